@@ -1,0 +1,8 @@
+"""Sphinx configuration."""
+
+project = "Trove NG"
+copyright = "Trove NG contributors"  # noqa: A001 - Sphinx names it so
+extensions: list[str] = []
+source_suffix = ".rst"
+master_doc = "index"
+html_theme = "alabaster"

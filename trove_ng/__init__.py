@@ -1,0 +1,1 @@
+"""Trove NG: Database as a Service for OpenStack."""

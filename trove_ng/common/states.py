@@ -1,0 +1,61 @@
+"""States that the control plane and the guest agent both speak of."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ServiceStatus(enum.StrEnum):
+    """What the database on a server is, as its agent reports it."""
+
+    #: the agent has connected and waits for prepare
+    NEW = "NEW"
+    #: prepare runs
+    BUILDING = "BUILDING"
+    #: prepare is done, a cluster is still being put together
+    INSTANCE_READY = "INSTANCE_READY"
+    #: the database process runs, its answer was not checked
+    RUNNING = "RUNNING"
+    #: the database answers queries
+    HEALTHY = "HEALTHY"
+    #: the process lives and does not answer (too many connections, full disk)
+    BLOCKED = "BLOCKED"
+    #: the process was stopped on purpose
+    SHUTDOWN = "SHUTDOWN"
+    #: the process is gone and nobody stopped it
+    CRASHED = "CRASHED"
+    #: prepare or another unrecoverable step failed
+    FAILED = "FAILED"
+    #: the agent restarts the database
+    RESTARTING = "RESTARTING"
+    #: the agent runs an upgrade
+    UPGRADING = "UPGRADING"
+    #: nothing is known, for example no heartbeat came in time
+    UNKNOWN = "UNKNOWN"
+
+
+class ReportState(enum.StrEnum):
+    """Where a long step on a guest stands."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+class BackupState(enum.StrEnum):
+    """The states of a backup."""
+
+    NEW = "NEW"
+    BUILDING = "BUILDING"
+    SAVING = "SAVING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    RESTORED = "RESTORED"
+    DELETING = "DELETING"
+    DELETE_FAILED = "DELETE_FAILED"
+    CORRUPT = "CORRUPT"
+
+
+#: states in which a backup still works on its instance
+BACKUP_RUNNING = frozenset(
+    {BackupState.NEW, BackupState.BUILDING, BackupState.SAVING})

@@ -1,0 +1,1 @@
+"""The SQL store: models, repositories (every query), migrations."""

@@ -1,0 +1,50 @@
+"""All tables; importing this package fills ``Base.metadata``."""
+
+from __future__ import annotations
+
+from trove_ng.db.models.backups import Backup, BackupStrategy, Schedule, ScheduleExecution
+from trove_ng.db.models.base import Base
+from trove_ng.db.models.clusters import Cluster
+from trove_ng.db.models.configurations import Configuration, ConfigurationItem
+from trove_ng.db.models.datastores import (
+    Capability,
+    CapabilityOverride,
+    Datastore,
+    DatastoreConfigurationParameter,
+    DatastoreVersion,
+    DatastoreVersionMember,
+    DatastoreVersionMetadata,
+)
+from trove_ng.db.models.instances import (
+    DnsRecord,
+    Instance,
+    InstanceFault,
+    InstanceKey,
+    InstanceMetadata,
+    InstanceModule,
+    InstanceVolume,
+    RootHistory,
+    ServiceStatusRow,
+    VolumeConfig,
+)
+from trove_ng.db.models.modules import Module
+from trove_ng.db.models.operations import (
+    Event,
+    IdempotencyKey,
+    Operation,
+    OperationReport,
+    OperationStep,
+)
+from trove_ng.db.models.quotas import Quota, QuotaUsage, Reservation
+
+__all__ = [
+    "Backup", "BackupStrategy", "Base", "Capability", "CapabilityOverride",
+    "Cluster", "Configuration", "ConfigurationItem", "Datastore",
+    "DatastoreConfigurationParameter", "DatastoreVersion",
+    "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Event",
+    "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
+    "InstanceMetadata", "InstanceModule", "InstanceVolume", "Module",
+    "Operation", "OperationReport", "OperationStep", "Quota", "QuotaUsage",
+    "Reservation", "RootHistory", "Schedule", "ScheduleExecution",
+    "ServiceStatusRow", "VolumeConfig",
+]

@@ -1,0 +1,198 @@
+"""Instances and what belongs to one."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trove_ng.db.models.base import Base, LongText, SoftDelete, Timestamps, new_id
+
+
+class Instance(Timestamps, SoftDelete, Base):
+    """A database server that a project owns.
+
+    ``task`` says what the control plane does with it (``NONE`` when idle),
+    ``error`` what failed for good; the database's own state is in
+    ``service_statuses``.  See ``domain.instance_status``.
+    """
+
+    __tablename__ = "instances"
+    __table_args__ = (
+        Index("ix_instances_tenant_page", "tenant_id", "deleted", "id"),
+        Index("ix_instances_deleted", "deleted"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(255))
+    tenant_id: Mapped[str] = mapped_column(String(36))
+    user_id: Mapped[str | None] = mapped_column(String(64))
+    hostname: Mapped[str | None] = mapped_column(String(255))
+    task: Mapped[str] = mapped_column(String(32), default="NONE")
+    error: Mapped[str] = mapped_column(String(64), default="")
+    restart_required: Mapped[bool] = mapped_column(default=False)
+    #: live operation, for the view; the truth is operations.live_key
+    operation_id: Mapped[str | None] = mapped_column(String(36))
+    compute_instance_id: Mapped[str | None] = mapped_column(String(36))
+    server_status: Mapped[str | None] = mapped_column(String(64))
+    server_status_at: Mapped[datetime.datetime | None]
+    flavor_id: Mapped[str] = mapped_column(String(255))
+    flavor_ram: Mapped[int] = mapped_column(default=0)
+    volume_id: Mapped[str | None] = mapped_column(String(36))
+    volume_size: Mapped[int | None]
+    volume_type: Mapped[str | None] = mapped_column(String(255))
+    #: [{"address", "type": "private"|"public", "network"}]
+    addresses: Mapped[list[Any]] = mapped_column(default=list)
+    #: networks asked for at create, as in the request
+    nics: Mapped[list[Any]] = mapped_column(default=list)
+    port_ids: Mapped[list[Any]] = mapped_column(default=list)
+    security_group_id: Mapped[str | None] = mapped_column(String(36))
+    floating_ip_id: Mapped[str | None] = mapped_column(String(36))
+    availability_zone: Mapped[str | None] = mapped_column(String(255))
+    region_id: Mapped[str | None] = mapped_column(String(255))
+    locality: Mapped[str | None] = mapped_column(String(32))
+    server_group_id: Mapped[str | None] = mapped_column(String(36))
+    #: {"is_public": bool, "allowed_cidrs": [..]}
+    access: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    datastore_version_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("datastore_versions.id"))
+    configuration_id: Mapped[str | None] = mapped_column(
+        String(36), ForeignKey("configurations.id"), index=True)
+    slave_of_id: Mapped[str | None] = mapped_column(
+        String(36), ForeignKey("instances.id"), index=True)
+    cluster_id: Mapped[str | None] = mapped_column(
+        String(36), ForeignKey("clusters.id"), index=True)
+    shard_id: Mapped[str | None] = mapped_column(String(36))
+    type: Mapped[str | None] = mapped_column(String(64))
+    volume_config: Mapped[str | None] = mapped_column(String(255))
+    ssl_mode: Mapped[str | None] = mapped_column(String(16))
+    ssl_ref: Mapped[str | None] = mapped_column(String(255))
+    deletion_protection: Mapped[bool] = mapped_column(default=False)
+
+
+class InstanceKey(Timestamps, Base):
+    """The RPC key of one guest, sealed (spec secure-oslo-messaging-messages)."""
+
+    __tablename__ = "instance_keys"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True, default=new_id)
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"), unique=True)
+    encrypted_key: Mapped[str] = mapped_column(String(512))
+
+
+class ServiceStatusRow(Base):
+    """The newest heartbeat of an instance."""
+
+    __tablename__ = "service_statuses"
+
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"), primary_key=True)
+    status: Mapped[str] = mapped_column(String(32), default="UNKNOWN")
+    description: Mapped[str] = mapped_column(String(255), default="")
+    sequence: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: guest's clock, Unix seconds
+    sent_at: Mapped[float] = mapped_column(default=0.0)
+    #: our clock
+    updated_at: Mapped[datetime.datetime | None] = mapped_column(index=True)
+    agent_version: Mapped[str] = mapped_column(String(64), default="")
+    volume_total: Mapped[int | None] = mapped_column(BigInteger)
+    volume_used: Mapped[int | None] = mapped_column(BigInteger)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class InstanceVolume(Timestamps, Base):
+    """One volume of an instance (spec extended-filesystems)."""
+
+    __tablename__ = "instance_volumes"
+
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"), primary_key=True)
+    volume_kind: Mapped[str] = mapped_column(String(64), primary_key=True)
+    volume_id: Mapped[str | None] = mapped_column(String(36))
+    size: Mapped[int | None]
+    provider: Mapped[str] = mapped_column(String(32), default="cinder")
+    provider_type: Mapped[str | None] = mapped_column(String(255))
+    device_type: Mapped[str] = mapped_column(String(64), default="block_ext4")
+    device_path: Mapped[str | None] = mapped_column(String(255))
+    mount_point: Mapped[str | None] = mapped_column(String(255))
+
+
+class VolumeConfig(Timestamps, Base):
+    """A line of a named volume configuration (spec extended-filesystems)."""
+
+    __tablename__ = "volume_config"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(255), index=True)
+    volume_kind: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int | None]
+    provider: Mapped[str] = mapped_column(String(32))
+    provider_type: Mapped[str | None] = mapped_column(String(255))
+    device_type: Mapped[str] = mapped_column(String(64))
+    required: Mapped[bool] = mapped_column(default=False)
+
+
+class InstanceFault(Timestamps, SoftDelete, Base):
+    """What went wrong (spec persist-error-message); the newest is shown."""
+
+    __tablename__ = "instance_faults"
+    __table_args__ = (
+        Index("ix_instance_faults_newest", "instance_id", "deleted", "created"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True, default=new_id)
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"))
+    message: Mapped[str] = mapped_column(String(255))
+    details: Mapped[str] = mapped_column(LongText)
+
+
+class RootHistory(Base):
+    """That root was enabled once; never forgotten."""
+
+    __tablename__ = "root_enabled_history"
+
+    instance_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user: Mapped[str] = mapped_column(String(255))
+    created: Mapped[datetime.datetime]
+    deleted_at: Mapped[datetime.datetime | None]
+
+
+class InstanceMetadata(Timestamps, Base):
+    """Key and value that a project keeps with an instance."""
+
+    __tablename__ = "instance_metadata"
+
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
+class InstanceModule(Timestamps, SoftDelete, Base):
+    """A module that is applied to an instance, with its contents' md5 then."""
+
+    __tablename__ = "instance_modules"
+    __table_args__ = (
+        Index("ix_instance_modules_pair", "instance_id", "module_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"))
+    module_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("modules.id"), index=True)
+    md5: Mapped[str] = mapped_column(String(32))
+
+
+class DnsRecord(Base):
+    """The name that was registered for an instance."""
+
+    __tablename__ = "dns_records"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    record_id: Mapped[str] = mapped_column(String(64))
+    instance_id: Mapped[str] = mapped_column(String(36), index=True)

@@ -1,0 +1,123 @@
+"""Durable operations: what was asked, who works on it, how far it is."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trove_ng.db.models.base import Base, LongText, Timestamps, new_id
+
+
+class Operation(Timestamps, Base):
+    """One action on one resource.
+
+    ``status``: PENDING → RUNNING → SUCCEEDED | FAILED | CANCELLED.
+    ``live_key`` is the resource id while the operation is not ended, else
+    NULL, so that a resource has at most one live operation.
+    """
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        Index("ix_operations_claim", "status", "lease_expires_at"),
+        Index("ix_operations_tenant", "tenant_id", "created"),
+        Index("ix_operations_resource", "resource_id", "created"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    action: Mapped[str] = mapped_column(String(64))
+    resource_type: Mapped[str] = mapped_column(String(32))
+    resource_id: Mapped[str] = mapped_column(String(36))
+    live_key: Mapped[str | None] = mapped_column(String(36), unique=True)
+    tenant_id: Mapped[str] = mapped_column(String(36))
+    user_id: Mapped[str] = mapped_column(String(64), default="")
+    request_id: Mapped[str] = mapped_column(String(64), default="")
+    region_id: Mapped[str | None] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(16), default="PENDING")
+    #: arguments without secrets, operations.payloads
+    payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: arguments that are secret, sealed; erased at the end
+    secrets: Mapped[str | None] = mapped_column(LongText)
+    #: process that holds the lease
+    owner: Mapped[str | None] = mapped_column(String(255))
+    lease_expires_at: Mapped[datetime.datetime | None]
+    #: fencing token: rises with each claim; writes name the one they hold
+    fence: Mapped[int] = mapped_column(BigInteger, default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    deadline_at: Mapped[datetime.datetime | None]
+    #: not claimed before this time (retry later)
+    not_before: Mapped[datetime.datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    step: Mapped[str | None] = mapped_column(String(128))
+    percent: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime.datetime | None]
+    ended_at: Mapped[datetime.datetime | None]
+
+
+class OperationReport(Base):
+    """What a guest last said of a step."""
+
+    __tablename__ = "operation_reports"
+
+    operation_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("operations.id", ondelete="CASCADE"),
+        primary_key=True)
+    step: Mapped[str] = mapped_column(String(128), primary_key=True)
+    instance_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    sequence: Mapped[int] = mapped_column(BigInteger, default=0)
+    percent: Mapped[int] = mapped_column(default=0)
+    result: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str] = mapped_column(Text, default="")
+    updated_at: Mapped[datetime.datetime]
+
+
+class OperationStep(Base):
+    """When a step of an operation ran."""
+
+    __tablename__ = "operation_steps"
+
+    operation_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("operations.id", ondelete="CASCADE"),
+        primary_key=True)
+    step: Mapped[str] = mapped_column(String(128), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=1)
+    started_at: Mapped[datetime.datetime]
+    ended_at: Mapped[datetime.datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class IdempotencyKey(Base):
+    """The answer that was given to a keyed request."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    #: SHA-256 of method, path and body
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(LongText)
+    resource_id: Mapped[str | None] = mapped_column(String(36))
+    created: Mapped[datetime.datetime] = mapped_column(index=True)
+
+
+class Event(Base):
+    """A line of the timeline of a resource."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_resource", "resource_id", "created"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    tenant_id: Mapped[str] = mapped_column(String(36))
+    resource_type: Mapped[str] = mapped_column(String(32))
+    resource_id: Mapped[str] = mapped_column(String(36))
+    operation_id: Mapped[str | None] = mapped_column(String(36))
+    kind: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(String(512), default="")
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[datetime.datetime]

@@ -1,0 +1,99 @@
+"""Sessions on the store, by oslo.db's enginefacade.
+
+There is no global: a service makes one :class:`Database` and passes it on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import oslo_db.api
+from oslo_config import cfg
+from oslo_db import options as db_options
+from oslo_db.sqlalchemy import enginefacade
+from sqlalchemy import Engine, event, text
+from sqlalchemy.orm import Session
+
+
+@enginefacade.transaction_context_provider
+class _SessionContext:
+    """What enginefacade hangs its session on; one per block."""
+
+
+class Database:
+    """The store that ``[database] connection`` names.
+
+    :param conf: configuration with oslo.db's options registered
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._facade = enginefacade.transaction_context()
+        options: dict[str, Any] = dict(conf.database)
+        for unknown in ("backend", "use_tpool"):
+            options.pop(unknown, None)
+        self._facade.configure(**{
+            key: value for key, value in options.items() if value is not None})
+        self._url = conf.database.connection
+        self._sqlite = self._url.startswith("sqlite")
+        if self._sqlite:
+            self._prepare_sqlite()
+
+    @property
+    def url(self) -> str:
+        """The connection URL, with its password."""
+        return self._url
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine of the writer."""
+        engine: Engine = self._facade.writer.get_engine()
+        return engine
+
+    def _prepare_sqlite(self) -> None:
+        engine = self.engine
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(connection: Any, _record: Any) -> None:
+            _sqlite_pragmas(connection)
+
+        engine.dispose()
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Session]:
+        """Give a session for reading."""
+        with self._facade.reader.using(_SessionContext()) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Session]:
+        """Give a session whose work is committed when the block ends well."""
+        with self._facade.writer.using(_SessionContext()) as session:
+            if self._sqlite:
+                # Take the write lock at once: a reader that turns writer
+                # later is refused by SQLite without waiting.
+                session.execute(text(
+                    "UPDATE alembic_version SET version_num = version_num WHERE 0"))
+            yield session
+
+
+def _sqlite_pragmas(connection: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register oslo.db's ``[database]`` options."""
+    db_options.set_defaults(conf)
+
+
+#: decorator: run again when the store reports a deadlock or a lost connection;
+#: only for functions whose whole work is inside one transaction
+retry_on_db_error = oslo_db.api.wrap_db_retry(
+    max_retries=5, retry_on_deadlock=True, retry_on_disconnect=True,
+    retry_interval=0.1, inc_retry_interval=True, max_retry_interval=2)

@@ -1,0 +1,349 @@
+"""The typed messages that cross the bus.
+
+A message is a :class:`msgspec.Struct`; nothing crosses as loose keyword
+arguments.  Compatibility: a field is only ever added, with a default, so that a
+peer one release behind is served (unknown fields are ignored when reading).
+Sizes are bytes unless a name says otherwise; times are naive UTC ISO 8601.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import ReportState, ServiceStatus
+
+#: version of the message set; raised with each addition, see ``HISTORY``
+VERSION = "1.0"
+#: what each version added
+HISTORY = {"1.0": "first release"}
+
+T = TypeVar("T")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The base of all messages."""
+
+
+# ---- values ---------------------------------------------------------------
+
+
+class DatabaseSpec(Message, kw_only=True):
+    """A database (schema) inside a server."""
+
+    name: str
+    character_set: str | None = None
+    collate: str | None = None
+
+
+class UserSpec(Message, kw_only=True):
+    """A database user; ``databases`` are names the user is granted."""
+
+    name: str
+    password: Secret | None = None
+    host: str | None = None
+    databases: list[str] = []
+
+
+class UserChange(Message, kw_only=True):
+    """What to change of a user; None leaves as it is."""
+
+    name: str | None = None
+    password: Secret | None = None
+    host: str | None = None
+
+
+class DatabasePage(Message, kw_only=True):
+    """One page of databases; ``next_marker`` is None on the last page."""
+
+    databases: list[DatabaseSpec]
+    next_marker: str | None = None
+
+
+class UserPage(Message, kw_only=True):
+    """One page of users, without passwords."""
+
+    users: list[UserSpec]
+    next_marker: str | None = None
+
+
+class VolumeSpec(Message, kw_only=True):
+    """A volume the guest mounts.
+
+    :param kind: ``data``, ``binlog``, ``user_log``
+    :param device: device path as the cloud told, for example ``/dev/vdb``
+    :param fstype: ext3, ext4 or xfs
+    """
+
+    kind: str = "data"
+    device: str
+    mount_point: str
+    fstype: str = "ext4"
+    mount_options: str = "noatime"
+
+
+class ObjectStoreGrant(Message, kw_only=True):
+    """Leave to use objects below one prefix, by Swift TempURL signatures.
+
+    Wire format: Swift TempURL middleware, ``temp_url_prefix`` form.
+
+    :param container_url: URL of the container, without a trailing slash
+    :param prefix: object name prefix the grant covers
+    :param get_query: query string for GET and HEAD
+    :param put_query: query string for PUT; None for a read-only grant
+    :param expires_at: Unix time, seconds
+    """
+
+    container_url: str
+    prefix: str
+    get_query: Secret
+    put_query: Secret | None = None
+    expires_at: int
+
+
+class Segment(Message, kw_only=True):
+    """One stored piece of a backup.
+
+    :param name: object name inside the container
+    :param size: bytes
+    :param md5: hex digest as Swift's ETag gives it
+    :param sha256: hex digest, checked before a restore touches data
+    """
+
+    name: str
+    size: int
+    md5: str
+    sha256: str
+
+
+class StoredBackup(Message, kw_only=True):
+    """What a backup consists of, as reported by the guest and kept in the store.
+
+    :param strategy: name of the backup strategy, for example ``mariabackup``
+    :param checksum: hex SHA-256 of the concatenated segments' sha256 values
+    :param size: stored bytes (compressed)
+    :param data_size: bytes of the database before compression
+    :param metadata: strategy-specific position data (LSN, GTID)
+    """
+
+    strategy: str
+    segments: list[Segment]
+    checksum: str
+    size: int
+    data_size: int = 0
+    metadata: dict[str, str] = {}
+
+
+# ---- requests to the guest ------------------------------------------------
+
+
+class StepRequest(Message, kw_only=True):
+    """A long request of an operation; repeated deliveries do the work once.
+
+    :param operation_id: operation that asks
+    :param step: name of its step; the pair is the idempotency key
+    """
+
+    operation_id: str
+    step: str
+
+
+class RestoreSpec(Message, kw_only=True):
+    """Where the data of a new instance comes from.
+
+    :param chain: backups to apply, the full one first
+    :param grants: one grant per backup of the chain, same order
+    """
+
+    backup_id: str
+    chain: list[StoredBackup]
+    grants: list[ObjectStoreGrant]
+
+
+class PrepareRequest(StepRequest, kw_only=True):
+    """Make an empty server a database instance.
+
+    :param memory_mb: memory the database may plan with, in MiB
+    :param volume: the data volume, or None when data lives on the root disk
+    :param config: settings of the datastore's configuration template that
+        the control plane computed (flavor-dependent), section → key → value
+    :param overrides: settings of the user's configuration group
+    """
+
+    datastore: str
+    datastore_version: str
+    memory_mb: int
+    volume: VolumeSpec | None = None
+    databases: list[DatabaseSpec] = []
+    users: list[UserSpec] = []
+    root_password: Secret | None = None
+    restore: RestoreSpec | None = None
+    config: dict[str, dict[str, Any]] = {}
+    overrides: dict[str, Any] = {}
+
+
+class BackupRequest(StepRequest, kw_only=True):
+    """Make a backup and stream it to object storage.
+
+    :param parent: the backup this one continues, for an incremental one
+    :param segment_size: bytes of one stored segment
+    """
+
+    backup_id: str
+    strategy: str
+    grant: ObjectStoreGrant
+    parent: StoredBackup | None = None
+    segment_size: int = 2 * 1024 ** 3
+
+
+class ResizeRequest(StepRequest, kw_only=True):
+    """Start the database with settings for another amount of memory."""
+
+    memory_mb: int
+    config: dict[str, dict[str, Any]] = {}
+
+
+class FilesystemStats(Message, kw_only=True):
+    """Space on the data volume, in bytes."""
+
+    total: int
+    used: int
+    free: int
+
+
+# ---- reports of the guest -------------------------------------------------
+
+
+class Heartbeat(Message, kw_only=True):
+    """The state of an instance.
+
+    :param sequence: rises with each report of this agent, also over its
+        restarts; an older one never overwrites a newer one
+    :param sent_at: guest's clock, Unix time in seconds
+    """
+
+    status: ServiceStatus
+    sequence: int
+    sent_at: float
+    description: str = ""
+    agent_version: str = ""
+    volume: FilesystemStats | None = None
+    details: dict[str, Any] = {}
+
+
+class StepReport(Message, kw_only=True):
+    """Progress or end of a step that the guest was asked for by a cast.
+
+    :param result: JSON of the step's result message when it succeeded
+    :param error: a sentence without secrets when it failed
+    """
+
+    operation_id: str
+    step: str
+    state: ReportState
+    sequence: int
+    percent: int = 0
+    result: dict[str, Any] = {}
+    error: str = ""
+
+
+class Wake(Message, kw_only=True):
+    """Tell a taskmanager that an operation waits."""
+
+    operation_id: str
+
+
+# ---- plain values ---------------------------------------------------------
+
+
+class Empty(Message, kw_only=True):
+    """No content."""
+
+
+class Flag(Message, kw_only=True):
+    """A yes or no."""
+
+    value: bool
+
+
+class PageRequest(Message, kw_only=True):
+    """Which page of a list.
+
+    :param marker: last name (``name@host`` for users) of the page before
+    """
+
+    limit: int = 20
+    marker: str | None = None
+    include_marker: bool = False
+
+
+class DatabasesRequest(Message, kw_only=True):
+    databases: list[DatabaseSpec]
+
+
+class UsersRequest(Message, kw_only=True):
+    users: list[UserSpec]
+
+
+class NameRequest(Message, kw_only=True):
+    name: str
+
+
+class UserRequest(Message, kw_only=True):
+    """Which user; without a host, the engine's default host is meant."""
+
+    name: str
+    host: str | None = None
+
+
+class UserUpdateRequest(UserRequest, kw_only=True):
+    change: UserChange
+
+
+class AccessRequest(UserRequest, kw_only=True):
+    """Databases to grant to or revoke from a user."""
+
+    databases: list[str]
+
+
+class DatabaseList(Message, kw_only=True):
+    databases: list[DatabaseSpec]
+
+
+class RootRequest(Message, kw_only=True):
+    """Enable root; without a password the guest makes one."""
+
+    password: Secret | None = None
+
+
+def _encode_hook(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"cannot send a {type(value).__name__}")
+
+
+def _decode_hook(kind: type, value: Any) -> Any:
+    if kind is Secret:
+        return Secret(value)
+    raise TypeError(f"cannot read a {kind.__name__}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_encode_hook)
+
+
+def encode(message: Any) -> bytes:
+    """Return a message, or a JSON value, as JSON with its secrets revealed.
+
+    Only for what is encrypted next.
+    """
+    return _ENCODER.encode(message)
+
+
+def decode(data: bytes | str, kind: type[T]) -> T:
+    """Return the message of the given type.
+
+    :raises msgspec.ValidationError: the data does not fit
+    """
+    return msgspec.json.decode(data, type=kind, dec_hook=_decode_hook)
