@@ -35,7 +35,7 @@ class Database:
             options.pop(unknown, None)
         self._facade.configure(**{
             key: value for key, value in options.items() if value is not None})
-        self._url = conf.database.connection
+        self._url: str = conf.database.connection
         self._sqlite = self._url.startswith("sqlite")
         if self._sqlite:
             self._prepare_sqlite()

@@ -30,7 +30,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ---- values ---------------------------------------------------------------
 
 
-class DatabaseSpec(Message, kw_only=True):
+class DatabaseSpec(Message, frozen=True, kw_only=True):
     """A database (schema) inside a server."""
 
     name: str
@@ -38,7 +38,7 @@ class DatabaseSpec(Message, kw_only=True):
     collate: str | None = None
 
 
-class UserSpec(Message, kw_only=True):
+class UserSpec(Message, frozen=True, kw_only=True):
     """A database user; ``databases`` are names the user is granted."""
 
     name: str
@@ -47,7 +47,7 @@ class UserSpec(Message, kw_only=True):
     databases: list[str] = []
 
 
-class UserChange(Message, kw_only=True):
+class UserChange(Message, frozen=True, kw_only=True):
     """What to change of a user; None leaves as it is."""
 
     name: str | None = None
@@ -55,21 +55,21 @@ class UserChange(Message, kw_only=True):
     host: str | None = None
 
 
-class DatabasePage(Message, kw_only=True):
+class DatabasePage(Message, frozen=True, kw_only=True):
     """One page of databases; ``next_marker`` is None on the last page."""
 
     databases: list[DatabaseSpec]
     next_marker: str | None = None
 
 
-class UserPage(Message, kw_only=True):
+class UserPage(Message, frozen=True, kw_only=True):
     """One page of users, without passwords."""
 
     users: list[UserSpec]
     next_marker: str | None = None
 
 
-class VolumeSpec(Message, kw_only=True):
+class VolumeSpec(Message, frozen=True, kw_only=True):
     """A volume the guest mounts.
 
     :param kind: ``data``, ``binlog``, ``user_log``
@@ -84,7 +84,7 @@ class VolumeSpec(Message, kw_only=True):
     mount_options: str = "noatime"
 
 
-class ObjectStoreGrant(Message, kw_only=True):
+class ObjectStoreGrant(Message, frozen=True, kw_only=True):
     """Leave to use objects below one prefix, by Swift TempURL signatures.
 
     Wire format: Swift TempURL middleware, ``temp_url_prefix`` form.
@@ -103,7 +103,7 @@ class ObjectStoreGrant(Message, kw_only=True):
     expires_at: int
 
 
-class Segment(Message, kw_only=True):
+class Segment(Message, frozen=True, kw_only=True):
     """One stored piece of a backup.
 
     :param name: object name inside the container
@@ -118,7 +118,7 @@ class Segment(Message, kw_only=True):
     sha256: str
 
 
-class StoredBackup(Message, kw_only=True):
+class StoredBackup(Message, frozen=True, kw_only=True):
     """What a backup consists of, as reported by the guest and kept in the store.
 
     :param strategy: name of the backup strategy, for example ``mariabackup``
@@ -139,7 +139,7 @@ class StoredBackup(Message, kw_only=True):
 # ---- requests to the guest ------------------------------------------------
 
 
-class StepRequest(Message, kw_only=True):
+class StepRequest(Message, frozen=True, kw_only=True):
     """A long request of an operation; repeated deliveries do the work once.
 
     :param operation_id: operation that asks
@@ -150,7 +150,7 @@ class StepRequest(Message, kw_only=True):
     step: str
 
 
-class RestoreSpec(Message, kw_only=True):
+class RestoreSpec(Message, frozen=True, kw_only=True):
     """Where the data of a new instance comes from.
 
     :param chain: backups to apply, the full one first
@@ -162,7 +162,7 @@ class RestoreSpec(Message, kw_only=True):
     grants: list[ObjectStoreGrant]
 
 
-class PrepareRequest(StepRequest, kw_only=True):
+class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     """Make an empty server a database instance.
 
     :param memory_mb: memory the database may plan with, in MiB
@@ -184,7 +184,7 @@ class PrepareRequest(StepRequest, kw_only=True):
     overrides: dict[str, Any] = {}
 
 
-class BackupRequest(StepRequest, kw_only=True):
+class BackupRequest(StepRequest, frozen=True, kw_only=True):
     """Make a backup and stream it to object storage.
 
     :param parent: the backup this one continues, for an incremental one
@@ -198,14 +198,14 @@ class BackupRequest(StepRequest, kw_only=True):
     segment_size: int = 2 * 1024 ** 3
 
 
-class ResizeRequest(StepRequest, kw_only=True):
+class ResizeRequest(StepRequest, frozen=True, kw_only=True):
     """Start the database with settings for another amount of memory."""
 
     memory_mb: int
     config: dict[str, dict[str, Any]] = {}
 
 
-class FilesystemStats(Message, kw_only=True):
+class FilesystemStats(Message, frozen=True, kw_only=True):
     """Space on the data volume, in bytes."""
 
     total: int
@@ -216,7 +216,7 @@ class FilesystemStats(Message, kw_only=True):
 # ---- reports of the guest -------------------------------------------------
 
 
-class Heartbeat(Message, kw_only=True):
+class Heartbeat(Message, frozen=True, kw_only=True):
     """The state of an instance.
 
     :param sequence: rises with each report of this agent, also over its
@@ -233,7 +233,7 @@ class Heartbeat(Message, kw_only=True):
     details: dict[str, Any] = {}
 
 
-class StepReport(Message, kw_only=True):
+class StepReport(Message, frozen=True, kw_only=True):
     """Progress or end of a step that the guest was asked for by a cast.
 
     :param result: JSON of the step's result message when it succeeded
@@ -249,7 +249,7 @@ class StepReport(Message, kw_only=True):
     error: str = ""
 
 
-class Wake(Message, kw_only=True):
+class Wake(Message, frozen=True, kw_only=True):
     """Tell a taskmanager that an operation waits."""
 
     operation_id: str
@@ -258,17 +258,17 @@ class Wake(Message, kw_only=True):
 # ---- plain values ---------------------------------------------------------
 
 
-class Empty(Message, kw_only=True):
+class Empty(Message, frozen=True, kw_only=True):
     """No content."""
 
 
-class Flag(Message, kw_only=True):
+class Flag(Message, frozen=True, kw_only=True):
     """A yes or no."""
 
     value: bool
 
 
-class PageRequest(Message, kw_only=True):
+class PageRequest(Message, frozen=True, kw_only=True):
     """Which page of a list.
 
     :param marker: last name (``name@host`` for users) of the page before
@@ -279,40 +279,40 @@ class PageRequest(Message, kw_only=True):
     include_marker: bool = False
 
 
-class DatabasesRequest(Message, kw_only=True):
+class DatabasesRequest(Message, frozen=True, kw_only=True):
     databases: list[DatabaseSpec]
 
 
-class UsersRequest(Message, kw_only=True):
+class UsersRequest(Message, frozen=True, kw_only=True):
     users: list[UserSpec]
 
 
-class NameRequest(Message, kw_only=True):
+class NameRequest(Message, frozen=True, kw_only=True):
     name: str
 
 
-class UserRequest(Message, kw_only=True):
+class UserRequest(Message, frozen=True, kw_only=True):
     """Which user; without a host, the engine's default host is meant."""
 
     name: str
     host: str | None = None
 
 
-class UserUpdateRequest(UserRequest, kw_only=True):
+class UserUpdateRequest(UserRequest, frozen=True, kw_only=True):
     change: UserChange
 
 
-class AccessRequest(UserRequest, kw_only=True):
+class AccessRequest(UserRequest, frozen=True, kw_only=True):
     """Databases to grant to or revoke from a user."""
 
     databases: list[str]
 
 
-class DatabaseList(Message, kw_only=True):
+class DatabaseList(Message, frozen=True, kw_only=True):
     databases: list[DatabaseSpec]
 
 
-class RootRequest(Message, kw_only=True):
+class RootRequest(Message, frozen=True, kw_only=True):
     """Enable root; without a password the guest makes one."""
 
     password: Secret | None = None

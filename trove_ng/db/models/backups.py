@@ -26,7 +26,7 @@ class Backup(Timestamps, SoftDelete, Base):
     tenant_id: Mapped[str] = mapped_column(String(36))
     instance_id: Mapped[str | None] = mapped_column(String(36))
     datastore_version_id: Mapped[str | None] = mapped_column(
-        String(36), ForeignKey("datastore_versions.id"))
+        String(36), ForeignKey("datastore_versions.id"), index=True)
     parent_id: Mapped[str | None] = mapped_column(
         String(36), ForeignKey("backups.id"), index=True)
     state: Mapped[str] = mapped_column(String(32), default="NEW", index=True)

@@ -24,9 +24,9 @@ class Cluster(Timestamps, SoftDelete, Base):
     task: Mapped[str] = mapped_column(String(32), default="NONE")
     operation_id: Mapped[str | None] = mapped_column(String(36))
     datastore_version_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("datastore_versions.id"))
+        String(36), ForeignKey("datastore_versions.id"), index=True)
     configuration_id: Mapped[str | None] = mapped_column(
-        String(36), ForeignKey("configurations.id"))
+        String(36), ForeignKey("configurations.id"), index=True)
     locality: Mapped[str | None] = mapped_column(String(32))
     server_group_id: Mapped[str | None] = mapped_column(String(36))
     extended_properties: Mapped[dict[str, Any]] = mapped_column(default=dict)

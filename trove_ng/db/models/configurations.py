@@ -23,7 +23,7 @@ class Configuration(Timestamps, SoftDelete, Base):
     description: Mapped[str | None] = mapped_column(String(256))
     tenant_id: Mapped[str] = mapped_column(String(36))
     datastore_version_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("datastore_versions.id"))
+        String(36), ForeignKey("datastore_versions.id"), index=True)
     #: rises with each change of the items
     revision: Mapped[int] = mapped_column(default=1)
 

@@ -110,7 +110,8 @@ class CapabilityOverride(Timestamps, Base):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
     datastore_version_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("datastore_versions.id", ondelete="CASCADE"))
+        String(36), ForeignKey("datastore_versions.id", ondelete="CASCADE"),
+        index=True)
     capability_id: Mapped[str] = mapped_column(
         String(36), ForeignKey("capabilities.id", ondelete="CASCADE"))
     enabled: Mapped[bool]

@@ -57,7 +57,7 @@ class Instance(Timestamps, SoftDelete, Base):
     #: {"is_public": bool, "allowed_cidrs": [..]}
     access: Mapped[dict[str, Any]] = mapped_column(default=dict)
     datastore_version_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("datastore_versions.id"))
+        String(36), ForeignKey("datastore_versions.id"), index=True)
     configuration_id: Mapped[str | None] = mapped_column(
         String(36), ForeignKey("configurations.id"), index=True)
     slave_of_id: Mapped[str | None] = mapped_column(

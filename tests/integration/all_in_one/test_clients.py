@@ -1,0 +1,196 @@
+"""The released clients, unmodified, on every resource."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import AllInOne, connect
+
+USER = {"name": "app", "password": "app-Pw1"}
+
+
+@pytest.fixture(scope="module")
+def instance(cloud: AllInOne) -> str:
+    """An instance that the legacy client made."""
+    cloud.run("trove", "create", "cli-legacy", "1", "--size", "1",
+              "--databases", "shop", "--users", "app:app-Pw1",
+              "--datastore", "mariadb")
+    listed = cloud.rest().get("/instances").json()["instances"]
+    ident = next(item["id"] for item in listed if item["name"] == "cli-legacy")
+    cloud.wait_status(ident, "ACTIVE")
+    return str(ident)
+
+
+def test_trove_lists_and_shows_instances(cloud: AllInOne, instance: str) -> None:
+    assert instance in cloud.run("trove", "list")
+    shown = cloud.run("trove", "show", "cli-legacy")
+    assert instance in shown
+    assert "ACTIVE" in shown
+
+
+def test_openstack_lists_and_shows_instances(cloud: AllInOne, instance: str) -> None:
+    listed = cloud.openstack("database", "instance", "list")
+    assert instance in [item["ID"] for item in listed]
+    shown = cloud.openstack("database", "instance", "show", "cli-legacy")
+    assert shown["status"] == "ACTIVE"
+    assert shown["datastore"] == "mariadb"
+    everybody = cloud.openstack("database", "instance", "list", "--all-projects",
+                                openrc="openrc-admin")
+    assert instance in [item["ID"] for item in everybody]
+
+
+def test_trove_works_with_databases(cloud: AllInOne, instance: str) -> None:
+    cloud.run("trove", "database-create", "cli-legacy", "legacy_db",
+              "--character_set", "utf8mb4")
+    assert "legacy_db" in cloud.run("trove", "database-list", instance)
+    cloud.run("trove", "database-delete", instance, "legacy_db")
+    assert "legacy_db" not in cloud.run("trove", "database-list", instance)
+
+
+def test_openstack_works_with_databases(cloud: AllInOne, instance: str) -> None:
+    cloud.run("openstack", "database", "db", "create", instance, "osc_db")
+    listed = cloud.openstack("database", "db", "list", instance)
+    assert "osc_db" in [item["Name"] for item in listed]
+    cloud.run("openstack", "database", "db", "delete", instance, "osc_db")
+    listed = cloud.openstack("database", "db", "list", instance)
+    assert "osc_db" not in [item["Name"] for item in listed]
+
+
+def test_trove_works_with_users(cloud: AllInOne, instance: str) -> None:
+    cloud.run("trove", "user-create", instance, "u1", "u1-Pw", "--databases", "shop")
+    assert "u1" in cloud.run("trove", "user-list", instance)
+    assert "u1" in cloud.run("trove", "user-show", instance, "u1")
+    assert "shop" in cloud.run("trove", "user-show-access", instance, "u1")
+    cloud.run("trove", "user-revoke-access", instance, "u1", "shop")
+    assert "shop" not in cloud.run("trove", "user-show-access", instance, "u1")
+    cloud.run("trove", "user-grant-access", instance, "u1", "shop")
+    assert "shop" in cloud.run("trove", "user-show-access", instance, "u1")
+    cloud.run("trove", "user-update-attributes", instance, "u1",
+              "--new_name", "u2", "--new_password", "u2-Pw")
+    address = cloud.wait_status(instance, "ACTIVE")["ip"][0]
+    connect(address, "u2", "u2-Pw", "shop").close()
+    cloud.run("trove", "user-delete", instance, "u2")
+    assert "u2" not in cloud.run("trove", "user-list", instance)
+
+
+def test_openstack_works_with_users(cloud: AllInOne, instance: str) -> None:
+    run = cloud.run
+    run("openstack", "database", "user", "create", instance, "o1", "o1-Pw",
+        "--databases", "shop")
+    names = [item["Name"] for item in cloud.openstack("database", "user", "list", instance)]
+    assert "o1" in names
+    shown = cloud.openstack("database", "user", "show", instance, "o1")
+    assert shown["name"] == "o1"
+    run("openstack", "database", "user", "revoke", "access", instance, "o1", "shop")
+    run("openstack", "database", "user", "grant", "access", instance, "o1", "shop")
+    access = run("openstack", "database", "user", "show", "access", instance, "o1")
+    assert "shop" in access
+    run("openstack", "database", "user", "update", "attributes", instance, "o1",
+        "--new_password", "o2-Pw")
+    address = cloud.wait_status(instance, "ACTIVE")["ip"][0]
+    connect(address, "o1", "o2-Pw", "shop").close()
+    run("openstack", "database", "user", "delete", instance, "o1")
+    names = [item["Name"] for item in cloud.openstack("database", "user", "list", instance)]
+    assert "o1" not in names
+
+
+def test_a_user_with_a_host_is_addressed_by_both_clients(
+        cloud: AllInOne, instance: str) -> None:
+    cloud.run("trove", "user-create", instance, "h1", "h1-Pw", "--host", "10.0.0.7")
+    assert "10.0.0.7" in cloud.run("trove", "user-show", instance, "h1",
+                                   "--host", "10.0.0.7")
+    cloud.run("openstack", "database", "user", "delete", instance, "h1",
+              "--host", "10.0.0.7")
+    assert "h1" not in cloud.run("trove", "user-list", instance)
+
+
+def test_root_by_both_clients(cloud: AllInOne, instance: str) -> None:
+    assert "False" in cloud.run("trove", "root-show", instance)
+    made = cloud.openstack("database", "root", "enable", instance)
+    address = cloud.wait_status(instance, "ACTIVE")["ip"][0]
+    connect(address, "root", made["password"]).close()
+    assert "True" in cloud.run("trove", "root-show", instance)
+    cloud.run("trove", "root-enable", instance, "--root_password", "Chosen-1")
+    connect(address, "root", "Chosen-1").close()
+    cloud.run("openstack", "database", "root", "disable", instance)
+    with pytest.raises(Exception, match="Access denied"):
+        connect(address, "root", "Chosen-1")
+
+
+def test_datastores_and_flavors(cloud: AllInOne, instance: str) -> None:
+    assert "mariadb" in cloud.run("trove", "datastore-list")
+    assert "mariadb" in cloud.run("trove", "datastore-show", "mariadb")
+    versions = cloud.openstack("datastore", "version", "list", "mariadb")
+    name = versions[0]["Name"]
+    assert name in cloud.run("trove", "datastore-version-list", "mariadb")
+    shown = cloud.run("trove", "datastore-version-show", name, "--datastore", "mariadb")
+    assert versions[0]["ID"] in shown
+    assert cloud.openstack("datastore", "show", "mariadb")["name"] == "mariadb"
+    flavors = cloud.openstack("database", "flavor", "list")
+    assert flavors
+    assert "ram" in cloud.run("trove", "flavor-show", "1").lower()
+    assert cloud.run("trove", "flavor-list", "--datastore_type", "mariadb",
+                     "--datastore_version_id", versions[0]["ID"])
+
+
+def test_limits_and_quotas(cloud: AllInOne, instance: str) -> None:
+    assert "max_instances" in cloud.run("trove", "limit-list").lower()
+    assert cloud.openstack("database", "limit", "list")
+    project = cloud.rest().project_id
+    assert "instances" in cloud.run("trove", "quota-show", project, openrc="openrc-admin")
+    cloud.run("trove", "quota-update", project, "backups", "33", openrc="openrc-admin")
+    quotas = cloud.openstack("database", "quota", "show", project, openrc="openrc-admin")
+    assert {item["Resource"]: item["Limit"] for item in quotas}["backups"] == 33
+    cloud.run("openstack", "database", "quota", "update", project, "backups", "50",
+              openrc="openrc-admin")
+
+
+def test_a_tenant_may_not_change_quotas(cloud: AllInOne, instance: str) -> None:
+    done = cloud.attempt("trove", "quota-update", cloud.rest().project_id,
+                         "instances", "999")
+    assert done.returncode != 0
+
+
+def test_restart_resize_and_rename(cloud: AllInOne, instance: str) -> None:
+    cloud.run("trove", "restart", instance)
+    cloud.wait_status(instance, "ACTIVE")
+    cloud.run("openstack", "database", "instance", "restart", instance)
+    cloud.wait_status(instance, "ACTIVE")
+    cloud.run("openstack", "database", "instance", "resize", "volume", instance, "2")
+    shown = cloud.wait_status(instance, "ACTIVE", 180)
+    assert shown["volume"]["size"] == 2
+    cloud.run("trove", "resize-instance", instance, "2")
+    shown = cloud.wait_status(instance, "ACTIVE", 240)
+    assert shown["flavor"]["id"] == "2"
+    cloud.run("openstack", "database", "instance", "update", instance, "--name", "renamed")
+    assert cloud.openstack("database", "instance", "show", "renamed")["id"] == instance
+    address = shown["ip"][0]
+    connect(address, "app", "app-Pw1", "shop").close()
+
+
+def test_backups_by_both_clients(cloud: AllInOne, instance: str) -> None:
+    cloud.run("trove", "backup-create", instance, "legacy-backup", "--description", "d")
+    backup = next(item for item in cloud.rest().get("/backups").json()["backups"]
+                  if item["name"] == "legacy-backup")
+    cloud.wait_backup(backup["id"])
+    assert "legacy-backup" in cloud.run("trove", "backup-list")
+    assert "legacy-backup" in cloud.run("trove", "backup-list-instance", instance)
+    assert "COMPLETED" in cloud.run("trove", "backup-show", backup["id"])
+    listed = cloud.openstack("database", "backup", "list")
+    assert backup["id"] in [item["ID"] for item in listed]
+    shown = cloud.openstack("database", "backup", "show", backup["id"])
+    assert shown["datastore"] == "mariadb"
+    cloud.run("trove", "backup-delete", backup["id"])
+
+
+def test_delete_and_force_delete(cloud: AllInOne, instance: str) -> None:
+    cloud.run("openstack", "database", "instance", "create", "cli-osc", "--flavor", "1",
+              "--size", "1", "--datastore", "mariadb", "--datastore-version",
+              cloud.openstack("datastore", "version", "list", "mariadb")[0]["Name"],
+              "--databases", "d1", "--users", "u1:u1-Pw")
+    listed = cloud.openstack("database", "instance", "list")
+    second = next(item["ID"] for item in listed if item["Name"] == "cli-osc")
+    cloud.run("trove", "force-delete", second)
+    cloud.wait_gone(second)
+    cloud.run("trove", "delete", instance)
+    cloud.wait_gone(instance)
