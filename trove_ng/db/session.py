@@ -11,7 +11,6 @@ from typing import Any
 
 import oslo_db.api
 from oslo_config import cfg
-from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
@@ -85,11 +84,6 @@ def _sqlite_pragmas(connection: Any) -> None:
     cursor.execute("PRAGMA busy_timeout=30000")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-def register_opts(conf: cfg.ConfigOpts) -> None:
-    """Register oslo.db's ``[database]`` options."""
-    db_options.set_defaults(conf)
 
 
 #: decorator: run again when the store reports a deadlock or a lost connection;

@@ -1,0 +1,155 @@
+"""What the conductor makes of reports, in a real store."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.errors import Forbidden
+from trove_ng.common.states import ReportState, ServiceStatus
+from trove_ng.conductor.manager import Conductor
+from trove_ng.db.models import (
+    Datastore,
+    DatastoreVersion,
+    Instance,
+    Operation,
+    ServiceStatusRow,
+)
+from trove_ng.db.repositories import operation_reports, service_statuses
+from trove_ng.db.session import Database
+from trove_ng.rpc import keys
+from trove_ng.rpc.endpoint import Caller
+from trove_ng.rpc.messages import FilesystemStats, Heartbeat, StepReport
+
+
+@pytest.fixture
+def instance(database: Database) -> str:
+    """An instance with a running operation ``op``."""
+    with database.writer() as session:
+        session.add(Datastore(id="d", name="mariadb"))
+        session.flush()
+        session.add(DatastoreVersion(id="v", datastore_id="d", name="10.11", version="10.11",
+                                     manager="mariadb"))
+        session.flush()
+        for ident in ("one", "two"):
+            session.add(Instance(id=ident, name=ident, tenant_id="t", flavor_id="1",
+                                 datastore_version_id="v"))
+            session.flush()
+            session.add(ServiceStatusRow(instance_id=ident, status="NEW"))
+        session.add(Operation(id="op", action="instance.create", resource_type="instance",
+                              resource_id="one", live_key="one", tenant_id="t"))
+        session.add(Operation(id="ended", action="instance.create", resource_type="instance",
+                              resource_id="two", live_key=None, tenant_id="t"))
+    return "one"
+
+
+@pytest.fixture
+def conductor(database: Database) -> Iterator[Conductor]:
+    made = Conductor(database, SystemClock(), 100, 0.0)
+    made.start()
+    yield made
+    made.stop()
+
+
+def guest(instance_id: str) -> Caller:
+    return Caller(keys.guest(instance_id), None)
+
+
+def beat(status: ServiceStatus, sequence: int) -> Heartbeat:
+    return Heartbeat(status=status, sequence=sequence, sent_at=1.0, agent_version="1",
+                     volume=FilesystemStats(total=10, used=4, free=6), details={"a": 1})
+
+
+def status_of(database: Database, instance_id: str) -> ServiceStatusRow:
+    with database.reader() as session:
+        row = service_statuses.get(session, instance_id)
+        assert row is not None
+        session.expunge(row)
+        return row
+
+
+def wait_for(database: Database, instance_id: str, sequence: int) -> ServiceStatusRow:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        row = status_of(database, instance_id)
+        if row.sequence == sequence:
+            return row
+        time.sleep(0.02)
+    raise AssertionError(f"heartbeat {sequence} was not written")
+
+
+def test_a_heartbeat_is_written_with_the_volume_use(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    conductor.heartbeat(guest(instance), beat(ServiceStatus.HEALTHY, 5))
+    row = wait_for(database, instance, 5)
+    assert (row.status, row.volume_total, row.volume_used) == ("HEALTHY", 10, 4)
+    assert row.details == {"a": 1}
+    assert service_statuses.is_fresh(row, SystemClock().now(), 30)
+    assert not service_statuses.is_fresh(
+        row, SystemClock().now() + datetime.timedelta(seconds=60), 30)
+    assert status_of(database, "two").status == "NEW"
+
+
+def test_an_older_heartbeat_never_overwrites_a_newer_one(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    conductor.heartbeat(guest(instance), beat(ServiceStatus.HEALTHY, 5))
+    wait_for(database, instance, 5)
+    conductor.heartbeat(guest(instance), beat(ServiceStatus.CRASHED, 4))
+    conductor.heartbeat(guest("two"), beat(ServiceStatus.RUNNING, 1))
+    wait_for(database, "two", 1)
+    assert status_of(database, instance).status == "HEALTHY"
+
+
+def test_a_heartbeat_of_an_unknown_instance_disturbs_nobody(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    conductor.heartbeat(guest("unknown"), beat(ServiceStatus.HEALTHY, 1))
+    conductor.heartbeat(guest(instance), beat(ServiceStatus.HEALTHY, 1))
+    wait_for(database, instance, 1)
+    with database.reader() as session:
+        assert service_statuses.get(session, "unknown") is None
+
+
+def test_only_a_guest_reports(conductor: Conductor) -> None:
+    with pytest.raises(Forbidden):
+        conductor.heartbeat(Caller(keys.API, None), beat(ServiceStatus.HEALTHY, 1))
+
+
+def report(state: ReportState, sequence: int, operation: str = "op") -> StepReport:
+    return StepReport(operation_id=operation, step="prepare", state=state, sequence=sequence,
+                      percent=50, result={"n": sequence}, error="")
+
+
+def seen(database: Database, operation: str = "op") -> tuple[str, int] | None:
+    with database.reader() as session:
+        row = operation_reports.latest(session, operation, "prepare")
+        return None if row is None else (row.state, row.sequence)
+
+
+def test_a_step_is_reported_until_its_end(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    conductor.report_step(guest(instance), report(ReportState.RUNNING, 1))
+    assert seen(database) == ("RUNNING", 1)
+    conductor.report_step(guest(instance), report(ReportState.SUCCEEDED, 3))
+    assert seen(database) == ("SUCCEEDED", 3)
+
+
+def test_reports_out_of_order_or_after_the_end_change_nothing(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    conductor.report_step(guest(instance), report(ReportState.RUNNING, 2))
+    conductor.report_step(guest(instance), report(ReportState.RUNNING, 1))
+    assert seen(database) == ("RUNNING", 2)
+    conductor.report_step(guest(instance), report(ReportState.SUCCEEDED, 3))
+    conductor.report_step(guest(instance), report(ReportState.FAILED, 4))
+    assert seen(database) == ("SUCCEEDED", 3)
+    assert conductor.counts["report passed over"] == 2
+
+
+@pytest.mark.parametrize("operation", ["ended", "unknown"])
+def test_a_report_of_no_live_operation_is_passed_over(
+        database: Database, conductor: Conductor, instance: str, operation: str) -> None:
+    conductor.report_step(guest(instance), report(ReportState.RUNNING, 1, operation))
+    assert seen(database, operation) is None

@@ -1,0 +1,34 @@
+"""A real store for each test: SQLite, migrated, in the test's own directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from trove_ng.conf import database as database_conf
+from trove_ng.conf import rpc as rpc_conf
+from trove_ng.db.migrations import api as migrations
+from trove_ng.db.session import Database
+
+
+@pytest.fixture
+def store_conf(tmp_path: Path) -> cfg.ConfigOpts:
+    """Configuration of the store and the bus."""
+    conf = cfg.ConfigOpts()
+    database_conf.register(conf)
+    rpc_conf.register(conf)
+    conf([], project="trove")
+    conf.set_override("connection", f"sqlite:///{tmp_path}/store.db", group="database")
+    conf.set_override("taskmanager_rpc_encr_key", ["control-plane-key-for-tests"])
+    conf.set_override("inst_rpc_key_encr_key", ["instance-key-for-tests"])
+    return conf
+
+
+@pytest.fixture
+def database(store_conf: cfg.ConfigOpts) -> Database:
+    """A migrated, empty store."""
+    made = Database(store_conf)
+    migrations.upgrade(made.engine)
+    return made

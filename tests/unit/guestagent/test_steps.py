@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import pathlib
+import threading
+from typing import Any
+
+import pytest
+
+from tests.unit.guestagent.conftest import Recorder, eventually
+from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.common.states import ReportState
+from trove_ng.guestagent import steps
+from trove_ng.guestagent.reports import Outbox
+from trove_ng.guestagent.sequence import Sequence
+from trove_ng.rpc import messages as m
+
+RUNNING, SUCCEEDED, FAILED = ReportState.RUNNING, ReportState.SUCCEEDED, ReportState.FAILED
+
+
+class Life:
+    """One life of an agent on a disk that stays."""
+
+    def __init__(self, path: pathlib.Path, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.outbox = Outbox(recorder, on_delivered=self._delivered, repeat_after=(),
+                             first_wait=0.01)
+        self.engine = steps.StepEngine(
+            steps.StepStore(path), self.outbox, Sequence(path / "sequence"),
+            patience=0.05)
+        self.outbox.start()
+
+    def _delivered(self, report: m.StepReport) -> None:
+        self.engine.delivered(report)
+
+    def last(self) -> m.StepReport:
+        """Return the first final report that arrives."""
+        final: m.StepReport = eventually(lambda: next(
+            (report for report in reversed(self.recorder.steps)
+             if report.state is not RUNNING), None))
+        eventually(lambda: not self.engine.busy)
+        return final
+
+
+@pytest.fixture
+def life(tmp_path: pathlib.Path, recorder: Recorder) -> Life:
+    return Life(tmp_path / "steps", recorder)
+
+
+def request(step: str = "backup", operation: str = "op") -> m.StepRequest:
+    return m.StepRequest(operation_id=operation, step=step)
+
+
+def flag(_request: Any, _progress: Any = None) -> m.Flag:
+    return m.Flag(value=True)
+
+
+def test_a_step_is_done_once_and_a_repeat_is_answered_from_memory(life: Life) -> None:
+    done: list[int] = []
+
+    def work(_request: m.StepRequest, progress: steps.Progress) -> m.Flag:
+        done.append(1)
+        return m.Flag(value=True)
+
+    life.engine.submit(request(), work)
+    first = life.last()
+    assert (first.state, first.result, first.percent) == (SUCCEEDED, {"value": True}, 100)
+    life.recorder.steps.clear()
+    life.engine.submit(request(), work)
+    again = life.last()
+    assert again.result == first.result
+    assert again.sequence > first.sequence
+    assert done == [1]
+
+
+def test_a_repeat_while_it_runs_does_nothing(life: Life) -> None:
+    gate, done = threading.Event(), []
+
+    def work(_request: m.StepRequest, progress: steps.Progress) -> m.Flag:
+        done.append(1)
+        gate.wait(5)
+        return m.Flag(value=True)
+
+    life.engine.submit(request(), work)
+    life.engine.submit(request(), work)
+    gate.set()
+    assert life.last().state is SUCCEEDED
+    assert done == [1]
+
+
+def test_another_step_is_refused_while_one_runs_and_may_be_asked_for_later(
+        life: Life) -> None:
+    gate = threading.Event()
+    life.engine.submit(request("one"), lambda _r, _p: m.Flag(value=gate.wait(5)))
+    life.engine.submit(request("two"), flag)
+    refused = eventually(lambda: [r for r in life.recorder.steps if r.step == "two"])[0]
+    assert refused.state is FAILED
+    assert "step one" in refused.error
+    with pytest.raises(Conflict):
+        life.engine.call(request("three"), flag, m.Flag)
+    gate.set()
+    eventually(lambda: not life.engine.busy)
+    life.engine.submit(request("two"), flag)
+    eventually(lambda: [r for r in life.recorder.steps
+                        if r.step == "two" and r.state is SUCCEEDED])
+
+
+def test_a_failure_tells_only_what_may_be_told(life: Life) -> None:
+    def fail(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
+        raise RuntimeError("password=hunter2")
+
+    life.engine.submit(request(), fail)
+    report = life.last()
+    assert report.state is FAILED
+    assert "hunter2" not in report.error
+    assert "RuntimeError" in report.error
+    life.recorder.steps.clear()
+
+    def typed(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
+        raise GuestError("The disk is full.")
+
+    life.engine.submit(request("other"), typed)
+    assert life.last().error == "The disk is full."
+
+
+def test_reports_wait_for_the_bus(life: Life) -> None:
+    life.recorder.down = True
+    life.engine.submit(request(), flag)
+    eventually(lambda: not life.engine.busy)
+    assert life.recorder.steps == []
+    life.recorder.down = False
+    assert life.last().state is SUCCEEDED
+
+
+def test_a_step_that_a_crash_cut_off_is_reported_failed_by_the_next_life(
+        tmp_path: pathlib.Path, recorder: Recorder) -> None:
+    store = steps.StepStore(tmp_path / "steps")
+    store.put(steps.StepRecord(operation_id="op", step="backup", state=RUNNING))
+    life = Life(tmp_path / "steps", recorder)
+    life.engine.recover()
+    assert life.last().error == steps.INTERRUPTED
+    recorder.steps.clear()
+    life.engine.submit(request(), flag)
+    assert life.last().state is FAILED
+    recorder.steps.clear()
+    life.engine.submit(request(), flag, rerun_safe=True)
+    assert life.last().state is SUCCEEDED
+
+
+def test_a_result_that_was_not_reported_is_reported_by_the_next_life(
+        tmp_path: pathlib.Path) -> None:
+    deaf, ears = Recorder(), Recorder()
+    deaf.down = True
+    first = Life(tmp_path / "steps", deaf)
+    first.engine.submit(request(), flag)
+    eventually(lambda: not first.engine.busy)
+    first.outbox.stop(1)
+    second = Life(tmp_path / "steps", ears)
+    second.engine.recover()
+    report = second.last()
+    assert (report.state, report.result) == (SUCCEEDED, {"value": True})
+    third = Life(tmp_path / "steps", Recorder())
+    eventually(lambda: all(record.reported for record in
+                           steps.StepStore(tmp_path / "steps").all()))
+    third.engine.recover()
+    third.outbox.stop(1)
+    assert third.recorder.steps == []
+
+
+def test_a_result_that_cannot_be_sent_is_a_failure_and_blocks_nothing(life: Life) -> None:
+    def odd(_request: Any, _progress: Any = None) -> Any:
+        return object()
+
+    life.engine.submit(request(), odd)
+    assert life.last().state is FAILED
+    with pytest.raises(TypeError):
+        life.engine.call(request("call"), odd, m.Flag)
+    assert not life.engine.busy
+
+
+def test_progress_rises_and_never_reaches_the_end_before_it(life: Life) -> None:
+    sent: list[int] = []
+    progress = steps.Progress(sent.append, threading.Event())
+    for percent in (10, 5, 100):
+        progress.report(percent)
+    assert sent == [10]
+    assert progress.percent == 99
+
+
+def test_a_running_step_is_told_to_end_and_may_run_again_later(life: Life) -> None:
+    started = threading.Event()
+
+    def work(_request: m.StepRequest, progress: steps.Progress) -> m.Flag:
+        started.set()
+        while True:
+            progress.check()
+
+    life.engine.submit(request(), work)
+    started.wait(5)
+    life.engine.stop(5)
+    report = life.last()
+    assert (report.state, report.error) == (FAILED, steps.INTERRUPTED)
+
+
+def test_a_call_is_remembered_when_it_succeeded_and_repeated_when_it_failed(
+        life: Life) -> None:
+    done: list[int] = []
+
+    def work(_request: m.StepRequest) -> m.Flag:
+        done.append(1)
+        if len(done) == 1:
+            raise GuestError("Not now.")
+        return m.Flag(value=True)
+
+    with pytest.raises(GuestError):
+        life.engine.call(request("restart"), work, m.Flag)
+    assert life.engine.call(request("restart"), work, m.Flag) == m.Flag(value=True)
+    assert life.engine.call(request("restart"), work, m.Flag) == m.Flag(value=True)
+    assert done == [1, 1]
+    life.engine.recover()
+    life.outbox.stop(1)
+    assert life.recorder.steps == []
+
+
+def test_a_step_waits_its_turn_for_a_while(tmp_path: pathlib.Path,
+                                           recorder: Recorder) -> None:
+    outbox = Outbox(recorder, repeat_after=())
+    outbox.start()
+    engine = steps.StepEngine(steps.StepStore(tmp_path / "s"), outbox,
+                              Sequence(tmp_path / "sequence"), patience=5)
+    with engine.exclusive("resume"):
+        engine.submit(request(), flag)
+        engine.submit(request(), flag)
+        assert recorder.steps == []
+    eventually(lambda: [r for r in recorder.steps if r.state is SUCCEEDED])
+    outbox.stop(1)
+    assert not [r for r in recorder.steps if r.state is FAILED]
+
+
+def test_nothing_else_runs_while_the_server_is_changed(life: Life) -> None:
+    with life.engine.exclusive("mount_volume"):
+        with pytest.raises(Conflict):
+            life.engine.call(request(), flag, m.Flag)
+    assert life.engine.call(request(), flag, m.Flag).value
+
+
+def test_only_the_newest_finished_steps_are_remembered(tmp_path: pathlib.Path) -> None:
+    store = steps.StepStore(tmp_path, remembered=2)
+    for number in range(4):
+        store.put(steps.StepRecord(operation_id=str(number), step="s", state=SUCCEEDED,
+                                   reported=number != 0, ended_at=number))
+    store.prune()
+    assert sorted(record.operation_id for record in store.all()) == ["0", "2", "3"]
+
+
+def test_names_from_the_bus_do_not_leave_the_directory(tmp_path: pathlib.Path) -> None:
+    store = steps.StepStore(tmp_path / "steps")
+    store.put(steps.StepRecord(operation_id="../../x", step="/etc/y", state=SUCCEEDED))
+    assert [path.name for path in tmp_path.iterdir()] == ["steps"]
+    assert store.get("../../x", "/etc/y") is not None
+
+
+def test_records_hold_no_request_and_are_for_the_owner_only(
+        life: Life, tmp_path: pathlib.Path) -> None:
+    life.engine.submit(m.PrepareRequest(
+        operation_id="op", step="prepare", datastore="d", datastore_version="1",
+        memory_mb=1, users=[m.UserSpec(name="u", password=m.Secret("hunter2"))]), flag)
+    life.last()
+    for path in (tmp_path / "steps").glob("*.json"):
+        assert b"hunter2" not in path.read_bytes()
+        assert path.stat().st_mode & 0o777 == 0o600

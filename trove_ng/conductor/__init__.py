@@ -1,0 +1,1 @@
+"""The conductor: writes what guests report."""

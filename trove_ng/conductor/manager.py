@@ -1,0 +1,94 @@
+"""What guests may tell, and what becomes of it."""
+
+from __future__ import annotations
+
+import collections
+import logging
+from typing import Any
+
+from trove_ng.common.clock import Clock
+from trove_ng.common.errors import Forbidden
+from trove_ng.conductor.writer import BatchWriter, Beat
+from trove_ng.db.repositories import operation_reports, service_statuses
+from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.rpc import messages as m
+from trove_ng.rpc.endpoint import Caller, Method
+
+LOG = logging.getLogger(__name__)
+
+#: characters of a guest's free texts that are kept
+_DESCRIPTION = 255
+_ERROR = 4000
+
+
+class Conductor:
+    """Acts on the authenticated sender's instance, whatever a message says.
+
+    :param batch_size: heartbeats written in one statement at most
+    :param batch_wait: seconds that a heartbeat waits for others
+    """
+
+    def __init__(self, database: Database, clock: Clock, batch_size: int,
+                 batch_wait: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._writer = BatchWriter(self._write, batch_size, batch_wait)
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def start(self) -> None:
+        """Begin to write heartbeats."""
+        self._writer.start()
+
+    def stop(self) -> None:
+        """Write what waits, and end."""
+        self._writer.stop()
+
+    def table(self) -> dict[str, Method]:
+        """Return the methods for :class:`trove_ng.rpc.endpoint.Endpoint`."""
+        return {
+            "heartbeat": Method(m.Heartbeat, m.Empty, self.heartbeat),
+            "report_step": Method(m.StepReport, m.Empty, self.report_step),
+        }
+
+    def heartbeat(self, caller: Caller, beat: m.Heartbeat) -> m.Empty:
+        """Take a guest's state."""
+        self._writer.put(self._row(self._instance(caller), beat))
+        self.counts["heartbeat"] += 1
+        return m.Empty()
+
+    def report_step(self, caller: Caller, report: m.StepReport) -> m.Empty:
+        """Take what a guest says of a step of an operation."""
+        counted = self._report(self._instance(caller), report)
+        self.counts["report" if counted else "report passed over"] += 1
+        return m.Empty()
+
+    @staticmethod
+    def _instance(caller: Caller) -> str:
+        if caller.instance_id is None:
+            raise Forbidden("Only a guest agent reports.")
+        return caller.instance_id
+
+    def _row(self, instance_id: str, beat: m.Heartbeat) -> Beat:
+        volume = beat.volume
+        row: dict[str, Any] = {
+            "instance_id": instance_id, "status": str(beat.status),
+            "description": beat.description[:_DESCRIPTION], "sequence": beat.sequence,
+            "sent_at": beat.sent_at, "updated_at": self._clock.now(),
+            "agent_version": beat.agent_version[:64], "details": beat.details,
+            "volume_total": volume.total if volume else None,
+            "volume_used": volume.used if volume else None}
+        return row
+
+    @retry_on_db_error
+    def _write(self, beats: list[Beat]) -> None:
+        with self._database.writer() as session:
+            service_statuses.record(session, beats)
+
+    @retry_on_db_error
+    def _report(self, instance_id: str, report: m.StepReport) -> bool:
+        with self._database.writer() as session:
+            return operation_reports.record(
+                session, instance_id, operation_id=report.operation_id, step=report.step,
+                state=report.state, sequence=report.sequence,
+                percent=max(0, min(100, report.percent)), result=report.result,
+                error=report.error[:_ERROR], now=self._clock.now())

@@ -1,0 +1,79 @@
+"""Heartbeats are gathered for a moment and written together."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+LOG = logging.getLogger(__name__)
+
+Beat = dict[str, Any]
+
+
+class BatchWriter:
+    """Writes the newest beat of each instance; one statement for many.
+
+    A beat that comes while its instance's last one still waits takes its place.
+
+    :param write: writes a list of beats, in one transaction
+    :param size: beats in one statement at most
+    :param wait: seconds that the first beat of a batch waits for others
+    """
+
+    def __init__(self, write: Callable[[list[Beat]], None], size: int, wait: float) -> None:
+        self._write = write
+        self._size = size
+        self._wait = wait
+        self._waiting: collections.OrderedDict[str, Beat] = collections.OrderedDict()
+        self._condition = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+        self.written = 0
+        self.lost = 0
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def put(self, beat: Beat) -> None:
+        """Queue a beat; an older one than what waits is passed over."""
+        ident = str(beat["instance_id"])
+        with self._condition:
+            known = self._waiting.get(ident)
+            if known is not None and known["sequence"] >= beat["sequence"]:
+                return
+            self._waiting[ident] = beat
+            self._condition.notify()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Write what waits, and end."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            batch = self._next()
+            if not batch:
+                return
+            try:
+                self._write(batch)
+                self.written += len(batch)
+            except Exception:  # noqa: BLE001  the next beats of these instances say it again
+                self.lost += len(batch)
+                LOG.exception("%d heartbeats could not be written", len(batch))
+
+    def _next(self) -> list[Beat]:
+        """Return the next batch; an empty one means that it is time to end."""
+        with self._condition:
+            while not self._waiting and not self._stopping:
+                self._condition.wait()
+            if len(self._waiting) < self._size and not self._stopping:
+                self._condition.wait(self._wait)
+            count = min(self._size, len(self._waiting))
+            return [self._waiting.popitem(last=False)[1] for _ in range(count)]

@@ -1,0 +1,59 @@
+"""Options of the API service."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+SERVER_OPTS: list[cfg.Opt] = [
+    cfg.HostAddressOpt("bind_host", default="0.0.0.0",  # noqa: S104 - a public service
+                       help="Address the API listens on."),
+    cfg.PortOpt("bind_port", default=8779, help="Port the API listens on."),
+    cfg.IntOpt("trove_api_workers", default=1, min=1,
+               help="Processes that answer requests."),
+]
+
+API_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt("threads", default=8, min=1, help="Threads of a worker."),
+    cfg.IntOpt("request_timeout", default=120, min=1,
+               help="Seconds after which a worker that stopped answering is replaced."),
+    cfg.IntOpt("token_cache_time", default=60, min=0,
+               help="Seconds that a validated token is remembered in a worker, so that the "
+                    "identity service is not asked with each request; a revoked token is "
+                    "good that long. 0 turns it off."),
+    cfg.IntOpt("token_cache_size", default=10000, min=1,
+               help="Tokens that a worker remembers at most."),
+    cfg.IntOpt("max_request_body_size", default=114688, min=1024,
+               help="Bytes of a request body at most."),
+    cfg.URIOpt("public_endpoint", schemes=["http", "https"],
+               help="Start of the URLs in answers; by default what the client used."),
+    cfg.IntOpt("max_page_size", default=20, min=1,
+               help="Resources in one page of a list at most, and without a limit."),
+]
+
+LIMIT_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt("max_accepted_volume_size", default=10, min=1,
+               help="GB of a volume at most."),
+    cfg.IntOpt("agent_heartbeat_expiry", default=60, min=1,
+               help="Seconds after which an agent's last heartbeat says nothing any more."),
+    cfg.BoolOpt("trove_volume_support", default=True,
+                help="Whether data lives on volumes; if not, on the root disk."),
+    cfg.ListOpt("root_on_create", default=[],
+                help="Datastore managers whose new instances have root enabled, with the "
+                     "password in the answer to the create request."),
+    cfg.ListOpt("ignore_dbs", default=[],
+                help="Database names that nobody may create, besides the datastore's own."),
+    cfg.StrOpt("default_datastore", default=None,
+               help="Id or name of the datastore for requests that name none."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the options of the API service."""
+    conf.register_opts(SERVER_OPTS)
+    conf.register_opts(LIMIT_OPTS)
+    conf.register_opts(API_OPTS, group="api")
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """Return the options for the sample configuration file."""
+    return [(None, SERVER_OPTS + LIMIT_OPTS), ("api", API_OPTS)]

@@ -1,0 +1,69 @@
+"""Options of the guest agent."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+#: written for each instance by the control plane (``guest_info.conf``)
+IDENTITY_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt("guest_id", help="Id of the instance that this agent serves."),
+    cfg.StrOpt("guest_name", default="", help="Name of the instance."),
+    cfg.StrOpt("tenant_id", default="", help="Project that owns the instance."),
+    cfg.StrOpt("datastore_manager",
+               help="Datastore manager to run; an entry point name of "
+                    "trove_ng.guestagent.managers."),
+]
+
+AGENT_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt("report_interval", default=10, min=1,
+               help="Seconds between two heartbeats. A change of the database's status "
+                    "is reported at once."),
+    cfg.StrOpt("state_path", default="/var/lib/trove-guestagent",
+               help="Directory for what the agent must remember over a restart."),
+]
+
+GROUP_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt("service_manager", default="auto", choices=["auto", "systemd", "supervisor"],
+               help="What starts and stops the database on this server."),
+    cfg.StrOpt("supervisor_socket", default="/run/supervisor.sock",
+               help="Unix socket of supervisord."),
+    cfg.IntOpt("command_timeout", default=120, min=1,
+               help="Seconds that a system command may take."),
+    cfg.IntOpt("state_change_wait_time", default=180, min=1,
+               help="Seconds to wait for the database to start or stop."),
+    cfg.IntOpt("status_interval", default=3, min=1,
+               help="Seconds between two looks at the database."),
+    cfg.IntOpt("stop_timeout", default=15, min=0,
+               help="Seconds that running work gets to end when the agent is stopped."),
+]
+
+VOLUME_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt("num_tries", default=30, min=1,
+               help="Looks, a second apart, for a volume's device before giving up."),
+    cfg.IntOpt("volume_format_timeout", default=600, min=1,
+               help="Seconds that making or growing a file system may take."),
+    cfg.StrOpt("format_options", default="-m 1",
+               help="Options for mkfs of ext3 and ext4."),
+    cfg.IntOpt("block_device_readahead", default=0, min=0,
+               help="Read-ahead of data volumes in sectors of 512 bytes; 0 leaves the "
+                    "kernel's value."),
+    cfg.StrOpt("fstab_path", default="/etc/fstab",
+               help="Table that mounts are written to, so that they outlast a reboot."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the agent's options."""
+    conf.register_opts(IDENTITY_OPTS)
+    conf.register_opts(AGENT_OPTS)
+    conf.register_opts(GROUP_OPTS, group="guest_agent")
+    conf.register_opts(VOLUME_OPTS, group="guest_volume")
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """Return the options for the sample configuration file."""
+    return [
+        (None, IDENTITY_OPTS + AGENT_OPTS),
+        ("guest_agent", GROUP_OPTS),
+        ("guest_volume", VOLUME_OPTS),
+    ]

@@ -1,0 +1,1 @@
+"""All queries of the store, one module a resource; each takes a session first."""

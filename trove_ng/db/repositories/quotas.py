@@ -1,0 +1,131 @@
+"""Limits of projects, and what they use; reserved under a row lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from trove_ng.common.errors import QuotaExceeded
+from trove_ng.db.models import Backup, Instance, Quota, QuotaUsage, Reservation
+
+#: resources with a quota: instances, GB of volumes, backups, MiB of memory
+RESOURCES = ("instances", "volumes", "backups", "ram")
+UNLIMITED = -1
+
+
+def limits(session: Session, tenant_id: str, defaults: Mapping[str, int]) -> dict[str, int]:
+    """Return the limit of every resource for a project."""
+    own = dict(session.execute(select(Quota.resource, Quota.hard_limit).where(
+        Quota.tenant_id == tenant_id)).tuples().all())
+    return {name: own.get(name, default) for name, default in defaults.items()}
+
+
+def set_limits(session: Session, tenant_id: str, wanted: Mapping[str, int]) -> None:
+    """Give a project limits of its own."""
+    for resource, limit in sorted(wanted.items()):
+        row = session.scalars(select(Quota).where(
+            Quota.tenant_id == tenant_id, Quota.resource == resource)).one_or_none()
+        if row is None:
+            session.add(Quota(tenant_id=tenant_id, resource=resource, hard_limit=limit))
+        else:
+            row.hard_limit = limit
+
+
+def usage(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:
+    """Return resource → (in use, of which reserved by running operations)."""
+    rows = session.execute(select(
+        QuotaUsage.resource, QuotaUsage.in_use, QuotaUsage.reserved).where(
+            QuotaUsage.tenant_id == tenant_id))
+    return {row.resource: (row.in_use, row.reserved) for row in rows}
+
+
+def _locked(session: Session, tenant_id: str, resources: list[str]) -> dict[str, QuotaUsage]:
+    statement = select(QuotaUsage).where(
+        QuotaUsage.tenant_id == tenant_id, QuotaUsage.resource.in_(resources),
+    ).order_by(QuotaUsage.resource).with_for_update().execution_options(
+        populate_existing=True)
+    found = {row.resource: row for row in session.scalars(statement)}
+    missing = [name for name in resources if name not in found]
+    if not missing:
+        return found
+    for name in missing:
+        try:
+            with session.begin_nested():
+                session.add(QuotaUsage(tenant_id=tenant_id, resource=name))
+        except IntegrityError:
+            continue  # another request made it meanwhile; it is locked next
+    return {row.resource: row for row in session.scalars(statement)}
+
+
+def reserve(session: Session, tenant_id: str, operation_id: str, deltas: Mapping[str, int],
+            defaults: Mapping[str, int]) -> None:
+    """Take what an operation needs, in the transaction that accepts it.
+
+    :param deltas: resource → amount, positive; zero amounts are left out
+    :param defaults: resource → configured limit
+    :raises QuotaExceeded: names the resource, what was asked, is used and allowed
+    """
+    wanted = {name: delta for name, delta in sorted(deltas.items()) if delta}
+    if not wanted:
+        return
+    allowed = limits(session, tenant_id, defaults)
+    rows = _locked(session, tenant_id, list(wanted))
+    for name, delta in wanted.items():
+        limit = allowed.get(name, UNLIMITED)
+        if delta > 0 and limit != UNLIMITED and rows[name].in_use + delta > limit:
+            raise QuotaExceeded(
+                f"Quota exceeded for {name}: requested {delta}, in use "
+                f"{rows[name].in_use}, limit {limit}.")
+    for name, delta in wanted.items():
+        rows[name].in_use += delta
+        rows[name].reserved += delta
+        session.add(Reservation(operation_id=operation_id, tenant_id=tenant_id,
+                                resource=name, delta=delta))
+
+
+def _settle(session: Session, operation_id: str, status: str, keep: bool) -> None:
+    held = session.scalars(select(Reservation).where(
+        Reservation.operation_id == operation_id, Reservation.status == "RESERVED",
+    ).order_by(Reservation.resource).with_for_update()).all()
+    for one in held:
+        values = {"reserved": QuotaUsage.reserved - one.delta}
+        if not keep:
+            values["in_use"] = QuotaUsage.in_use - one.delta
+        session.execute(update(QuotaUsage).where(
+            QuotaUsage.tenant_id == one.tenant_id, QuotaUsage.resource == one.resource,
+        ).values(values).execution_options(synchronize_session=False))
+        one.status = status
+
+
+def commit(session: Session, operation_id: str) -> None:
+    """Keep what an operation reserved: the resource exists now."""
+    _settle(session, operation_id, "COMMITTED", keep=True)
+
+
+def rollback(session: Session, operation_id: str) -> None:
+    """Give back what an operation reserved and does not use."""
+    _settle(session, operation_id, "RELEASED", keep=False)
+
+
+def release(session: Session, tenant_id: str, amounts: Mapping[str, int]) -> None:
+    """Give back what a resource that is gone used; never below zero."""
+    wanted = {name: amount for name, amount in sorted(amounts.items()) if amount}
+    if not wanted:
+        return
+    for name, row in _locked(session, tenant_id, list(wanted)).items():
+        row.in_use = max(0, row.in_use - wanted[name])
+
+
+def counted(session: Session, tenant_id: str) -> dict[str, int]:
+    """Return what the project's rows add up to, the truth behind :func:`usage`."""
+    instances, volumes, ram = session.execute(select(
+        func.count(), func.coalesce(func.sum(Instance.volume_size), 0),
+        func.coalesce(func.sum(Instance.flavor_ram), 0)).where(
+            Instance.tenant_id == tenant_id, Instance.deleted.is_(False))).one()
+    backups = session.scalar(select(func.count()).where(
+        Backup.tenant_id == tenant_id, Backup.deleted.is_(False)))
+    return {"instances": int(instances), "volumes": int(volumes or 0), "ram": int(ram or 0),
+            "backups": int(backups or 0)}

@@ -1,0 +1,89 @@
+"""From the name of a call on the bus to what the manager does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trove_ng.common.errors import UnprocessableEntity
+from trove_ng.guestagent.manager import BaseManager
+from trove_ng.guestagent.steps import StepEngine
+from trove_ng.rpc import messages as m
+
+GuestHandler = Callable[[Any], m.Message]
+
+#: calls about what is inside the database: they need a prepared instance
+DATA_CALLS = (
+    "list_databases", "create_databases", "delete_database", "list_users", "get_user",
+    "create_users", "delete_user", "update_user", "change_passwords", "list_access",
+    "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
+)
+
+
+def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler]:
+    """Return the handler of each call of the guest call table."""
+    table: dict[str, GuestHandler] = {
+        "rpc_ping": manager.rpc_ping,
+        "get_filesystem_stats": manager.get_filesystem_stats,
+    }
+    for name in DATA_CALLS:
+        table[name] = _prepared(manager, getattr(manager, name))
+    for name, volume_work in (("mount_volume", manager.mount_volume),
+                              ("unmount_volume", manager.unmount_volume),
+                              ("resize_fs", manager.resize_fs)):
+        table[name] = _alone(engine, name, volume_work)
+    for name, step in (("restart", manager.restart), ("stop_db", manager.stop_database),
+                       ("start_db_with_conf_changes", manager.start_db_with_conf_changes)):
+        table[name] = _prepared(manager, _step(engine, step))
+    table["prepare"] = _prepare(manager, engine)
+    table["create_backup"] = _create_backup(manager, engine)
+    return table
+
+
+def _prepare(manager: BaseManager, engine: StepEngine) -> GuestHandler:
+    def handle(request: m.PrepareRequest) -> m.Empty:
+        engine.submit(request, manager.prepare, rerun_safe=manager.prepare_rerun_safe)
+        return m.Empty()
+
+    return handle
+
+
+def _create_backup(manager: BaseManager, engine: StepEngine) -> GuestHandler:
+    def work(request: m.BackupRequest, progress: Any) -> m.Message:
+        _require_prepared(manager)
+        return manager.create_backup(request, progress)
+
+    def handle(request: m.BackupRequest) -> m.Empty:
+        # Objects of a half made backup are overwritten under the same names.
+        engine.submit(request, work, rerun_safe=True)
+        return m.Empty()
+
+    return handle
+
+
+def _step(engine: StepEngine, work: Callable[[Any], m.Empty]) -> GuestHandler:
+    def handle(request: m.StepRequest) -> m.Empty:
+        return engine.call(request, work, m.Empty)
+
+    return handle
+
+
+def _alone(engine: StepEngine, name: str, work: GuestHandler) -> GuestHandler:
+    def handle(request: m.Message) -> m.Message:
+        with engine.exclusive(name):
+            return work(request)
+
+    return handle
+
+
+def _prepared(manager: BaseManager, work: GuestHandler) -> GuestHandler:
+    def handle(request: m.Message) -> m.Message:
+        _require_prepared(manager)
+        return work(request)
+
+    return handle
+
+
+def _require_prepared(manager: BaseManager) -> None:
+    if not manager.status.prepared:
+        raise UnprocessableEntity("The instance is not prepared.")

@@ -1,0 +1,307 @@
+"""The base of all datastore managers: what does not depend on the datastore.
+
+A datastore subclasses :class:`BaseManager`.  It must say how to prepare, look at,
+start and stop its database; everything else it may offer, and what it leaves out is
+refused with :class:`~trove_ng.common.errors.NotSupported`.
+
+The public methods named as in the guest call table are what the bus calls.
+``prepare`` and the calls with a ``StepRequest`` run the datastore's hooks inside the
+order that is the same for all datastores.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import os
+import pathlib
+
+from trove_ng.common.errors import Conflict, GuestError, NotSupported, TroveError
+from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.status import DatabaseStatus
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+
+LOG = logging.getLogger(__name__)
+
+#: directory on the data volume for the agent's own files; a datastore keeps its data
+#: in a directory next to it, never in the root of the volume
+AGENT_DIR = ".trove"
+
+#: calls that a datastore may leave out
+OPTIONAL = (
+    "apply_config", "change_passwords", "create_backup", "create_databases", "create_users",
+    "delete_database", "delete_user", "disable_root", "enable_root", "get_user",
+    "grant_access", "is_root_enabled", "list_access", "list_databases", "list_users",
+    "revoke_access", "update_user",
+)
+
+
+class BaseManager(abc.ABC):
+    """One datastore on this server.
+
+    :param ctx: see :class:`~trove_ng.guestagent.context.AgentContext`
+    """
+
+    #: entry point name, for logs
+    name = ""
+    #: True if a prepare that the agent's end cut off may simply run again
+    prepare_rerun_safe = False
+    #: True if files below the mount point are copied onto a new volume
+    migrate_to_volume = False
+
+    def __init__(self, ctx: AgentContext) -> None:
+        self.ctx = ctx
+        self.status = DatabaseStatus(
+            instance_id=ctx.instance_id, state_dir=ctx.state_dir, clock=ctx.clock,
+            probe=self.probe, volume_dir=self.agent_volume_dir)
+
+    # ---- what a datastore must say ----------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def volume_mount_point(self) -> str:
+        """Where the data volume is mounted, also when it is not now."""
+
+    @abc.abstractmethod
+    def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
+        """Make the database: configuration, data directory or restore, start.
+
+        The volume is mounted when this runs.  It ends with the database running,
+        its administrative account set up and, if asked for, root enabled.
+        Databases and users are created by the base afterwards.
+
+        :raises Exception: anything; the instance becomes FAILED
+        """
+
+    @abc.abstractmethod
+    def probe(self) -> ServiceStatus:
+        """Look at the database, within seconds, from any thread, and raise nothing.
+
+        :return: HEALTHY (it answered), RUNNING (the process is there and could not
+            be asked), BLOCKED (there and refuses: disk full, too many connections),
+            SHUTDOWN (no process)
+        """
+
+    @abc.abstractmethod
+    def start_db(self) -> None:
+        """Start the database and wait until it answers; nothing if it runs.
+
+        :raises GuestError: it did not come up in time
+        """
+
+    @abc.abstractmethod
+    def stop_db(self) -> None:
+        """Stop the database and wait until it is gone; nothing if it does not run.
+
+        :raises GuestError: it is still there after the time given
+        """
+
+    # ---- what a datastore may say -----------------------------------------
+
+    def before_volume(self, request: m.PrepareRequest) -> None:
+        """Let go of the mount point: called before the data volume is mounted.
+
+        The default stops a database that the image started.
+        """
+        self.stop_db()
+
+    def post_prepare(self, request: m.PrepareRequest) -> None:
+        """Work after the instance is usable; a failure here is only logged.
+
+        The default does nothing more.
+        """
+        LOG.debug("no work is defined after prepare")
+
+    def restart_db(self) -> None:
+        """Restart the database and wait until it answers."""
+        self.stop_db()
+        self.start_db()
+
+    def apply_config(self, request: m.ResizeRequest) -> None:
+        """Write the settings for another amount of memory; the database is stopped."""
+        raise self._unsupported("resizing")
+
+    def create_backup(self, request: m.BackupRequest,
+                      progress: Progress) -> m.StoredBackup:
+        """Stream a backup to object storage and return what was stored."""
+        raise self._unsupported("backups")
+
+    def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
+        """Return a page of the databases, without the datastore's own."""
+        raise self._unsupported("databases")
+
+    def create_databases(self, request: m.DatabasesRequest) -> m.Empty:
+        raise self._unsupported("databases")
+
+    def delete_database(self, request: m.NameRequest) -> m.Empty:
+        raise self._unsupported("databases")
+
+    def list_users(self, request: m.PageRequest) -> m.UserPage:
+        """Return a page of the users, without the datastore's own."""
+        raise self._unsupported("users")
+
+    def get_user(self, request: m.UserRequest) -> m.UserSpec:
+        """Return a user without its password.
+
+        :raises NotFound: no such user
+        """
+        raise self._unsupported("users")
+
+    def create_users(self, request: m.UsersRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def delete_user(self, request: m.UserRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def update_user(self, request: m.UserUpdateRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def change_passwords(self, request: m.UsersRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def list_access(self, request: m.UserRequest) -> m.DatabaseList:
+        raise self._unsupported("access rights")
+
+    def grant_access(self, request: m.AccessRequest) -> m.Empty:
+        raise self._unsupported("access rights")
+
+    def revoke_access(self, request: m.AccessRequest) -> m.Empty:
+        raise self._unsupported("access rights")
+
+    def is_root_enabled(self, request: m.Empty) -> m.Flag:
+        raise self._unsupported("a root user")
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        """Enable root and return it with its password."""
+        raise self._unsupported("a root user")
+
+    def disable_root(self, request: m.Empty) -> m.Empty:
+        raise self._unsupported("a root user")
+
+    # ---- the same for all datastores --------------------------------------
+
+    def prepare(self, request: m.PrepareRequest, progress: Progress) -> m.Empty:
+        """Make this server a database instance and report its status.
+
+        The end marker is written after databases and users exist, so that an
+        instance never shows as usable while something that was asked for lacks.
+
+        :raises Conflict: the instance holds data already
+        """
+        if self.status.prepared:
+            raise Conflict("The instance is prepared already.")
+        LOG.info("prepare begins for datastore %s %s", request.datastore,
+                 request.datastore_version)
+        self.status.begin_install()
+        try:
+            self._prepare(request, progress)
+        except BaseException:
+            LOG.exception("prepare failed")
+            self.status.end_install(failed=True)
+            raise
+        self.status.end_install()
+        try:
+            self.post_prepare(request)
+        except Exception:  # noqa: BLE001  the instance is usable: this must not fail it
+            LOG.exception("work after prepare failed")
+        return m.Empty()
+
+    def _prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
+        if request.volume is not None:
+            self.before_volume(request)
+            progress.report(2)
+            self.ctx.volumes.set_up(request.volume, migrate=self.migrate_to_volume)
+            self.status.volume_mounted()
+        progress.report(5)
+        self.do_prepare(request, progress)
+        progress.report(90)
+        if request.databases:
+            self.create_databases(m.DatabasesRequest(databases=request.databases))
+        if request.users:
+            self.create_users(m.UsersRequest(users=request.users))
+        progress.report(95)
+
+    def rpc_ping(self, request: m.Empty) -> m.Flag:
+        """Tell that the agent listens."""
+        return m.Flag(value=True)
+
+    def restart(self, request: m.StepRequest) -> m.Empty:
+        """Restart the database; RESTARTING is reported meanwhile."""
+        with self.status.restarting():
+            self.restart_db()
+            self.status.set_restart_required(False)
+        return m.Empty()
+
+    def stop_database(self, request: m.StepRequest) -> m.Empty:
+        """Stop the database on purpose; it stays stopped over an agent restart."""
+        self.status.expect_running(False)
+        self.stop_db()
+        self.status.update()
+        return m.Empty()
+
+    def start_db_with_conf_changes(self, request: m.ResizeRequest) -> m.Empty:
+        """Start the stopped database with the settings for another size."""
+        if self.probe() is not ServiceStatus.SHUTDOWN:
+            raise GuestError("The database has to be stopped first.")
+        self.apply_config(request)
+        with self.status.restarting():
+            self.start_db()
+            self.status.set_restart_required(False)
+        return m.Empty()
+
+    def get_filesystem_stats(self, request: m.Empty) -> m.FilesystemStats:
+        """Return the space on the data volume."""
+        return filesystem_stats(self.volume_mount_point)
+
+    def mount_volume(self, request: m.VolumeSpec) -> m.Empty:
+        """Mount a volume that already has a file system.
+
+        :raises UnprocessableEntity: the device is empty
+        """
+        self.ctx.volumes.mount(request)
+        self.status.volume_mounted()
+        return m.Empty()
+
+    def unmount_volume(self, request: m.VolumeSpec) -> m.Empty:
+        """Unmount a volume and forget it."""
+        self.ctx.volumes.unmount(request)
+        return m.Empty()
+
+    def resize_fs(self, request: m.VolumeSpec) -> m.FilesystemStats:
+        """Grow the file system to the size that its device has now."""
+        return self.ctx.volumes.grow(request)
+
+    def agent_volume_dir(self) -> pathlib.Path | None:
+        """Return the agent's directory on the data volume, None while unmounted."""
+        if os.path.ismount(self.volume_mount_point):
+            return pathlib.Path(self.volume_mount_point) / AGENT_DIR
+        return None
+
+    def capabilities(self) -> list[str]:
+        """Return the optional calls that this datastore offers, sorted."""
+        return sorted(name for name in OPTIONAL
+                      if getattr(type(self), name) is not getattr(BaseManager, name))
+
+    def reload(self) -> None:
+        """Know again what an earlier life of the agent knew: volumes and status."""
+        try:
+            self.ctx.volumes.remount()
+        except TroveError:
+            # The agent must come up, or nobody would hear of the trouble.
+            LOG.exception("a volume cannot be mounted again")
+        self.status.load()
+
+    def resume(self) -> None:
+        """Start a database that ran before the server went down."""
+        if self.status.prepared and self.status.expects_running \
+                and self.probe() is ServiceStatus.SHUTDOWN:
+            LOG.info("the database ran before: it is started")
+            with self.status.restarting():
+                self.start_db()
+
+    def _unsupported(self, what: str) -> NotSupported:
+        return NotSupported(f"The datastore {self.name or 'of this instance'} does not "
+                            f"support {what}.")

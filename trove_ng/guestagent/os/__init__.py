@@ -1,0 +1,1 @@
+"""What the agent does with the operating system, free of any datastore."""

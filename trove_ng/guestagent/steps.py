@@ -1,0 +1,361 @@
+"""Long steps: done once, remembered on disk, reported until they arrive.
+
+The bus may deliver a request twice, or not at all, and the agent may be killed in
+between.  A step is named by its operation and its name.  What became of it is written
+before it is reported, so that a repeat is answered from memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import pathlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from trove_ng.common.errors import Conflict, TroveError
+from trove_ng.common.states import ReportState
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.reports import Outbox
+from trove_ng.guestagent.sequence import Sequence
+from trove_ng.rpc import messages as m
+
+LOG = logging.getLogger(__name__)
+
+#: finished steps that are remembered
+REMEMBERED = 200
+#: seconds between two progress reports of a step
+PROGRESS_INTERVAL = 1.0
+#: seconds that a step waits for another one before it is refused
+PATIENCE = 5.0
+INTERRUPTED = "The guest agent ended while it worked on this step."
+
+R = TypeVar("R", bound=m.StepRequest)
+A = TypeVar("A", bound=m.Message)
+
+
+class StepCancelled(Exception):
+    """The agent is asked to end: leave the work as soon as possible."""
+
+
+class StepRecord(msgspec.Struct):
+    """What is remembered of a step.
+
+    :param result: the answer as JSON values, for a step that succeeded
+    :param interrupted: True if the agent's end cut the step off
+    :param reported: True once the bus took the final report
+    """
+
+    operation_id: str
+    step: str
+    state: ReportState
+    percent: int = 0
+    result: dict[str, Any] = {}
+    error: str = ""
+    interrupted: bool = False
+    reported: bool = False
+    ended_at: float = 0.0
+
+
+class StepStore:
+    """The records, one file each.
+
+    :param folder: directory of the files
+    """
+
+    def __init__(self, folder: pathlib.Path, remembered: int = REMEMBERED) -> None:
+        self._folder = folder
+        self._remembered = remembered
+        files.make_directory(folder, mode=0o700)
+
+    def get(self, operation_id: str, step: str) -> StepRecord | None:
+        """Return the record, None if the step is not known."""
+        return self._read(self._path(operation_id, step))
+
+    def put(self, record: StepRecord) -> None:
+        """Write a record; it is on the disk when this returns."""
+        files.write_bytes(self._path(record.operation_id, record.step),
+                          msgspec.json.encode(record), mode=0o600)
+
+    def all(self) -> list[StepRecord]:
+        """Return all records that can be read."""
+        found = (self._read(path) for path in self._folder.glob("*.json"))
+        return [record for record in found if record is not None]
+
+    def prune(self) -> None:
+        """Forget the oldest of the reported steps beyond the number remembered."""
+        done = sorted((record for record in self.all() if record.reported),
+                      key=lambda record: record.ended_at)
+        for record in done[:max(0, len(done) - self._remembered)]:
+            files.remove(self._path(record.operation_id, record.step))
+
+    def _path(self, operation_id: str, step: str) -> pathlib.Path:
+        # The names come from the bus: they do not become file names.
+        name = hashlib.sha256(json.dumps([operation_id, step]).encode()).hexdigest()
+        return self._folder / f"{name[:32]}.json"
+
+    def _read(self, path: pathlib.Path) -> StepRecord | None:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=StepRecord)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError:
+            LOG.warning("the step record %s cannot be read and is dropped", path)
+            files.remove(path)
+            return None
+
+
+class Progress:
+    """How a running step tells how far it is, and learns that it should end.
+
+    :param send: called with the percentage, at most once an interval
+    """
+
+    def __init__(self, send: Callable[[int], None], cancelled: threading.Event) -> None:
+        self._send = send
+        self._cancelled = cancelled
+        self._percent = 0
+        self._sent_at = 0.0
+
+    @property
+    def percent(self) -> int:
+        """The last percentage told."""
+        return self._percent
+
+    def report(self, percent: int) -> None:
+        """Tell how much is done, 0 to 99; it never goes back.
+
+        :raises StepCancelled: the agent is asked to end
+        """
+        self.check()
+        percent = max(self._percent, min(int(percent), 99))
+        now = time.monotonic()
+        if percent > self._percent and now - self._sent_at >= PROGRESS_INTERVAL:
+            self._sent_at = now
+            self._percent = percent
+            self._send(percent)
+        self._percent = percent
+
+    def check(self) -> None:
+        """Raise :class:`StepCancelled` if the agent is asked to end."""
+        if self._cancelled.is_set():
+            raise StepCancelled(INTERRUPTED)
+
+
+class StepEngine:
+    """Runs steps, one long one at a time.
+
+    :param store: memory of steps
+    :param outbox: way of the reports
+    :param patience: seconds that a step waits for the one before it to end
+    """
+
+    def __init__(self, store: StepStore, outbox: Outbox, sequence: Sequence, *,
+                 patience: float = PATIENCE) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._sequence = sequence
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._free = threading.Condition(self._lock)
+        self._waiting: set[tuple[str, str]] = set()
+        self._cancelled = threading.Event()
+        self._running: tuple[str, str] | None = None
+        self._worker: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while a step runs."""
+        return self._running is not None
+
+    def recover(self) -> None:
+        """Report what an earlier life of the agent left: cut off, or not reported."""
+        for record in self._store.all():
+            if record.state is ReportState.RUNNING:
+                LOG.warning("step %s of operation %s was cut off", record.step,
+                            record.operation_id)
+                self._end(record, ReportState.FAILED, error=INTERRUPTED, interrupted=True)
+            elif not record.reported:
+                self._report(record)
+
+    def submit(self, request: R, work: Callable[[R, Progress], m.Message], *,
+               rerun_safe: bool = False) -> None:
+        """Begin a step in the background; a repeat is answered from memory.
+
+        :param rerun_safe: True if a step that the agent's end cut off may run again
+            when it is asked for again; otherwise it stays failed
+        """
+        key = (request.operation_id, request.step)
+        with self._lock:
+            if key == self._running or key in self._waiting:
+                LOG.info("step %s runs already", request.step)
+                return
+            record = self._store.get(*key)
+            again = record is not None and record.interrupted and rerun_safe
+            if record is not None and not again:
+                self._report(record)
+                return
+            self._waiting.add(key)
+        threading.Thread(target=self._work, args=(request, work), name="step",
+                         daemon=True).start()
+
+    def call(self, request: R, work: Callable[[R], A], answer: type[A]) -> A:
+        """Run a step now and return its answer; a repeat of a success is remembered.
+
+        A failed one runs again when it is asked for again.
+
+        :raises Conflict: another step runs
+        """
+        key = (request.operation_id, request.step)
+        with self._lock:
+            record = self._store.get(*key)
+            if record is not None and record.state is ReportState.SUCCEEDED:
+                return m.decode(json.dumps(record.result), answer)
+            self._wait_until_free()
+            record = self._begin(request, reported=True)
+        try:
+            result = work(request)
+            plain = _plain(result)
+        except BaseException as err:
+            self._end(record, ReportState.FAILED, error=public_text(err), report=False)
+            raise
+        self._end(record, ReportState.SUCCEEDED, result=plain, report=False)
+        return result
+
+    @contextlib.contextmanager
+    def exclusive(self, what: str) -> Iterator[None]:
+        """Keep steps away while the block runs.
+
+        :raises Conflict: a step runs
+        """
+        with self._lock:
+            self._wait_until_free()
+            self._running = ("", what)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running = None
+                self._free.notify_all()
+
+    def delivered(self, report: m.StepReport) -> None:
+        """The bus took a final report: remember it, so that it is not sent again."""
+        with self._lock:
+            record = self._store.get(report.operation_id, report.step)
+            if record is not None and record.state is report.state:
+                record.reported = True
+                self._store.put(record)
+                self._store.prune()
+
+    def stop(self, timeout: float) -> None:
+        """Ask the running step to end and wait for it, ``timeout`` seconds at most."""
+        self._cancelled.set()
+        worker = self._worker
+        if worker is not None:
+            worker.join(timeout)
+
+    # ---- inner ------------------------------------------------------------
+
+    def _wait_until_free(self) -> None:
+        """Wait, with the lock held, until no step runs.
+
+        :raises Conflict: one runs still when patience is at its end
+        """
+        if not self._free.wait_for(lambda: self._running is None, self._patience):
+            assert self._running is not None
+            raise Conflict(f"The guest agent works on step {self._running[1]}.")
+
+    def _work(self, request: R, work: Callable[[R, Progress], m.Message]) -> None:
+        """Wait for the turn of a step and run it, in a thread of its own."""
+        try:
+            with self._lock:
+                try:
+                    self._wait_until_free()
+                    self._worker = threading.current_thread()
+                    record = self._begin(request)
+                finally:
+                    self._waiting.discard((request.operation_id, request.step))
+        except Exception as err:  # noqa: BLE001  whatever it is, the asker must hear of it
+            LOG.warning("step %s is refused: %s", request.step, err)
+            self._refuse(request, public_text(err))
+            return
+        self._run(record, request, work)
+
+    def _begin(self, request: m.StepRequest, reported: bool = False) -> StepRecord:
+        self._running = (request.operation_id, request.step)
+        record = StepRecord(operation_id=request.operation_id, step=request.step,
+                            state=ReportState.RUNNING, reported=reported)
+        try:
+            self._store.put(record)
+        except BaseException:
+            self._running = None
+            raise
+        return record
+
+    def _run(self, record: StepRecord, request: R,
+             work: Callable[[R, Progress], m.Message]) -> None:
+        def send(percent: int) -> None:
+            record.percent = percent
+            self._report(record)
+
+        self._report(record)
+        try:
+            result = _plain(work(request, Progress(send, self._cancelled)))
+        except StepCancelled:
+            self._end(record, ReportState.FAILED, error=INTERRUPTED, interrupted=True)
+        except BaseException as err:
+            LOG.exception("step %s of operation %s failed", record.step,
+                          record.operation_id)
+            self._end(record, ReportState.FAILED, error=public_text(err))
+        else:
+            self._end(record, ReportState.SUCCEEDED, result=result)
+
+    def _end(self, record: StepRecord, state: ReportState, *, error: str = "",
+             result: dict[str, Any] | None = None, interrupted: bool = False,
+             report: bool = True) -> None:
+        record.state = state
+        record.error = error
+        record.result = result or {}
+        record.interrupted = interrupted
+        record.ended_at = time.time()
+        if state is ReportState.SUCCEEDED:
+            record.percent = 100
+        try:
+            self._store.put(record)
+        finally:
+            with self._lock:
+                if self._running == (record.operation_id, record.step):
+                    self._running = None
+                    self._free.notify_all()
+            if report:
+                self._report(record)
+
+    def _report(self, record: StepRecord) -> None:
+        self._outbox.put(m.StepReport(
+            operation_id=record.operation_id, step=record.step, state=record.state,
+            sequence=self._sequence.next(), percent=record.percent,
+            result=record.result, error=record.error))
+
+    def _refuse(self, request: m.StepRequest, error: str) -> None:
+        """Fail a step without remembering it: it may be asked for again."""
+        self._outbox.put(m.StepReport(
+            operation_id=request.operation_id, step=request.step,
+            state=ReportState.FAILED, sequence=self._sequence.next(), error=error))
+
+
+def public_text(err: BaseException) -> str:
+    """Return what may be told of an error: only Trove's own messages are."""
+    if isinstance(err, TroveError):
+        return err.message
+    return f"The guest agent failed with {type(err).__name__}; its log tells more."
+
+
+def _plain(message: m.Message) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(m.encode(message))
+    return plain

@@ -1,0 +1,189 @@
+"""The guest agent's calls: one table for both ends, and the client."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+from oslo_config import cfg
+
+from trove_ng.common.context import RequestContext
+from trove_ng.rpc import keys
+from trove_ng.rpc import messages as m
+from trove_ng.rpc.transport import SecureClient
+
+T = TypeVar("T", bound=m.Message)
+
+
+class GuestMethod(NamedTuple):
+    """The types of a call; ``style`` is ``cast`` or ``call``.
+
+    :param slow: may take minutes, and gets the longer timeout
+    """
+
+    request: type[m.Message]
+    answer: type[m.Message]
+    style: str = "call"
+    slow: bool = False
+
+
+#: every call that an agent serves
+GUEST_METHODS: dict[str, GuestMethod] = {
+    "prepare": GuestMethod(m.PrepareRequest, m.Empty, "cast"),
+    "create_backup": GuestMethod(m.BackupRequest, m.Empty, "cast"),
+    "rpc_ping": GuestMethod(m.Empty, m.Flag),
+    "list_databases": GuestMethod(m.PageRequest, m.DatabasePage),
+    "create_databases": GuestMethod(m.DatabasesRequest, m.Empty),
+    "delete_database": GuestMethod(m.NameRequest, m.Empty),
+    "list_users": GuestMethod(m.PageRequest, m.UserPage),
+    "get_user": GuestMethod(m.UserRequest, m.UserSpec),
+    "create_users": GuestMethod(m.UsersRequest, m.Empty),
+    "delete_user": GuestMethod(m.UserRequest, m.Empty),
+    "update_user": GuestMethod(m.UserUpdateRequest, m.Empty),
+    "change_passwords": GuestMethod(m.UsersRequest, m.Empty),
+    "list_access": GuestMethod(m.UserRequest, m.DatabaseList),
+    "grant_access": GuestMethod(m.AccessRequest, m.Empty),
+    "revoke_access": GuestMethod(m.AccessRequest, m.Empty),
+    "is_root_enabled": GuestMethod(m.Empty, m.Flag),
+    "enable_root": GuestMethod(m.RootRequest, m.UserSpec),
+    "disable_root": GuestMethod(m.Empty, m.Empty),
+    "restart": GuestMethod(m.StepRequest, m.Empty, slow=True),
+    "stop_db": GuestMethod(m.StepRequest, m.Empty, slow=True),
+    "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty, slow=True),
+    "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
+    "mount_volume": GuestMethod(m.VolumeSpec, m.Empty, slow=True),
+    "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty, slow=True),
+    "resize_fs": GuestMethod(m.VolumeSpec, m.FilesystemStats, slow=True),
+}
+
+
+def topic(instance_id: str) -> str:
+    """Return the topic that an instance's agent listens on."""
+    return f"guestagent.{instance_id}"
+
+
+class GuestClient:
+    """Calls the agent of one instance.
+
+    Every call raises GuestTimeout when no answer comes, ServiceUnavailable when the
+    bus is away, and the errors of common.errors that the agent raised.
+
+    :param me: own party name, for example ``keys.API``
+    :param context: on whose behalf, or None for the service's own
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys, me: str,
+                 instance_id: str, context: RequestContext | None = None) -> None:
+        self._conf = conf
+        self._context = context
+        self._client = SecureClient(
+            transport, topic(instance_id), provider, me, keys.guest(instance_id))
+
+    def _call(self, method: str, request: m.Message, answer: type[T]) -> T:
+        slow = GUEST_METHODS[method].slow
+        timeout = (self._conf.guest_long_call_timeout if slow
+                   else self._conf.guest_call_timeout)
+        return self._client.call(method, request, answer, timeout, self._context)
+
+    def _done(self, method: str, request: m.Message) -> None:
+        self._call(method, request, m.Empty)
+
+    def prepare(self, request: m.PrepareRequest) -> None:
+        """Ask to prepare; the result comes through the conductor."""
+        self._client.cast("prepare", request, self._context)
+
+    def create_backup(self, request: m.BackupRequest) -> None:
+        """Ask for a backup; the result comes through the conductor."""
+        self._client.cast("create_backup", request, self._context)
+
+    def rpc_ping(self) -> bool:
+        """Return whether the agent answers."""
+        return self._call("rpc_ping", m.Empty(), m.Flag).value
+
+    def list_databases(self, page: m.PageRequest) -> m.DatabasePage:
+        """Return one page of databases."""
+        return self._call("list_databases", page, m.DatabasePage)
+
+    def create_databases(self, databases: list[m.DatabaseSpec]) -> None:
+        """Create databases, all or none."""
+        self._done("create_databases", m.DatabasesRequest(databases=databases))
+
+    def delete_database(self, name: str) -> None:
+        """Drop a database."""
+        self._done("delete_database", m.NameRequest(name=name))
+
+    def list_users(self, page: m.PageRequest) -> m.UserPage:
+        """Return one page of users."""
+        return self._call("list_users", page, m.UserPage)
+
+    def get_user(self, name: str, host: str | None) -> m.UserSpec:
+        """Return a user with the databases it is granted."""
+        return self._call("get_user", m.UserRequest(name=name, host=host), m.UserSpec)
+
+    def create_users(self, users: list[m.UserSpec]) -> None:
+        """Create users, all or none."""
+        self._done("create_users", m.UsersRequest(users=users))
+
+    def delete_user(self, name: str, host: str | None) -> None:
+        """Drop a user."""
+        self._done("delete_user", m.UserRequest(name=name, host=host))
+
+    def update_user(self, name: str, host: str | None, change: m.UserChange) -> None:
+        """Change a user's name, host or password."""
+        self._done("update_user", m.UserUpdateRequest(name=name, host=host, change=change))
+
+    def change_passwords(self, users: list[m.UserSpec]) -> None:
+        """Set the passwords of users."""
+        self._done("change_passwords", m.UsersRequest(users=users))
+
+    def list_access(self, name: str, host: str | None) -> list[m.DatabaseSpec]:
+        """Return the databases a user is granted."""
+        return self._call("list_access", m.UserRequest(name=name, host=host),
+                          m.DatabaseList).databases
+
+    def grant_access(self, name: str, host: str | None, databases: list[str]) -> None:
+        """Grant databases to a user."""
+        self._done("grant_access", m.AccessRequest(name=name, host=host, databases=databases))
+
+    def revoke_access(self, name: str, host: str | None, databases: list[str]) -> None:
+        """Revoke databases from a user."""
+        self._done("revoke_access", m.AccessRequest(name=name, host=host, databases=databases))
+
+    def is_root_enabled(self) -> bool:
+        """Return whether root can log in from elsewhere."""
+        return self._call("is_root_enabled", m.Empty(), m.Flag).value
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        """Enable root, and return it with its password."""
+        return self._call("enable_root", request, m.UserSpec)
+
+    def disable_root(self) -> None:
+        """Take root's remote login away."""
+        self._done("disable_root", m.Empty())
+
+    def restart(self, request: m.StepRequest) -> None:
+        """Restart the database, once per step."""
+        self._done("restart", request)
+
+    def stop_db(self, request: m.StepRequest) -> None:
+        """Stop the database, once per step."""
+        self._done("stop_db", request)
+
+    def start_db_with_conf_changes(self, request: m.ResizeRequest) -> None:
+        """Start the database with settings for another size, once per step."""
+        self._done("start_db_with_conf_changes", request)
+
+    def get_filesystem_stats(self) -> m.FilesystemStats:
+        """Return the space on the data volume."""
+        return self._call("get_filesystem_stats", m.Empty(), m.FilesystemStats)
+
+    def mount_volume(self, volume: m.VolumeSpec) -> None:
+        """Mount a volume."""
+        self._done("mount_volume", volume)
+
+    def unmount_volume(self, volume: m.VolumeSpec) -> None:
+        """Unmount a volume."""
+        self._done("unmount_volume", volume)
+
+    def resize_fs(self, volume: m.VolumeSpec) -> m.FilesystemStats:
+        """Grow the file system to its volume's size."""
+        return self._call("resize_fs", volume, m.FilesystemStats)
