@@ -20,6 +20,7 @@ for stage in $stages; do
     case $stage in
         lint)
             ruff check trove_ng tests tools
+            lint-imports
             ;;
         types) mypy ;;
         unit) pytest -q -n 2 tests/unit ;;

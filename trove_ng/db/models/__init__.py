@@ -32,6 +32,7 @@ from trove_ng.db.models.operations import (
     Event,
     IdempotencyKey,
     Operation,
+    OperationRecord,
     OperationReport,
     OperationStep,
 )
@@ -44,7 +45,7 @@ __all__ = [
     "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Event",
     "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
     "InstanceMetadata", "InstanceModule", "InstanceVolume", "Module",
-    "Operation", "OperationReport", "OperationStep", "Quota", "QuotaUsage",
-    "Reservation", "RootHistory", "Schedule", "ScheduleExecution",
+    "Operation", "OperationRecord", "OperationReport", "OperationStep", "Quota",
+    "QuotaUsage", "Reservation", "RootHistory", "Schedule", "ScheduleExecution",
     "ServiceStatusRow", "VolumeConfig",
 ]

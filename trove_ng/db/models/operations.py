@@ -91,6 +91,21 @@ class OperationStep(Base):
     error: Mapped[str | None] = mapped_column(Text)
 
 
+class OperationRecord(Base):
+    """What the workflow engine remembers of an operation until it ends."""
+
+    __tablename__ = "operation_records"
+    __table_args__ = (Index("ix_operation_records_parent", "operation_id", "parent"),)
+
+    operation_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("operations.id", ondelete="CASCADE"),
+        primary_key=True)
+    path: Mapped[str] = mapped_column(String(255), primary_key=True)
+    parent: Mapped[str] = mapped_column(String(255))
+    #: JSON; NULL for an entry that only says that the path belongs to its parent
+    data: Mapped[str | None] = mapped_column(LongText)
+
+
 class IdempotencyKey(Base):
     """The answer that was given to a keyed request."""
 

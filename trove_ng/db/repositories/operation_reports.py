@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import ReportState
@@ -50,6 +50,6 @@ def record(session: Session, instance_id: str, *, operation_id: str, step: str,
         with session.begin_nested():
             session.add(OperationReport(operation_id=operation_id, step=step,
                                         instance_id=instance_id, **values))
-    except IntegrityError:
+    except DBDuplicateEntry:
         return False
     return True

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import QuotaExceeded
@@ -55,7 +55,7 @@ def _locked(session: Session, tenant_id: str, resources: list[str]) -> dict[str,
         try:
             with session.begin_nested():
                 session.add(QuotaUsage(tenant_id=tenant_id, resource=name))
-        except IntegrityError:
+        except DBDuplicateEntry:
             continue  # another request made it meanwhile; it is locked next
     return {row.resource: row for row in session.scalars(statement)}
 
@@ -129,3 +129,14 @@ def counted(session: Session, tenant_id: str) -> dict[str, int]:
         Backup.tenant_id == tenant_id, Backup.deleted.is_(False)))
     return {"instances": int(instances), "volumes": int(volumes or 0), "ram": int(ram or 0),
             "backups": int(backups or 0)}
+
+
+def recount(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:
+    """Make a project's use what its rows add up to; return what changed, old and new."""
+    rows = _locked(session, tenant_id, sorted(RESOURCES))
+    changed = {}
+    for name, count in counted(session, tenant_id).items():
+        if rows[name].in_use != count:
+            changed[name] = (rows[name].in_use, count)
+            rows[name].in_use = count
+    return changed

@@ -277,6 +277,23 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "operation_records",
+        sa.Column("operation_id", sa.String(length=36), nullable=False),
+        sa.Column("path", sa.String(length=255), nullable=False),
+        sa.Column("parent", sa.String(length=255), nullable=False),
+        sa.Column("data", LONG_TEXT, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operation_id"],
+            ["operations.id"],
+            name=op.f("fk_operation_records_operation_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("operation_id", "path", name=op.f("pk_operation_records")),
+    )
+    op.create_index(
+        "ix_operation_records_parent", "operation_records", ["operation_id", "parent"],
+        unique=False)
+    op.create_table(
         "operation_steps",
         sa.Column("operation_id", sa.String(length=36), nullable=False),
         sa.Column("step", sa.String(length=128), nullable=False),

@@ -1,0 +1,244 @@
+"""Operations end, whatever happens to those who work on them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.functional.operations.conftest import RESOURCE, Bench
+from trove_ng.common.errors import Conflict
+from trove_ng.common.secret import Secret
+from trove_ng.db.models import Operation, OperationRecord
+from trove_ng.db.repositories import operations
+from trove_ng.operations.lease import Abandoned, LeaseKeeper
+from trove_ng.operations.runbook import Step
+from trove_ng.operations.work import StepFailed, Work
+
+Maker = Callable[..., Step]
+
+
+def fail(message: str) -> Callable[[Work], None]:
+    def do(work: Work) -> None:
+        raise StepFailed(message)
+    return do
+
+
+def die(work: Work) -> None:
+    raise Abandoned(work.id)
+
+
+def records(bench: Bench) -> int:
+    with bench.db.reader() as session:
+        return int(session.scalar(select(func.count()).select_from(OperationRecord)) or 0)
+
+
+def test_all_steps_run_in_order_and_the_operation_succeeds(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one"), step("two"))
+    assert said == ["one", "two"]
+    row = bench.row(ident)
+    assert (row.status, row.percent, row.live_key, row.owner) == ("SUCCEEDED", 100, None, None)
+    assert bench.ended == [("succeeded", None)]
+    assert records(bench) == 0
+
+
+def test_a_failure_undoes_what_was_done_and_is_told(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one"), step("two", fail("No valid host was found.")), step("three"))
+    assert said == ["one", "two", "undo two", "undo one"]
+    row = bench.row(ident)
+    assert (row.status, row.error, row.live_key) == ("FAILED", "No valid host was found.", None)
+    assert bench.ended == [("failed", "No valid host was found.")]
+
+
+def test_an_unexpected_error_is_told_without_its_text(bench: Bench, step: Maker) -> None:
+    def explode(work: Work) -> None:
+        raise RuntimeError("password=hunter2")
+
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one", explode))
+    row = bench.row(ident)
+    assert row.error == "An unexpected error (RuntimeError) occurred at step one."
+
+
+def test_an_undo_that_fails_does_not_stop_the_others(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one"), step("two", undo=fail("stuck")), step("three", fail("why")))
+    assert said[-3:] == ["undo three", "undo two", "undo one"]
+    assert bench.row(ident).error == "why"
+
+
+def test_another_worker_goes_on_where_a_dead_one_stopped(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    first = bench.claim(ident, lease=0)
+    assert first is not None
+    with pytest.raises(Abandoned):
+        bench.run(first, step("one"), step("two", die), step("three"))
+    second = bench.claim(ident, "two")
+    assert second is not None
+    bench.run(second, step("one"), step("two"), step("three"))
+    assert said == ["one", "two", "two", "three"]
+    assert bench.row(ident).status == "SUCCEEDED"
+
+
+def test_another_worker_goes_on_undoing(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    first = bench.claim(ident, lease=0)
+    assert first is not None
+    with pytest.raises(Abandoned):
+        bench.run(first, step("one"), step("two", undo=die), step("three", fail("why")))
+    second = bench.claim(ident, "two")
+    assert second is not None
+    bench.run(second, step("one"), step("two"), step("three"))
+    assert said == ["one", "two", "three", "undo three", "undo two", "undo two", "undo one"]
+    assert bench.ended == [("failed", "why")]
+    assert bench.row(ident).status == "FAILED"
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_worker_that_dies_before_the_last_write_is_replaced(
+        bench: Bench, step: Maker, said: list[str], good: bool,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    ident = bench.submit()
+    first = bench.claim(ident, lease=0)
+    assert first is not None
+    end = operations.end
+
+    def dying(*_args: Any) -> None:
+        raise Abandoned(ident)
+
+    steps = [step("one"), step("two", None if good else fail("why"))]
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "end", dying)
+        with pytest.raises(Abandoned):
+            bench.run(first, *steps)
+    assert operations.end is end
+    done = list(said)
+    bench.ended.clear()
+    second = bench.claim(ident, "two")
+    assert second is not None
+    bench.run(second, *steps)
+    assert said == done
+    assert bench.ended == [("succeeded", None) if good else ("failed", "why")]
+
+
+def test_a_worker_without_the_lease_writes_nothing(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    first = bench.claim(ident, lease=0)
+    assert first is not None
+
+    def lose(work: Work) -> None:
+        assert bench.claim(ident, "two") is not None
+
+    with pytest.raises(Abandoned):
+        bench.run(first, step("one", lose), step("two"))
+    row = bench.row(ident)
+    assert said == ["one"]
+    assert (row.status, row.owner, row.fence) == ("RUNNING", "two", 2)
+    assert first.ended
+
+
+def test_a_lease_is_held_by_one(bench: Bench) -> None:
+    ident = bench.submit()
+    assert bench.claim(ident, "one") is not None
+    assert bench.claim(ident, "two") is None
+
+
+def test_a_resource_has_one_live_operation(bench: Bench) -> None:
+    bench.submit()
+    with pytest.raises(Conflict, match=RESOURCE):
+        bench.submit()
+
+
+def test_an_operation_that_supersedes_takes_the_lease_away(bench: Bench, step: Maker) -> None:
+    first = bench.submit()
+    lease = bench.claim(first)
+    assert lease is not None
+    second = bench.submit(supersede=True)
+    with pytest.raises(Abandoned):
+        bench.run(lease, step("one"))
+    assert bench.row(first).status == "CANCELLED"
+    assert bench.row(second).status == "PENDING"
+
+
+def test_work_after_the_deadline_fails(bench: Bench, step: Maker, said: list[str]) -> None:
+    ident = bench.submit()
+    with bench.db.writer() as session:
+        row = operations.get(session, ident)
+        assert row is not None
+        row.deadline_at = bench.clock.now() - datetime.timedelta(seconds=1)
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one"))
+    assert said == ["undo one"]
+    assert bench.row(ident).error == "test.run took too long."
+
+
+def test_a_wait_ends_with_its_time(bench: Bench, step: Maker) -> None:
+    def wait(work: Work) -> None:
+        work.wait("the server", lambda: None, timeout=0.05)
+
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one", wait))
+    assert bench.row(ident).error == "Timed out waiting for the server."
+
+
+def test_secrets_reach_the_steps_and_are_erased_at_the_end(bench: Bench, step: Maker) -> None:
+    seen: dict[str, Secret] = {}
+    ident = bench.submit({"root": Secret("s3cret-word")})
+    stored = bench.row(ident).secrets
+    assert stored and "s3cret-word" not in stored
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one", lambda work: seen.update(work.secrets())))
+    assert seen["root"].reveal() == "s3cret-word"
+    assert bench.row(ident).secrets is None
+
+
+def test_an_unknown_action_fails(bench: Bench) -> None:
+    ident = bench.submit()
+    with bench.db.writer() as session:
+        row = session.get(Operation, ident)
+        assert row is not None
+        row.action = "instance.paint"
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease)
+    assert bench.row(ident).error == "instance.paint is not known to this taskmanager."
+
+
+def test_a_keeper_prolongs_and_tells_of_a_loss(bench: Bench) -> None:
+    ident = bench.submit()
+    keeper = LeaseKeeper(bench.db, bench.clock, "one", 0.3)
+    keeper.start()
+    try:
+        lease = keeper.claim(ident)
+        assert lease is not None
+        lease.sleep(0.7)
+        assert bench.claim(ident, "two") is None, "the lease was prolonged"
+        with bench.db.writer() as session:
+            operations.cancel_live(session, RESOURCE, bench.clock.now())
+        with pytest.raises(Abandoned):
+            lease.sleep(2)
+    finally:
+        keeper.stop()

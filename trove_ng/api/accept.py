@@ -1,0 +1,205 @@
+"""Accepting actions on an instance: check, write, commit, wake."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api.call import Call
+from trove_ng.api.wake import wake
+from trove_ng.common.errors import BadRequest, NotFound, UnprocessableEntity
+from trove_ng.conf import quota
+from trove_ng.db.models import Instance, ServiceStatusRow
+from trove_ng.db.repositories import datastores, faults, instances, operations, quotas
+from trove_ng.domain.instance_status import (
+    Facts,
+    Task,
+    is_fresh,
+    refuse_action,
+    refuse_delete,
+)
+from trove_ng.operations import payloads
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A locked instance, and what its status follows from."""
+
+    instance: Instance
+    manager: str
+    facts: Facts
+
+
+def load(session: Session, call: Call, instance_id: str) -> Loaded:
+    """Lock an instance of the caller and return it.
+
+    :raises NotFound: there is none, or it is not the caller's
+    """
+    found = instances.get_with_status(session, instance_id, call.owner)
+    if found is None:
+        raise NotFound.of("Instance", instance_id)
+    instance, heartbeat, backup_running, manager = found
+    call.authorize_owner(instance.tenant_id)
+    return Loaded(instance, manager, _facts(call, instance, heartbeat, backup_running))
+
+
+def _facts(call: Call, instance: Instance, heartbeat: ServiceStatusRow | None,
+           backup_running: bool) -> Facts:
+    seen = heartbeat.updated_at if heartbeat is not None else None
+    now = call.services.clock.now()
+    return Facts(
+        task=instance.task, error=instance.error, restart_required=instance.restart_required,
+        server_status=instance.server_status,
+        service_status=heartbeat.status if heartbeat is not None else "UNKNOWN",
+        heartbeat_age=None if seen is None else (now - seen).total_seconds(),
+        backup_running=backup_running)
+
+
+def usable(call: Call, loaded: Loaded) -> None:
+    """Check that an action may begin on an instance now.
+
+    :raises UnprocessableEntity: it may not
+    """
+    why = refuse_action(loaded.facts)
+    if why is None and not is_fresh(loaded.facts, call.services.conf.agent_heartbeat_expiry):
+        why = "its agent was not heard of lately"
+    if why is not None:
+        raise UnprocessableEntity(
+            f"Instance {loaded.instance.id} is not ready for this: {why}.")
+
+
+def _begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
+           payload: payloads.Payload, *, supersede: bool = False) -> str:
+    """Write the operation and what the instance shows; return the operation's id."""
+    instance = loaded.instance
+    accepted = call.services.requests.submit(
+        session, action=action, resource_type="instance", resource_id=instance.id,
+        tenant_id=instance.tenant_id, context=call.context, payload=payload,
+        now=call.services.clock.now(), supersede=supersede)
+    instance.task, instance.operation_id = task, accepted.id
+    return accepted.id
+
+
+def _accept(call: Call, check: Callable[[Session, Loaded], None], action: str, task: Task,
+            payload: payloads.Payload) -> None:
+    with call.services.db.writer() as session:
+        loaded = load(session, call, call.params["id"])
+        check(session, loaded)
+        operation_id = _begin(session, call, loaded, action, task, payload)
+    wake(call.services, operation_id)
+
+
+def restart_instance(call: Call) -> None:
+    """Begin to restart the database."""
+    _accept(call, lambda _, loaded: usable(call, loaded), payloads.INSTANCE_RESTART,
+            Task.RESTARTING, payloads.RestartInstance())
+
+
+def delete_instance(call: Call) -> None:
+    """Begin to delete an instance; asking again is no error."""
+    with call.services.db.writer() as session:
+        loaded = load(session, call, call.params["id"])
+        instance = loaded.instance
+        running = operations.live(session, instance.id)
+        if running is not None and running.action in (
+                payloads.INSTANCE_DELETE, payloads.INSTANCE_FORCE_DELETE):
+            return
+        why = refuse_delete(loaded.facts)
+        if why is not None:
+            raise UnprocessableEntity(f"Instance {instance.id} cannot be deleted now: {why}.")
+        _refuse_source(session, instance)
+        operation_id = _begin(session, call, loaded, payloads.INSTANCE_DELETE, Task.DELETING,
+                              payloads.DeleteInstance())
+    wake(call.services, operation_id)
+
+
+def _refuse_source(session: Session, instance: Instance) -> None:
+    if instance.deletion_protection:
+        raise UnprocessableEntity(f"Instance {instance.id} is protected against deletion.")
+    if instances.has_replicas(session, instance.id):
+        raise UnprocessableEntity(
+            f"Instance {instance.id} has replicas; delete or detach them first.")
+
+
+def force_delete_instance(call: Call) -> None:
+    """Begin to delete an instance whatever is done with it now."""
+    with call.services.db.writer() as session:
+        loaded = load(session, call, call.params["id"])
+        running = operations.live(session, loaded.instance.id)
+        if running is not None and running.action == payloads.INSTANCE_FORCE_DELETE:
+            return
+        _refuse_source(session, loaded.instance)
+        if running is not None:
+            quotas.commit(session, running.id)
+        operation_id = _begin(
+            session, call, loaded, payloads.INSTANCE_FORCE_DELETE, Task.DELETING,
+            payloads.DeleteInstance(), supersede=True)
+    wake(call.services, operation_id)
+
+
+def reset_status(call: Call) -> None:
+    """End what is done with an instance, and forget that something failed."""
+    now = call.services.clock.now()
+    with call.services.db.writer() as session:
+        instance = load(session, call, call.params["id"]).instance
+        running = operations.live(session, instance.id)
+        if running is not None:
+            quotas.commit(session, running.id)
+            operations.cancel_live(session, instance.id, now)
+        instance.task, instance.error, instance.operation_id = Task.NONE, "", None
+        faults.clear(session, instance.id, now)
+
+
+def resize_flavor(call: Call, flavor_id: str) -> None:
+    """Begin to give an instance another flavor."""
+    flavor = call.services.catalog.get_flavor(flavor_id)
+    if flavor is None:
+        raise BadRequest(f"Validation error: resize.flavorRef {flavor_id} does not exist.")
+
+    with call.services.db.writer() as session:
+        loaded = load(session, call, call.params["id"])
+        usable(call, loaded)
+        instance = loaded.instance
+        if instance.flavor_id == flavor.id:
+            raise BadRequest("Validation error: resize.flavorRef is the flavor that the "
+                             "instance has.")
+        bound = datastores.metadata_values(session, instance.datastore_version_id, "flavor")
+        if bound and flavor.id not in bound:
+            raise BadRequest(f"Validation error: resize.flavorRef {flavor.id} is not allowed "
+                             "for the datastore version.")
+        operation_id = _begin(
+            session, call, loaded, payloads.INSTANCE_RESIZE_FLAVOR, Task.RESIZING,
+            payloads.ResizeFlavor(flavor_id=flavor.id, ram_mb=flavor.ram_mb))
+        quotas.reserve(session, instance.tenant_id, operation_id,
+                       {"ram": max(0, flavor.ram_mb - instance.flavor_ram)},
+                       quota.defaults(call.services.conf))
+    wake(call.services, operation_id)
+
+
+def resize_volume(call: Call, size: int) -> None:
+    """Begin to grow an instance's volume.
+
+    :param size: GB
+    """
+    most = call.services.conf.max_accepted_volume_size
+    if size > most:
+        raise BadRequest(f"Validation error: resize.volume.size must be at most {most} GB.")
+    with call.services.db.writer() as session:
+        loaded = load(session, call, call.params["id"])
+        usable(call, loaded)
+        instance = loaded.instance
+        if not instance.volume_size:
+            raise BadRequest(
+                "Validation error: resize.volume: the instance has no volume.")
+        if size <= instance.volume_size:
+            raise BadRequest("Validation error: resize.volume.size must be larger than the "
+                             f"present {instance.volume_size} GB.")
+        operation_id = _begin(
+            session, call, loaded, payloads.INSTANCE_RESIZE_VOLUME, Task.RESIZING,
+            payloads.ResizeVolume(size=size))
+        quotas.reserve(session, instance.tenant_id, operation_id,
+                       {"volumes": size - instance.volume_size},
+                       quota.defaults(call.services.conf))
+    wake(call.services, operation_id)

@@ -1,0 +1,244 @@
+"""Accepting a new instance."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api.call import Call
+from trove_ng.api.handlers import statements
+from trove_ng.api.handlers.instances import render
+from trove_ng.api.wake import wake
+from trove_ng.common.errors import BadRequest, NotFound, NotSupported
+from trove_ng.common.secret import Secret, generate_password
+from trove_ng.common.states import BackupState
+from trove_ng.conf import quota
+from trove_ng.datastores import base as engines
+from trove_ng.datastores.base import Datastore as Engine
+from trove_ng.db.models import Backup, DatastoreVersion, Instance
+from trove_ng.db.models.base import new_id
+from trove_ng.db.repositories import backups, datastores, instances, quotas
+from trove_ng.domain.catalog import Flavor
+from trove_ng.domain.instance_status import Task
+from trove_ng.operations import payloads
+from trove_ng.rpc.messages import DatabaseSpec, UserSpec
+
+#: parts of the request that this release refuses rather than leaves out
+_NOT_YET = ("configuration", "replica_of", "replica_count", "modules", "locality")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is asked for, checked as far as that needs no store."""
+
+    flavor: Flavor
+    volume_size: int | None
+    volume_type: str | None
+    nics: list[dict[str, Any]]
+    zone: str | None
+
+
+def create_instance(call: Call) -> dict[str, Any]:
+    """Write an instance and the operation that builds it; return its view."""
+    body = call.body["instance"]
+    for name in _NOT_YET:
+        if body.get(name):
+            raise NotSupported(f"instance.{name} is not supported.")
+    _check_region(call, body.get("region_name"))
+    wanted = _check(call, body)
+    root: Secret | None = None
+    with call.services.db.writer() as session:
+        version = _version(session, call, body.get("datastore") or {})
+        engine = engines.get(version.manager)
+        _check_bound(session, version, wanted)
+        databases, users = _statements(call, engine, body)
+        backup = _backup(session, call, body, version, wanted)
+        if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
+            root = Secret(generate_password())
+        instance = _instance(call, body, version, wanted)
+        instances.add(session, instance)
+        operation_id = _submit(session, call, instance, databases, users, backup, root)
+        view = render(session, call, instance.id)
+    wake(call.services, operation_id)
+    if root is not None:
+        view["password"] = root.reveal()
+    return view
+
+
+def _check_region(call: Call, wanted: str | None) -> None:
+    own = call.services.conf.region
+    if wanted and wanted != own:
+        raise BadRequest(f"Validation error: instance.region_name must be {own}.")
+
+
+def _check(call: Call, body: dict[str, Any]) -> Wanted:
+    """Check what the cloud knows.
+
+    :raises BadRequest: names field and rule
+    """
+    conf, catalog = call.services.conf, call.services.catalog
+    if "flavorRef" not in body:
+        raise BadRequest("Validation error: instance.flavorRef is required.")
+    flavor_id = str(body["flavorRef"]).rstrip("/").rpartition("/")[2]
+    flavor = catalog.get_flavor(flavor_id)
+    if flavor is None:
+        raise BadRequest(f"Validation error: instance.flavorRef {flavor_id} does not exist.")
+    volume = body.get("volume")
+    size = None
+    if conf.trove_volume_support:
+        if volume is None:
+            raise BadRequest("Validation error: instance.volume is required.")
+        size = int(volume["size"])
+        if not 1 <= size <= conf.max_accepted_volume_size:
+            raise BadRequest("Validation error: instance.volume.size must be from 1 to "
+                             f"{conf.max_accepted_volume_size} GB.")
+    elif volume is not None:
+        raise BadRequest("Validation error: instance.volume: volumes are not supported here.")
+    kind = (volume or {}).get("type") or None
+    if kind is not None and not catalog.volume_type_exists(kind):
+        raise BadRequest(f"Validation error: instance.volume.type {kind} does not exist.")
+    zone = body.get("availability_zone")
+    if zone and not catalog.availability_zone_exists(zone):
+        raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
+    return Wanted(flavor, size, kind, _nics(call, body.get("nics") or []), zone)
+
+
+def _nics(call: Call, nics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the networks in one form, checked to be the caller's."""
+    found = []
+    for number, nic in enumerate(nics):
+        field = f"instance.nics[{number}]"
+        if "port-id" in nic:
+            raise NotSupported(f"{field}.port-id is not supported.")
+        network = nic.get("network_id") or nic.get("net-id")
+        subnet = nic.get("subnet_id") or nic.get("subnet-id")
+        address = nic.get("ip_address") or nic.get("ip-address") or nic.get("v4-fixed-ip")
+        project = call.context.project_id
+        if subnet is not None:
+            owner = call.services.catalog.subnet_network(subnet, project)
+            if owner is None or network not in (None, owner):
+                raise BadRequest(f"Validation error: {field}.subnet_id {subnet} does not exist"
+                                 " in the network.")
+            network = owner
+        if network is None:
+            raise BadRequest(f"Validation error: {field}.network_id is required.")
+        if not call.services.catalog.network_exists(network, project):
+            raise BadRequest(
+                f"Validation error: {field}.network_id {network} does not exist.")
+        entry = {"network_id": network, "subnet_id": subnet, "ip_address": address}
+        found.append({name: value for name, value in entry.items() if value is not None})
+    return found
+
+
+def _version(session: Session, call: Call, wanted: dict[str, Any]) -> DatastoreVersion:
+    """Return the datastore version that is asked for, or the default one."""
+    name = wanted.get("type") or call.services.conf.default_datastore
+    if name is None:
+        raise BadRequest("Validation error: instance.datastore.type is required: there is no "
+                         "default datastore.")
+    datastore = datastores.find(session, name)
+    if datastore is None:
+        raise NotFound.of("Datastore", name)
+    version = wanted.get("version") or datastore.default_version_id
+    if version is None:
+        raise BadRequest(f"Validation error: instance.datastore.version is required: datastore"
+                         f" {name} has no default version.")
+    rows = datastores.find_versions(session, version, call.context.project_id,
+                                    datastore_id=datastore.id,
+                                    number=wanted.get("version_number"))
+    if not rows:
+        raise NotFound.of("Datastore version", version)
+    if len(rows) > 1:
+        raise BadRequest(f"Validation error: instance.datastore.version {version} is the name "
+                         "of several versions; give version_number too.")
+    return rows[0][0]
+
+
+def _check_bound(session: Session, version: DatastoreVersion, wanted: Wanted) -> None:
+    bound = datastores.metadata_values(session, version.id, "flavor")
+    if bound and wanted.flavor.id not in bound:
+        raise BadRequest(f"Validation error: instance.flavorRef {wanted.flavor.id} is not "
+                         "allowed for the datastore version.")
+    bound = datastores.metadata_values(session, version.id, "volume-type")
+    if bound and wanted.volume_type not in bound:
+        raise BadRequest("Validation error: instance.volume.type must be one of "
+                         f"{', '.join(bound)} for the datastore version.")
+
+
+def _statements(call: Call, engine: Engine, body: dict[str, Any],
+                ) -> tuple[list[DatabaseSpec], list[UserSpec]]:
+    ignored = call.services.conf.ignore_dbs
+    wanted = body.get("databases") or [], body.get("users") or []
+    for name, bodies, able in (("databases", wanted[0], engine.capabilities.databases),
+                               ("users", wanted[1], engine.capabilities.users)):
+        if bodies and not able:
+            raise BadRequest(f"Validation error: instance.{name}: the datastore does not offer "
+                             f"{name}.")
+    databases = statements.databases(engine, wanted[0], ignored)
+    users = statements.users(engine, wanted[1], ignored)
+    made = {one.name for one in databases}
+    for number, user in enumerate(users):
+        for name in user.databases:
+            # those of a backup are known to the guest only
+            if name not in made and not body.get("restorePoint"):
+                raise BadRequest(f"Validation error: users[{number}].databases: {name} is not "
+                                 "among instance.databases.")
+    return databases, users
+
+
+def _backup(session: Session, call: Call, body: dict[str, Any], version: DatastoreVersion,
+            wanted: Wanted) -> Backup | None:
+    point = body.get("restorePoint")
+    if not point:
+        return None
+    ident = point["backupRef"]
+    found = backups.get(session, ident, call.context.project_id, lock=True)
+    if found is None:
+        raise NotFound.of("Backup", ident)
+    if found.state not in (BackupState.COMPLETED, BackupState.RESTORED):
+        raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is "
+                         f"{found.state}, not COMPLETED.")
+    if found.datastore_version_id != version.id:
+        raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is of "
+                         "another datastore version.")
+    if wanted.volume_size is not None and wanted.volume_size < (found.volume_size or 0):
+        raise BadRequest("Validation error: instance.volume.size must be at least "
+                         f"{found.volume_size} GB for the backup.")
+    return found
+
+
+def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
+              wanted: Wanted) -> Instance:
+    access = body.get("access") or {}
+    return Instance(
+        id=new_id(), name=body["name"], tenant_id=call.context.project_id,
+        user_id=call.context.user_id, task=Task.BUILDING, flavor_id=wanted.flavor.id,
+        flavor_ram=wanted.flavor.ram_mb, volume_size=wanted.volume_size,
+        volume_type=wanted.volume_type, nics=wanted.nics, availability_zone=wanted.zone,
+        region_id=call.services.conf.region, access=access,
+        datastore_version_id=version.id)
+
+
+def _submit(session: Session, call: Call, instance: Instance, databases: list[DatabaseSpec],
+            users: list[UserSpec], backup: Backup | None, root: Secret | None) -> str:
+    secrets = {payloads.user_secret(one.name, one.host): one.password
+               for one in users if one.password is not None}
+    if root is not None:
+        secrets[payloads.ROOT_SECRET] = root
+    payload = payloads.CreateInstance(
+        databases=[payloads.Database(name=one.name, character_set=one.character_set,
+                                     collate=one.collate) for one in databases],
+        users=[payloads.User(name=one.name, host=one.host, databases=one.databases)
+               for one in users],
+        backup_id=backup.id if backup is not None else None, enable_root=root is not None)
+    accepted = call.services.requests.submit(
+        session, action=payloads.INSTANCE_CREATE, resource_type="instance",
+        resource_id=instance.id, tenant_id=instance.tenant_id, context=call.context,
+        payload=payload, now=call.services.clock.now(), secrets=secrets)
+    instance.operation_id = accepted.id
+    quotas.reserve(session, instance.tenant_id, accepted.id, {
+        "instances": 1, "volumes": instance.volume_size or 0, "ram": instance.flavor_ram},
+        quota.defaults(call.services.conf))
+    return accepted.id

@@ -1,0 +1,116 @@
+"""One request, as handlers see it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from trove_ng.api.routes import Route
+from trove_ng.api.services import Services
+from trove_ng.common.context import RequestContext
+from trove_ng.common.errors import BadRequest
+
+_TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
+_FALSE = frozenset({"false", "0", "no", "off", "f", "n", "none", ""})
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """A request that is authenticated and fits its schema.
+
+    :param params: the path's parameters, decoded
+    :param query: the query's parameters
+    :param body: the validated body; None when there is none
+    :param host_url: scheme and host that the client used
+    """
+
+    services: Services
+    context: RequestContext
+    route: Route
+    params: dict[str, str]
+    query: dict[str, str]
+    body: Any
+    host_url: str
+    path: str
+
+    @property
+    def owner(self) -> str | None:
+        """The project to look among; None for an administrator, who sees all."""
+        return None if self.context.is_admin else self.context.project_id
+
+    def authorize(self, rule: str, tenant_id: str | None = None) -> None:
+        """Ask a further rule, by default for the caller's own project.
+
+        :raises Forbidden: the rule says no
+        """
+        self.services.authorizer.check(
+            self.context, rule, tenant_id or self.context.project_id)
+
+    def authorize_owner(self, tenant_id: str) -> None:
+        """Ask the route's rule for the owner of a loaded object.
+
+        :raises Forbidden: the rule says no
+        """
+        if tenant_id != self.context.project_id:
+            self.services.authorizer.check(self.context, self.route.rule, tenant_id)
+
+    def flag(self, name: str) -> bool:
+        """Return a yes-or-no query parameter, False when it is absent.
+
+        :raises BadRequest: it is neither
+        """
+        value = self.query.get(name, "").lower()
+        if value in _TRUE:
+            return True
+        if value in _FALSE:
+            return False
+        raise BadRequest(f"Validation error: {name} must be true or false.")
+
+    def limit(self) -> int:
+        """Return how many resources a page may hold.
+
+        :raises BadRequest: the parameter ``limit`` is not a number from 0 up
+        """
+        most: int = self.services.conf.api.max_page_size
+        text = self.query.get("limit", "")
+        if not text:
+            return most
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise BadRequest("Validation error: limit must be an integer from 0 up.")
+        return min(int(text), most) or most
+
+    def marker(self) -> str | None:
+        """Return where the page begins, None for the first."""
+        marker = self.query.get("marker") or None
+        if marker is not None and (len(marker) > 512 or "\0" in marker):
+            raise BadRequest("Validation error: marker is too long.")
+        return marker
+
+    def offset(self) -> int:
+        """Return the marker of lists that page by position.
+
+        :raises BadRequest: it is not a number from 0 up
+        """
+        marker = self.query.get("marker") or "0"
+        if not (marker.isascii() and marker.isdigit() and len(marker) < 10):
+            raise BadRequest("Validation error: marker must be an integer from 0 up.")
+        return int(marker)
+
+    def links(self, resource: str, ident: str) -> list[dict[str, str]]:
+        """Return the links that a resource's view has."""
+        return [
+            {"rel": "self", "href": f"{self.host_url}/v1.0/{self.context.project_id}"
+                                    f"/{resource}/{quote(ident)}"},
+            {"rel": "bookmark", "href": f"{self.host_url}/{resource}/{quote(ident)}"},
+        ]
+
+    def page(self, key: str, items: list[Any], next_marker: object | None,
+             ) -> dict[str, Any]:
+        """Return the body of a list, with a link to the next page if there is one."""
+        body: dict[str, Any] = {key: items}
+        if next_marker is not None:
+            query = {**self.query, "marker": str(next_marker)}
+            body["links"] = [{"rel": "next",
+                              "href": f"{self.host_url}{self.path}?{urlencode(query)}"}]
+        return body

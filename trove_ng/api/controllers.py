@@ -1,0 +1,113 @@
+"""Pecan's controllers, made from the route table.
+
+There is one controller: it looks the path up in the table, so that the surface of the
+API is the table and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pecan
+from webob import Response
+
+from trove_ng.api.call import Call
+from trove_ng.api.middleware.errors import Refused
+from trove_ng.api.middleware.wsgi import CONTEXT, SEGMENTS, encode
+from trove_ng.api.router import Router
+from trove_ng.api.routes import Route
+from trove_ng.api.services import Services
+from trove_ng.api.validation import Validator
+from trove_ng.common.errors import BadRequest, NotFound
+
+Handler = Callable[[Call], Any]
+
+
+class RootController:
+    """Answers every path of the table."""
+
+    def __init__(self, services: Services, router: Router) -> None:
+        self._services = services
+        self._router = router
+        self._validator = Validator()
+        self._handlers: dict[str, Handler] = {}
+
+    @pecan.expose()
+    def _route(self, args: list[str], request: Any) -> tuple[Any, list[str]]:
+        return self.answer, []
+
+    @pecan.expose(content_type="application/json")
+    def answer(self, req: Any, resp: Any) -> Response:
+        """Find the route, ask the policy, check the body, run the handler."""
+        environ = req.environ
+        match = self._router.match(environ[SEGMENTS][2:])
+        if match is None:
+            raise NotFound("The path cannot be found.")
+        method = environ["REQUEST_METHOD"]
+        route = match.methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise Refused({*match.methods, *(["HEAD"] if "GET" in match.methods else [])})
+        call = self._make_call(environ, route, match.params)
+        body = self._handler(route)(call)
+        if route.answer is None:
+            return Response(status=route.success, content_type=None, body=b"")
+        return Response(status=route.success, content_type="application/json",
+                        charset=None, body=encode(body))
+
+    def _make_call(self, environ: dict[str, Any], route: Route, params: dict[str, str],
+                   ) -> Call:
+        context = environ[CONTEXT]
+        authorizer = self._services.authorizer
+        if authorizer.is_admin(context):
+            context = dataclasses.replace(context, is_admin=True)
+        authorizer.check(context, route.rule, context.project_id)
+        body = None
+        if route.request is not None:
+            body = self._body(environ, route)
+        query = environ.get("QUERY_STRING", "")
+        path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return Call(
+            services=self._services, context=context, route=route, params=params,
+            query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+            body=body, path=path, host_url=self._host_url(environ))
+
+    def _body(self, environ: dict[str, Any], route: Route) -> Any:
+        length = environ.get("CONTENT_LENGTH")
+        if length not in (None, "") and not str(length).isdigit():
+            raise BadRequest("Content-Length is not a number.")
+        data = environ["wsgi.input"].read(int(length)) if length else b""
+        if not data.strip() and route.body_optional:
+            return None
+        try:
+            body = json.loads(data, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as err:
+            raise BadRequest("The body is not JSON.") from err
+        if body is None and route.body_optional:
+            return None
+        assert route.request is not None
+        self._validator.check(route.request, body)
+        return body
+
+    def _handler(self, route: Route) -> Handler:
+        handler = self._handlers.get(route.handler)
+        if handler is None:
+            module, _, function = route.handler.partition(":")
+            found = importlib.import_module(f"trove_ng.api.handlers.{module}")
+            handler = self._handlers[route.handler] = getattr(found, function)
+        return handler
+
+    def _host_url(self, environ: dict[str, Any]) -> str:
+        public: str | None = self._services.conf.api.public_endpoint
+        if public:
+            return public.rstrip("/")
+        host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        return f"{environ['wsgi.url_scheme']}://{host}{environ.get('SCRIPT_NAME', '')}"
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,1 @@
+"""What routes do: authorize, validate, load, act, render."""

@@ -1,0 +1,60 @@
+"""Flavors and volume types, whole or as bound to a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trove_ng.api.call import Call
+from trove_ng.api.handlers.datastores import find_version
+from trove_ng.api.views import datastores as views
+from trove_ng.common.errors import NotFound
+from trove_ng.db.repositories import datastores
+
+
+def index(call: Call) -> dict[str, Any]:
+    """List flavors."""
+    found = call.services.catalog.list_flavors()
+    return {"flavors": [views.flavor(call, item) for item in found]}
+
+
+def show(call: Call) -> dict[str, Any]:
+    """Show a flavor."""
+    found = call.services.catalog.get_flavor(call.params["id"])
+    if found is None:
+        raise NotFound.of("Flavor", call.params["id"])
+    return {"flavor": views.flavor(call, found)}
+
+
+def of_version(call: Call) -> dict[str, Any]:
+    """List the flavors that instances of a version may have."""
+    with call.services.db.reader() as session:
+        version, _ = find_version(session, call)
+        bound = datastores.metadata_values(session, version.id, "flavor")
+    found = call.services.catalog.list_flavors()
+    return {"flavors": [views.flavor(call, item) for item in found
+                        if not bound or item.id in bound]}
+
+
+def volume_types(call: Call) -> dict[str, Any]:
+    """List volume types."""
+    found = call.services.catalog.list_volume_types()
+    return {"volume_types": [views.volume_type(item) for item in found]}
+
+
+def volume_type(call: Call) -> dict[str, Any]:
+    """Show a volume type by id or name."""
+    ident = call.params["id"]
+    for item in call.services.catalog.list_volume_types():
+        if ident in (item.id, item.name):
+            return {"volume_type": views.volume_type(item)}
+    raise NotFound.of("Volume type", ident)
+
+
+def volume_types_of_version(call: Call) -> dict[str, Any]:
+    """List the volume types that instances of a version may have."""
+    with call.services.db.reader() as session:
+        version, _ = find_version(session, call)
+        bound = datastores.metadata_values(session, version.id, "volume-type")
+    found = call.services.catalog.list_volume_types()
+    return {"volume_types": [views.volume_type(item) for item in found
+                             if not bound or item.id in bound or item.name in bound]}

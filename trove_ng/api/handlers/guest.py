@@ -1,0 +1,49 @@
+"""What routes that ask an instance's agent have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trove_ng.api.call import Call
+from trove_ng.api.views.instances import facts
+from trove_ng.common.errors import (
+    NotFound,
+    NotSupported,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
+from trove_ng.datastores import base as engines
+from trove_ng.db.repositories import instances
+from trove_ng.domain.instance_status import is_fresh, refuse_statement
+
+if TYPE_CHECKING:
+    from trove_ng.datastores.base import Datastore
+    from trove_ng.rpc.guest import GuestClient
+
+
+def connect(call: Call, capability: str) -> tuple[GuestClient, Datastore]:
+    """Return the client of the path's instance, when its agent can be asked now.
+
+    :param capability: what the datastore must be able to: users, databases, root
+    :raises NotFound: no such instance for the caller
+    :raises NotSupported: the datastore does not offer it
+    :raises UnprocessableEntity: the instance is not in a state to do so
+    :raises ServiceUnavailable: the agent was not heard of for too long
+    """
+    ident = call.params["id"]
+    services = call.services
+    with services.db.reader() as session:
+        row = instances.get_view(session, ident, call.owner)
+    if row is None:
+        raise NotFound.of("Instance", ident)
+    call.authorize_owner(row.tenant_id)
+    engine = engines.get(row.manager)
+    if not getattr(engine.capabilities, capability):
+        raise NotSupported(f"{row.datastore_name} does not offer {capability}.")
+    known = facts(row, services.clock.now())
+    why = refuse_statement(known)
+    if why is not None:
+        raise UnprocessableEntity(f"Instance {ident} cannot do this now: {why}.")
+    if not is_fresh(known, services.conf.agent_heartbeat_expiry):
+        raise ServiceUnavailable(f"The agent of instance {ident} was not heard of lately.")
+    return services.guests(ident, call.context), engine

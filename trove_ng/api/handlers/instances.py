@@ -1,0 +1,105 @@
+"""Instances: list, show, rename, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api import accept
+from trove_ng.api.call import Call
+from trove_ng.api.views import instances as views
+from trove_ng.common.errors import NotFound, NotSupported
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import instances
+
+View = Callable[..., dict[str, Any]]
+
+
+def index(call: Call) -> dict[str, Any]:
+    """List the caller's instances."""
+    return list_page(call, call.context.project_id, with_detail=False)
+
+
+def detail(call: Call) -> dict[str, Any]:
+    """List the caller's instances with all details."""
+    return list_page(call, call.context.project_id, with_detail=True)
+
+
+def list_page(call: Call, tenant_id: str | None, *, with_detail: bool,
+              view: View = views.detail) -> dict[str, Any]:
+    """Return a page of instances.
+
+    :param tenant_id: owner to look among; None for all
+    """
+    limit, marker = call.limit(), call.marker()
+    now = call.services.clock.now()
+    with call.services.db.reader() as session:
+        rows = instances.list_views(
+            session, tenant_id=tenant_id, limit=limit, marker=marker,
+            include_clustered=call.flag("include_clustered"), deleted=call.flag("deleted"))
+        more, rows = len(rows) > limit, rows[:limit]
+        ids = [row.id for row in rows]
+        replicas = instances.replica_ids(session, ids)
+        faults = instances.newest_faults(session, ids) if with_detail else {}
+        if with_detail:
+            items = [view(call, row, replicas.get(row.id, []), faults.get(row.id), now)
+                     for row in rows]
+        else:
+            items = [views.brief(call, row, replicas.get(row.id, []), now) for row in rows]
+    return call.page("instances", items, ids[-1] if more and ids else None)
+
+
+def show(call: Call) -> dict[str, Any]:
+    """Show an instance."""
+    with call.services.db.reader() as session:
+        return {"instance": render(session, call, call.params["id"])}
+
+
+def render(session: Session, call: Call, instance_id: str) -> dict[str, Any]:
+    """Return the detailed view of one instance.
+
+    :raises NotFound: there is none that the caller may see
+    """
+    row = instances.get_view(session, instance_id, call.owner)
+    if row is None:
+        raise NotFound.of("Instance", instance_id)
+    call.authorize_owner(row.tenant_id)
+    replicas = instances.replica_ids(session, [row.id])
+    fault = instances.newest_faults(session, [row.id]).get(row.id)
+    return views.detail(call, row, replicas.get(row.id, []), fault,
+                        call.services.clock.now())
+
+
+def load(session: Session, call: Call, *, lock: bool = False) -> Instance:
+    """Return the instance that the path names.
+
+    :raises NotFound: there is none, or it is not the caller's
+    """
+    ident = call.params["id"]
+    found = instances.get(session, ident, call.owner, lock=lock)
+    if found is None:
+        raise NotFound.of("Instance", ident)
+    call.authorize_owner(found.tenant_id)
+    return found
+
+
+def update(call: Call) -> None:
+    """Rename an instance."""
+    wanted = call.body["instance"]
+    others = sorted(set(wanted) - {"name"})
+    with call.services.db.writer() as session:
+        found = load(session, call, lock=True)
+        # Detaching what is not attached is done already.
+        others = [name for name in others if wanted[name] is not None or (
+            found.configuration_id if name == "configuration" else found.slave_of_id)]
+        if others:
+            raise NotSupported(f"Changing instance.{others[0]} is not supported.")
+        if "name" in wanted:
+            found.name = wanted["name"]
+
+
+def delete(call: Call) -> None:
+    """Delete an instance."""
+    accept.delete_instance(call)

@@ -1,0 +1,1 @@
+"""WSGI layers around the controllers; see ``trove_ng.api.app`` for their order."""

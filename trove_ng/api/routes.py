@@ -1,0 +1,182 @@
+"""The whole surface of the API as data.
+
+The controllers, 405 with ``Allow``, the OpenAPI document and the tests of access and
+bad input are made from this table.  A path is below ``/v1.0/{tenant_id}``; a handler
+is ``module:function`` below ``trove_ng.api.handlers`` and is imported at its first use.
+A fixed segment outranks a parameter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from trove_ng.api.schemas import answers, backups, instances, quotas, users
+
+Schema = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """One method of one path.
+
+    :param rule: policy rule that the caller must pass; a handler may ask for more
+    :param success: status code of a good answer
+    :param request: JSON schema of the body; None: there is no body
+    :param answer: JSON schema of the body of a good answer; None: there is no body
+    :param query: names of query parameters → JSON schema of each
+    :param body_optional: the body may be left out
+    """
+
+    method: str
+    path: str
+    handler: str
+    rule: str
+    success: int
+    answer: Schema | None = None
+    request: Schema | None = None
+    query: dict[str, Schema] = dataclasses.field(default_factory=dict)
+    body_optional: bool = False
+
+
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": "boolean"}
+_PAGE: dict[str, Schema] = {"limit": {"type": "integer", "minimum": 0}, "marker": _TEXT}
+_INSTANCE_LIST = {**_PAGE, "include_clustered": _FLAG, "deleted": _FLAG}
+
+_INSTANCES = (
+    Route("GET", "/instances", "instances:index", "instance:index", 200,
+          answers.INSTANCES, query=_INSTANCE_LIST),
+    Route("GET", "/instances/detail", "instances:detail", "instance:detail", 200,
+          answers.INSTANCES, query=_INSTANCE_LIST),
+    Route("POST", "/instances", "create_instance:create", "instance:create", 200,
+          answers.INSTANCE, instances.CREATE),
+    Route("GET", "/instances/{id}", "instances:show", "instance:show", 200,
+          answers.INSTANCE),
+    Route("PUT", "/instances/{id}", "instances:update", "instance:update", 202,
+          None, instances.UPDATE),
+    Route("PATCH", "/instances/{id}", "instances:update", "instance:edit", 202,
+          None, instances.UPDATE),
+    Route("DELETE", "/instances/{id}", "instances:delete", "instance:delete", 202),
+    # The action's own rule is asked by the handler.
+    Route("POST", "/instances/{id}/action", "instance_actions:act", "instance:show", 202,
+          None, instances.ACTION),
+    Route("GET", "/instances/{id}/backups", "backups:of_instance", "instance:backups", 200,
+          answers.BACKUPS, query=_PAGE),
+)
+
+_DATABASES = (
+    Route("GET", "/instances/{id}/databases", "databases:index",
+          "instance:extension:database:index", 200, answers.DATABASES, query=_PAGE),
+    Route("POST", "/instances/{id}/databases", "databases:create",
+          "instance:extension:database:create", 202, None, users.DATABASES),
+    Route("GET", "/instances/{id}/databases/{database}", "databases:show",
+          "instance:extension:database:show", 200, answers.DATABASE),
+    Route("DELETE", "/instances/{id}/databases/{database}", "databases:delete",
+          "instance:extension:database:delete", 202),
+)
+
+_USERS = (
+    Route("GET", "/instances/{id}/users", "users:index",
+          "instance:extension:user:index", 200, answers.USERS, query=_PAGE),
+    Route("POST", "/instances/{id}/users", "users:create",
+          "instance:extension:user:create", 202, None, users.USERS),
+    Route("PUT", "/instances/{id}/users", "users:change_passwords",
+          "instance:extension:user:update_all", 202, None, users.PASSWORDS),
+    Route("GET", "/instances/{id}/users/{user}", "users:show",
+          "instance:extension:user:show", 200, answers.USER),
+    Route("PUT", "/instances/{id}/users/{user}", "users:update",
+          "instance:extension:user:update", 202, None, users.USER_UPDATE),
+    Route("DELETE", "/instances/{id}/users/{user}", "users:delete",
+          "instance:extension:user:delete", 202),
+    Route("GET", "/instances/{id}/users/{user}/databases", "users:list_access",
+          "instance:extension:user_access:index", 200, answers.DATABASES),
+    Route("PUT", "/instances/{id}/users/{user}/databases", "users:grant_access",
+          "instance:extension:user_access:update", 202, None, users.GRANT),
+    Route("DELETE", "/instances/{id}/users/{user}/databases/{database}",
+          "users:revoke_access", "instance:extension:user_access:delete", 202),
+    Route("GET", "/instances/{id}/root", "root:show",
+          "instance:extension:root:index", 200, answers.ROOT_ENABLED),
+    Route("POST", "/instances/{id}/root", "root:enable",
+          "instance:extension:root:create", 200, answers.ROOT_USER, users.ROOT,
+          body_optional=True),
+    Route("DELETE", "/instances/{id}/root", "root:disable",
+          "instance:extension:root:delete", 204),
+)
+
+_BACKUPS = (
+    Route("GET", "/backups", "backups:index", "backup:index", 200, answers.BACKUPS,
+          query={**_PAGE, "datastore": _TEXT, "instance_id": _TEXT, "project_id": _TEXT,
+                 "all_projects": _FLAG}),
+    Route("POST", "/backups", "backups:create", "backup:create", 202, answers.BACKUP,
+          backups.CREATE),
+    Route("GET", "/backups/{id}", "backups:show", "backup:show", 200, answers.BACKUP),
+    Route("DELETE", "/backups/{id}", "backups:delete", "backup:delete", 202),
+)
+
+_DATASTORES = (
+    Route("GET", "/datastores", "datastores:index", "datastore:index", 200,
+          answers.DATASTORES, query=_PAGE),
+    Route("GET", "/datastores/{datastore}", "datastores:show", "datastore:show", 200,
+          answers.DATASTORE),
+    Route("GET", "/datastores/{datastore}/versions", "datastores:versions",
+          "datastore:version_index", 200, answers.VERSIONS, query=_PAGE),
+    Route("GET", "/datastores/versions/{id}", "datastores:version_by_id",
+          "datastore:version_show_by_uuid", 200, answers.VERSION),
+    Route("GET", "/datastores/{datastore}/versions/{id}", "datastores:version",
+          "datastore:version_show", 200, answers.VERSION),
+    Route("GET", "/datastores/{datastore}/versions/{id}/flavors",
+          "flavors:of_version", "datastore:list_associated_flavors", 200, answers.FLAVORS),
+    Route("GET", "/datastores/{datastore}/versions/{id}/volume-types",
+          "flavors:volume_types_of_version", "datastore:list_associated_volume_types", 200,
+          answers.VOLUME_TYPES),
+    Route("GET", "/flavors", "flavors:index", "flavor:index", 200, answers.FLAVORS),
+    Route("GET", "/flavors/{id}", "flavors:show", "flavor:show", 200, answers.FLAVOR),
+    Route("GET", "/volume-types", "flavors:volume_types", "volume_type:index", 200,
+          answers.VOLUME_TYPES),
+    Route("GET", "/volume-types/{id}", "flavors:volume_type", "volume_type:show", 200,
+          answers.VOLUME_TYPE),
+)
+
+_CONFIGURATIONS = (
+    Route("GET", "/configurations", "configurations:index", "configuration:index", 200,
+          answers.CONFIGURATIONS, query=_PAGE),
+    Route("GET", "/configurations/{id}", "configurations:show", "configuration:show", 200,
+          answers.CONFIGURATION),
+    Route("GET", "/configurations/{id}/instances", "configurations:instances",
+          "configuration:instances", 200, answers.CONFIGURATION_INSTANCES, query=_PAGE),
+    Route("GET", "/datastores/{datastore}/versions/{id}/parameters",
+          "configurations:parameters", "configuration-parameter:index", 200,
+          answers.PARAMETERS),
+    Route("GET", "/datastores/{datastore}/versions/{id}/parameters/{name}",
+          "configurations:parameter", "configuration-parameter:show", 200,
+          answers.PARAMETER),
+    Route("GET", "/datastores/versions/{id}/parameters", "configurations:parameters",
+          "configuration-parameter:index_by_version", 200, answers.PARAMETERS),
+    Route("GET", "/datastores/versions/{id}/parameters/{name}",
+          "configurations:parameter", "configuration-parameter:show_by_version", 200,
+          answers.PARAMETER),
+)
+
+_LIMITS = (
+    Route("GET", "/limits", "limits:index", "limits:index", 200, answers.LIMITS),
+    Route("GET", "/mgmt/quotas/{project_id}", "quotas:show", "quota:show", 200,
+          answers.QUOTAS),
+    Route("PUT", "/mgmt/quotas/{project_id}", "quotas:update", "quota:update", 200,
+          answers.QUOTA_LIMITS, quotas.UPDATE),
+)
+
+_MANAGEMENT = (
+    Route("GET", "/mgmt/instances", "management:index", "mgmt:instance:index", 200,
+          answers.INSTANCES, query={**_INSTANCE_LIST, "project_id": _TEXT}),
+    Route("GET", "/mgmt/instances/{id}", "management:show", "mgmt:instance:show", 200,
+          answers.INSTANCE, query={"deleted": _FLAG}),
+    Route("GET", "/mgmt/instances/{id}/root", "management:root", "mgmt:instance:root", 200,
+          answers.ROOT_HISTORY),
+    Route("POST", "/mgmt/instances/{id}/action", "management:act", "mgmt:instance:action",
+          202, None, instances.MGMT_ACTION),
+)
+
+ROUTES: tuple[Route, ...] = (
+    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS, *_LIMITS,
+    *_MANAGEMENT)

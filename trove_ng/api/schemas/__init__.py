@@ -1,0 +1,1 @@
+"""JSON schemas of what clients send and of what they get, as data."""

@@ -1,0 +1,115 @@
+"""What clients get.  An answer has no other keys than these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trove_ng.api.schemas.common import Schema, array, obj
+
+_S: Schema = {"type": "string"}
+_SN: Schema = {"type": ["string", "null"]}
+_I: Schema = {"type": "integer"}
+_IN: Schema = {"type": ["integer", "null"]}
+_N: Schema = {"type": "number"}
+_NN: Schema = {"type": ["number", "null"]}
+_B: Schema = {"type": "boolean"}
+LINK = obj({"rel": _S, "href": _S}, ("rel", "href"))
+LINKS = array(LINK)
+
+
+def _of(key: str, schema: Schema) -> Schema:
+    return obj({key: schema}, (key,))
+
+
+def _page(key: str, item: Schema) -> Schema:
+    return obj({key: array(item), "links": LINKS}, (key,))
+
+
+_REF = obj({"id": _S, "links": LINKS}, ("id",))
+_INSTANCE_DATASTORE = obj({"type": _S, "version": _S, "version_number": _S},
+                          ("type", "version"))
+_INSTANCE: dict[str, Any] = {
+    "id": _S, "name": _S, "status": _S, "operating_status": _S, "links": LINKS,
+    "flavor": _REF, "datastore": _INSTANCE_DATASTORE, "region": _SN,
+    "access": obj({"is_public": _B, "allowed_cidrs": array(_S)}),
+    "volume": obj({"size": _IN, "used": _NN, "used_percent": _NN, "id": _SN, "type": _SN}),
+    "hostname": _S, "ip": array(_S),
+    "addresses": array(obj({"address": _S, "type": _S, "network": _SN})),
+    "replica_of": _REF, "replicas": array(_REF), "tenant_id": _S,
+    "created": _S, "updated": _S, "service_status_updated": _SN,
+    "fault": obj({"message": _S, "created": _S, "details": _S}, ("message", "created")),
+    "configuration": obj({"id": _S, "name": _SN, "links": LINKS}, ("id",)),
+    "locality": _S, "password": _S, "cluster_id": _S, "shard_id": _S,
+    "server_id": _SN, "volume_id": _SN, "encrypted_rpc_messaging": _B,
+    # operators only
+    "deleted": _B, "deleted_at": _SN, "task_description": _S, "service_status": _SN,
+    "server": obj({"id": _SN, "status": _SN, "name": _S, "tenant_id": _S}),
+}
+_ONE_INSTANCE = obj(_INSTANCE, ("id", "name", "status", "flavor", "links"))
+INSTANCE = _of("instance", _ONE_INSTANCE)
+INSTANCES = _page("instances", _ONE_INSTANCE)
+
+_DATABASE = obj({"name": _S, "character_set": _SN, "collate": _SN}, ("name",))
+DATABASE = _of("database", _DATABASE)
+DATABASES = _page("databases", _DATABASE)
+_USER = obj({"name": _S, "host": _SN, "databases": array(_DATABASE)},
+            ("name", "databases"))
+USER = _of("user", _USER)
+USERS = _page("users", _USER)
+ROOT_ENABLED = _of("rootEnabled", _B)
+ROOT_USER = _of("user", obj({"name": _S, "password": _S}, ("name", "password")))
+ROOT_HISTORY = _of("root_history", obj({"id": _S, "enabled": _S, "user": _S}))
+
+_BACKUP = obj({
+    "id": _S, "name": _S, "description": _SN, "locationRef": _SN, "instance_id": _SN,
+    "created": _S, "updated": _S, "size": _NN, "status": _S, "parent_id": _SN,
+    "project_id": _S, "storage_driver": _SN,
+    "datastore": obj({"type": _S, "version": _S, "version_id": _S, "version_number": _S},
+                     ("type", "version", "version_id"))},
+    ("id", "name", "status"))
+BACKUP = _of("backup", _BACKUP)
+BACKUPS = _page("backups", _BACKUP)
+
+_VERSION = obj({
+    "id": _S, "name": _S, "version": _S, "links": LINKS, "datastore": _S, "active": _B,
+    "packages": _S, "image": _SN, "image_tags": array(_S), "registry_ext": _S,
+    "repl_strategy": _S, "visibility": _S}, ("id", "name", "links"))
+_DATASTORE = obj({"id": _S, "name": _S, "links": LINKS, "versions": array(_VERSION),
+                  "default_version": _SN}, ("id", "name", "versions"))
+DATASTORE = _of("datastore", _DATASTORE)
+DATASTORES = _page("datastores", _DATASTORE)
+VERSION = _of("version", _VERSION)
+VERSIONS = _page("versions", _VERSION)
+
+_FLAVOR = obj({"id": {"type": ["integer", "string", "null"]}, "str_id": _S, "name": _S,
+               "ram": _I, "vcpus": _I, "disk": _I, "ephemeral": _I, "links": LINKS},
+              ("id", "str_id", "name", "ram"))
+FLAVOR = _of("flavor", _FLAVOR)
+FLAVORS = _of("flavors", array(_FLAVOR))
+_VOLUME_TYPE = obj({"id": _S, "name": _S, "is_public": _B, "description": _SN},
+                   ("id", "name"))
+VOLUME_TYPE = _of("volume_type", _VOLUME_TYPE)
+VOLUME_TYPES = _of("volume_types", array(_VOLUME_TYPE))
+
+_CONFIGURATION = obj({
+    "id": _S, "name": _S, "description": _SN, "created": _S, "updated": _S,
+    "datastore_name": _S, "datastore_version_id": _S, "datastore_version_name": _S,
+    "datastore_version_number": _S, "instance_count": _I,
+    "values": {"type": "object"}}, ("id", "name", "datastore_version_id"))
+CONFIGURATION = _of("configuration", _CONFIGURATION)
+CONFIGURATIONS = _page("configurations", _CONFIGURATION)
+CONFIGURATION_INSTANCES = _page("instances", obj({"id": _S, "name": _S}, ("id", "name")))
+PARAMETER = obj({
+    "name": _S, "datastore_version_id": _S, "restart_required": _B, "type": _S,
+    "min": {"type": ["integer", "number", "string"]},
+    "max": {"type": ["integer", "number", "string"]},
+    "min_size": {"type": ["integer", "number", "string"]},
+    "max_size": {"type": ["integer", "number", "string"]},
+    "description": _SN, "choices": {"type": "array"}}, ("name", "type"))
+PARAMETERS = _of("configuration-parameters", array(PARAMETER))
+
+LIMITS = _of("limits", array({"type": "object", "required": ["verb"]}))
+QUOTAS = _of("quotas", array(obj(
+    {"resource": _S, "in_use": _I, "reserved": _I, "limit": _I},
+    ("resource", "in_use", "reserved", "limit"))))
+QUOTA_LIMITS = _of("quotas", {"type": "object", "additionalProperties": _I})

@@ -1,0 +1,19 @@
+"""Bodies about backups."""
+
+from __future__ import annotations
+
+from trove_ng.api.schemas.common import DESCRIPTION, TITLE, UUID, Schema, obj
+
+#: Swift container: no slash, at most 255 characters
+_CONTAINER: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255,
+                      "pattern": r"^[^/]+$"}
+
+CREATE: Schema = obj({"backup": obj({
+    "name": TITLE,
+    "description": DESCRIPTION,
+    "instance": UUID,
+    "parent_id": {"oneOf": [UUID, {"type": "null"}]},
+    "incremental": {"enum": [0, 1, True, False]},
+    "swift_container": _CONTAINER,
+    "storage_driver": {"enum": ["swift", None]},
+}, ("name", "instance"))}, ("backup",))

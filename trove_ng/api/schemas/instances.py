@@ -1,0 +1,77 @@
+"""Bodies about instances."""
+
+from __future__ import annotations
+
+from trove_ng.api.schemas.common import (
+    EMPTY,
+    FLAVOR_REF,
+    NAME,
+    TITLE,
+    UUID,
+    VOLUME_SIZE,
+    Schema,
+    array,
+    obj,
+)
+from trove_ng.api.schemas.users import DATABASE, USER
+
+_CIDR: Schema = {"type": "string", "maxLength": 64,
+                 "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"}
+ACCESS: Schema = obj({
+    "is_public": {"type": "boolean"},
+    "allowed_cidrs": {"type": "array", "items": _CIDR, "uniqueItems": True,
+                      "maxItems": 100}})
+_IP: Schema = {"type": "string", "maxLength": 45, "pattern": r"^[0-9a-fA-F.:]+$"}
+NIC: Schema = obj({
+    "net-id": UUID, "network_id": UUID, "subnet_id": UUID, "subnet-id": UUID,
+    "ip_address": _IP, "ip-address": _IP, "v4-fixed-ip": _IP, "port-id": UUID},
+    minProperties=1)
+_DATASTORE: Schema = obj({"type": NAME, "version": NAME, "version_number": NAME})
+_LOCALITY: Schema = {"enum": [
+    "affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]}
+
+CREATE: Schema = obj({"instance": obj({
+    "name": TITLE,
+    "flavorRef": FLAVOR_REF,
+    "volume": obj({"size": VOLUME_SIZE,
+                   "type": {"type": ["string", "null"], "maxLength": 255}}, ("size",)),
+    "databases": array(DATABASE, maximum=1000),
+    "users": array(USER, maximum=1000),
+    "restorePoint": obj({"backupRef": UUID}, ("backupRef",)),
+    "availability_zone": {"type": ["string", "null"], "minLength": 1, "maxLength": 255},
+    "datastore": _DATASTORE,
+    "nics": array(NIC, maximum=1),
+    "access": ACCESS,
+    "configuration": {"oneOf": [UUID, {"type": "null"}]},
+    "replica_of": {"oneOf": [UUID, {"type": "null"}]},
+    "replica_count": {"type": "integer", "minimum": 1, "maximum": 3},
+    "modules": array(obj({"id": UUID}, ("id",))),
+    "locality": _LOCALITY,
+    "region_name": {"type": ["string", "null"], "maxLength": 255},
+}, ("name",))}, ("instance",))
+
+UPDATE: Schema = obj({"instance": obj({
+    "name": TITLE,
+    "configuration": {"oneOf": [UUID, {"type": "null"}]},
+    "replica_of": {"oneOf": [UUID, {"type": "null"}]},
+    "slave_of": {"oneOf": [UUID, {"type": "null"}]},
+    "access": ACCESS,
+    "datastore_version": NAME,
+})}, ("instance",))
+
+_RESIZE: Schema = obj({
+    "flavorRef": FLAVOR_REF,
+    "volume": obj({"size": VOLUME_SIZE}, ("size",)),
+}, minProperties=1, maxProperties=1)
+
+#: the actions by their key in the body
+ACTIONS: dict[str, Schema] = {
+    "restart": EMPTY,
+    "resize": _RESIZE,
+    "reset_status": {"type": ["object", "null"], "additionalProperties": False,
+                     "properties": {"force_delete": {}}},
+}
+ACTION: Schema = obj(ACTIONS, minProperties=1, maxProperties=1)
+
+MGMT_ACTIONS: dict[str, Schema] = {"reset-task-status": EMPTY}
+MGMT_ACTION: Schema = obj(MGMT_ACTIONS, minProperties=1, maxProperties=1)

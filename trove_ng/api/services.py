@@ -1,0 +1,50 @@
+"""What the handlers work with, made once in a process."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from trove_ng.api.authorization import Authorizer
+    from trove_ng.api.middleware.ratelimit import Buckets
+    from trove_ng.common.clock import Clock
+    from trove_ng.common.context import RequestContext
+    from trove_ng.db.session import Database
+    from trove_ng.domain.catalog import CloudCatalog
+    from trove_ng.operations.requests import Requests
+    from trove_ng.rpc.guest import GuestClient
+
+
+class Waker(Protocol):
+    """Tells a taskmanager that work waits."""
+
+    def wake(self, operation_id: str) -> None:
+        """Send the word; lost words are made good by the taskmanager's sweep."""
+
+
+class GuestClients(Protocol):
+    """Makes the client that speaks to one instance's agent."""
+
+    def __call__(self, instance_id: str, context: RequestContext) -> GuestClient:
+        """Return the client, on behalf of a caller."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """The parts that requests need, passed in so that tests can pass others.
+
+    :param requests: writes accepted operations
+    """
+
+    conf: cfg.ConfigOpts
+    db: Database
+    authorizer: Authorizer
+    catalog: CloudCatalog
+    guests: GuestClients
+    waker: Waker
+    requests: Requests
+    clock: Clock
+    buckets: Buckets

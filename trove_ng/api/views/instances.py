@@ -1,0 +1,107 @@
+"""Views of instances."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from trove_ng.api.call import Call
+from trove_ng.common.clock import isoformat
+from trove_ng.common.states import ServiceStatus
+from trove_ng.db.models import InstanceFault
+from trove_ng.domain.instance_status import Facts, operating_status, status
+
+_GB = 1024 ** 3
+
+
+def facts(row: Any, now: datetime.datetime) -> Facts:
+    """Return what an instance's status follows from.
+
+    :param row: a row of ``repositories.instances``' views
+    """
+    seen = row.service_updated
+    return Facts(
+        task=row.task, error=row.error, restart_required=row.restart_required,
+        server_status=row.server_status,
+        service_status=row.service_status or ServiceStatus.UNKNOWN,
+        heartbeat_age=None if seen is None else (now - seen).total_seconds(),
+        backup_running=bool(row.backup_running))
+
+
+def brief(call: Call, row: Any, replicas: list[str], now: datetime.datetime,
+          ) -> dict[str, Any]:
+    """Return the view of an instance in a list."""
+    known = facts(row, now)
+    view: dict[str, Any] = {
+        "id": row.id,
+        "name": row.name,
+        "status": status(known),
+        "operating_status": operating_status(
+            known, call.services.conf.agent_heartbeat_expiry),
+        "links": call.links("instances", row.id),
+        "flavor": {"id": row.flavor_id, "links": call.links("flavors", row.flavor_id)},
+        "datastore": {"type": row.datastore_name, "version": row.version_name,
+                      "version_number": row.version_number},
+        "region": row.region_id,
+        "access": {"is_public": bool(row.access.get("is_public", False)),
+                   "allowed_cidrs": list(row.access.get("allowed_cidrs", []))},
+    }
+    if row.volume_size is not None:
+        view["volume"] = {"size": row.volume_size}
+    if row.hostname:
+        view["hostname"] = row.hostname
+    elif row.addresses:
+        view["ip"] = [item["address"] for item in row.addresses]
+        view["addresses"] = row.addresses
+    if row.slave_of_id:
+        view["replica_of"] = {"id": row.slave_of_id,
+                              "links": call.links("instances", row.slave_of_id)}
+    if replicas:
+        view["replicas"] = [{"id": ident, "links": call.links("instances", ident)}
+                            for ident in replicas]
+    if call.context.is_admin:
+        view["tenant_id"] = row.tenant_id
+    return view
+
+
+def detail(call: Call, row: Any, replicas: list[str], fault: InstanceFault | None,
+           now: datetime.datetime) -> dict[str, Any]:
+    """Return the view of one instance."""
+    view = brief(call, row, replicas, now)
+    view["created"] = isoformat(row.created)
+    view["updated"] = isoformat(row.updated)
+    view["service_status_updated"] = isoformat(row.service_updated)
+    if row.volume_used is not None and row.volume_size is not None:
+        view["volume"]["used"] = round(row.volume_used / _GB, 2)
+        if row.volume_total:
+            view["volume"]["used_percent"] = round(
+                100 * row.volume_used / row.volume_total, 1)
+    if row.configuration_id:
+        view["configuration"] = {
+            "id": row.configuration_id, "name": row.configuration_name,
+            "links": call.links("configurations", row.configuration_id)}
+    for name in ("locality", "cluster_id", "shard_id"):
+        if getattr(row, name):
+            view[name] = getattr(row, name)
+    if fault is not None:
+        view["fault"] = {"message": fault.message, "created": isoformat(fault.created)}
+        if call.context.is_admin:
+            view["fault"]["details"] = fault.details
+    if call.context.is_admin:
+        view["server_id"] = row.compute_instance_id
+        view["volume_id"] = row.volume_id
+        view["encrypted_rpc_messaging"] = True
+    return view
+
+
+def management(call: Call, row: Any, replicas: list[str], fault: InstanceFault | None,
+               now: datetime.datetime) -> dict[str, Any]:
+    """Return the view that operators get."""
+    view = detail(call, row, replicas, fault, now)
+    view["deleted"] = row.deleted
+    view["deleted_at"] = isoformat(row.deleted_at)
+    view["task_description"] = row.error or row.task
+    view["service_status"] = row.service_status
+    view["server"] = {"id": row.compute_instance_id, "status": row.server_status,
+                      "name": row.name, "tenant_id": row.tenant_id}
+    return view

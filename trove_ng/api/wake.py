@@ -1,0 +1,18 @@
+"""Telling a taskmanager that work was accepted."""
+
+from __future__ import annotations
+
+import logging
+
+from trove_ng.api.services import Services
+from trove_ng.common.errors import ServiceUnavailable
+
+LOG = logging.getLogger(__name__)
+
+
+def wake(services: Services, operation_id: str) -> None:
+    """Send the word after the commit; when it is lost, the sweep finds the operation."""
+    try:
+        services.waker.wake(operation_id)
+    except ServiceUnavailable as err:
+        LOG.warning("operation %s waits for the sweep: %s", operation_id, err.message)

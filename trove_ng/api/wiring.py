@@ -1,0 +1,88 @@
+"""Making what the handlers work with, from the configuration."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from oslo_config import cfg
+
+from trove_ng.api.authorization import Authorizer
+from trove_ng.api.middleware.ratelimit import Buckets, limits_of
+from trove_ng.api.services import Services
+from trove_ng.cloud.catalog import CachedCatalog
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.context import RequestContext
+from trove_ng.common.crypto import SecretBox
+from trove_ng.db.repositories import instance_keys
+from trove_ng.db.session import Database
+from trove_ng.operations.requests import PURPOSE, Requests
+from trove_ng.rpc import keys
+from trove_ng.rpc.guest import GuestClient
+
+T = TypeVar("T")
+
+
+def _once(make: Callable[[], T]) -> Callable[[], T]:
+    """Return a function that makes something at its first call, in whichever thread."""
+    lock = threading.Lock()
+    made: list[T] = []
+
+    def get() -> T:
+        with lock:
+            if not made:
+                made.append(make())
+            return made[0]
+
+    return get
+
+
+class _Bus:
+    """The bus, connected at its first use: most requests do not need it."""
+
+    def __init__(self, conf: cfg.ConfigOpts, provider: keys.Keys) -> None:
+        self._conf = conf
+        self._provider = provider
+        self._transport = _once(self._connect)
+
+    def _connect(self) -> Any:
+        from trove_ng.rpc.transport import get_transport
+
+        return get_transport(self._conf)
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        from trove_ng.rpc.taskmanager import TaskManagerClient
+
+        return TaskManagerClient(self._transport(), self._provider)
+
+    def wake(self, operation_id: str) -> None:
+        """Tell a taskmanager that work waits."""
+        self._client.wake(operation_id)
+
+    def guest(self, instance_id: str, context: RequestContext) -> GuestClient:
+        """Return the client that speaks to one instance's agent."""
+        return GuestClient(self._conf, self._transport(), self._provider, keys.API,
+                           instance_id, context)
+
+
+def make_services(conf: cfg.ConfigOpts) -> Services:
+    """Return the parts that requests need; nothing is connected yet."""
+    database = Database(conf)
+    provider = instance_keys.StoreKeys(
+        database, SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE),
+        conf.taskmanager_rpc_encr_key)
+    bus = _Bus(conf, provider)
+
+    def clouds() -> Any:
+        from trove_ng.cloud.session import Clouds
+
+        return Clouds(conf)
+
+    return Services(
+        conf=conf, db=database, authorizer=Authorizer(conf),
+        catalog=CachedCatalog(_once(clouds), conf.service_credentials.catalog_cache_time),
+        guests=bus.guest, waker=bus, clock=SystemClock(), buckets=Buckets(limits_of(conf)),
+        requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)))

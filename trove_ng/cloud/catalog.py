@@ -1,0 +1,100 @@
+"""Facts of the cloud for the API, remembered for a while."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trove_ng.cloud.errors import CloudError
+from trove_ng.cloud.types import Flavor, VolumeType
+from trove_ng.common.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from trove_ng.cloud.session import Clouds
+
+#: seconds that it is remembered that something does not exist
+_ABSENT = 5.0
+_MOST = 5000
+
+
+class CachedCatalog:
+    """What the cloud offers.
+
+    While the cloud does not answer, what was remembered holds longer.
+
+    :param clouds: makes the services at their first use
+    :param keep: seconds that a fact is remembered
+    """
+
+    def __init__(self, clouds: Callable[[], Clouds], keep: float,
+                 now: Callable[[], float] = time.monotonic) -> None:
+        self._clouds = clouds
+        self._keep = keep
+        self._now = now
+        self._known: dict[tuple[str, ...], tuple[float, Any]] = {}
+        self._lock = threading.Lock()
+
+    def _fact(self, key: tuple[str, ...], ask: Callable[[], Any]) -> Any:
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None and known[0] > self._now():
+            return known[1]
+        try:
+            found = ask()
+        except CloudError as err:
+            if known is not None:
+                return known[1]
+            raise ServiceUnavailable(f"The cloud does not answer: {err.message}") from err
+        keep = min(self._keep, _ABSENT) if found is None or found is False else self._keep
+        with self._lock:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[key] = (self._now() + keep, found)
+        return found
+
+    def list_flavors(self) -> Sequence[Flavor]:
+        """Return the flavors that servers may have."""
+        found: Sequence[Flavor] = self._fact(
+            ("flavors",), lambda: self._clouds().compute.list_flavors())
+        return found
+
+    def get_flavor(self, flavor_id: str) -> Flavor | None:
+        """Return the flavor with this id, None if there is none."""
+        for one in self.list_flavors():
+            if one.id == flavor_id:
+                return one
+        found: Flavor | None = self._fact(
+            ("flavor", flavor_id), lambda: self._clouds().compute.get_flavor(flavor_id))
+        return found
+
+    def list_volume_types(self) -> Sequence[VolumeType]:
+        """Return the public volume types."""
+        found: Sequence[VolumeType] = self._fact(
+            ("volume_types",), lambda: self._clouds().volume.list_volume_types())
+        return found
+
+    def volume_type_exists(self, name: str) -> bool:
+        """Return True if there is a volume type with this name or id."""
+        return any(name in (one.id, one.name) for one in self.list_volume_types())
+
+    def network_exists(self, network_id: str, project_id: str) -> bool:
+        """Return True if the project may use the network."""
+        found = self._fact(
+            ("network", network_id), lambda: self._clouds().network.get_network(network_id))
+        return found is not None and (
+            bool(found.get("shared")) or found.get("project_id") == project_id)
+
+    def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
+        """Return the network of a subnet that the project may use, else None."""
+        found = self._fact(
+            ("subnet", subnet_id), lambda: self._clouds().network.get_subnet(subnet_id))
+        if found is None or not self.network_exists(found["network_id"], project_id):
+            return None
+        return str(found["network_id"])
+
+    def availability_zone_exists(self, name: str) -> bool:
+        """Return True if servers can be put there."""
+        return name in self._fact(
+            ("zones",), lambda: self._clouds().compute.availability_zones())

@@ -1,0 +1,78 @@
+"""Volumes, by python-cinderclient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.errors import CloudNotFound
+from trove_ng.cloud.types import INSTANCE_KEY, Volume, VolumeType
+
+
+def _volume(found: Any) -> Volume:
+    link: dict[str, Any] = next(iter(found.attachments or []), {})
+    return Volume(
+        id=found.id, name=found.name or "", status=found.status, size_gb=int(found.size),
+        attached_to=link.get("server_id"), device=link.get("device"),
+        metadata=dict(found.metadata or {}))
+
+
+class BlockStorage:
+    """The volume service.
+
+    :param client: cinderclient's client
+    """
+
+    def __init__(self, client: Any, calls: Calls) -> None:
+        self._client = client
+        self._calls = calls
+
+    def _all(self, **filters: Any) -> list[Volume]:
+        return [_volume(one) for one in self._calls.again(
+            self._client.volumes.list, detailed=True, search_opts=filters or None)]
+
+    def find_volume(self, instance_id: str) -> Volume | None:
+        """Return the data volume that was made for an instance."""
+        found = [one for one in self._all(name=f"trove-{instance_id}")
+                 if one.metadata.get(INSTANCE_KEY) == instance_id]
+        return next(iter(sorted(found, key=lambda one: one.id)), None)
+
+    def list_volumes_by_instance(self) -> dict[str, list[Volume]]:
+        """Return all volumes that were made for instances."""
+        found: dict[str, list[Volume]] = {}
+        for one in self._all():
+            owner = one.metadata.get(INSTANCE_KEY)
+            if owner:
+                found.setdefault(owner, []).append(one)
+        return found
+
+    def create_volume(self, *, instance_id: str, name: str, size_gb: int,
+                      volume_type: str | None = None,
+                      availability_zone: str | None = None) -> Volume:
+        """Ask for a volume; it is being made when this returns."""
+        made = self._calls.once(
+            self._client.volumes.create, size_gb, name=name, volume_type=volume_type,
+            availability_zone=availability_zone, metadata={INSTANCE_KEY: instance_id})
+        found = self.get_volume(made.id)
+        if found is None:
+            raise CloudNotFound(f"Volume {made.id} is gone.")
+        return found
+
+    def get_volume(self, volume_id: str) -> Volume | None:
+        """Return a volume."""
+        found = self._calls.found(self._client.volumes.get, volume_id)
+        return None if found is None else _volume(found)
+
+    def extend_volume(self, volume_id: str, size_gb: int) -> None:
+        """Begin to grow a volume, attached or not."""
+        self._calls.once(self._client.volumes.extend, volume_id, size_gb)
+
+    def delete_volume(self, volume_id: str) -> None:
+        """Begin to delete a volume; one that is gone is no error."""
+        self._calls.found(self._client.volumes.delete, volume_id)
+
+    def list_volume_types(self) -> list[VolumeType]:
+        """Return the public volume types."""
+        return [VolumeType(id=one.id, name=one.name, is_public=bool(one.is_public),
+                           description=one.description)
+                for one in self._calls.again(self._client.volume_types.list)]

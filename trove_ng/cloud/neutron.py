@@ -1,0 +1,140 @@
+"""Networks, ports, security groups, by python-neutronclient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.types import Port, SecurityGroup
+
+_PREFIX = "trove-"
+
+#: protocol, lowest port, highest port, CIDR
+Rule = tuple[str, int, int, str]
+
+
+def _port(found: dict[str, Any]) -> Port:
+    fixed = found.get("fixed_ips") or []
+    return Port(id=found["id"], name=found.get("name") or "",
+                network_id=found["network_id"],
+                ip_address=fixed[0]["ip_address"] if fixed else None,
+                device_id=found.get("device_id") or "")
+
+
+class Network:
+    """The network service.
+
+    :param client: neutronclient's client
+    """
+
+    def __init__(self, client: Any, calls: Calls) -> None:
+        self._client = client
+        self._calls = calls
+
+    # ports
+
+    def find_ports(self, instance_id: str) -> list[Port]:
+        """Return the ports that were made for an instance, in their order."""
+        found = [_port(one) for one in self._ports()
+                 if one["name"].startswith(f"{_PREFIX}{instance_id}-")]
+        return sorted(found, key=lambda one: int(one.name.rsplit("-", 1)[1]))
+
+    def list_ports_by_instance(self) -> dict[str, list[Port]]:
+        """Return all ports that were made for instances."""
+        found: dict[str, list[Port]] = {}
+        for one in self._ports():
+            owner, _, number = one["name"].removeprefix(_PREFIX).rpartition("-")
+            if one["name"].startswith(_PREFIX) and number.isdigit() and len(owner) == 36:
+                found.setdefault(owner, []).append(_port(one))
+        return found
+
+    def _ports(self) -> list[dict[str, Any]]:
+        return list(self._calls.again(self._client.list_ports)["ports"])
+
+    def create_port(self, *, instance_id: str, index: int, network_id: str,
+                    security_group_ids: Sequence[str], fixed_ip: str | None = None,
+                    subnet_id: str | None = None) -> Port:
+        """Return a new port."""
+        wanted: dict[str, Any] = {
+            "name": f"{_PREFIX}{instance_id}-{index}", "network_id": network_id,
+            "admin_state_up": True, "security_groups": list(security_group_ids)}
+        fixed = {name: value for name, value in (
+            ("subnet_id", subnet_id), ("ip_address", fixed_ip)) if value}
+        if fixed:
+            wanted["fixed_ips"] = [fixed]
+        return _port(self._calls.once(self._client.create_port, {"port": wanted})["port"])
+
+    def delete_port(self, port_id: str) -> None:
+        """Delete a port; one that is gone is no error."""
+        self._calls.found(self._client.delete_port, port_id)
+
+    # security groups
+
+    def find_security_group(self, instance_id: str) -> SecurityGroup | None:
+        """Return the security group that was made for an instance."""
+        found = self._calls.again(
+            self._client.list_security_groups, name=f"{_PREFIX}{instance_id}")
+        for one in found["security_groups"]:
+            return SecurityGroup(one["id"], one["name"])
+        return None
+
+    def create_security_group(self, instance_id: str, description: str) -> SecurityGroup:
+        """Return a new security group, which lets nobody in."""
+        made = self._calls.once(self._client.create_security_group, {"security_group": {
+            "name": f"{_PREFIX}{instance_id}", "description": description}})["security_group"]
+        return SecurityGroup(made["id"], made["name"])
+
+    def ensure_rules(self, group_id: str, rules: Sequence[Rule]) -> None:
+        """Make a group let in exactly what the rules say; what goes out is left alone."""
+        found = self._calls.again(
+            self._client.list_security_group_rules, security_group_id=group_id,
+            direction="ingress")["security_group_rules"]
+        have = {(one["protocol"], one["port_range_min"], one["port_range_max"],
+                 one["remote_ip_prefix"]): one["id"] for one in found}
+        for rule in dict.fromkeys(rules):
+            if rule not in have:
+                protocol, low, high, cidr = rule
+                self._calls.once(self._client.create_security_group_rule, {
+                    "security_group_rule": {
+                        "security_group_id": group_id, "direction": "ingress",
+                        "ethertype": "IPv6" if ":" in cidr else "IPv4",
+                        "protocol": protocol, "port_range_min": low, "port_range_max": high,
+                        "remote_ip_prefix": cidr}})
+        for rule, ident in have.items():
+            if rule not in rules:
+                self._calls.found(self._client.delete_security_group_rule, ident)
+
+    def delete_security_group(self, group_id: str) -> None:
+        """Delete a security group; one that is gone is no error.
+
+        :raises CloudConflict: a port uses it
+        """
+        self._calls.found(self._client.delete_security_group, group_id)
+
+    # networks
+
+    def get_network(self, network_id: str) -> dict[str, Any] | None:
+        """Return a network's ``id``, ``name``, ``project_id`` and ``shared``."""
+        found = self._calls.found(self._client.show_network, network_id)
+        return None if found is None else dict(found["network"])
+
+    def get_subnet(self, subnet_id: str) -> dict[str, Any] | None:
+        """Return a subnet's ``id``, ``network_id`` and ``project_id``."""
+        found = self._calls.found(self._client.show_subnet, subnet_id)
+        return None if found is None else dict(found["subnet"])
+
+    def default_network(self) -> str | None:
+        """Return the only network that the service may use, None if there are several."""
+        found = self._calls.again(
+            self._client.list_networks, **{"router:external": False})["networks"]
+        return str(found[0]["id"]) if len(found) == 1 else None
+
+    # floating addresses
+
+    def delete_floating_ips(self, instance_id: str) -> None:
+        """Delete the floating addresses that were made for an instance."""
+        found = self._calls.again(
+            self._client.list_floatingips, description=f"{_PREFIX}{instance_id}")
+        for one in found["floatingips"]:
+            self._calls.found(self._client.delete_floatingip, one["id"])

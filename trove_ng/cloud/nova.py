@@ -1,0 +1,170 @@
+"""Servers, by python-novaclient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.errors import CloudConflict, CloudNotFound
+from trove_ng.cloud.types import INSTANCE_KEY, Flavor, Server
+
+_PAGE = 500
+
+
+def _server(found: Any) -> Server:
+    return Server(
+        id=found.id, name=found.name, status=found.status,
+        task_state=getattr(found, "OS-EXT-STS:task_state", None),
+        flavor_id=str(found.flavor.get("id", "")), created=found.created,
+        fault=str((getattr(found, "fault", None) or {}).get("message", "")),
+        metadata=dict(found.metadata))
+
+
+def _flavor(found: Any) -> Flavor:
+    return Flavor(
+        id=str(found.id), name=found.name, ram_mb=found.ram, vcpus=found.vcpus,
+        disk_gb=found.disk, ephemeral_gb=getattr(found, "OS-FLV-EXT-DATA:ephemeral", 0) or 0)
+
+
+class Compute:
+    """The compute service.
+
+    :param client: novaclient's client
+    """
+
+    def __init__(self, client: Any, calls: Calls) -> None:
+        self._client = client
+        self._calls = calls
+
+    def find_servers(self, instance_id: str) -> list[Server]:
+        """Return the servers that were made for an instance, the oldest first."""
+        # names are the users' choice; what a lost answer left is found by metadata
+        found = [one for one in self._all() if one.metadata.get(INSTANCE_KEY) == instance_id]
+        return sorted(found, key=lambda one: (one.created, one.id))
+
+    def find_server(self, instance_id: str) -> Server | None:
+        """Return the oldest server of an instance."""
+        return next(iter(self.find_servers(instance_id)), None)
+
+    def list_servers_by_instance(self) -> dict[str, list[Server]]:
+        """Return all servers that were made for instances."""
+        found: dict[str, list[Server]] = {}
+        for one in self._all():
+            owner = one.metadata.get(INSTANCE_KEY)
+            if owner:
+                found.setdefault(owner, []).append(one)
+        return found
+
+    def _all(self) -> list[Server]:
+        found: list[Server] = []
+        marker = None
+        while True:
+            page = self._calls.again(
+                self._client.servers.list, detailed=True, marker=marker, limit=_PAGE)
+            found += [_server(one) for one in page]
+            if len(page) < _PAGE:
+                return found
+            marker = page[-1].id
+
+    def create_server(self, *, instance_id: str, name: str, image_id: str, flavor_id: str,
+                      port_ids: list[str], user_data: str,
+                      availability_zone: str | None = None,
+                      server_group_id: str | None = None, config_drive: bool = True,
+                      metadata: dict[str, str] | None = None) -> Server:
+        """Ask for a server; it is being built when this returns."""
+        options: dict[str, Any] = {}
+        if server_group_id:
+            options["scheduler_hints"] = {"group": server_group_id}
+        made = self._calls.once(
+            self._client.servers.create, name, image_id, flavor_id,
+            meta={**(metadata or {}), INSTANCE_KEY: instance_id},
+            nics=[{"port-id": one} for one in port_ids], userdata=user_data,
+            availability_zone=availability_zone, config_drive=config_drive, **options)
+        return self._existing(made.id)
+
+    def _existing(self, server_id: str) -> Server:
+        found = self.get_server(server_id)
+        if found is None:
+            raise CloudNotFound(f"Server {server_id} is gone.")
+        return found
+
+    def get_server(self, server_id: str) -> Server | None:
+        """Return a server."""
+        found = self._calls.found(self._client.servers.get, server_id)
+        return None if found is None else _server(found)
+
+    def delete_server(self, server_id: str) -> None:
+        """Delete a server; one that is gone is no error."""
+        self._calls.found(self._client.servers.delete, server_id)
+
+    def resize_server(self, server_id: str, flavor_id: str) -> None:
+        """Begin to give a server another flavor."""
+        self._calls.once(self._client.servers.resize, server_id, flavor_id)
+
+    def confirm_resize(self, server_id: str) -> None:
+        """Keep a server's new flavor."""
+        self._calls.once(self._client.servers.confirm_resize, server_id)
+
+    def revert_resize(self, server_id: str) -> None:
+        """Begin to give a server its old flavor back."""
+        self._calls.once(self._client.servers.revert_resize, server_id)
+
+    def reboot_server(self, server_id: str, hard: bool = False) -> None:
+        """Begin to reboot a server."""
+        self._calls.once(self._client.servers.reboot, server_id, "HARD" if hard else "SOFT")
+
+    def start_server(self, server_id: str) -> None:
+        """Begin to start a server."""
+        self._calls.once(self._client.servers.start, server_id)
+
+    def stop_server(self, server_id: str) -> None:
+        """Begin to stop a server."""
+        self._calls.once(self._client.servers.stop, server_id)
+
+    def attach_volume(self, server_id: str, volume_id: str) -> str | None:
+        """Attach a volume unless it is; return its device if the cloud tells it."""
+        found = self._attachment(server_id, volume_id)
+        if found is None:
+            try:
+                found = self._calls.once(
+                    self._client.volumes.create_server_volume, server_id, volume_id)
+            except CloudConflict:
+                # an earlier attempt whose answer was lost
+                found = self._attachment(server_id, volume_id)
+                if found is None:
+                    raise
+        return getattr(found, "device", None)
+
+    def _attachment(self, server_id: str, volume_id: str) -> Any:
+        for one in self._calls.again(self._client.volumes.get_server_volumes, server_id):
+            if one.volumeId == volume_id:
+                return one
+        return None
+
+    def detach_volume(self, server_id: str, volume_id: str) -> None:
+        """Begin to detach a volume; one that is not attached is no error."""
+        self._calls.found(self._client.volumes.delete_server_volume, server_id, volume_id)
+
+    def list_flavors(self) -> list[Flavor]:
+        """Return the public flavors."""
+        return [_flavor(one) for one in self._calls.again(
+            self._client.flavors.list, detailed=True, is_public=True)]
+
+    def get_flavor(self, flavor_id: str) -> Flavor | None:
+        """Return a flavor."""
+        found = self._calls.found(self._client.flavors.get, flavor_id)
+        return None if found is None else _flavor(found)
+
+    def availability_zones(self) -> list[str]:
+        """Return the names of the zones that servers can be put in."""
+        found = self._calls.again(self._client.availability_zones.list, detailed=False)
+        return [one.zoneName for one in found if one.zoneState.get("available")]
+
+    def create_server_group(self, name: str, policy: str) -> str:
+        """Return the id of a new server group."""
+        return str(self._calls.once(
+            self._client.server_groups.create, name=name, policies=[policy]).id)
+
+    def delete_server_group(self, group_id: str) -> None:
+        """Delete a server group; one that is gone is no error."""
+        self._calls.found(self._client.server_groups.delete, group_id)

@@ -1,0 +1,117 @@
+"""What the cloud has, without the shapes of its clients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from trove_ng.common.secret import Secret
+
+#: metadata that names the instance a server or volume was made for
+INSTANCE_KEY = "trove_instance_id"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flavor:
+    """A server size.
+
+    :param ram_mb: memory in MiB
+    :param disk_gb: root disk in GB
+    """
+
+    id: str
+    name: str
+    ram_mb: int
+    vcpus: int
+    disk_gb: int
+    ephemeral_gb: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeType:
+    """A kind of block storage."""
+
+    id: str
+    name: str
+    is_public: bool = True
+    description: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server.
+
+    :param task_state: what the compute service does with it, None when idle
+    :param fault: why it failed, empty when it did not
+    """
+
+    id: str
+    name: str
+    status: str
+    task_state: str | None
+    flavor_id: str
+    created: str
+    fault: str
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """A volume.
+
+    :param attached_to: id of the server it is attached to
+    :param device: path on that server, as the cloud tells it
+    """
+
+    id: str
+    name: str
+    status: str
+    size_gb: int
+    attached_to: str | None
+    device: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """A network port; the address is its first fixed one."""
+
+    id: str
+    name: str
+    network_id: str
+    ip_address: str | None
+    device_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SecurityGroup:
+    """A security group."""
+
+    id: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image."""
+
+    id: str
+    name: str
+    min_disk_gb: int
+    min_ram_mb: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant:
+    """Leave to use the objects below a prefix, by signed URLs.
+
+    :param get_query: query string for GET and HEAD
+    :param put_query: query string for PUT, None for a grant to read
+    :param expires_at: Unix time, seconds
+    """
+
+    container_url: str
+    prefix: str
+    get_query: Secret
+    put_query: Secret | None
+    expires_at: int

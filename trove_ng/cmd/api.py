@@ -1,0 +1,93 @@
+"""The API's process: gunicorn with threads, the application made in each worker."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+
+from trove_ng.cmd import process
+from trove_ng.conf import api, base, cloud, database, operations, quota, ratelimit, rpc
+
+if TYPE_CHECKING:
+    from trove_ng.api.middleware.wsgi import App
+
+PROG = "trove-api"
+
+
+def load(argv: list[str] | None) -> cfg.ConfigOpts:
+    """Return the configuration of the API."""
+    return base.load(argv, prog=PROG, registrars=(
+        database.register, rpc.register, quota.register, operations.register,
+        cloud.register, api.register, ratelimit.register))
+
+
+def make_app(conf: cfg.ConfigOpts) -> App:
+    """Return the WSGI application.
+
+    :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
+    """
+    from trove_ng.api.app import build_app
+    from trove_ng.api.wiring import make_services
+
+    return build_app(make_services(conf))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    :param argv: arguments without the program's name; None takes the process's own
+    :return: 0 after a clean end, 1 if it cannot run
+    """
+    process.prepare()
+    try:
+        conf = load(argv)
+    except cfg.Error as err:
+        return process.refuse(PROG, err)
+    from trove_ng.rpc.keys import ControlPlaneKeys, KeysMissing
+
+    try:
+        ControlPlaneKeys(conf.taskmanager_rpc_encr_key)
+        if not conf.inst_rpc_key_encr_key:
+            raise KeysMissing("inst_rpc_key_encr_key is not configured; "
+                              "'trove-manage generate_keys' makes one")
+    except KeysMissing as err:
+        return process.refuse(PROG, err)
+    _serve(conf)
+    return 0
+
+
+def _serve(conf: cfg.ConfigOpts) -> None:
+    """Run gunicorn; it ends the process."""
+    from gunicorn.app.base import BaseApplication
+
+    settings: dict[str, Any] = {
+        "bind": f"{_bracketed(conf.bind_host)}:{conf.bind_port}",
+        "workers": conf.trove_api_workers, "worker_class": "gthread",
+        "threads": conf.api.threads, "timeout": conf.api.request_timeout,
+        "graceful_timeout": 30, "keepalive": 75, "proc_name": PROG, "accesslog": None,
+        # the front end's own limits must not hide ours
+        "limit_request_line": 8190, "limit_request_fields": 100}
+
+    class Application(BaseApplication):
+        """gunicorn with our settings."""
+
+        def load_config(self) -> None:
+            """Give gunicorn its settings; its own command line is not read."""
+            for name, value in settings.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> App:
+            """Make the application, in the worker."""
+            return make_app(conf)
+
+    Application().run()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Options of operations: how long they may take, how they are claimed."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = "operations"
+
+_TIMEOUTS = {
+    "instance.create": "1800",
+    "instance.delete": "900",
+    "instance.force_delete": "900",
+    "instance.restart": "600",
+    "instance.resize_flavor": "1800",
+    "instance.resize_volume": "1800",
+    "backup.create": "86400",
+    "backup.delete": "3600",
+}
+
+OPTS: list[cfg.Opt] = [
+    cfg.DictOpt("timeouts", default=_TIMEOUTS,
+                help="Seconds until an operation fails, by action."),
+    cfg.FloatOpt("default_timeout", default=3600, min=1,
+                 help="Seconds for actions that 'timeouts' does not name."),
+    cfg.FloatOpt("undo_timeout", default=900, min=1,
+                 help="Seconds that a failed operation may take to clean up after itself."),
+    cfg.FloatOpt("lease", default=30, min=1,
+                 help="Seconds after which the operations of a taskmanager that is not "
+                      "heard of any more are taken over by another one."),
+    cfg.FloatOpt("poll_interval", default=0.25, min=0.01,
+                 help="Seconds between two looks at something that is waited for; grows to "
+                      "'poll_interval_max'."),
+    cfg.FloatOpt("poll_interval_max", default=3, min=0.01,
+                 help="The longest time in seconds between two such looks."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the options."""
+    conf.register_opts(OPTS, GROUP)
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """Return the options for the sample configuration file."""
+    return [(GROUP, OPTS)]

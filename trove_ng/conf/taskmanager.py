@@ -1,0 +1,68 @@
+"""Options of the taskmanager and of what it makes in the cloud."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+OPTS: list[cfg.Opt] = [
+    cfg.IntOpt("taskmanager_workers", default=32, min=1,
+               help="Operations that one taskmanager runs at the same time."),
+    cfg.FloatOpt("sweep_interval", default=5, min=0.1,
+                 help="Seconds between two looks for operations that nobody works on."),
+    cfg.FloatOpt("reconcile_interval", default=60, min=1,
+                 help="Seconds between two comparisons of the store with the cloud: server "
+                      "states, forgotten resources."),
+    cfg.FloatOpt("orphan_age", default=900, min=0,
+                 help="Seconds since the end of an instance after which servers, volumes and "
+                      "ports that still carry its id are deleted."),
+    cfg.StrOpt("guest_config", default="/etc/trove/trove-guestagent.conf",
+               help="File that servers get as their agent's configuration; it names the "
+                    "message broker."),
+    cfg.StrOpt("guest_config_dir", default="/etc/trove/conf.d",
+               help="Directory on servers for the agent's configuration files."),
+    cfg.StrOpt("cloudinit_location", default="/etc/trove/cloudinit",
+               help="Directory with files <manager>.cloudinit that are added to the user data "
+                    "of servers."),
+    cfg.StrOpt("device_path", default="/dev/vdb",
+               help="Device of the data volume, where the cloud does not tell."),
+    cfg.StrOpt("volume_fstype", default="ext4", choices=["ext3", "ext4", "xfs"],
+               help="File system of data volumes."),
+    cfg.StrOpt("mount_options", default="defaults,noatime",
+               help="Mount options of data volumes."),
+    cfg.StrOpt("default_network",
+               help="Id of the network of instances whose request names none."),
+    cfg.ListOpt("management_networks", default=[],
+                help="Ids of networks that all instances get in addition, for the message "
+                     "broker."),
+    cfg.ListOpt("default_allowed_cidrs", default=["0.0.0.0/0"],
+                help="Addresses that may reach the database of instances whose request does "
+                     "not say."),
+    cfg.BoolOpt("use_config_drive", default=True,
+                help="Give servers their user data by config drive."),
+    cfg.FloatOpt("agent_start_timeout", default=600, min=1,
+                 help="Seconds until the agent of a new or restarted server must be heard."),
+    cfg.FloatOpt("server_timeout", default=600, min=1,
+                 help="Seconds until the compute service must have done what it was asked."),
+    cfg.FloatOpt("volume_timeout", default=300, min=1,
+                 help="Seconds until the volume service must have done what it was asked."),
+    cfg.FloatOpt("prepare_retry", default=30, min=1,
+                 help="Seconds of silence after which a guest is asked again for long work."),
+    cfg.IntOpt("backup_segment_size", default=2 * 1024 ** 3, min=1024 ** 2,
+               help="Bytes of one stored piece of a backup."),
+    cfg.URIOpt("guest_object_store_url", schemes=["http", "https"],
+               help="Start of the object store's URLs, before /v1, where servers reach it in "
+                    "another way than the catalog says."),
+    cfg.IntOpt("backup_grant_lifetime", default=7 * 86400, min=60,
+               help="Seconds that a guest may use the object store for one backup or "
+                    "restore."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the options."""
+    conf.register_opts(OPTS)
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """Return the options for the sample configuration file."""
+    return [(None, OPTS)]

@@ -1,0 +1,1 @@
+"""What the control plane knows of database engines, one package per engine."""

@@ -1,0 +1,107 @@
+"""The declaration of an engine: what API, taskmanager, guest and documents read alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from trove_ng.common.errors import BadRequest
+
+NAMESPACE = "trove_ng.datastores"
+
+#: section → option → value, as the engine's configuration file has them
+Config = dict[str, dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do; the rest is refused before anything begins."""
+
+    databases: bool = False
+    users: bool = False
+    root: bool = False
+    backups: bool = False
+    incremental_backups: bool = False
+    resize: bool = True
+
+
+class Rules(Protocol):
+    """What names and passwords an engine takes; each raises BadRequest, naming the field."""
+
+    def check_database(self, field: str, name: str, ignored: Sequence[str] = ()) -> None:
+        """Check the name of a database."""
+
+    def check_charset(self, field: str, character_set: str | None,
+                      collate: str | None) -> None:
+        """Check a database's character set and collation."""
+
+    def check_user(self, field: str, name: str, host: str | None) -> None:
+        """Check a user's name and host."""
+
+    def check_password(self, field: str, password: str) -> None:
+        """Check a password."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A setting that users may change.
+
+    :param kind: integer, float, boolean or string
+    :param low: smallest value
+    :param high: largest value
+    :param restart_required: it takes effect at the next start
+    """
+
+    name: str
+    kind: str
+    low: float | None = None
+    high: float | None = None
+    restart_required: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Datastore:
+    """An engine.
+
+    :param manager: name that versions of the datastore refer to
+    :param mount_point: where the data volume is on the server
+    :param ports: protocol, lowest and highest port that clients use
+    :param backup_strategy: entry point name of the default one
+    :param config: returns the settings for an amount of memory in MiB
+    :param parameters: returns what users may change
+    """
+
+    manager: str
+    mount_point: str
+    ports: tuple[tuple[str, int, int], ...]
+    capabilities: Capabilities
+    rules: Rules
+    config: Callable[[int], Config]
+    parameters: Callable[[], Sequence[Parameter]]
+    backup_strategy: str = ""
+
+
+@functools.cache
+def load_datastores() -> Mapping[str, Datastore]:
+    """Return the installed declarations by manager name."""
+    from stevedore import ExtensionManager
+
+    found: Any = ExtensionManager(NAMESPACE, on_load_failure_callback=_refuse)
+    return {one.name: one.plugin for one in found}
+
+
+def _refuse(_manager: object, entry_point: object, error: BaseException) -> None:
+    raise RuntimeError(f"{entry_point} cannot be loaded") from error
+
+
+def get(manager: str) -> Datastore:
+    """Return the declaration of an engine.
+
+    :raises BadRequest: it is not installed
+    """
+    found = load_datastores().get(manager)
+    if found is None:
+        raise BadRequest(f"The datastore manager {manager} is not installed.")
+    return found

@@ -1,0 +1,27 @@
+"""MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trove_ng.datastores import parameters
+from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.mysql import template
+from trove_ng.datastores.mysql.rules import MySqlRules
+
+
+def _parameters() -> Sequence[Parameter]:
+    return parameters.load("trove_ng.datastores.mariadb")
+
+
+DATASTORE = Datastore(
+    manager="mariadb",
+    mount_point="/var/lib/mysql",
+    ports=(("tcp", 3306, 3306),),
+    capabilities=Capabilities(databases=True, users=True, root=True, backups=True),
+    # 80 characters since 10.x; 128 only in later releases
+    rules=MySqlRules(user_length=80),
+    config=template.config,
+    parameters=_parameters,
+    backup_strategy="mariabackup",
+)

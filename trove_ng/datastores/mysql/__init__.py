@@ -1,0 +1,1 @@
+"""What the engines of the MySQL family have in common."""

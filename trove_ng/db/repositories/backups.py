@@ -1,0 +1,106 @@
+"""Backups: what the API reads, and the writes of accepted requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import Session
+
+from trove_ng.common.states import BACKUP_RUNNING
+from trove_ng.db.models import Backup, Datastore, DatastoreVersion
+from trove_ng.db.rows import AnyRow, AnySelect
+
+_RUNNING = [state.value for state in BACKUP_RUNNING]
+
+
+def _view_select() -> AnySelect:
+    return select(
+        Backup.id, Backup.name, Backup.description, Backup.location, Backup.tenant_id,
+        Backup.instance_id, Backup.created, Backup.updated, Backup.size_bytes,
+        Backup.state, Backup.parent_id, Backup.storage_driver, Backup.datastore_version_id,
+        Datastore.name.label("datastore_name"),
+        DatastoreVersion.name.label("version_name"),
+        DatastoreVersion.version.label("version_number"),
+    ).outerjoin(DatastoreVersion, DatastoreVersion.id == Backup.datastore_version_id
+                ).outerjoin(Datastore, Datastore.id == DatastoreVersion.datastore_id
+                            ).where(Backup.deleted.is_(False))
+
+
+_VIEW = _view_select()
+
+
+def get_view(session: Session, backup_id: str, tenant_id: str | None) -> AnyRow | None:
+    """Return all columns of a backup's view."""
+    statement = _VIEW.where(Backup.id == backup_id)
+    if tenant_id is not None:
+        statement = statement.where(Backup.tenant_id == tenant_id)
+    return session.execute(statement).one_or_none()
+
+
+def list_views(session: Session, *, tenant_id: str | None, limit: int, offset: int = 0,
+               instance_id: str | None = None, datastore: str | None = None,
+               ) -> Sequence[AnyRow]:
+    """Return up to ``limit`` + 1 views, the newest change first.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param datastore: id or name of the datastore they belong to
+    """
+    statement = _VIEW
+    if tenant_id is not None:
+        statement = statement.where(Backup.tenant_id == tenant_id)
+    if instance_id is not None:
+        statement = statement.where(Backup.instance_id == instance_id)
+    if datastore is not None:
+        statement = statement.where(
+            or_(Datastore.id == datastore, Datastore.name == datastore))
+    return session.execute(statement.order_by(
+        Backup.updated.desc(), Backup.id).limit(limit + 1).offset(offset)).all()
+
+
+def get(session: Session, backup_id: str, tenant_id: str | None = None, *,
+        lock: bool = False) -> Backup | None:
+    """Return a backup that is not deleted.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param lock: hold the row's lock until the transaction ends
+    """
+    statement = select(Backup).where(Backup.id == backup_id, Backup.deleted.is_(False))
+    if tenant_id is not None:
+        statement = statement.where(Backup.tenant_id == tenant_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(statement).one_or_none()
+
+
+def chain(session: Session, backup_id: str) -> list[Backup]:
+    """Return a backup with all it continues, the full one first."""
+    found: list[Backup] = []
+    wanted: str | None = backup_id
+    while wanted is not None:
+        backup = session.get(Backup, wanted)
+        if backup is None or backup in found:
+            break
+        found.insert(0, backup)
+        wanted = backup.parent_id
+    return found
+
+
+def children(session: Session, backup_id: str) -> Sequence[Backup]:
+    """Return the backups that directly continue this one."""
+    return session.scalars(select(Backup).where(
+        Backup.parent_id == backup_id, Backup.deleted.is_(False))).all()
+
+
+def is_running(session: Session, instance_id: str) -> bool:
+    """Return True if a backup of the instance is not ended."""
+    return bool(session.scalar(select(exists().where(
+        Backup.instance_id == instance_id, Backup.deleted.is_(False),
+        Backup.state.in_(_RUNNING)))))
+
+
+def add(session: Session, backup: Backup) -> Backup:
+    """Add a backup."""
+    session.add(backup)
+    session.flush()
+    return backup

@@ -1,0 +1,132 @@
+"""Datastores and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import Session
+
+from trove_ng.db.models import (
+    Datastore,
+    DatastoreVersion,
+    DatastoreVersionMember,
+    DatastoreVersionMetadata,
+)
+from trove_ng.db.rows import AnyRow, AnySelect
+
+#: versions that lists show to everybody
+LISTED = ("public", "deprecated")
+
+
+def _visible(tenant_id: str, listing: bool) -> ColumnElement[bool]:
+    """Say which versions a project may see; ``unlisted`` ones only by id or name."""
+    member = select(DatastoreVersionMember.id).where(
+        DatastoreVersionMember.datastore_version_id == DatastoreVersion.id,
+        DatastoreVersionMember.tenant_id == tenant_id).exists()
+    shown = LISTED if listing else (*LISTED, "unlisted")
+    return and_(DatastoreVersion.active.is_(True), or_(
+        DatastoreVersion.visibility.in_(shown),
+        and_(DatastoreVersion.visibility == "private", member)))
+
+
+def _versions(tenant_id: str | None, listing: bool) -> AnySelect:
+    statement = select(DatastoreVersion, Datastore).join(
+        Datastore, Datastore.id == DatastoreVersion.datastore_id)
+    if tenant_id is not None:
+        statement = statement.where(_visible(tenant_id, listing))
+    return statement
+
+
+def list_with_versions(session: Session, tenant_id: str | None, *, limit: int,
+                       marker: str | None = None,
+                       ) -> tuple[list[AnyRow], dict[str, list[AnyRow]], bool]:
+    """Return datastores by id, the versions of each, and whether more follow.
+
+    A datastore without a visible version is left out for a tenant.
+
+    :param tenant_id: whose eyes; None shows all versions (an administrator)
+    """
+    statement = select(Datastore.id, Datastore.name, Datastore.default_version_id)
+    if tenant_id is not None:
+        statement = statement.where(select(DatastoreVersion.id).where(
+            DatastoreVersion.datastore_id == Datastore.id,
+            _visible(tenant_id, True)).exists())
+    if marker is not None:
+        statement = statement.where(Datastore.id > marker)
+    rows = list(session.execute(statement.order_by(Datastore.id).limit(limit + 1)))
+    page = rows[:limit]
+    return page, _versions_of(session, tenant_id, [row.id for row in page]), len(rows) > limit
+
+
+def _versions_of(session: Session, tenant_id: str | None, datastore_ids: Sequence[str],
+                 ) -> dict[str, list[AnyRow]]:
+    found: dict[str, list[AnyRow]] = {}
+    if not datastore_ids:
+        return found
+    statement = select(
+        DatastoreVersion.id, DatastoreVersion.datastore_id, DatastoreVersion.name,
+        DatastoreVersion.version, DatastoreVersion.active, DatastoreVersion.packages,
+        DatastoreVersion.image_id, DatastoreVersion.image_tags,
+        DatastoreVersion.registry_ext, DatastoreVersion.repl_strategy,
+        DatastoreVersion.manager, DatastoreVersion.visibility,
+    ).where(DatastoreVersion.datastore_id.in_(datastore_ids))
+    if tenant_id is not None:
+        statement = statement.where(_visible(tenant_id, True))
+    for row in session.execute(statement.order_by(
+            DatastoreVersion.name, DatastoreVersion.version, DatastoreVersion.id)):
+        found.setdefault(row.datastore_id, []).append(row)
+    return found
+
+
+def find(session: Session, ident: str) -> Datastore | None:
+    """Return the datastore with this id or name; an id wins."""
+    rows = session.scalars(select(Datastore).where(
+        or_(Datastore.id == ident, Datastore.name == ident))).all()
+    return next((row for row in rows if row.id == ident), rows[0] if rows else None)
+
+
+def versions_of(session: Session, datastore_id: str, tenant_id: str | None,
+                ) -> list[AnyRow]:
+    """Return the listed versions of a datastore, ordered by name."""
+    return _versions_of(session, tenant_id, [datastore_id]).get(datastore_id, [])
+
+
+def find_versions(session: Session, ident: str, tenant_id: str | None, *,
+                  datastore_id: str | None = None, number: str | None = None,
+                  ) -> list[tuple[DatastoreVersion, Datastore]]:
+    """Return the versions with this id, else all with this name (several numbers).
+
+    :param tenant_id: whose eyes; None sees all
+    :param number: version number that tells versions of one name apart
+    """
+    statement = _versions(tenant_id, False).where(
+        or_(DatastoreVersion.id == ident, DatastoreVersion.name == ident))
+    if datastore_id is not None:
+        statement = statement.where(DatastoreVersion.datastore_id == datastore_id)
+    if number is not None:
+        statement = statement.where(DatastoreVersion.version == number)
+    rows = [(row[0], row[1]) for row in session.execute(
+        statement.order_by(DatastoreVersion.version, DatastoreVersion.id))]
+    by_id = [row for row in rows if row[0].id == ident]
+    return by_id or rows
+
+
+def get_version(session: Session, version_id: str,
+                ) -> tuple[DatastoreVersion, Datastore] | None:
+    """Return a version and its datastore, whether visible or not."""
+    row = session.execute(_versions(None, False).where(
+        DatastoreVersion.id == version_id)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def metadata_values(session: Session, version_id: str, key: str) -> list[str]:
+    """Return what a version is bound to; empty means no restriction.
+
+    :param key: ``flavor`` or ``volume-type``
+    """
+    return list(session.scalars(select(DatastoreVersionMetadata.value).where(
+        DatastoreVersionMetadata.datastore_version_id == version_id,
+        DatastoreVersionMetadata.key == key,
+        DatastoreVersionMetadata.deleted.is_(False)).order_by(
+            DatastoreVersionMetadata.value)))

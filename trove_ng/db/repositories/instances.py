@@ -1,0 +1,211 @@
+"""Instances: what the API reads, and the writes of accepted requests."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from trove_ng.common.states import BACKUP_RUNNING
+from trove_ng.db.models import (
+    Backup,
+    Configuration,
+    Datastore,
+    DatastoreVersion,
+    Instance,
+    InstanceFault,
+    RootHistory,
+    ServiceStatusRow,
+)
+from trove_ng.db.rows import AnyRow, AnySelect
+
+_RUNNING = [state.value for state in BACKUP_RUNNING]
+
+
+def _backup_running() -> ColumnElement[bool]:
+    return exists(select(Backup.id).where(
+        Backup.instance_id == Instance.id, Backup.deleted.is_(False),
+        Backup.state.in_(_RUNNING)).correlate(Instance)).label("backup_running")
+
+
+def _view_select() -> AnySelect:
+    """Select all columns that an instance's view needs, one row an instance."""
+    return select(
+        Instance.id, Instance.name, Instance.tenant_id, Instance.hostname, Instance.task,
+        Instance.error, Instance.restart_required, Instance.compute_instance_id,
+        Instance.server_status, Instance.flavor_id, Instance.volume_id,
+        Instance.volume_size, Instance.addresses, Instance.region_id, Instance.locality,
+        Instance.access, Instance.configuration_id, Instance.slave_of_id,
+        Instance.cluster_id, Instance.shard_id, Instance.created, Instance.updated,
+        Instance.deleted, Instance.deleted_at, Instance.datastore_version_id,
+        Datastore.name.label("datastore_name"),
+        DatastoreVersion.name.label("version_name"),
+        DatastoreVersion.version.label("version_number"),
+        DatastoreVersion.manager,
+        Configuration.name.label("configuration_name"),
+        ServiceStatusRow.status.label("service_status"),
+        ServiceStatusRow.updated_at.label("service_updated"),
+        ServiceStatusRow.volume_total, ServiceStatusRow.volume_used,
+        _backup_running(),
+    ).join(DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).join(
+        Datastore, Datastore.id == DatastoreVersion.datastore_id).outerjoin(
+        ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).outerjoin(
+        Configuration, Configuration.id == Instance.configuration_id)
+
+
+_VIEW = _view_select()
+
+
+def get_view(session: Session, instance_id: str, tenant_id: str | None,
+             include_deleted: bool = False) -> AnyRow | None:
+    """Return all columns of an instance's view.
+
+    :param tenant_id: owner to look among; None looks among all
+    """
+    statement = _VIEW.where(Instance.id == instance_id)
+    if tenant_id is not None:
+        statement = statement.where(Instance.tenant_id == tenant_id)
+    if not include_deleted:
+        statement = statement.where(Instance.deleted.is_(False))
+    return session.execute(statement).one_or_none()
+
+
+def list_views(session: Session, *, tenant_id: str | None, limit: int,
+               marker: str | None = None, include_clustered: bool = False,
+               deleted: bool = False, configuration_id: str | None = None,
+               datastore_version_id: str | None = None) -> Sequence[AnyRow]:
+    """Return up to ``limit`` + 1 views ordered by id, after ``marker``.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param deleted: True gives the deleted ones instead of the existing ones
+    """
+    statement = _VIEW.where(Instance.deleted.is_(deleted))
+    if tenant_id is not None:
+        statement = statement.where(Instance.tenant_id == tenant_id)
+    if not include_clustered:
+        statement = statement.where(Instance.cluster_id.is_(None))
+    if configuration_id is not None:
+        statement = statement.where(Instance.configuration_id == configuration_id)
+    if datastore_version_id is not None:
+        statement = statement.where(Instance.datastore_version_id == datastore_version_id)
+    if marker is not None:
+        statement = statement.where(Instance.id > marker)
+    return session.execute(statement.order_by(Instance.id).limit(limit + 1)).all()
+
+
+def replica_ids(session: Session, instance_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return source id → ids of its existing replicas."""
+    found: dict[str, list[str]] = {}
+    if not instance_ids:
+        return found
+    rows = session.execute(select(Instance.slave_of_id, Instance.id).where(
+        Instance.slave_of_id.in_(instance_ids), Instance.deleted.is_(False),
+    ).order_by(Instance.id))
+    for source, replica in rows:
+        found.setdefault(str(source), []).append(replica)
+    return found
+
+
+def newest_faults(session: Session, instance_ids: Sequence[str],
+                  ) -> dict[str, InstanceFault]:
+    """Return instance id → its newest fault."""
+    if not instance_ids:
+        return {}
+    newest = select(
+        InstanceFault.instance_id, func.max(InstanceFault.created).label("created"),
+    ).where(InstanceFault.instance_id.in_(instance_ids), InstanceFault.deleted.is_(False),
+            ).group_by(InstanceFault.instance_id).subquery()
+    rows = session.scalars(select(InstanceFault).join(
+        newest, (InstanceFault.instance_id == newest.c.instance_id)
+        & (InstanceFault.created == newest.c.created)).where(
+            InstanceFault.deleted.is_(False)))
+    return {fault.instance_id: fault for fault in rows}
+
+
+def get(session: Session, instance_id: str, tenant_id: str | None = None, *,
+        lock: bool = False, include_deleted: bool = False) -> Instance | None:
+    """Return an instance.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param lock: hold the row's lock until the transaction ends
+    """
+    statement = select(Instance).where(Instance.id == instance_id)
+    if tenant_id is not None:
+        statement = statement.where(Instance.tenant_id == tenant_id)
+    if not include_deleted:
+        statement = statement.where(Instance.deleted.is_(False))
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(statement).one_or_none()
+
+
+def get_with_status(session: Session, instance_id: str, tenant_id: str | None = None,
+                    ) -> tuple[Instance, ServiceStatusRow | None, bool, str] | None:
+    """Return the locked instance, its newest heartbeat, whether a backup runs, manager."""
+    statement = select(Instance, ServiceStatusRow, _backup_running(),
+                       DatastoreVersion.manager).join(
+        DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).outerjoin(
+        ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
+        Instance.id == instance_id, Instance.deleted.is_(False))
+    if tenant_id is not None:
+        statement = statement.where(Instance.tenant_id == tenant_id)
+    row = session.execute(statement.with_for_update(of=Instance).execution_options(
+        populate_existing=True)).one_or_none()
+    return None if row is None else (row[0], row[1], row[2], row[3])
+
+
+def has_replicas(session: Session, instance_id: str) -> bool:
+    """Return True if another existing instance replicates from this one."""
+    return bool(session.scalar(select(exists().where(
+        Instance.slave_of_id == instance_id, Instance.deleted.is_(False)))))
+
+
+def add(session: Session, instance: Instance) -> Instance:
+    """Add an instance and the status row that its heartbeats update."""
+    session.add(instance)
+    session.flush()
+    session.add(ServiceStatusRow(instance_id=instance.id, status="NEW"))
+    return instance
+
+
+def root_was_enabled(session: Session, instance_id: str) -> RootHistory | None:
+    """Return when and by whom root was first enabled, None if never."""
+    return session.get(RootHistory, instance_id)
+
+
+def note_root_enabled(session: Session, instance_id: str, user: str,
+                      now: datetime.datetime) -> None:
+    """Remember that root was enabled; the first time stays."""
+    if session.get(RootHistory, instance_id) is None:
+        session.add(RootHistory(instance_id=instance_id, user=user, created=now))
+
+
+def server_states(session: Session) -> dict[str, tuple[str | None, bool]]:
+    """Return id → (server status as last seen, whether there is a server) of idle ones."""
+    rows = session.execute(select(
+        Instance.id, Instance.server_status, Instance.compute_instance_id).where(
+            Instance.deleted.is_(False), Instance.task == "NONE"))
+    return {row.id: (row.server_status, row.compute_instance_id is not None) for row in rows}
+
+
+def note_server_state(session: Session, instance_id: str, before: str | None, after: str,
+                      now: datetime.datetime) -> None:
+    """Write a server's status, unless something works on the instance meanwhile."""
+    session.execute(update(Instance).where(
+        Instance.id == instance_id, Instance.task == "NONE",
+        Instance.server_status == before if before is not None
+        else Instance.server_status.is_(None),
+    ).values(server_status=after, server_status_at=now))
+
+
+def gone(session: Session, ids: Collection[str], before: datetime.datetime) -> set[str]:
+    """Return those of the ids whose instance was deleted before a time, for good."""
+    found: set[str] = set()
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), 500):
+        found.update(session.scalars(select(Instance.id).where(
+            Instance.id.in_(wanted[start:start + 500]), Instance.deleted.is_(True),
+            Instance.deleted_at < before)))
+    return found

@@ -1,0 +1,233 @@
+"""Operations: accept, claim, renew, end; every write of a worker is fenced."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+
+from oslo_db.exception import DBDuplicateEntry
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from trove_ng.common.errors import Conflict
+from trove_ng.db.models import Operation, OperationRecord, OperationStep
+
+PENDING = "PENDING"
+RUNNING = "RUNNING"
+SUCCEEDED = "SUCCEEDED"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
+
+
+def add(session: Session, operation: Operation) -> Operation:
+    """Add an operation.
+
+    :raises Conflict: its resource has a live one
+    """
+    try:
+        with session.begin_nested():
+            session.add(operation)
+    except DBDuplicateEntry:
+        raise Conflict(f"Another operation is running on {operation.resource_type} "
+                       f"{operation.resource_id}.") from None
+    return operation
+
+
+def get(session: Session, operation_id: str) -> Operation | None:
+    """Return an operation."""
+    return session.get(Operation, operation_id)
+
+
+def live(session: Session, resource_id: str) -> Operation | None:
+    """Return the operation that has not ended on a resource."""
+    return session.scalars(
+        select(Operation).where(Operation.live_key == resource_id)).one_or_none()
+
+
+def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> str | None:
+    """End the live operation of a resource in favour of another; return its id.
+
+    Its worker finds its fencing token outdated at the next write, and stops.
+    """
+    found = session.scalars(select(Operation).where(
+        Operation.live_key == resource_id).with_for_update()).one_or_none()
+    if found is None:
+        return None
+    found.status, found.live_key, found.secrets = CANCELLED, None, None
+    found.fence += 1
+    found.owner = found.lease_expires_at = None
+    found.ended_at = now
+    session.flush()
+    return found.id
+
+
+def claimable(session: Session, now: datetime.datetime, limit: int) -> Sequence[str]:
+    """Return ids of operations that nobody works on, the oldest first."""
+    return session.scalars(select(Operation.id).where(
+        _free(now)).order_by(Operation.created, Operation.id).limit(limit)).all()
+
+
+def _free(now: datetime.datetime) -> ColumnElement[bool]:
+    return and_(
+        Operation.status.in_((PENDING, RUNNING)),
+        or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now),
+        or_(Operation.not_before.is_(None), Operation.not_before <= now))
+
+
+def claim(session: Session, operation_id: str, owner: str, now: datetime.datetime,
+          lease: float) -> int | None:
+    """Take an operation that nobody works on.
+
+    :param lease: seconds until others may take it
+    :return: the fencing token that all further writes must name, None if it is taken
+    """
+    changed = session.connection().execute(update(Operation).where(
+        Operation.id == operation_id, _free(now)).values(
+            status=RUNNING, owner=owner, fence=Operation.fence + 1,
+            attempts=Operation.attempts + 1,
+            lease_expires_at=now + datetime.timedelta(seconds=lease)))
+    if not changed.rowcount:
+        return None
+    row = session.execute(select(Operation.fence, Operation.started_at).where(
+        Operation.id == operation_id)).one()
+    if row.started_at is None:
+        session.connection().execute(update(Operation).where(
+            Operation.id == operation_id).values(started_at=now))
+    return int(row.fence)
+
+
+def hold(session: Session, operation_id: str, fence: int) -> bool:
+    """Lock an operation for this transaction; False if somebody else has it now."""
+    found = session.scalar(select(Operation.fence).where(
+        Operation.id == operation_id, Operation.status == RUNNING).with_for_update())
+    return found == fence
+
+
+def renew(session: Session, owner: str, held: Iterable[tuple[str, int]],
+          now: datetime.datetime, lease: float) -> set[str]:
+    """Prolong leases; return the ids of those that are still held."""
+    until = now + datetime.timedelta(seconds=lease)
+    kept = set()
+    for operation_id, fence in sorted(held):
+        changed = session.connection().execute(update(Operation).where(
+            Operation.id == operation_id, Operation.fence == fence, Operation.owner == owner,
+            Operation.status == RUNNING).values(lease_expires_at=until))
+        if changed.rowcount:
+            kept.add(operation_id)
+    return kept
+
+
+def give_back(session: Session, operation_id: str, fence: int,
+              not_before: datetime.datetime | None = None) -> None:
+    """Let others take an operation at once, or from a time on."""
+    session.connection().execute(update(Operation).where(
+        Operation.id == operation_id, Operation.fence == fence,
+        Operation.status == RUNNING).values(
+            owner=None, lease_expires_at=None, not_before=not_before))
+
+
+def end(session: Session, operation_id: str, status: str, error: str | None,
+        now: datetime.datetime) -> None:
+    """End a held operation and erase its secrets."""
+    values: dict[str, object] = {
+        "status": status, "error": error, "live_key": None, "secrets": None, "owner": None,
+        "lease_expires_at": None, "ended_at": now}
+    if status == SUCCEEDED:
+        values["percent"] = 100
+    session.connection().execute(
+        update(Operation).where(Operation.id == operation_id).values(values))
+
+
+def note(session: Session, operation_id: str, *, step: str | None = None,
+         percent: int | None = None, deadline_at: datetime.datetime | None = None) -> None:
+    """Write how far a held operation is."""
+    values = {name: value for name, value in (
+        ("step", step), ("percent", percent), ("deadline_at", deadline_at))
+        if value is not None}
+    if values:
+        session.connection().execute(
+            update(Operation).where(Operation.id == operation_id).values(values))
+
+
+def begin_step(session: Session, operation_id: str, step: str, percent: int,
+               now: datetime.datetime) -> None:
+    """Write that a step of a held operation runs (again)."""
+    note(session, operation_id, step=step, percent=percent)
+    row = session.get(OperationStep, (operation_id, step))
+    if row is None:
+        session.add(OperationStep(
+            operation_id=operation_id, step=step, state=RUNNING, started_at=now))
+    else:
+        row.state, row.attempts, row.ended_at = RUNNING, row.attempts + 1, None
+
+
+def end_step(session: Session, operation_id: str, step: str, error: str | None,
+             now: datetime.datetime) -> None:
+    """Write how a step of a held operation ended.
+
+    :param error: why it failed, None when it did not
+    """
+    row = session.get(OperationStep, (operation_id, step))
+    if row is not None:
+        row.state = SUCCEEDED if error is None else FAILED
+        row.ended_at, row.error = now, error
+
+
+def note_error(session: Session, operation_id: str, error: str) -> None:
+    """Write why a held operation will fail; the first reason stays."""
+    session.connection().execute(update(Operation).where(
+        Operation.id == operation_id, Operation.error.is_(None)).values(error=error))
+
+
+def read_record(session: Session, operation_id: str, path: str) -> str | None:
+    """Return what the workflow engine stored at a path, None if nothing is there."""
+    return session.scalar(select(OperationRecord.data).where(
+        OperationRecord.operation_id == operation_id, OperationRecord.path == path))
+
+
+def record_children(session: Session, operation_id: str, parent: str) -> Sequence[str]:
+    """Return the paths directly below one."""
+    return session.scalars(select(OperationRecord.path).where(
+        OperationRecord.operation_id == operation_id, OperationRecord.parent == parent,
+    ).order_by(OperationRecord.path)).all()
+
+
+def write_record(session: Session, operation_id: str, path: str, parent: str,
+                 data: str | None) -> None:
+    """Store something at a path."""
+    session.merge(OperationRecord(
+        operation_id=operation_id, path=path, parent=parent, data=data))
+
+
+def erase_records(session: Session, operation_id: str, below: str = "") -> None:
+    """Forget what is stored at and below a path; all by default."""
+    statement = delete(OperationRecord).where(OperationRecord.operation_id == operation_id)
+    if below:
+        statement = statement.where(or_(
+            OperationRecord.path == below, OperationRecord.path.startswith(f"{below}/")))
+    session.execute(statement)
+
+
+def live_payloads(session: Session, tenant_id: str, action: str) -> list[dict[str, object]]:
+    """Return the payloads of a project's operations of one kind that have not ended."""
+    return list(session.scalars(select(Operation.payload).where(
+        Operation.tenant_id == tenant_id, Operation.action == action,
+        Operation.live_key.is_not(None))))
+
+
+def latest(session: Session, limit: int, *, live: bool) -> Sequence[Operation]:
+    """Return the newest operations.
+
+    :param live: only those that have not ended
+    """
+    statement = select(Operation)
+    if live:
+        statement = statement.where(Operation.live_key.is_not(None))
+    return session.scalars(statement.order_by(
+        Operation.created.desc(), Operation.id).limit(limit)).all()
+
+
+def steps(session: Session, operation_id: str) -> Sequence[OperationStep]:
+    """Return the steps of an operation that began, in their order."""
+    return session.scalars(select(OperationStep).where(
+        OperationStep.operation_id == operation_id).order_by(OperationStep.started_at)).all()

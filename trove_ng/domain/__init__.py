@@ -1,0 +1,1 @@
+"""Rules of the resources: pure decisions and what they are made from."""

@@ -1,0 +1,39 @@
+"""What the API must know of the cloud before it accepts a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from trove_ng.cloud.types import Flavor, VolumeType
+
+__all__ = ["CloudCatalog", "Flavor", "VolumeType"]
+
+
+class CloudCatalog(Protocol):
+    """Facts of the cloud, remembered for a while by the implementation.
+
+    Every method may raise :class:`trove_ng.common.errors.ServiceUnavailable` when the
+    cloud does not answer.
+    """
+
+    def list_flavors(self) -> Sequence[Flavor]:
+        """Return the flavors that servers may have."""
+
+    def get_flavor(self, flavor_id: str) -> Flavor | None:
+        """Return the flavor with this id, None if there is none."""
+
+    def list_volume_types(self) -> Sequence[VolumeType]:
+        """Return the public volume types."""
+
+    def volume_type_exists(self, name: str) -> bool:
+        """Return True if there is a volume type with this name or id."""
+
+    def network_exists(self, network_id: str, project_id: str) -> bool:
+        """Return True if the project may use the network."""
+
+    def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
+        """Return the network of a subnet that the project may use, else None."""
+
+    def availability_zone_exists(self, name: str) -> bool:
+        """Return True if servers can be put there."""

@@ -1,0 +1,1 @@
+"""``trove-manage``: what operators do on the controller."""

@@ -1,0 +1,41 @@
+"""Commands about operations."""
+
+from __future__ import annotations
+
+import argparse
+
+from trove_ng.common.errors import NotFound
+from trove_ng.db.repositories import operations
+from trove_ng.manage.command import Command, Tools, arg
+
+
+def _list(tools: Tools, options: argparse.Namespace) -> None:
+    with tools.db.reader() as session:
+        found = operations.latest(session, options.limit, live=not options.all)
+    for row in found:
+        tools.say(f"{row.id}  {row.action:24} {row.status:9} {row.percent:3} %  "
+                  f"{row.resource_id}  {row.step or '-'}")
+    tools.say(f"{len(found)} operations")
+
+
+def _show(tools: Tools, options: argparse.Namespace) -> None:
+    with tools.db.reader() as session:
+        row = operations.get(session, options.id)
+        if row is None:
+            raise NotFound.of("Operation", options.id)
+        steps = operations.steps(session, options.id)
+    for name in ("id", "action", "resource_type", "resource_id", "tenant_id", "status", "step",
+                 "percent", "attempts", "owner", "created", "started_at", "ended_at",
+                 "deadline_at", "error"):
+        tools.say(f"{name}: {getattr(row, name)}")
+    for step in steps:
+        tools.say(f"  {step.step}: {step.state}, {step.attempts}×, {step.started_at} to "
+                  f"{step.ended_at or '-'}{': ' + step.error if step.error else ''}")
+
+
+COMMANDS = (
+    Command("operation_list", "show operations", _list, (
+        arg("--all", action="store_true", help="also those that have ended"),
+        arg("--limit", type=int, default=50, help="at most so many (default: 50)"))),
+    Command("operation_show", "show an operation and its steps", _show, (arg("id"),)),
+)

@@ -1,0 +1,1 @@
+"""Durable operations: accepted once, run to their end whatever dies meanwhile."""

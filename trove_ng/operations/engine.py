@@ -1,0 +1,166 @@
+"""Running a run-book by taskflow, from wherever an earlier worker stopped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow import engines, states, task
+from taskflow.patterns import linear_flow
+from taskflow.persistence import models
+
+from trove_ng.cloud.errors import CloudError
+from trove_ng.common.errors import TroveError
+from trove_ng.db.repositories import operations
+from trove_ng.operations.lease import Lease
+from trove_ng.operations.persistence import StoreBackend, StoreConnection
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.work import StepFailed, Tools, Work
+
+LOG = logging.getLogger(__name__)
+
+_BOOK = "operation"
+
+
+def describe(error: BaseException, step: str) -> str:
+    """Return what the owner of a resource may know of an error."""
+    if isinstance(error, StepFailed | TroveError | CloudError):
+        return str(error.message)
+    return f"An unexpected error ({type(error).__name__}) occurred at step {step}."
+
+
+class StepTask(task.Task):
+    """A step, as taskflow sees it.  Nothing goes through taskflow: steps use the store.
+
+    :param percent: how far the operation is when the step begins
+    """
+
+    def __init__(self, step: Step, work: Work, percent: int) -> None:
+        super().__init__(name=step.name)
+        self._step = step
+        self._work = work
+        self._percent = percent
+
+    def execute(self) -> None:
+        """Do the step."""
+        work, name = self._work, self._step.name
+        try:
+            work.check()
+            with work.writer() as session:
+                operations.begin_step(
+                    session, work.id, name, self._percent, work.tools.clock.now())
+            LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id, name)
+            self._step.do(work)
+        except Exception as err:
+            self._failed(err)
+            raise
+        with work.writer() as session:
+            operations.end_step(session, work.id, name, None, work.tools.clock.now())
+
+    def _failed(self, err: Exception) -> None:
+        work, name = self._work, self._step.name
+        expected = isinstance(err, StepFailed | TroveError | CloudError)
+        LOG.error("operation %s (%s %s) failed at %s: %s", work.id, work.action,
+                  work.resource_id, name, err, exc_info=not expected)
+        message = describe(err, name)
+        work.failure = work.failure or message
+        with work.writer() as session:
+            operations.end_step(session, work.id, name, message, work.tools.clock.now())
+            operations.note_error(session, work.id, message)
+
+    def revert(self, *_args: Any, **_kwargs: Any) -> None:
+        """Undo the step.
+
+        What cannot be undone is logged and left to the sweep for forgotten resources,
+        so that the other steps are undone.
+        """
+        if self._step.undo is None:
+            return
+        self._work.begin_undo()
+        LOG.info("operation %s: undo %s", self._work.id, self._step.name)
+        try:
+            self._step.undo(self._work)
+        except Exception:
+            LOG.exception("operation %s (%s %s): %s could not be undone", self._work.id,
+                          self._work.action, self._work.resource_id, self._step.name)
+
+
+class Engine:
+    """Runs operations.
+
+    :param runbooks: by action
+    """
+
+    def __init__(self, tools: Tools, runbooks: Mapping[str, Runbook]) -> None:
+        self._tools = tools
+        self._runbooks = runbooks
+
+    def run(self, lease: Lease) -> None:
+        """Run an operation to its end.
+
+        :raises Abandoned: the lease ended before
+        """
+        with self._tools.db.reader() as session:
+            row = operations.get(session, lease.operation_id)
+        if row is None:
+            return
+        work = Work(self._tools, row, lease)
+        book = self._runbooks.get(row.action)
+        if book is None:
+            self._end_unknown(work)
+            return
+        failed = self._run_steps(book, work)
+        now = self._tools.clock.now()
+        with work.writer() as session:
+            if failed:
+                message = work.failure or f"{row.action} failed."
+                book.fail(work, session, message)
+                operations.end(session, work.id, operations.FAILED, message, now)
+            else:
+                book.succeed(work, session)
+                operations.end(session, work.id, operations.SUCCEEDED, None, now)
+            operations.erase_records(session, work.id)
+        LOG.info("operation %s (%s %s) %s", work.id, work.action, work.resource_id,
+                 "failed" if failed else "succeeded")
+
+    def _run_steps(self, book: Runbook, work: Work) -> bool:
+        """Run all steps; return whether one failed (and those before it are undone)."""
+        backend = StoreBackend(self._tools.db, work.lease)
+        connection = backend.get_connection()
+        log_book, detail = self._memory(connection, work)
+        if detail.state == states.REVERTED:
+            return True
+        if detail.state == states.SUCCESS:
+            return False
+        flow = linear_flow.Flow(book.action)
+        for index, step in enumerate(book.steps):
+            flow.add(StepTask(step, work, 100 * index // len(book.steps)))
+        engine = engines.load(flow, flow_detail=detail, book=log_book, backend=backend,
+                              engine="serial")
+        try:
+            engine.run()
+        except Exception:
+            if engine.storage.get_flow_state() != states.REVERTED:
+                raise
+            return True
+        return False
+
+    @staticmethod
+    def _memory(connection: StoreConnection, work: Work,
+                ) -> tuple[models.LogBook, models.FlowDetail]:
+        for book in connection.get_logbooks():
+            for detail in book:
+                return book, detail
+        book = models.LogBook(_BOOK)
+        detail = models.FlowDetail(work.action, uuid=work.id)
+        book.add(detail)
+        connection.save_logbook(book)
+        return book, detail
+
+    def _end_unknown(self, work: Work) -> None:
+        LOG.error("operation %s: there is no run-book for %s", work.id, work.action)
+        with work.writer() as session:
+            operations.end(session, work.id, operations.FAILED,
+                           f"{work.action} is not known to this taskmanager.",
+                           self._tools.clock.now())

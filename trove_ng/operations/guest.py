@@ -1,0 +1,94 @@
+"""Asking the agent of an instance, and waiting for what it reports."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from trove_ng.common.states import ReportState, ServiceStatus
+from trove_ng.db.models import OperationReport, ServiceStatusRow
+from trove_ng.db.repositories import operation_reports, service_statuses
+from trove_ng.operations.work import StepFailed, Work
+
+_FAILED = frozenset({ServiceStatus.FAILED})
+
+
+def wait_for_agent(work: Work, instance_id: str,
+                   since: datetime.datetime | None = None) -> ServiceStatusRow:
+    """Return the first heartbeat of an agent.
+
+    :param since: only a later one counts
+    :raises StepFailed: it is not heard in time
+    """
+    def heard() -> ServiceStatusRow | None:
+        with work.reader() as session:
+            row = service_statuses.get(session, instance_id)
+        if row is None or row.updated_at is None or not row.sequence:
+            return None
+        return row if since is None or row.updated_at > since else None
+
+    return work.wait("the agent of the instance", heard, work.tools.conf.agent_start_timeout)
+
+
+def wait_for_database(work: Work, instance_id: str) -> None:
+    """Wait until an agent says that its database serves.
+
+    :raises StepFailed: it says that it failed, or it takes too long
+    """
+    def serving() -> bool | None:
+        with work.reader() as session:
+            row = service_statuses.get(session, instance_id)
+        status = row.status if row is not None else ""
+        if status in _FAILED:
+            raise StepFailed("The database failed to start.")
+        return True if status in service_statuses.SERVING else None
+
+    work.wait("the database", serving, work.tools.conf.agent_start_timeout)
+
+
+def run_long(work: Work, instance_id: str, step: str, ask: Callable[[], None],
+             on_progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Ask an agent for long work and return the result that it reports.
+
+    It is asked again when it says nothing for a while: the word may be lost.  The agent
+    knows the step and does not do it twice.
+
+    :param ask: sends the request
+    :param on_progress: is told percents as they are reported
+    :raises StepFailed: with what the agent says
+    """
+    clock, silence = work.tools.clock, work.tools.conf.prepare_retry
+    last_word, last_seen = clock.monotonic(), (-1, -1)
+    _ask_unless_done(work, instance_id, step, ask)
+
+    def ended() -> OperationReport | None:
+        nonlocal last_word, last_seen
+        report = _report(work, instance_id, step)
+        seen = (report.sequence, report.percent) if report is not None else (-1, -1)
+        if seen != last_seen:
+            last_seen, last_word = seen, clock.monotonic()
+            if on_progress and report is not None:
+                on_progress(report.percent)
+        elif clock.monotonic() - last_word > silence:
+            ask()
+            last_word = clock.monotonic()
+        if report is None or report.state == ReportState.RUNNING:
+            return None
+        return report
+
+    report = work.wait(f"the agent to {step.replace('_', ' ')}", ended)
+    if report.state != ReportState.SUCCEEDED:
+        raise StepFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.")
+    return dict(report.result)
+
+
+def _ask_unless_done(work: Work, instance_id: str, step: str, ask: Callable[[], None]) -> None:
+    report = _report(work, instance_id, step)
+    if report is None or report.state == ReportState.RUNNING:
+        ask()
+
+
+def _report(work: Work, instance_id: str, step: str) -> OperationReport | None:
+    with work.reader() as session:
+        return operation_reports.latest(session, work.id, step, instance_id)

@@ -1,0 +1,118 @@
+"""What an operation is asked to do, beside what its resource's row says.
+
+A payload is stored as JSON and holds no secret; secrets are sealed apart from it
+(see :mod:`trove_ng.operations.requests`).  A field is only ever added, with a default,
+so that an operation accepted by an older release is run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+INSTANCE_CREATE = "instance.create"
+INSTANCE_DELETE = "instance.delete"
+INSTANCE_FORCE_DELETE = "instance.force_delete"
+INSTANCE_RESTART = "instance.restart"
+INSTANCE_RESIZE_FLAVOR = "instance.resize_flavor"
+INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
+BACKUP_CREATE = "backup.create"
+BACKUP_DELETE = "backup.delete"
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all payloads."""
+
+
+class Database(Payload, frozen=True, kw_only=True):
+    """A database to create with the instance."""
+
+    name: str
+    character_set: str | None = None
+    collate: str | None = None
+
+
+class User(Payload, frozen=True, kw_only=True):
+    """A user to create with the instance; its password is in the secrets.
+
+    The key of the password is :func:`user_secret`.
+    """
+
+    name: str
+    host: str | None = None
+    databases: list[str] = []
+
+
+class CreateInstance(Payload, frozen=True, kw_only=True):
+    """Build an instance; flavor, volume, networks and zone are in its row.
+
+    :param backup_id: the backup to restore, None for an empty database
+    :param enable_root: enable root at the first start; its password is in the secrets
+        under :data:`ROOT_SECRET`
+    """
+
+    databases: list[Database] = []
+    users: list[User] = []
+    backup_id: str | None = None
+    enable_root: bool = False
+
+
+class DeleteInstance(Payload, frozen=True, kw_only=True):
+    """Delete an instance and all that was made for it."""
+
+
+class RestartInstance(Payload, frozen=True, kw_only=True):
+    """Restart the database."""
+
+
+class ResizeFlavor(Payload, frozen=True, kw_only=True):
+    """Give the server another flavor.
+
+    :param ram_mb: memory of the new flavor, MiB
+    """
+
+    flavor_id: str
+    ram_mb: int
+
+
+class ResizeVolume(Payload, frozen=True, kw_only=True):
+    """Grow the data volume.
+
+    :param size: the new size, GB
+    """
+
+    size: int
+
+
+class CreateBackup(Payload, frozen=True, kw_only=True):
+    """Back an instance up; all that matters is in the backup's row."""
+
+
+class DeleteBackup(Payload, frozen=True, kw_only=True):
+    """Delete a backup's objects and its row."""
+
+
+#: key of root's password in an operation's secrets
+ROOT_SECRET = "root"  # noqa: S105 - the name of a key
+
+P = TypeVar("P", bound=Payload)
+
+
+def user_secret(name: str, host: str | None) -> str:
+    """Return the key of a user's password in an operation's secrets."""
+    return f"user:{name}@{host or '%'}"
+
+
+def dump(payload: Payload) -> dict[str, Any]:
+    """Return a payload as JSON values."""
+    values: dict[str, Any] = msgspec.to_builtins(payload)
+    return values
+
+
+def load(values: dict[str, Any], kind: type[P]) -> P:
+    """Return the payload that was stored.
+
+    :raises msgspec.ValidationError: it does not fit
+    """
+    return msgspec.convert(values, kind)

@@ -1,0 +1,1 @@
+"""The run-books, one module per action."""

@@ -1,0 +1,118 @@
+"""Back an instance up: its agent streams to the object store, we seal the result."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from trove_ng.common.states import BackupState
+from trove_ng.db.models import Backup
+from trove_ng.db.repositories import backups, instances, quotas
+from trove_ng.operations import guest, payloads, servers, storage
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+
+LOG = logging.getLogger(__name__)
+
+
+def load(work: Work) -> Backup:
+    """Return the backup of the operation, detached.
+
+    :raises StepFailed: it is gone
+    """
+    with work.reader() as session:
+        found = backups.get(session, work.resource_id)
+    if found is None:
+        raise StepFailed("The backup is gone.")
+    return found
+
+
+def _note(work: Work, **values: object) -> None:
+    with work.writer() as session:
+        row = backups.get(session, work.resource_id)
+        if row is None:
+            raise StepFailed("The backup is gone.")
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.updated = work.tools.clock.now()
+
+
+def _stream(work: Work) -> None:
+    backup = load(work)
+    with work.reader() as session:
+        instance = instances.get(session, backup.instance_id or "")
+    if instance is None:
+        raise StepFailed("The instance is gone.")
+    version, _ = servers.load_version(work, instance)
+    request = messages.BackupRequest(
+        operation_id=work.id, step="create_backup", backup_id=backup.id,
+        strategy=work.tools.datastores[version.manager].backup_strategy,
+        grant=storage.grant(work, backup, write=True), parent=_parent(work, backup),
+        segment_size=work.tools.conf.backup_segment_size)
+    _note(work, state=BackupState.BUILDING, backup_type=request.strategy)
+    client = work.tools.guests(instance.id, work.context)
+    result = guest.run_long(
+        work, instance.id, "create_backup", lambda: client.create_backup(request),
+        lambda percent: _note(work, percent=percent))
+    try:
+        stored = msgspec.convert(result, messages.StoredBackup)
+    except msgspec.ValidationError:
+        raise StepFailed("The agent's report of the backup cannot be read.") from None
+    _note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
+          size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum)
+
+
+def _parent(work: Work, backup: Backup) -> messages.StoredBackup | None:
+    if backup.parent_id is None:
+        return None
+    with work.reader() as session:
+        parent = backups.get(session, backup.parent_id)
+    if parent is None or parent.state != BackupState.COMPLETED:
+        raise StepFailed("The backup to continue is gone.")
+    return storage.stored(parent)
+
+
+def drop_objects(work: Work) -> None:
+    """Delete all objects of the backup."""
+    backup = load(work)
+    container, prefix = storage.location(backup)
+    store = work.tools.clouds.objects
+    store.delete_object(backup.tenant_id, container, storage.manifest_name(backup))
+    store.delete_prefix(backup.tenant_id, container, prefix)
+
+
+def _seal(work: Work) -> None:
+    backup = load(work)
+    container, _ = storage.location(backup)
+    stored = storage.stored(backup)
+    name = storage.manifest_name(backup)
+    work.tools.clouds.objects.write_manifest(
+        backup.tenant_id, container, name,
+        [(one.name, one.md5, one.size) for one in stored.segments])
+    _note(work, location=storage.public_url(work, backup))
+
+
+def _succeed(work: Work, session: Session) -> None:
+    row = backups.get(session, work.resource_id)
+    now = work.tools.clock.now()
+    if row is not None:
+        row.state, row.updated, row.backup_timestamp = BackupState.COMPLETED, now, now
+    quotas.commit(session, work.id)
+
+
+def _fail(work: Work, session: Session, why: str) -> None:
+    row = backups.get(session, work.resource_id)
+    if row is not None:
+        row.state, row.error = BackupState.FAILED, why[:255]
+        row.updated = work.tools.clock.now()
+    # the row counts until it is deleted
+    quotas.commit(session, work.id)
+
+
+RUNBOOK = Runbook(payloads.BACKUP_CREATE, (
+    Step("stream", _stream, drop_objects),
+    Step("seal", _seal),
+), _succeed, _fail)

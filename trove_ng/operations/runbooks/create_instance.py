@@ -1,0 +1,101 @@
+"""Create an instance: network, volume, server, agent, database."""
+
+from __future__ import annotations
+
+import functools
+
+from sqlalchemy.orm import Session
+
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import BackupState
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import backups, instances
+from trove_ng.operations import guest, payloads, servers, storage
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+
+
+def _wait_for_agent(work: Work) -> None:
+    guest.wait_for_agent(work, work.resource_id)
+
+
+def _prepare(work: Work) -> None:
+    instance = servers.load(work)
+    request = _request(work, instance)
+    client = work.tools.guests(instance.id, work.context)
+    guest.run_long(work, instance.id, "prepare", lambda: client.prepare(request))
+
+
+def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
+    payload = work.payload(payloads.CreateInstance)
+    secrets = work.secrets()
+    version, datastore = servers.load_version(work, instance)
+    engine = work.tools.datastores[version.manager]
+    return messages.PrepareRequest(
+        operation_id=work.id, step="prepare", datastore=datastore.name,
+        datastore_version=version.version, memory_mb=instance.flavor_ram,
+        volume=_volume(work, instance, engine.mount_point),
+        databases=[messages.DatabaseSpec(
+            name=one.name, character_set=one.character_set, collate=one.collate)
+            for one in payload.databases],
+        users=[messages.UserSpec(
+            name=one.name, host=one.host, databases=one.databases,
+            password=_password(secrets, payloads.user_secret(one.name, one.host)))
+            for one in payload.users],
+        root_password=(_password(secrets, payloads.ROOT_SECRET)
+                       if payload.enable_root else None),
+        restore=_restore(work, payload.backup_id) if payload.backup_id else None,
+        config=engine.config(instance.flavor_ram))
+
+
+def _password(secrets: dict[str, Secret], name: str) -> Secret:
+    found = secrets.get(name)
+    if found is None:
+        raise StepFailed("The passwords of the request are lost.")
+    return found
+
+
+def _volume(work: Work, instance: Instance, mount_point: str) -> messages.VolumeSpec | None:
+    if instance.volume_id is None:
+        return None
+    conf = work.tools.conf
+    return messages.VolumeSpec(
+        device=servers.data_device(work, instance), mount_point=mount_point,
+        fstype=conf.volume_fstype, mount_options=conf.mount_options)
+
+
+def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:
+    with work.reader() as session:
+        chain = backups.chain(session, backup_id)
+    if not chain or any(one.deleted or one.state not in (
+            BackupState.COMPLETED, BackupState.RESTORED) for one in chain):
+        raise StepFailed(f"Backup {backup_id} cannot be restored any more.")
+    return messages.RestoreSpec(
+        backup_id=backup_id, chain=[storage.stored(one) for one in chain],
+        grants=[storage.grant(work, one, write=False) for one in chain])
+
+
+def _wait_for_database(work: Work) -> None:
+    guest.wait_for_database(work, work.resource_id)
+
+
+def _succeed(work: Work, session: Session) -> None:
+    ending.succeed(work, session)
+    if work.payload(payloads.CreateInstance).enable_root:
+        instances.note_root_enabled(
+            session, work.resource_id, work.context.user_id, work.tools.clock.now())
+
+
+RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
+    Step("security_group", servers.make_security_group, servers.drop_security_group),
+    Step("ports", servers.make_ports, servers.drop_ports),
+    Step("volume", servers.make_volume, servers.drop_volume),
+    Step("key", servers.make_key, servers.drop_key),
+    Step("server", servers.make_server, servers.drop_server),
+    Step("attach_volume", servers.attach_volume),
+    Step("agent", _wait_for_agent),
+    Step("prepare", _prepare),
+    Step("database", _wait_for_database),
+), _succeed, functools.partial(ending.fail_for_good, "BUILD"))

@@ -1,0 +1,55 @@
+"""Delete an instance and everything that was made for it.  Its backups stay."""
+
+from __future__ import annotations
+
+import functools
+
+from sqlalchemy.orm import Session
+
+from trove_ng.db.repositories import faults, instances, quotas
+from trove_ng.operations import payloads, servers
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import Work
+
+
+def _release_address(work: Work) -> None:
+    work.tools.clouds.network.delete_floating_ips(work.resource_id)
+
+
+def _forget_ids(work: Work) -> None:
+    with work.writer() as session:
+        found = instances.get(session, work.resource_id)
+        if found is not None:
+            found.compute_instance_id = found.volume_id = found.security_group_id = None
+            found.floating_ip_id = None
+            found.port_ids = []
+
+
+def _succeed(work: Work, session: Session) -> None:
+    now = work.tools.clock.now()
+    found = ending.idle(work, session)
+    if found is None:
+        return
+    found.error = ""
+    found.server_status = "DELETED"
+    found.deleted, found.deleted_at = True, now
+    faults.clear(session, found.id, now)
+    quotas.release(session, found.tenant_id, {
+        "instances": 1, "volumes": found.volume_size or 0, "ram": found.flavor_ram})
+    quotas.commit(session, work.id)
+
+
+_STEPS = (
+    Step("server", servers.drop_server),
+    Step("volume", servers.drop_volume),
+    Step("floating_ip", _release_address),
+    Step("ports", servers.drop_ports),
+    Step("security_group", servers.drop_security_group),
+    Step("key", servers.drop_key),
+    Step("forget", _forget_ids),
+)
+
+RUNBOOKS = tuple(
+    Runbook(action, _STEPS, _succeed, functools.partial(ending.fail_for_good, "DELETE"))
+    for action in (payloads.INSTANCE_DELETE, payloads.INSTANCE_FORCE_DELETE))

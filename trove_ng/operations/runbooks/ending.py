@@ -1,0 +1,56 @@
+"""How operations on an instance end."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import faults, instances, quotas
+from trove_ng.operations.work import Work
+
+
+def idle(work: Work, session: Session) -> Instance | None:
+    """Return the instance, on which nothing works any more; None if it is gone."""
+    found = instances.get(session, work.resource_id)
+    if found is not None:
+        found.task = "NONE"
+        found.operation_id = None
+    return found
+
+
+def succeed(work: Work, session: Session) -> None:
+    """End well: the instance works, faults of before are history."""
+    found = idle(work, session)
+    if found is not None:
+        found.error = ""
+    faults.clear(session, work.resource_id, work.tools.clock.now())
+    quotas.commit(session, work.id)
+
+
+def note_fault(work: Work, session: Session, why: str) -> None:
+    """Add why the operation failed to the instance's faults."""
+    faults.add(session, work.resource_id, why,
+               f"operation {work.id} ({work.action}), request {work.context.request_id}",
+               work.tools.clock.now())
+
+
+def fail_unchanged(work: Work, session: Session, why: str) -> None:
+    """End badly, with the instance as it was: what was reserved is given back.
+
+    The status is what server and database say; the fault tells why nothing changed.
+    """
+    idle(work, session)
+    quotas.rollback(session, work.id)
+    note_fault(work, session, why)
+
+
+def fail_for_good(code: str, work: Work, session: Session, why: str) -> None:
+    """End badly, with an instance that can only be deleted or repaired.
+
+    :param code: short name of what failed, kept in ``instances.error``
+    """
+    found = idle(work, session)
+    if found is not None:
+        found.error = code
+    quotas.commit(session, work.id)
+    note_fault(work, session, why)

@@ -1,0 +1,22 @@
+"""Which run-book an action has."""
+
+from __future__ import annotations
+
+from trove_ng.operations.runbook import Runbook
+from trove_ng.operations.runbooks import (
+    create_backup,
+    create_instance,
+    delete_backup,
+    delete_instance,
+    resize_flavor,
+    resize_volume,
+    restart_instance,
+)
+
+
+def runbooks() -> dict[str, Runbook]:
+    """Return all run-books by action."""
+    found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
+             resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
+             delete_backup.RUNBOOK)
+    return {one.action: one for one in found}

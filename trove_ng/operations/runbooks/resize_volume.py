@@ -1,0 +1,89 @@
+"""Grow the data volume of an instance."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from trove_ng.cloud.types import Volume
+from trove_ng.db.repositories import instances, quotas
+from trove_ng.operations import guest, payloads, servers
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+
+
+def _stop(work: Work) -> None:
+    work.tools.guests(work.resource_id, work.context).stop_db(
+        messages.StepRequest(operation_id=work.id, step="stop"))
+
+
+def _start(work: Work) -> None:
+    _start_as(work, "start")
+
+
+def _start_again(work: Work) -> None:
+    _start_as(work, "start_again")
+
+
+def _start_as(work: Work, step: str) -> None:
+    instance = servers.load(work)
+    version, _ = servers.load_version(work, instance)
+    work.tools.guests(instance.id, work.context).start_db_with_conf_changes(
+        messages.ResizeRequest(
+            operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
+            config=work.tools.datastores[version.manager].config(instance.flavor_ram)))
+    guest.wait_for_database(work, instance.id)
+
+
+def _extend(work: Work) -> None:
+    instance = servers.load(work)
+    size = work.payload(payloads.ResizeVolume).size
+    storage = work.tools.clouds.volume
+    if instance.volume_id is None:
+        raise StepFailed("The instance has no volume.")
+    volume_id = instance.volume_id
+    volume = storage.get_volume(volume_id)
+    if volume is not None and volume.size_gb < size and volume.status == "in-use":
+        storage.extend_volume(volume_id, size)
+
+    def extended() -> Volume | None:
+        found = storage.get_volume(volume_id)
+        if found is None or found.status.startswith("error"):
+            raise StepFailed("The volume could not be extended.")
+        if found.status == "in-use" and found.size_gb >= size:
+            return found
+        return None
+
+    work.wait("the volume to be extended", extended, work.tools.conf.volume_timeout)
+
+
+def _grow(work: Work) -> None:
+    instance = servers.load(work)
+    version, _ = servers.load_version(work, instance)
+    conf = work.tools.conf
+    spec = messages.VolumeSpec(
+        device=servers.data_device(work, instance),
+        mount_point=work.tools.datastores[version.manager].mount_point,
+        fstype=conf.volume_fstype, mount_options=conf.mount_options)
+    work.tools.guests(instance.id, work.context).resize_fs(spec)
+    with work.writer() as session:
+        found = instances.get(session, instance.id)
+        if found is not None:
+            found.volume_size = work.payload(payloads.ResizeVolume).size
+
+
+def _fail(work: Work, session: Session, why: str) -> None:
+    """Keep the quota of a volume that did grow: it cannot shrink."""
+    found = instances.get(session, work.resource_id)
+    if found is not None and found.volume_size == work.payload(payloads.ResizeVolume).size:
+        quotas.commit(session, work.id)
+    ending.fail_unchanged(work, session, why)
+
+
+RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_VOLUME, (
+    Step("stop", _stop, _start_again),
+    Step("extend", _extend),
+    Step("grow", _grow),
+    Step("start", _start),
+), ending.succeed, _fail)

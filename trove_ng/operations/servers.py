@@ -1,0 +1,298 @@
+"""Making and removing what an instance consists of in the cloud.
+
+All functions may be repeated: what carries the instance's id is found first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from trove_ng.cloud.errors import CloudConflict, CloudError
+from trove_ng.cloud.types import Port, Server, Volume
+from trove_ng.common.secret import Secret
+from trove_ng.db.models import Datastore, DatastoreVersion, Instance
+from trove_ng.db.repositories import datastores, instance_keys, instances
+from trove_ng.operations import user_data
+from trove_ng.operations.work import StepFailed, Work
+
+LOG = logging.getLogger(__name__)
+
+
+def load(work: Work) -> Instance:
+    """Return the instance of the operation, detached.
+
+    :raises StepFailed: it is gone
+    """
+    with work.reader() as session:
+        found = instances.get(session, work.resource_id)
+    if found is None:
+        raise StepFailed("The instance is gone.")
+    return found
+
+
+def load_version(work: Work, instance: Instance) -> tuple[DatastoreVersion, Datastore]:
+    """Return the datastore version of an instance."""
+    with work.reader() as session:
+        found = datastores.get_version(session, instance.datastore_version_id)
+    if found is None:
+        raise StepFailed("The datastore version of the instance is gone.")
+    return found
+
+
+def make_security_group(work: Work) -> None:
+    """Make the security group that lets the allowed addresses in."""
+    instance = load(work)
+    version, _ = load_version(work, instance)
+    network = work.tools.clouds.network
+    group = network.find_security_group(instance.id) or network.create_security_group(
+        instance.id, f"Database instance {instance.id}")
+    allowed = (instance.access or {}).get("allowed_cidrs")
+    if allowed is None:
+        allowed = work.tools.conf.default_allowed_cidrs
+    ports = work.tools.datastores[version.manager].ports
+    network.ensure_rules(group.id, [
+        (protocol, low, high, cidr) for protocol, low, high in ports for cidr in allowed])
+    with work.writer() as session:
+        _row(work, session).security_group_id = group.id
+
+
+def _row(work: Work, session: Session) -> Instance:
+    found = instances.get(session, work.resource_id)
+    if found is None:
+        raise StepFailed("The instance is gone.")
+    return found
+
+
+def drop_security_group(work: Work) -> None:
+    """Delete the security group."""
+    network = work.tools.clouds.network
+    group = network.find_security_group(work.resource_id)
+    if group is None:
+        return
+
+    def gone() -> bool | None:
+        try:
+            network.delete_security_group(group.id)
+        except CloudConflict:
+            return None  # a port that goes away still uses it
+        return True
+
+    work.wait("the security group to be deleted", gone, work.tools.conf.server_timeout)
+
+
+def make_ports(work: Work) -> None:
+    """Make the ports of the networks that the request named, or of the default one."""
+    instance = load(work)
+    conf, network = work.tools.conf, work.tools.clouds.network
+    wanted = [dict(nic) for nic in instance.nics or []]
+    if not wanted:
+        default = conf.default_network or network.default_network()
+        if default is None:
+            raise StepFailed("No network is given, and there is no default network.")
+        wanted = [{"network_id": default}]
+    wanted += [{"network_id": one} for one in conf.management_networks]
+    known = {port.name: port for port in network.find_ports(instance.id)}
+    made: list[Port] = []
+    for index, nic in enumerate(wanted):
+        found = known.get(f"trove-{instance.id}-{index}")
+        made.append(found or network.create_port(
+            instance_id=instance.id, index=index,
+            network_id=nic.get("network_id") or nic.get("net-id") or "",
+            subnet_id=nic.get("subnet_id") or nic.get("subnet-id"),
+            fixed_ip=nic.get("ip_address") or nic.get("ip-address") or nic.get("v4-fixed-ip"),
+            security_group_ids=[instance.security_group_id]
+            if instance.security_group_id else []))
+    public = len(wanted) - len(conf.management_networks)
+    with work.writer() as session:
+        row = _row(work, session)
+        row.port_ids = [port.id for port in made]
+        row.addresses = [
+            {"address": port.ip_address, "type": _address_type(port.ip_address),
+             "network": port.network_id}
+            for port in made[:public] if port.ip_address]
+
+
+def _address_type(address: str) -> str:
+    return "private" if ipaddress.ip_address(address).is_private else "public"
+
+
+def drop_ports(work: Work) -> None:
+    """Delete the ports."""
+    network = work.tools.clouds.network
+    for port in network.find_ports(work.resource_id):
+        network.delete_port(port.id)
+
+
+def make_volume(work: Work) -> None:
+    """Make the data volume and wait until it can be used."""
+    instance = load(work)
+    if not instance.volume_size:
+        return
+    storage = work.tools.clouds.volume
+    volume = storage.find_volume(instance.id) or storage.create_volume(
+        instance_id=instance.id, name=f"trove-{instance.id}", size_gb=instance.volume_size,
+        volume_type=instance.volume_type, availability_zone=instance.availability_zone)
+    with work.writer() as session:
+        _row(work, session).volume_id = volume.id
+
+    def ready() -> Volume | None:
+        found = storage.get_volume(volume.id)
+        if found is None or found.status.startswith("error"):
+            raise StepFailed("The volume could not be created.")
+        return found if found.status in ("available", "in-use") else None
+
+    work.wait("the volume", ready, work.tools.conf.volume_timeout)
+
+
+def drop_volume(work: Work) -> None:
+    """Delete the data volume."""
+    storage = work.tools.clouds.volume
+
+    def gone() -> bool | None:
+        found = storage.find_volume(work.resource_id)
+        if found is None:
+            return True
+        if found.status in ("available", "error", "error_deleting"):
+            try:
+                storage.delete_volume(found.id)
+            except CloudConflict:
+                return None  # it is being detached
+        return None
+
+    work.wait("the volume to be deleted", gone, work.tools.conf.volume_timeout)
+
+
+def make_key(work: Work) -> None:
+    """Make the key that the agent and the control plane share."""
+    with work.writer() as session:
+        instance_keys.create(session, work.tools.key_box, work.resource_id)
+
+
+def drop_key(work: Work) -> None:
+    """Forget the agent's key."""
+    with work.writer() as session:
+        instance_keys.delete(session, work.resource_id)
+
+
+def make_server(work: Work) -> None:
+    """Make the server and wait until it runs."""
+    instance = load(work)
+    compute = work.tools.clouds.compute
+    server = compute.find_server(instance.id)
+    if server is None:
+        version, _ = load_version(work, instance)
+        server = compute.create_server(
+            instance_id=instance.id, name=instance.name, image_id=_image(work, version),
+            flavor_id=instance.flavor_id, port_ids=list(instance.port_ids or []),
+            user_data=_user_data(work, instance, version),
+            availability_zone=instance.availability_zone,
+            server_group_id=instance.server_group_id,
+            config_drive=work.tools.conf.use_config_drive,
+            metadata={"trove_project_id": instance.tenant_id})
+    with work.writer() as session:
+        row = _row(work, session)
+        row.compute_instance_id = server.id
+    note_server(work, wait_for_server(work, server.id, "ACTIVE"))
+
+
+def _image(work: Work, version: DatastoreVersion) -> str:
+    images = work.tools.clouds.images
+    if version.image_id:
+        found = images.get_image(version.image_id)
+    else:
+        tags = [tag for tag in (version.image_tags or "").split(",") if tag]
+        found = images.find_image(tags) if tags else None
+    if found is None:
+        raise StepFailed("There is no image for this datastore version.")
+    return found.id
+
+
+def _user_data(work: Work, instance: Instance, version: DatastoreVersion) -> str:
+    conf = work.tools.conf
+    with work.reader() as session:
+        key = instance_keys.read(session, work.tools.key_box, instance.id)
+    if key is None:
+        raise StepFailed("The instance has no key for its agent.")
+    try:
+        agent = Path(conf.guest_config).read_text()
+    except OSError as err:
+        LOG.error("guest_config: %s", err)
+        raise StepFailed("The agent's configuration cannot be read.") from None
+    template = Path(conf.cloudinit_location, f"{version.manager}.cloudinit")
+    return user_data.build({
+        f"{conf.guest_config_dir}/trove-guestagent.conf": agent,
+        f"{conf.guest_config_dir}/guest_info.conf": user_data.guest_info(
+            instance_id=instance.id, name=instance.name, manager=version.manager,
+            tenant_id=instance.tenant_id, key=Secret(key)),
+    }, template.read_text() if template.is_file() else None)
+
+
+def wait_for_server(work: Work, server_id: str, *statuses: str) -> Server:
+    """Return the server when it has one of the statuses.
+
+    :raises StepFailed: it is gone, failed, or takes too long
+    """
+    compute = work.tools.clouds.compute
+
+    def ready() -> Server | None:
+        found = compute.get_server(server_id)
+        if found is None:
+            raise StepFailed("The server is gone.")
+        if found.status == "ERROR" and "ERROR" not in statuses:
+            raise StepFailed(found.fault or "The server failed.")
+        return found if found.status in statuses and not found.task_state else None
+
+    return work.wait("the server", ready, work.tools.conf.server_timeout)
+
+
+def note_server(work: Work, server: Server) -> None:
+    """Write the server's status to the instance."""
+    with work.writer() as session:
+        row = _row(work, session)
+        row.server_status = server.status
+        row.server_status_at = work.tools.clock.now()
+
+
+def drop_server(work: Work) -> None:
+    """Delete the server, and others that a lost answer left behind."""
+    compute = work.tools.clouds.compute
+
+    def gone() -> bool | None:
+        found = compute.find_servers(work.resource_id)
+        for server in found:
+            if server.task_state != "deleting":
+                try:
+                    compute.delete_server(server.id)
+                except CloudError as err:
+                    LOG.warning("server %s is not deleted yet: %s", server.id, err.message)
+        return None if found else True
+
+    work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)
+
+
+def attach_volume(work: Work) -> None:
+    """Attach the data volume to the server and wait until it is."""
+    instance = load(work)
+    if instance.volume_id is None or instance.compute_instance_id is None:
+        return
+    volume_id = instance.volume_id
+    work.tools.clouds.compute.attach_volume(instance.compute_instance_id, volume_id)
+
+    def attached() -> Volume | None:
+        found = work.tools.clouds.volume.get_volume(volume_id)
+        if found is None or found.status.startswith("error"):
+            raise StepFailed("The volume could not be attached.")
+        return found if found.status == "in-use" else None
+
+    work.wait("the volume to be attached", attached, work.tools.conf.volume_timeout)
+
+
+def data_device(work: Work, instance: Instance) -> str:
+    """Return the path of the data volume's device on the server."""
+    found = (work.tools.clouds.volume.get_volume(instance.volume_id)
+             if instance.volume_id else None)
+    return (found.device if found else None) or str(work.tools.conf.device_path)

@@ -1,0 +1,58 @@
+"""Where backups are kept, and the guests' leave to use it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trove_ng.db.models import Backup
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+
+
+def location(backup: Backup) -> tuple[str, str]:
+    """Return container and object prefix of a backup.
+
+    :raises StepFailed: it has none
+    """
+    if not backup.container or not backup.prefix:
+        raise StepFailed(f"Backup {backup.id} has no location.")
+    return backup.container, backup.prefix
+
+
+def grant(work: Work, backup: Backup, *, write: bool) -> messages.ObjectStoreGrant:
+    """Return the leave to read, or write, the objects of one backup."""
+    container, prefix = location(backup)
+    store = work.tools.clouds.objects
+    if write:
+        store.ensure_container(backup.tenant_id, container)
+    made = store.grant(backup.tenant_id, container, prefix, write=write,
+                       lifetime_s=work.tools.conf.backup_grant_lifetime)
+    url, other = made.container_url, work.tools.conf.guest_object_store_url
+    if other:
+        url = other.rstrip("/") + url[url.index("/v1/"):]
+    return messages.ObjectStoreGrant(
+        container_url=url, prefix=made.prefix, get_query=made.get_query,
+        put_query=made.put_query, expires_at=made.expires_at)
+
+
+def public_url(work: Work, backup: Backup) -> str:
+    """Return the URL of the object that stands for a backup, as its owner sees it."""
+    container, _ = location(backup)
+    return work.tools.clouds.objects.object_url(
+        backup.tenant_id, container, manifest_name(backup))
+
+
+def stored(backup: Backup) -> messages.StoredBackup:
+    """Return what a completed backup consists of.
+
+    :raises StepFailed: the record is damaged
+    """
+    try:
+        return msgspec.convert(backup.manifest, messages.StoredBackup)
+    except msgspec.ValidationError:
+        raise StepFailed(f"The record of backup {backup.id} is damaged.") from None
+
+
+def manifest_name(backup: Backup) -> str:
+    """Return the name of the object that stands for all segments of a backup."""
+    return f"{location(backup)[1].rstrip('/')}.manifest"

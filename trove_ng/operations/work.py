@@ -1,0 +1,158 @@
+"""What a step works with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from oslo_config import cfg
+from sqlalchemy.orm import Session
+
+from trove_ng.common.clock import Clock
+from trove_ng.common.context import RequestContext
+from trove_ng.common.crypto import SecretBox
+from trove_ng.common.secret import Secret
+from trove_ng.db.models import Operation
+from trove_ng.db.repositories import operations
+from trove_ng.db.session import Database
+from trove_ng.operations import payloads
+from trove_ng.operations.lease import Lease
+
+if TYPE_CHECKING:
+    from trove_ng.cloud.session import Clouds
+    from trove_ng.datastores.base import Datastore
+    from trove_ng.rpc.guest import GuestClient
+
+T = TypeVar("T")
+P = TypeVar("P", bound=payloads.Payload)
+
+
+class StepFailed(Exception):
+    """The work cannot be done.
+
+    :param message: why; shown to the owner of the resource, so it holds no secret and no
+        internal detail
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Guests(Protocol):
+    """Makes the client that speaks to one instance's agent."""
+
+    def __call__(self, instance_id: str, context: RequestContext | None = None) -> GuestClient:
+        """Return the client."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tools:
+    """What all run-books work with, made once in a process.
+
+    :param operation_box: opens the secrets of operations
+    :param key_box: seals the keys of guests
+    :param datastores: declarations by manager name
+    """
+
+    conf: cfg.ConfigOpts
+    db: Database
+    clock: Clock
+    clouds: Clouds
+    guests: Guests
+    operation_box: SecretBox
+    key_box: SecretBox
+    datastores: Mapping[str, Datastore]
+
+
+class Work:
+    """One operation under way.
+
+    :param operation: its row as it was when it was claimed, detached
+    """
+
+    def __init__(self, tools: Tools, operation: Operation, lease: Lease) -> None:
+        self.tools = tools
+        self.lease = lease
+        self.id = operation.id
+        self.action = operation.action
+        self.resource_id = operation.resource_id
+        self.tenant_id = operation.tenant_id
+        self.failure: str | None = operation.error
+        self.context = RequestContext(
+            project_id=operation.tenant_id, user_id=operation.user_id,
+            request_id=operation.request_id, region=operation.region_id or "")
+        self._payload = dict(operation.payload)
+        self._secrets = operation.secrets
+        self._deadline = operation.deadline_at
+
+    def payload(self, kind: type[P]) -> P:
+        """Return what was asked for."""
+        return payloads.load(self._payload, kind)
+
+    def secrets(self) -> dict[str, Secret]:
+        """Return the secret part of what was asked for."""
+        if self._secrets is None:
+            return {}
+        text = self.tools.operation_box.open(self._secrets, self.id)
+        return {name: Secret(value) for name, value in json.loads(text).items()}
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Session]:
+        """Give a session whose work is committed only while the lease holds."""
+        with self.lease.writer(self.tools.db) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Session]:
+        """Give a session for reading."""
+        with self.tools.db.reader() as session:
+            yield session
+
+    def begin_undo(self) -> None:
+        """Give the undoing of steps a time of its own."""
+        self._deadline = self.tools.clock.now() + datetime.timedelta(
+            seconds=self.tools.conf.operations.undo_timeout)
+
+    def check(self) -> None:
+        """Raise unless the work may go on.
+
+        :raises Abandoned: the lease has ended
+        :raises StepFailed: the time is over
+        """
+        self.lease.check()
+        if self._deadline is not None and self.tools.clock.now() > self._deadline:
+            raise StepFailed(f"{self.action} took too long.")
+
+    def wait(self, what: str, probe: Callable[[], T | None],
+             timeout: float | None = None) -> T:
+        """Return what a probe finds, as soon as it is not None.
+
+        :param what: what is waited for, for the message of a timeout
+        :param timeout: seconds; None waits until the operation's own deadline
+        :raises StepFailed: it was not found in time
+        """
+        conf = self.tools.conf.operations
+        end = None if timeout is None else self.tools.clock.monotonic() + timeout
+        pause = conf.poll_interval
+        while True:
+            try:
+                self.check()
+            except StepFailed:
+                raise StepFailed(f"Timed out waiting for {what}.") from None
+            found = probe()
+            if found is not None:
+                return found
+            if end is not None and self.tools.clock.monotonic() > end:
+                raise StepFailed(f"Timed out waiting for {what}.")
+            self.lease.sleep(pause)
+            pause = min(pause * 1.25, conf.poll_interval_max)
+
+    def progress(self, percent: int) -> None:
+        """Show how far the operation is, in percent."""
+        with self.writer() as session:
+            operations.note(session, self.id, percent=percent)

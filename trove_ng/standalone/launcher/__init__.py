@@ -1,0 +1,1 @@
+"""What starts, watches and removes an all-in-one."""

@@ -1,0 +1,122 @@
+"""Configuration files of the minicloud and the Trove services, and how these run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from trove_ng.standalone.launcher import broker
+from trove_ng.standalone.launcher.clients import DOMAIN, REGION
+from trove_ng.standalone.launcher.credentials import Credentials, write_private
+from trove_ng.standalone.launcher.layout import Layout, Settings
+from trove_ng.standalone.launcher.supervision import Program
+
+SERVICE_USER = "trove"
+
+#: user, project, roles, name of its password
+_USERS = (
+    ("admin", "admin", ("admin",), "admin_password"),
+    ("demo", "demo", ("member",), "demo_password"),
+    ("alt", "alt", ("member",), "alt_password"),
+    (SERVICE_USER, "service", ("admin", "service", "ResellerAdmin"), "service_password"),
+)
+_SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
+
+Sections = dict[str, dict[str, str]]
+
+
+def write_files(layout: Layout, settings: Settings, credentials: Credentials) -> None:
+    """Write the files, for root only: they hold passwords and keys."""
+    write_private(layout.minicloud_conf, json.dumps(
+        _minicloud(layout, settings, credentials), indent=2) + "\n")
+    write_private(layout.trove_conf, render(_trove(layout, settings, credentials)))
+    write_private(guest_conf(layout), render(_guest(settings, credentials)))
+
+
+def guest_conf(layout: Layout) -> Path:
+    """Return where the agents' part of the configuration is."""
+    return layout.etc / "trove-guestagent.conf"
+
+
+def programs(layout: Layout) -> list[Program]:
+    """Return the services as supervisord runs them."""
+    scripts = Path(sys.executable).parent
+    found = [Program("minicloud", [
+        str(scripts / "trove-minicloud"), "--config", str(layout.minicloud_conf)])]
+    found += [Program(name, [str(scripts / name), "--config-file", str(layout.trove_conf)],
+                      stop_seconds=40) for name in _SERVICES]
+    return found
+
+
+def render(sections: Sections) -> str:
+    """Return a file for oslo.config."""
+    lines = []
+    for section, options in sections.items():
+        lines.append(f"[{section}]")
+        # $ begins a substitution
+        lines += [f"{name} = {value.replace('$', '$$')}" for name, value in options.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _minicloud(layout: Layout, settings: Settings, credentials: Credentials,
+               ) -> dict[str, object]:
+    port = settings.ports["minicloud"]
+    return {
+        "state_dir": str(layout.state_dir),
+        "port": port,
+        # guests reach the object store at the gateway
+        "listen": list(dict.fromkeys([settings.bind, settings.gateway])),
+        "public_url": f"http://{settings.client_address}:{port}",
+        "trove_url": settings.api_url,
+        "region": REGION,
+        "network_cidr": settings.cidr,
+        "users": [
+            {"name": name, "password": credentials[secret].reveal(), "project": project,
+             "roles": list(roles)} for name, project, roles, secret in _USERS],
+    }
+
+
+def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sections:
+    ports = settings.ports
+    return {
+        "DEFAULT": {
+            "region": REGION,
+            "transport_url": broker.transport_url(
+                broker.USER, credentials["broker_password"], "127.0.0.1", ports["rabbitmq"]),
+            "taskmanager_rpc_encr_key": credentials["control_key"].reveal(),
+            "inst_rpc_key_encr_key": credentials["instance_key"].reveal(),
+            "bind_host": settings.bind,
+            "bind_port": str(ports["api"]),
+            "guest_config": str(guest_conf(layout)),
+            "guest_object_store_url":
+                f"http://{settings.gateway}:{ports['minicloud']}/object",
+            "default_datastore": "mariadb",
+            "sweep_interval": "2",
+            "reconcile_interval": "15",
+        },
+        "database": {"connection": settings.database_url},
+        "keystone_authtoken": {
+            **_service(settings, credentials), "auth_type": "password",
+            "www_authenticate_uri": settings.identity_url,
+            "service_token_roles_required": "true",
+        },
+        "service_credentials": {**_service(settings, credentials), "region_name": REGION},
+    }
+
+
+def _service(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    return {
+        "auth_url": settings.identity_url, "username": SERVICE_USER,
+        "password": credentials["service_password"].reveal(), "project_name": "service",
+        "user_domain_name": DOMAIN, "project_domain_name": DOMAIN}
+
+
+def _guest(settings: Settings, credentials: Credentials) -> Sections:
+    return {"DEFAULT": {
+        "transport_url": broker.transport_url(
+            broker.GUEST_USER, credentials["broker_guest_password"], settings.gateway,
+            settings.ports["rabbitmq"]),
+        "report_interval": "5",
+    }}

@@ -1,0 +1,1 @@
+"""Servers of Linux namespaces, volumes of loop devices, networks of bridges."""

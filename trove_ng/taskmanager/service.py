@@ -1,0 +1,92 @@
+"""The taskmanager's process: put together, run, end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import uuid
+from typing import Any
+
+from oslo_config import cfg
+
+from trove_ng.cloud.session import Clouds
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.context import RequestContext
+from trove_ng.common.crypto import SecretBox
+from trove_ng.datastores.base import load_datastores
+from trove_ng.db.repositories import instance_keys
+from trove_ng.db.session import Database
+from trove_ng.operations import requests
+from trove_ng.operations.engine import Engine
+from trove_ng.operations.lease import LeaseKeeper
+from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.work import Tools
+from trove_ng.rpc import keys, taskmanager
+from trove_ng.rpc.endpoint import Endpoint
+from trove_ng.rpc.guest import GuestClient
+from trove_ng.rpc.transport import get_transport, start_server
+from trove_ng.taskmanager.manager import Manager
+from trove_ng.taskmanager.periodic import Periodic
+from trove_ng.taskmanager.reconcile import Reconciler
+
+LOG = logging.getLogger(__name__)
+
+
+class Service:
+    """One taskmanager on the bus.
+
+    :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        if not conf.inst_rpc_key_encr_key:
+            raise keys.KeysMissing("inst_rpc_key_encr_key is not configured; "
+                                   "'trove-manage generate_keys' makes one")
+        keys.ControlPlaneKeys(conf.taskmanager_rpc_encr_key)
+        self._conf = conf
+        self._name = f"{socket.gethostname()}.{os.getpid()}"
+        clock, db = SystemClock(), Database(conf)
+        key_box = SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
+        provider = instance_keys.StoreKeys(db, key_box, conf.taskmanager_rpc_encr_key)
+        self._transport = get_transport(conf)
+        tools = Tools(
+            conf=conf, db=db, clock=clock, clouds=Clouds(conf),
+            guests=_guests(conf, self._transport, provider),
+            operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
+            key_box=key_box, datastores=load_datastores())
+        # a host name and a pid come again after a restart
+        self._keeper = LeaseKeeper(
+            db, clock, f"{self._name}.{uuid.uuid4().hex[:8]}", conf.operations.lease)
+        self._manager = Manager(
+            db, clock, self._keeper, Engine(tools, runbooks()).run, conf.taskmanager_workers)
+        self._periodic = (
+            Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
+            Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval))
+        self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
+                                  conf.rpc_message_max_age)
+
+    def start(self) -> None:
+        """Take messages and work from now on."""
+        self._keeper.start()
+        self._server = start_server(
+            self._conf, self._transport, taskmanager.TOPIC, self._name, self._endpoint)
+        for one in self._periodic:
+            one.start()
+        LOG.info("the taskmanager is up")
+
+    def stop(self) -> None:
+        """Take no more, leave what runs to others, end."""
+        self._server.stop()
+        self._server.wait()
+        self._manager.stop()
+        for one in self._periodic:
+            one.stop()
+        self._keeper.stop()
+        LOG.info("the taskmanager has ended, dropped %s", dict(self._endpoint.dropped.counts))
+
+
+def _guests(conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys) -> Any:
+    def client(instance_id: str, context: RequestContext | None = None) -> GuestClient:
+        return GuestClient(conf, transport, provider, keys.TASKMANAGER, instance_id, context)
+    return client
