@@ -1,0 +1,1 @@
+"""The engines, by maturity; what a family shares is beside them."""

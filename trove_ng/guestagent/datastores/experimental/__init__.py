@@ -1,0 +1,1 @@
+"""Engines whose tests do not yet cover every case."""

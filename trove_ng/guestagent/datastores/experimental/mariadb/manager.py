@@ -1,0 +1,41 @@
+"""The manager of MariaDB."""
+
+from __future__ import annotations
+
+from trove_ng.common.errors import BadRequest
+from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBackup
+from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
+from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+
+
+class MariaDbManager(MySqlFamilyManager):
+    """MariaDB 10.4 and later."""
+
+    name = "mariadb"
+    services = ("mariadb", "mysql", "mysqld")
+
+    def install_data(self) -> None:
+        """Make an empty data directory with the server's own program."""
+        files.make_directory(self.paths.data, mode=0o750, owner=OWNER)
+        commands.run([
+            "mariadb-install-db", f"--defaults-file={self.paths.base_config}",
+            f"--user={OWNER}", f"--datadir={self.paths.data}",
+            "--auth-root-authentication-method=socket", "--skip-test-db"], timeout=600)
+
+    def _strategy(self) -> MariaBackup:
+        return MariaBackup(self.paths, self.admin)
+
+    def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
+        """Stream a backup to the object store."""
+        if request.strategy != MariaBackup.name:
+            raise BadRequest(f"The backup strategy {request.strategy} is not known.")
+        return self._strategy().create(request, progress)
+
+    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
+        """Make the data directory from a backup."""
+        for stored in restore.chain:
+            if stored.strategy != MariaBackup.name:
+                raise BadRequest(f"The backup strategy {stored.strategy} is not known.")
+        self._strategy().restore(restore, progress)

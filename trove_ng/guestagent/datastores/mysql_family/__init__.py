@@ -1,0 +1,1 @@
+"""What the agents of MySQL, MariaDB and Percona Server have in common."""

@@ -1,0 +1,67 @@
+"""The agent's own account in the database.
+
+Its password is in an option file on the data volume, so that it outlives the root disk.
+It is set by the server's ``init_file`` at a start, which works whatever a restored
+backup, or the owner's root user, did to the accounts.
+"""
+
+from __future__ import annotations
+
+import configparser
+import pathlib
+from collections.abc import Callable
+
+import pymysql.converters
+
+from trove_ng.common.errors import GuestError
+from trove_ng.common.secret import Secret, generate_password
+from trove_ng.guestagent.os import files
+
+USER = "os_admin"
+
+
+class AdminAccount:
+    """The account.
+
+    :param path: returns where the option file is now
+    :param owner: user that the server runs as
+    """
+
+    def __init__(self, path: Callable[[], pathlib.Path], owner: str) -> None:
+        self._path = path
+        self._owner = owner
+
+    @property
+    def option_file(self) -> pathlib.Path:
+        """The file, for programs that take ``--defaults-extra-file``."""
+        return self._path()
+
+    def credentials(self) -> tuple[str, Secret]:
+        """Return user name and password.
+
+        :raises GuestError: the account was not made yet
+        """
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read_string(self._path().read_text())
+            return parser["client"]["user"], Secret(parser["client"]["password"])
+        except (OSError, KeyError, configparser.Error) as err:
+            raise GuestError("The agent has no account in the database.") from err
+
+    def renew(self, socket_path: str, init_file: pathlib.Path) -> None:
+        """Write a new password, and the statements that set it at the server's next start.
+
+        :param init_file: for the server to read once; remove it afterwards
+        """
+        password = generate_password(40)
+        files.make_directory(self._path().parent, mode=0o700)
+        files.write_text(
+            self._path(),
+            f"[client]\nuser = {USER}\npassword = {password}\nsocket = {socket_path}\n",
+            mode=0o600)
+        quoted = f"'{pymysql.converters.escape_string(password)}'"
+        files.write_text(
+            init_file,
+            f"CREATE OR REPLACE USER {USER}@localhost IDENTIFIED BY {quoted};\n"
+            f"GRANT ALL PRIVILEGES ON *.* TO {USER}@localhost WITH GRANT OPTION;\n",
+            mode=0o600, owner=self._owner)

@@ -1,0 +1,60 @@
+"""The server's configuration files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.codecs import IniCodec
+from trove_ng.guestagent.os.configuration import (
+    ConfigurationManager,
+    ImportOverrideStrategy,
+)
+
+#: change that holds what follows from the server's memory
+_MEMORY = "memory"
+_INIT = "init"
+
+
+class Configuration:
+    """Our base file, what the control plane computed, and what users set."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._manager = ConfigurationManager(
+            paths.base_config, IniCodec(), ImportOverrideStrategy(paths.changes, ".cnf"),
+            owner="root", mode=0o644)
+
+    def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+        """Write all files.
+
+        :param computed: section → option → value, from the control plane
+        :param overrides: option → value of the user's configuration group
+        """
+        paths = self._paths
+        self._manager.save({"mysqld": {
+            "user": "mysql", "datadir": str(paths.data), "socket": paths.socket,
+            "pid_file": paths.pid_file, "port": paths.port, "bind_address": "*",
+            "skip_name_resolve": "ON", "local_infile": "OFF",
+            "character_set_server": "utf8mb4", "collation_server": "utf8mb4_general_ci",
+            "default_storage_engine": "InnoDB", "innodb_file_per_table": "ON",
+        }})
+        files.make_directory(paths.changes, mode=0o755)
+        files.write_text(paths.include_config, f"!includedir {paths.changes}/\n", mode=0o644)
+        self.apply_computed(computed)
+        if overrides:
+            self._manager.apply_user({"mysqld": dict(overrides)})
+
+    def apply_computed(self, computed: Mapping[str, Any]) -> None:
+        """Write what follows from the server's memory."""
+        if computed:
+            self._manager.apply_system(computed, _MEMORY)
+
+    def set_init_file(self, path: str | None) -> None:
+        """Have the server read a file at its next start, or none."""
+        if path is None:
+            self._manager.remove_system(_INIT, final=True)
+        else:
+            self._manager.apply_system({"mysqld": {"init_file": path}}, _INIT, final=True)

@@ -1,0 +1,239 @@
+"""The manager of the MySQL family; an engine adds its programs and its backups."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import pathlib
+from collections.abc import Sequence
+
+import pymysql
+
+from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
+from trove_ng.guestagent.datastores.mysql_family.config import Configuration
+from trove_ng.guestagent.datastores.mysql_family.databases import Databases
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.root import USER as ROOT
+from trove_ng.guestagent.datastores.mysql_family.root import Root
+from trove_ng.guestagent.datastores.mysql_family.users import Users
+from trove_ng.guestagent.manager import AGENT_DIR, BaseManager
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+
+LOG = logging.getLogger(__name__)
+
+#: user that the server runs as
+OWNER = "mysql"
+
+
+class MySqlFamilyManager(BaseManager):
+    """Prepare, users, databases, root, restart and resize.
+
+    :param paths: where things are; another one in tests
+    """
+
+    #: candidates of the service's name, the likeliest first
+    services: Sequence[str] = ()
+
+    def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
+        self.paths = paths or Paths()
+        super().__init__(ctx)
+        self.admin = AdminAccount(self._option_file, OWNER)
+        self.server = sql.Server(self.paths.socket, self.admin.credentials)
+        self.configuration = Configuration(self.paths)
+        self._databases = Databases(self.server)
+        self._users = Users(self.server)
+        self._root = Root(self.server)
+
+    # ---- what an engine must say --------------------------------------------
+
+    @abc.abstractmethod
+    def install_data(self) -> None:
+        """Make an empty data directory.
+
+        :raises GuestError: it did not work
+        """
+
+    @abc.abstractmethod
+    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
+        """Make the data directory from a backup; it is left alone unless all is good.
+
+        :raises GuestError: the backup is damaged, or cannot be had
+        """
+
+    # ---- files ----------------------------------------------------------------
+
+    @property
+    def volume_mount_point(self) -> str:
+        """Where the data volume is."""
+        return self.paths.mount
+
+    def _option_file(self) -> pathlib.Path:
+        folder = self.agent_volume_dir() or pathlib.Path(self.paths.mount) / AGENT_DIR
+        return folder / "admin.cnf"
+
+    # ---- life -------------------------------------------------------------------
+
+    def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
+        """Configure, make or restore the data, start, take the server over."""
+        data = self.paths.data
+        if data.exists() and any(data.iterdir()):
+            raise Conflict("The volume holds a database already.")
+        self.configuration.write(request.config, request.overrides)
+        progress.report(10)
+        if request.restore is not None:
+            self.restore_data(request.restore, progress)
+        else:
+            self.install_data()
+        progress.report(70)
+        self._take_over()
+        self.ctx.services.enable(self.services)
+        progress.report(80)
+        self._secure(keep_users=request.restore is not None)
+        if request.root_password is not None:
+            self._root.enable(request.root_password)
+
+    def _take_over(self) -> None:
+        """Start the server so that it gives the agent its account."""
+        init_file = pathlib.Path(self.paths.init_file)
+        self.admin.renew(self.paths.socket, init_file)
+        self.configuration.set_init_file(str(init_file))
+        try:
+            self.start_db()
+        finally:
+            self.configuration.set_init_file(None)
+            files.remove(init_file)
+
+    def _secure(self, *, keep_users: bool) -> None:
+        """Remove accounts without a name; a restored server has none."""
+        with self.server.session() as session:
+            for (host,) in session.run("SELECT Host FROM mysql.user WHERE User = ''"):
+                session.run("DROP USER IF EXISTS ''@%s", (host,))
+            if not keep_users:
+                session.run("DROP DATABASE IF EXISTS test")
+
+    def start_db(self) -> None:
+        """Start the server and wait until it answers."""
+        limit = self.ctx.conf.guest_agent.state_change_wait_time
+        self.ctx.services.start(self.services, limit)
+        end = self.ctx.clock.monotonic() + limit
+        while (seen := self.probe()) is not ServiceStatus.HEALTHY:
+            if self.ctx.clock.monotonic() > end or seen is ServiceStatus.SHUTDOWN and not (
+                    self.ctx.services.is_running(self.services)):
+                raise GuestError("The database server does not start; its log says why.")
+            self.ctx.clock.sleep(0.2)
+
+    def stop_db(self) -> None:
+        """Stop the server and wait until it is gone."""
+        if self.ctx.services.is_running(self.services):
+            self.ctx.services.stop(
+                self.services, self.ctx.conf.guest_agent.state_change_wait_time)
+
+    def probe(self) -> ServiceStatus:
+        """Look whether the server answers."""
+        try:
+            connection = self.server.connect(timeout=3)
+        except pymysql.MySQLError as err:
+            if err.args and err.args[0] == sql.TOO_MANY_CONNECTIONS:
+                return ServiceStatus.BLOCKED
+            return self._process_state()
+        except (GuestError, OSError):
+            return self._process_state()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            return ServiceStatus.HEALTHY
+        except (pymysql.MySQLError, OSError):
+            return self._process_state()
+        finally:
+            connection.close()
+
+    def _process_state(self) -> ServiceStatus:
+        try:
+            running = self.ctx.services.is_running(self.services)
+        except GuestError:
+            LOG.exception("the supervisor does not tell whether the server runs")
+            return ServiceStatus.UNKNOWN
+        return ServiceStatus.RUNNING if running else ServiceStatus.SHUTDOWN
+
+    def apply_config(self, request: m.ResizeRequest) -> None:
+        """Write the settings for another amount of memory."""
+        self.configuration.apply_computed(request.config)
+
+    # ---- databases, users, root ---------------------------------------------------
+
+    def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
+        """Return a page of databases."""
+        return self._databases.page(request)
+
+    def create_databases(self, request: m.DatabasesRequest) -> m.Empty:
+        """Create databases, all or none."""
+        self._databases.create(request.databases)
+        return m.Empty()
+
+    def delete_database(self, request: m.NameRequest) -> m.Empty:
+        """Drop a database."""
+        self._databases.drop(request.name)
+        return m.Empty()
+
+    def list_users(self, request: m.PageRequest) -> m.UserPage:
+        """Return a page of users."""
+        return self._users.page(request)
+
+    def get_user(self, request: m.UserRequest) -> m.UserSpec:
+        """Return a user."""
+        return self._users.get(request.name, request.host)
+
+    def create_users(self, request: m.UsersRequest) -> m.Empty:
+        """Create users, all or none."""
+        self._users.create(request.users)
+        return m.Empty()
+
+    def delete_user(self, request: m.UserRequest) -> m.Empty:
+        """Drop a user."""
+        self._users.drop(request.name, request.host)
+        return m.Empty()
+
+    def update_user(self, request: m.UserUpdateRequest) -> m.Empty:
+        """Change a user."""
+        self._users.update(request.name, request.host, request.change)
+        return m.Empty()
+
+    def change_passwords(self, request: m.UsersRequest) -> m.Empty:
+        """Set the passwords of users."""
+        self._users.change_passwords(request.users)
+        return m.Empty()
+
+    def list_access(self, request: m.UserRequest) -> m.DatabaseList:
+        """Return what a user may use."""
+        found = self._users.get(request.name, request.host)
+        return m.DatabaseList(
+            databases=[m.DatabaseSpec(name=one) for one in found.databases])
+
+    def grant_access(self, request: m.AccessRequest) -> m.Empty:
+        """Let a user use databases."""
+        self._users.grant(request.name, request.host, request.databases)
+        return m.Empty()
+
+    def revoke_access(self, request: m.AccessRequest) -> m.Empty:
+        """Let a user use databases no more."""
+        self._users.revoke(request.name, request.host, request.databases)
+        return m.Empty()
+
+    def is_root_enabled(self, request: m.Empty) -> m.Flag:
+        """Return whether root can log in."""
+        return m.Flag(value=self._root.is_enabled())
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        """Enable root and return it with its password."""
+        return m.UserSpec(name=ROOT, host="%", password=self._root.enable(request.password))
+
+    def disable_root(self, request: m.Empty) -> m.Empty:
+        """Disable root."""
+        self._root.disable()
+        return m.Empty()

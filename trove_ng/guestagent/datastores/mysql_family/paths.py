@@ -1,0 +1,37 @@
+"""Where a server of the MySQL family keeps what."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """The places.
+
+    :param mount: where the data volume is mounted; the data are in a directory on it
+    :param base_config: our file, read after those of the package
+    :param include_config: a file that includes the directory of changes
+    :param changes: directory of changes over the base
+    :param init_file: what the server is told at a start, once
+    """
+
+    mount: str = "/var/lib/mysql"
+    socket: str = "/run/mysqld/mysqld.sock"
+    pid_file: str = "/run/mysqld/mysqld.pid"
+    base_config: str = "/etc/mysql/mariadb.conf.d/90-trove.cnf"
+    include_config: str = "/etc/mysql/mariadb.conf.d/99-trove-changes.cnf"
+    changes: str = "/etc/mysql/trove.d"
+    init_file: str = "/run/mysqld/trove-init.sql"
+    port: int = 3306
+
+    @property
+    def data(self) -> pathlib.Path:
+        """The data directory."""
+        return pathlib.Path(self.mount) / "data"
+
+    @property
+    def staging(self) -> pathlib.Path:
+        """Where a backup is put together before it becomes the data directory."""
+        return pathlib.Path(self.mount) / "restore"

@@ -1,0 +1,39 @@
+"""The superuser that an owner may enable."""
+
+from __future__ import annotations
+
+from trove_ng.common.secret import Secret, generate_password
+from trove_ng.guestagent.datastores.mysql_family import sql
+
+USER = "root"
+HOST = "%"
+
+
+class Root:
+    """root from everywhere; root of the server's own socket is left alone."""
+
+    def __init__(self, server: sql.Server) -> None:
+        self._server = server
+
+    def is_enabled(self) -> bool:
+        """Return whether root can log in from elsewhere."""
+        with self._server.session() as session:
+            return bool(session.run(
+                "SELECT User FROM mysql.user WHERE User = %s AND Host NOT IN "
+                "('localhost', '127.0.0.1', '::1')", (USER,)))
+
+    def enable(self, password: Secret | None) -> Secret:
+        """Let root log in from everywhere; return its password.
+
+        :param password: None makes one
+        """
+        chosen = password or Secret(generate_password())
+        with self._server.session() as session:
+            session.run("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s", (USER, HOST, chosen))
+            session.run("GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (USER, HOST))
+        return chosen
+
+    def disable(self) -> None:
+        """Take root's login away; not enabled is no error."""
+        with self._server.session() as session:
+            session.run("DROP USER IF EXISTS %s@%s", (USER, HOST))

@@ -1,0 +1,120 @@
+"""Statements on the local server.
+
+Values go as parameters; the driver quotes them.  Names go through :func:`name`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pymysql
+from pymysql.constants import CR, ER
+
+from trove_ng.common.errors import Conflict, GuestError, NotFound
+from trove_ng.common.secret import Secret
+
+TOO_MANY_CONNECTIONS = ER.CON_COUNT_ERROR
+CONNECTION_REFUSED = CR.CR_CONNECTION_ERROR
+
+Row = tuple[Any, ...]
+
+
+def name(text: str) -> str:
+    """Return a name of a database or table, quoted."""
+    if "\0" in text:
+        raise ValueError("a name holds a zero byte")
+    return "`" + text.replace("`", "``") + "`"
+
+
+def pattern(text: str) -> str:
+    """Return a database's name as GRANT takes it, where _ and % are wildcards."""
+    for special in ("\\", "_", "%"):
+        text = text.replace(special, "\\" + special)
+    return name(text)
+
+
+def unescape(text: str) -> str:
+    """Return the name of a database from the pattern that the server stores."""
+    for special in ("_", "%", "\\"):
+        text = text.replace("\\" + special, special)
+    return text
+
+
+class Session:
+    """A connection, for some statements."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Run a statement; its rows.
+
+        A percent sign of the statement itself is written twice when there are values.
+
+        :raises GuestError: the server refuses; the message holds no values
+        """
+        # a Secret is revealed at the last moment
+        shown = [value.reveal() if isinstance(value, Secret) else value for value in values]
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement, shown or None)
+                return list(cursor.fetchall())
+        except pymysql.MySQLError as err:
+            raise translate(err) from err
+
+
+def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
+    """Return what an error of the driver means."""
+    code = err.args[0] if err.args and isinstance(err.args[0], int) else 0
+    if code == ER.DB_CREATE_EXISTS:
+        return Conflict("The database exists already.")
+    if code in (ER.DB_DROP_EXISTS, ER.BAD_DB_ERROR):
+        return NotFound("The database cannot be found.")
+    if code == ER.CANNOT_USER:
+        return Conflict("The user exists already, or cannot be found.")
+    if code in (ER.UNKNOWN_CHARACTER_SET, ER.UNKNOWN_COLLATION,
+                ER.COLLATION_CHARSET_MISMATCH):
+        return GuestError("The server does not know the character set or collation, or they "
+                          "do not fit.")
+    return GuestError(f"The database server refused (error {code}).")
+
+
+class Server:
+    """The server of this instance, reached over its socket.
+
+    :param credentials: returns user name and password; asked for each connection
+    """
+
+    def __init__(self, socket_path: str, credentials: Any) -> None:
+        self._socket = socket_path
+        self._credentials = credentials
+
+    def connect(self, timeout: int = 10) -> Any:
+        """Return a connection of the driver.
+
+        :param timeout: seconds for connecting, and for each answer
+        :raises pymysql.MySQLError: the server is not there, or refuses
+        """
+        user, password = self._credentials()
+        return pymysql.connect(
+            unix_socket=self._socket, user=user, password=password.reveal(),
+            charset="utf8mb4", autocommit=True, connect_timeout=timeout,
+            read_timeout=max(timeout, 60), write_timeout=timeout)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give a session.
+
+        :raises GuestError: the server cannot be reached
+        """
+        try:
+            connection = self.connect()
+        except (pymysql.MySQLError, OSError) as err:
+            code = err.args[0] if err.args else ""
+            raise GuestError(f"The database server cannot be reached ({code}).") from err
+        try:
+            yield Session(connection)
+        finally:
+            connection.close()

@@ -1,0 +1,1 @@
+"""Object storage, as a guest sees it: signed URLs, no token."""
