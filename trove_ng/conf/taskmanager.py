@@ -12,7 +12,7 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("reconcile_interval", default=60, min=1,
                  help="Seconds between two comparisons of the store with the cloud: server "
                       "states, forgotten resources."),
-    cfg.FloatOpt("orphan_age", default=900, min=0,
+    cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since the end of an instance after which servers, volumes and "
                       "ports that still carry its id are deleted."),
     cfg.StrOpt("guest_config", default="/etc/trove/trove-guestagent.conf",

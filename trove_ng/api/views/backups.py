@@ -22,7 +22,7 @@ def view(row: Any) -> dict[str, Any]:
         "instance_id": row.instance_id,
         "created": isoformat(row.created),
         "updated": isoformat(row.updated),
-        "size": None if row.size_bytes is None else round(row.size_bytes / _GB, 2),
+        "size": None if row.size_bytes is None else round(row.size_bytes / _GB, 6),
         "status": row.state,
         "parent_id": row.parent_id,
         "project_id": row.tenant_id,
