@@ -24,6 +24,10 @@ OPTS: list[cfg.Opt] = [
                  help="Seconds for actions that 'timeouts' does not name."),
     cfg.FloatOpt("undo_timeout", default=900, min=1,
                  help="Seconds that a failed operation may take to clean up after itself."),
+    cfg.IntOpt("step_tries", default=5, min=1,
+               help="How often a step is tried while a service of the cloud does not answer."),
+    cfg.FloatOpt("step_retry_interval", default=3, min=0,
+                 help="Seconds between these tries."),
     cfg.FloatOpt("lease", default=30, min=1,
                  help="Seconds after which the operations of a taskmanager that is not "
                       "heard of any more are taken over by another one."),

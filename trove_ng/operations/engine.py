@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskflow import engines, states, task
@@ -51,12 +51,30 @@ class StepTask(task.Task):
                 operations.begin_step(
                     session, work.id, name, self._percent, work.tools.clock.now())
             LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id, name)
-            self._step.do(work)
+            self._try(self._step.do)
         except Exception as err:
             self._failed(err)
             raise
         with work.writer() as session:
             operations.end_step(session, work.id, name, None, work.tools.clock.now())
+
+    def _try(self, function: Callable[[Work], None]) -> None:
+        """Call a step's function, again when the cloud did not answer.
+
+        It finds what a call did whose answer was lost.
+        """
+        conf = self._work.tools.conf.operations
+        for left in reversed(range(conf.step_tries)):
+            try:
+                function(self._work)
+                return
+            except CloudError as err:
+                if not (err.retryable and left):
+                    raise
+                LOG.warning("operation %s: %s is tried again: %s", self._work.id,
+                            self._step.name, err.message)
+            self._work.lease.sleep(conf.step_retry_interval)
+            self._work.check()
 
     def _failed(self, err: Exception) -> None:
         work, name = self._work, self._step.name
@@ -80,7 +98,7 @@ class StepTask(task.Task):
         self._work.begin_undo()
         LOG.info("operation %s: undo %s", self._work.id, self._step.name)
         try:
-            self._step.undo(self._work)
+            self._try(self._step.undo)
         except Exception:
             LOG.exception("operation %s (%s %s): %s could not be undone", self._work.id,
                           self._work.action, self._work.resource_id, self._step.name)

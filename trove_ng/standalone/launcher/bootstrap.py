@@ -97,7 +97,8 @@ def cloud_session(
 def _manage(layout: Layout, *arguments: str) -> None:
     program = Path(sys.executable).parent / "trove-manage"
     done = subprocess.run(
-        [str(program), "--config-file", str(layout.trove_conf), *arguments],
+        [str(program), "--config-file", str(layout.trove_conf),
+         "--config-dir", str(layout.trove_conf_dir), *arguments],
         capture_output=True, text=True, cwd="/")
     if done.returncode:
         raise LauncherError(

@@ -44,8 +44,9 @@ def programs(layout: Layout) -> list[Program]:
     scripts = Path(sys.executable).parent
     found = [Program("minicloud", [
         str(scripts / "trove-minicloud"), "--config", str(layout.minicloud_conf)])]
-    found += [Program(name, [str(scripts / name), "--config-file", str(layout.trove_conf)],
-                      stop_seconds=40) for name in _SERVICES]
+    found += [Program(name, [
+        str(scripts / name), "--config-file", str(layout.trove_conf),
+        "--config-dir", str(layout.trove_conf_dir)], stop_seconds=40) for name in _SERVICES]
     return found
 
 

@@ -97,6 +97,11 @@ class Layout:
         return self.etc / "trove.conf"
 
     @property
+    def trove_conf_dir(self) -> Path:
+        """Options of the user's own, which outrank those of the file above."""
+        return self.etc / "trove.conf.d"
+
+    @property
     def minicloud_conf(self) -> Path:
         """Configuration of the minicloud."""
         return self.etc / "minicloud.json"
@@ -131,7 +136,7 @@ class Layout:
                 f"{self.state_dir} is neither empty nor an all-in-one's; choose another"
                 " --state-dir.")
         self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
-        for path, mode in ((self.etc, 0o755), (self.log, 0o755),
+        for path, mode in ((self.etc, 0o755), (self.trove_conf_dir, 0o700), (self.log, 0o755),
                            (self.socket.parent, 0o700), (self.rabbitmq, 0o755)):
             path.mkdir(exist_ok=True, mode=mode)
 

@@ -1,0 +1,376 @@
+"""The control plane in one process: API, taskmanager, conductor, a cloud, agents.
+
+Everything is real but the servers: the cloud's hypervisor only remembers them, and a
+scripted agent speaks on the (encrypted) bus for each, with the key of its user data.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import webtest
+import yaml
+from oslo_config import cfg
+
+from tests.servers.mariadb import free_port
+from trove_ng.api.app import build_app
+from trove_ng.api.wiring import make_services
+from trove_ng.cloud.session import Clouds
+from trove_ng.cmd.minicloud import make_servers
+from trove_ng.common.clock import SystemClock, utcnow
+from trove_ng.common.crypto import SecretBox
+from trove_ng.common.errors import GuestError
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import ReportState, ServiceStatus
+from trove_ng.conductor.manager import Conductor
+from trove_ng.conf import api, base, cloud, conductor, operations, quota, ratelimit, taskmanager
+from trove_ng.datastores.base import load_datastores
+from trove_ng.db.models import Datastore, DatastoreVersion
+from trove_ng.db.repositories import instance_keys
+from trove_ng.db.session import Database
+from trove_ng.operations import requests
+from trove_ng.operations.engine import Engine
+from trove_ng.operations.lease import LeaseKeeper
+from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.work import Tools
+from trove_ng.rpc import conductor as conductor_rpc
+from trove_ng.rpc import guest as guest_rpc
+from trove_ng.rpc import keys
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import taskmanager as taskmanager_rpc
+from trove_ng.rpc.conductor import ConductorClient
+from trove_ng.rpc.endpoint import Caller, Endpoint, Method
+from trove_ng.rpc.transport import get_transport, start_server
+from trove_ng.standalone.minicloud.app import MiniCloud
+from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
+from trove_ng.standalone.minicloud.hypervisor import NullHypervisor, ServerSpec
+from trove_ng.taskmanager.manager import Manager
+from trove_ng.taskmanager.reconcile import Reconciler
+
+
+class GuestOptions:
+    """What an agent knows: its own key."""
+
+    def __init__(self, instance_id: str, key: str) -> None:
+        self._instance_id, self._key = instance_id, key
+
+    def secrets(self, instance_id: str | None) -> tuple[str, ...]:
+        return (self._key,) if instance_id == self._instance_id else ()
+
+
+class Agent:
+    """A scripted agent.  ``failures`` maps a call to the error it answers with."""
+
+    def __init__(self, conf: cfg.ConfigOpts, info: configparser.SectionProxy,
+                 failures: dict[str, str]) -> None:
+        self.instance_id = info["guest_id"]
+        self.asked: list[tuple[str, m.Message]] = []
+        self._failures = failures
+        self._sequence = 0
+        provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
+        transport = get_transport(conf, "fake://")
+        self._reports = ConductorClient(transport, provider, self.instance_id)
+        table = {name: Method(one.request, one.answer, self._handler(name))
+                 for name, one in guest_rpc.GUEST_METHODS.items()}
+        self._server = start_server(
+            conf, transport, guest_rpc.topic(self.instance_id), "guest",
+            Endpoint(table, keys.guest(self.instance_id), provider, 300))
+
+    def _handler(self, name: str) -> Callable[[Caller, Any], m.Message]:
+        def handle(_caller: Caller, request: Any) -> m.Message:
+            self.asked.append((name, request))
+            if name in self._failures and name not in ("prepare", "create_backup"):
+                raise GuestError(self._failures[name])
+            return getattr(self, f"_{name}", lambda _request: m.Empty())(request)
+        return handle
+
+    def beat(self, status: ServiceStatus) -> None:
+        self._sequence += 1
+        self._reports.heartbeat(m.Heartbeat(
+            status=status, sequence=self._sequence, sent_at=time.time()))
+
+    def _report(self, request: m.StepRequest, result: m.Message | None) -> None:
+        self._sequence += 1
+        error = self._failures.get(request.step, "")
+        self._reports.report_step(m.StepReport(
+            operation_id=request.operation_id, step=request.step, sequence=self._sequence,
+            state=ReportState.FAILED if error else ReportState.SUCCEEDED, error=error,
+            result={} if result is None or error else _plain(result)))
+
+    def _prepare(self, request: m.PrepareRequest) -> m.Empty:
+        failed = "prepare" in self._failures
+        self.beat(ServiceStatus.FAILED if failed else ServiceStatus.HEALTHY)
+        self._report(request, None)
+        return m.Empty()
+
+    def _create_backup(self, request: m.BackupRequest) -> m.Empty:
+        self._report(request, m.StoredBackup(
+            strategy=request.strategy, segments=[], checksum="00", size=1, data_size=2))
+        return m.Empty()
+
+    def _rpc_ping(self, _request: m.Empty) -> m.Flag:
+        return m.Flag(value=True)
+
+    def _stop_db(self, _request: m.StepRequest) -> m.Empty:
+        self.beat(ServiceStatus.SHUTDOWN)
+        return m.Empty()
+
+    def _start_db_with_conf_changes(self, _request: m.ResizeRequest) -> m.Empty:
+        self.beat(ServiceStatus.HEALTHY)
+        return m.Empty()
+
+    def _resize_fs(self, _request: m.VolumeSpec) -> m.FilesystemStats:
+        return m.FilesystemStats(total=2, used=1, free=1)
+
+    def stop(self) -> None:
+        self._server.stop()
+        self._server.wait()
+
+
+def _plain(message: m.Message) -> dict[str, Any]:
+    import msgspec
+
+    found: dict[str, Any] = msgspec.to_builtins(message)
+    return found
+
+
+class Hypervisor(NullHypervisor):
+    """Starts an agent for each server, as the server's image would."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        super().__init__()
+        self._conf = conf
+        self.agents: dict[str, Agent] = {}
+        self.silent = False
+        self.failures: dict[str, str] = {}
+        self.user_data: dict[str, str] = {}
+
+    def create_server(self, spec: ServerSpec) -> None:
+        super().create_server(spec)
+        data = spec.config_drive["openstack/latest/user_data"].decode()
+        self.user_data[spec.id] = data
+        if not self.silent:
+            info = configparser.ConfigParser(interpolation=None)
+            for entry in yaml.safe_load(data)["write_files"]:
+                if entry["path"].endswith("guest_info.conf"):
+                    info.read_string(base64.b64decode(entry["content"]).decode())
+            agent = Agent(self._conf, info["DEFAULT"], self.failures)
+            self.agents[spec.id] = agent
+            agent.beat(ServiceStatus.NEW)
+
+    def resize_server(self, spec: ServerSpec) -> None:
+        super().resize_server(spec)
+        # the server was booted, and its agent with it
+        threading.Timer(0.3, self.agents[spec.id].beat, [ServiceStatus.SHUTDOWN]).start()
+
+    def destroy_server(self, server_id: str) -> None:
+        super().destroy_server(server_id)
+        agent = self.agents.pop(server_id, None)
+        if agent is not None:
+            agent.stop()
+
+
+class ControlPlane:
+    """All parts, and what tests ask of them."""
+
+    def __init__(self, conf: cfg.ConfigOpts, db: Database, hypervisor: Hypervisor,
+                 minicloud: MiniCloud) -> None:
+        self.conf, self.db, self.hypervisor, self.minicloud = conf, db, hypervisor, minicloud
+        self.clock = SystemClock()
+        self.project_id = minicloud.people.named("project", "demo")["id"]
+        self._key_box = SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
+        self._provider = instance_keys.StoreKeys(
+            db, self._key_box, conf.taskmanager_rpc_encr_key)
+        self.transport = get_transport(conf)
+        self.tools = Tools(
+            conf=conf, db=db, clock=self.clock, clouds=Clouds(conf), guests=self._guest,
+            operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
+            key_box=self._key_box, datastores=load_datastores())
+        self._servers: list[Any] = []
+        self._closing: list[Callable[[], None]] = []
+
+    def _guest(self, instance_id: str, context: Any = None) -> guest_rpc.GuestClient:
+        return guest_rpc.GuestClient(self.conf, self.transport, self._provider,
+                                     keys.TASKMANAGER, instance_id, context)
+
+    def start(self) -> None:
+        conductor_ = Conductor(self.db, self.clock, 100, 0.0)
+        conductor_.start()
+        self._closing.append(conductor_.stop)
+        self._serve(conductor_rpc.TOPIC, keys.CONDUCTOR, conductor_.table())
+        self.start_taskmanager("tm-1")
+        self.app = webtest.TestApp(build_app(
+            make_services(self.conf), lambda below: _identify(below, self.project_id)))
+
+    def _serve(self, topic: str, me: str, table: Any) -> None:
+        server = start_server(self.conf, self.transport, topic, f"{me}-{uuid.uuid4()}",
+                              Endpoint(table, me, self._provider, 300))
+        self._closing.append(lambda: (server.stop(), server.wait()))
+
+    def start_taskmanager(self, name: str) -> Manager:
+        keeper = LeaseKeeper(self.db, self.clock, name, self.conf.operations.lease)
+        keeper.start()
+        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run, 8)
+        self._closing += [keeper.stop, manager.stop]
+        self._serve(taskmanager_rpc.TOPIC, keys.TASKMANAGER, manager.table())
+        self.manager = manager
+        return manager
+
+    def reconcile(self) -> None:
+        Reconciler(self.tools).run()
+
+    def stop(self) -> None:
+        for close in reversed(self._closing):
+            close()
+        for agent in self.hypervisor.agents.values():
+            agent.stop()
+
+    # what tests ask
+
+    @property
+    def url(self) -> str:
+        return f"/v1.0/{self.project_id}"
+
+    def request(self, method: str, path: str, body: Any = None, *, token: str = "demo",
+                status: int | None = None) -> Any:
+        answer = self.app.request(
+            f"{self.url}{path}", method=method, headers={"X-Auth-Token": token},
+            **({"body": __import__("json").dumps(body).encode(),
+                "content_type": "application/json"} if body is not None else {}),
+            expect_errors=True)
+        if status is not None:
+            assert answer.status_int == status, answer.text
+        return answer
+
+    def create(self, **more: Any) -> str:
+        body = {"name": "db", "flavorRef": "1", "volume": {"size": 1},
+                "datastore": {"type": "mariadb", "version": "10.11"}, **more}
+        answer = self.request("POST", "/instances", {"instance": body}, status=200)
+        return str(answer.json["instance"]["id"])
+
+    def show(self, instance_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.request(
+            "GET", f"/instances/{instance_id}", status=200).json["instance"]
+        return found
+
+    def wait(self, instance_id: str, *statuses: str, seconds: float = 20) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while (found := self.show(instance_id))["status"] not in statuses:
+            assert time.monotonic() < end, found
+            time.sleep(0.05)
+        return found
+
+    def wait_gone(self, path: str, seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while self.request("GET", path).status_int != 404:
+            assert time.monotonic() < end, path
+            time.sleep(0.05)
+
+    def resources(self) -> dict[str, int]:
+        """Return how much there is in the cloud and in the store."""
+        store = self.minicloud.store
+        own = self.minicloud.people.named("project", "service")["id"]
+        with self.db.reader() as session:
+            from sqlalchemy import func, select
+
+            from trove_ng.db.models import InstanceKey
+            known = session.scalar(select(func.count()).select_from(InstanceKey))
+        return {"servers": len(store.list("server")), "volumes": len(store.list("volume")),
+                "ports": len(store.list("port")),
+                "groups": len([one for one in store.list("security_group", own)
+                               if one["name"] != "default"]), "keys": int(known or 0)}
+
+    def quota(self) -> dict[str, tuple[int, int]]:
+        """Return resource → in use and reserved."""
+        found = self.request("GET", f"/mgmt/quotas/{self.project_id}", status=200).json
+        return {one["resource"]: (one["in_use"], one["reserved"]) for one in found["quotas"]}
+
+
+NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "keys": 0}
+ONE = {"servers": 1, "volumes": 1, "ports": 1, "groups": 1, "keys": 1}
+
+
+def _identify(below: Any, project_id: str) -> Any:
+    """Return a check of tokens that knows two."""
+    def check(environ: dict[str, Any], start_response: Any) -> Any:
+        token = environ.get("HTTP_X_AUTH_TOKEN")
+        if token in ("demo", "admin"):
+            environ |= {
+                "HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_PROJECT_ID": project_id,
+                "HTTP_X_USER_ID": token, "HTTP_X_USER_NAME": token,
+                "HTTP_X_PROJECT_NAME": "demo",
+                "HTTP_X_ROLES": "admin,member" if token == "admin" else "member"}
+        return below(environ, start_response)
+    return check
+
+
+@pytest.fixture
+def conf(store_conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
+    port = free_port()
+    for one in (base, api, cloud, conductor, operations, quota, ratelimit, taskmanager):
+        one.register(store_conf)
+    guest_config = tmp_path / "trove-guestagent.conf"
+    guest_config.write_text("[DEFAULT]\n")
+    settings: dict[tuple[str | None, str], Any] = {
+        (None, "guest_config"): str(guest_config), (None, "default_datastore"): "mariadb",
+        ("service_credentials", "auth_url"): f"http://127.0.0.1:{port}/identity/v3",
+        ("service_credentials", "password"): "trove-pw",
+        ("service_credentials", "tries"): 1,
+        ("operations", "poll_interval"): 0.02, ("operations", "poll_interval_max"): 0.1,
+        ("operations", "step_retry_interval"): 0.05, (None, "agent_start_timeout"): 3,
+        (None, "server_timeout"): 5, (None, "volume_timeout"): 5, (None, "orphan_age"): 0,
+        (None, "guest_long_call_timeout"): 5, (None, "guest_call_timeout"): 5}
+    for (group, name), value in settings.items():
+        store_conf.set_override(name, value, group=group)
+    get_transport(store_conf, "fake://")  # registers the option
+    store_conf.set_override("transport_url", "fake://")
+    return store_conf
+
+
+@pytest.fixture
+def plane(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[ControlPlane]:
+    """A running control plane."""
+    hypervisor = Hypervisor(conf)
+    port = int(conf.service_credentials.auth_url.split(":")[2].split("/")[0])
+    config = MiniCloudConfig(
+        state_dir=tmp_path / "cloud", port=port, hypervisor="null", users=(
+            User("demo", Secret("demo-pw"), "demo", ("member",)),
+            User("trove", Secret("trove-pw"), "service", ("admin", "service",
+                                                          "ResellerAdmin"))))
+    minicloud = MiniCloud(config, hypervisor)
+    server, = make_servers(config, minicloud)
+    minicloud.start()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    _seed(minicloud, database)
+    plane = ControlPlane(conf, database, hypervisor, minicloud)
+    plane.start()
+    yield plane
+    plane.stop()
+    server.stop()
+    minicloud.stop()
+
+
+def _seed(minicloud: MiniCloud, database: Database) -> None:
+    ident = str(uuid.uuid4())
+    minicloud.store.put("image", ident, {
+        "id": ident, "name": "guest", "status": "active", "visibility": "public",
+        "owner": "admin", "tags": ["mariadb"], "min_disk": 0, "min_ram": 0, "size": 1,
+        "os_hidden": False, "protected": False, "container_format": "bare",
+        "disk_format": "raw", "checksum": None, "os_hash_algo": None, "os_hash_value": None,
+        "virtual_size": None, "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z"}, "admin")
+    with database.writer() as session:
+        session.add(Datastore(id="d", name="mariadb", default_version_id="v"))
+        session.flush()
+        session.add(DatastoreVersion(
+            id="v", datastore_id="d", name="10.11", version="10.11", manager="mariadb",
+            image_tags="mariadb", created=utcnow(), updated=utcnow()))

@@ -1,0 +1,235 @@
+"""Deleting, restarting, resizing and backing up, with and without failures."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
+from trove_ng.common.states import ServiceStatus
+
+FREE = {"instances": (0, 0), "volumes": (0, 0), "ram": (0, 0), "backups": (0, 0)}
+
+
+@pytest.fixture
+def instance(plane: ControlPlane) -> str:
+    """An instance that works."""
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    return ident
+
+
+def act(plane: ControlPlane, ident: str, body: object, status: int = 202,
+        token: str = "demo") -> None:
+    plane.request("POST", f"/instances/{ident}/action", body, status=status, token=token)
+
+
+def asked(plane: ControlPlane) -> list[str]:
+    agent, = plane.hypervisor.agents.values()
+    return [name for name, _ in agent.asked]
+
+
+def test_a_deleted_instance_leaves_nothing(plane: ControlPlane, instance: str) -> None:
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    assert plane.resources() == NOTHING
+    assert plane.quota() == FREE
+
+
+def test_deleting_twice_is_no_error(plane: ControlPlane, instance: str) -> None:
+    plane.minicloud.scheduler._delays["nova.delete"] = 0.5
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    assert plane.quota() == FREE
+
+
+@pytest.mark.parametrize(("service", "path"), [
+    ("compute", "servers/"), ("volume", "volumes/"), ("network", "ports/"),
+    ("network", "security-groups/")])
+def test_a_delete_goes_on_when_answers_are_lost(plane: ControlPlane, instance: str,
+                                                service: str, path: str) -> None:
+    plane.minicloud.faults.add({"kind": "reply_lost", "service": service,
+                                "method": "DELETE", "path": path, "times": 1})
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    assert plane.resources() == NOTHING
+
+
+def test_a_delete_that_fails_tells_why_and_can_be_repeated(
+        plane: ControlPlane, instance: str) -> None:
+    plane.minicloud.faults.add({"kind": "error", "service": "network", "method": "DELETE",
+                                "path": "ports/", "status": 400})
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    shown = plane.wait(instance, "ERROR")
+    assert "network service refused" in shown["fault"]["message"]
+    plane.minicloud.faults.clear()
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    assert plane.resources() == NOTHING
+    assert plane.quota() == FREE
+
+
+def test_force_delete_ends_a_create(plane: ControlPlane) -> None:
+    plane.hypervisor.silent = True
+    ident = plane.create()
+    end = time.monotonic() + 5
+    while not plane.resources()["servers"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    plane.request("DELETE", f"/instances/{ident}", status=422)
+    act(plane, ident, {"reset_status": {"force_delete": True}})
+    plane.wait_gone(f"/instances/{ident}")
+    assert plane.resources() == NOTHING
+    assert plane.quota() == FREE
+
+
+def test_what_a_lost_worker_made_after_the_end_is_deleted(plane: ControlPlane,
+                                                          instance: str) -> None:
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    clouds = plane.tools.clouds
+    clouds.volume.create_volume(instance_id=instance, name="late", size_gb=1)
+    clouds.network.create_port(
+        instance_id=instance, index=0, network_id=clouds.network.default_network(),
+        security_group_ids=[])
+    time.sleep(0.2)
+    plane.reconcile()
+    end = time.monotonic() + 5
+    while plane.resources() != NOTHING:
+        assert time.monotonic() < end, plane.resources()
+        time.sleep(0.05)
+
+
+def test_the_state_of_a_server_that_somebody_stopped_is_seen(
+        plane: ControlPlane, instance: str) -> None:
+    server, = plane.minicloud.store.list("server")
+    plane.tools.clouds.compute.stop_server(server["id"])
+    end = time.monotonic() + 5
+    while plane.show(instance)["status"] != "SHUTDOWN":
+        assert time.monotonic() < end
+        plane.reconcile()
+
+
+def test_a_restart_is_asked_of_the_agent(plane: ControlPlane, instance: str) -> None:
+    act(plane, instance, {"restart": {}})
+    plane.wait(instance, "ACTIVE")
+    assert "restart" in asked(plane)
+
+
+def test_a_restart_that_fails_leaves_a_fault(plane: ControlPlane, instance: str) -> None:
+    plane.hypervisor.failures["restart"] = "The database server does not start."
+    act(plane, instance, {"restart": {}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["fault"]["message"] == "The database server does not start."
+
+
+def test_only_one_action_at_a_time(plane: ControlPlane, instance: str) -> None:
+    plane.minicloud.scheduler._delays["nova.resize"] = 0.5
+    act(plane, instance, {"resize": {"flavorRef": "2"}})
+    act(plane, instance, {"restart": {}}, status=422)
+    plane.wait(instance, "ACTIVE")
+
+
+def test_a_flavor_is_resized_with_its_quota(plane: ControlPlane, instance: str) -> None:
+    act(plane, instance, {"resize": {"flavorRef": "2"}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["flavor"]["id"] == "2"
+    assert plane.quota()["ram"] == (1024, 0)
+    assert asked(plane)[-2:] == ["stop_db", "start_db_with_conf_changes"]
+    act(plane, instance, {"resize": {"flavorRef": "1"}})
+    plane.wait(instance, "ACTIVE")
+    assert plane.quota()["ram"] == (512, 0)
+
+
+def test_a_resize_that_fails_goes_back(plane: ControlPlane, instance: str) -> None:
+    agent, = plane.hypervisor.agents.values()
+    starts = iter([True])
+
+    def start(_request: object) -> object:
+        if next(starts, False):
+            from trove_ng.common.errors import GuestError
+            raise GuestError("The database server does not start.")
+        agent.beat(ServiceStatus.HEALTHY)
+        from trove_ng.rpc.messages import Empty
+        return Empty()
+
+    agent._start_db_with_conf_changes = start  # type: ignore[method-assign,assignment]
+    act(plane, instance, {"resize": {"flavorRef": "2"}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["flavor"]["id"] == "1"
+    assert shown["fault"]["message"] == "The database server does not start."
+    assert plane.quota()["ram"] == (512, 0)
+    server, = plane.minicloud.store.list("server")
+    assert server["flavor"]["id"] == "1"
+
+
+def test_a_volume_grows_with_its_quota(plane: ControlPlane, instance: str) -> None:
+    act(plane, instance, {"resize": {"volume": {"size": 3}}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["volume"]["size"] == 3
+    assert plane.quota()["volumes"] == (3, 0)
+    volume, = plane.minicloud.store.list("volume")
+    assert volume["size"] == 3
+    assert asked(plane)[-3:] == ["stop_db", "resize_fs", "start_db_with_conf_changes"]
+
+
+def test_a_volume_that_does_not_grow_leaves_the_database_running(
+        plane: ControlPlane, instance: str) -> None:
+    plane.minicloud.faults.add({"kind": "error", "service": "volume", "method": "POST",
+                                "path": "action$", "status": 413})
+    act(plane, instance, {"resize": {"volume": {"size": 3}}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["volume"]["size"] == 1
+    assert "volume service refused" in shown["fault"]["message"]
+    assert plane.quota()["volumes"] == (1, 0)
+    assert asked(plane)[-1] == "start_db_with_conf_changes"
+
+
+def test_reset_status_is_for_administrators(plane: ControlPlane, instance: str) -> None:
+    act(plane, instance, {"reset_status": {}}, status=403)
+    act(plane, instance, {"reset_status": {}}, token="admin")
+    assert plane.resources() == ONE
+
+
+def backup(plane: ControlPlane, instance: str) -> str:
+    return str(plane.request("POST", "/backups", {"backup": {
+        "name": "b", "instance": instance}}, status=202).json["backup"]["id"])
+
+
+def wait_backup(plane: ControlPlane, ident: str, wanted: str) -> dict[str, object]:
+    end = time.monotonic() + 10
+    while True:
+        shown: dict[str, object] = plane.request(
+            "GET", f"/backups/{ident}", status=200).json["backup"]
+        if shown["status"] == wanted:
+            return shown
+        assert time.monotonic() < end, shown
+        time.sleep(0.05)
+
+
+def test_a_backup_that_fails_is_told_and_counts_until_deleted(
+        plane: ControlPlane, instance: str) -> None:
+    plane.hypervisor.failures["create_backup"] = "The object store is full."
+    ident = backup(plane, instance)
+    wait_backup(plane, ident, "FAILED")
+    plane.wait(instance, "ACTIVE")
+    assert plane.quota()["backups"] == (1, 0)
+    plane.request("DELETE", f"/backups/{ident}", status=202)
+    plane.wait_gone(f"/backups/{ident}")
+    assert plane.quota()["backups"] == (0, 0)
+
+
+def test_the_guest_is_given_leave_for_its_backup_only(plane: ControlPlane,
+                                                      instance: str) -> None:
+    ident = backup(plane, instance)
+    # the scripted agent stored nothing, which the object store finds when it is sealed
+    wait_backup(plane, ident, "FAILED")
+    agent, = plane.hypervisor.agents.values()
+    name, request = agent.asked[-1]
+    assert name == "create_backup"
+    grant = request.grant  # type: ignore[attr-defined]
+    assert grant.prefix == f"backup_{ident}/"
+    assert f"AUTH_{plane.project_id}/database_backups" in grant.container_url
+    assert "Secret(***)" in repr(request)
