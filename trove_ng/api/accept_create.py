@@ -58,8 +58,8 @@ def create_instance(call: Call) -> dict[str, Any]:
         if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
             root = Secret(generate_password())
         instance = _instance(call, body, version, wanted)
-        instances.add(session, instance)
         operation_id = _submit(session, call, instance, databases, users, backup, root)
+        instances.add(session, instance)
         view = render(session, call, instance.id)
     wake(call.services, operation_id)
     if root is not None:
@@ -157,11 +157,12 @@ def _version(session: Session, call: Call, wanted: dict[str, Any]) -> DatastoreV
 
 
 def _check_bound(session: Session, version: DatastoreVersion, wanted: Wanted) -> None:
-    bound = datastores.metadata_values(session, version.id, "flavor")
+    bindings = datastores.bindings(session, version.id)
+    bound = bindings.get("flavor")
     if bound and wanted.flavor.id not in bound:
         raise BadRequest(f"Validation error: instance.flavorRef {wanted.flavor.id} is not "
                          "allowed for the datastore version.")
-    bound = datastores.metadata_values(session, version.id, "volume-type")
+    bound = bindings.get("volume-type")
     if bound and wanted.volume_type not in bound:
         raise BadRequest("Validation error: instance.volume.type must be one of "
                          f"{', '.join(bound)} for the datastore version.")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from trove_ng.api.authorization import Authorizer
+    from trove_ng.api.memory import Memory
     from trove_ng.api.middleware.ratelimit import Buckets
     from trove_ng.common.clock import Clock
     from trove_ng.common.context import RequestContext
@@ -37,6 +38,7 @@ class Services:
     """The parts that requests need, passed in so that tests can pass others.
 
     :param requests: writes accepted operations
+    :param datastores: what was read of datastores a moment ago
     """
 
     conf: cfg.ConfigOpts
@@ -48,3 +50,4 @@ class Services:
     requests: Requests
     clock: Clock
     buckets: Buckets
+    datastores: Memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
 
     settings: dict[str, Any] = {
         "bind": f"{_bracketed(conf.bind_host)}:{conf.bind_port}",
-        "workers": conf.trove_api_workers, "worker_class": "gthread",
+        "workers": conf.trove_api_workers or os.cpu_count() or 1, "worker_class": "gthread",
         "threads": conf.api.threads, "timeout": conf.api.request_timeout,
         "graceful_timeout": 30, "keepalive": 75, "proc_name": PROG, "accesslog": None,
         # the front end's own limits must not hide ours

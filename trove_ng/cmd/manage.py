@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from trove_ng.cmd import process
 from trove_ng.conf import base, database, quota, rpc
 
+if TYPE_CHECKING:
+    from trove_ng.manage.command import Tools
+
 PROG = "trove-manage"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return 0, or 1 when it failed (2 for a wrong command line)."""
-    from trove_ng.manage import parser
-
     process.prepare()
+    from trove_ng.manage import parser
+    from trove_ng.manage.command import Tools
+
     options = parser.make().parse_args(argv)
     try:
         conf = base.load(_conf_args(options), prog=PROG, registrars=(
             database.register, rpc.register, quota.register))
     except cfg.Error as err:
         return process.refuse(PROG, err)
-    return _run(options, conf)
+    # an operator waits: say at once that the store is away
+    conf.set_default("max_retries", 0, group="database")
+    if not options.debug:
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+    return run(options, Tools(conf, _say))
 
 
 def _conf_args(options: argparse.Namespace) -> list[str]:
@@ -37,22 +47,27 @@ def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _run(options: argparse.Namespace, conf: cfg.ConfigOpts) -> int:
-    from oslo_db.exception import DBError
+def run(options: argparse.Namespace, tools: Tools) -> int:
+    """Run the chosen command; what goes wrong is one line on standard error.
+
+    :return: the exit code
+    """
+    from oslo_db.exception import DBError, DBNonExistentTable
     from sqlalchemy.exc import SQLAlchemyError
 
     from trove_ng.common.errors import TroveError
-    from trove_ng.db.session import Database
-    from trove_ng.manage.command import Tools
 
-    tools = Tools(conf, Database(conf), _say)
     try:
         options.command.run(tools, options)
     except TroveError as err:
         return process.refuse(PROG, err)
-    except (DBError, SQLAlchemyError) as err:
+    except (DBError, SQLAlchemyError, ImportError) as err:
+        # ImportError: the store's driver is not installed
         if options.debug:
             raise
+        if isinstance(err, DBNonExistentTable):
+            return process.refuse(PROG, RuntimeError(
+                "the store has no schema, or an old one: run 'trove-manage db_sync'"))
         return process.refuse(PROG, RuntimeError(
             f"the store refused: {str(err).splitlines()[0]} (more with --debug)"))
     return 0

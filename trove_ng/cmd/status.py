@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 
 from oslo_config import cfg
@@ -18,17 +19,22 @@ def main(argv: list[str] | None = None) -> int:
     process.prepare()
     parser = argparse.ArgumentParser(prog=PROG, description="State of the service.")
     parser.add_argument("--config-file", action="append", default=[], metavar="FILE")
+    parser.add_argument("--config-dir", action="append", default=[], metavar="DIR")
     commands = parser.add_subparsers(dest="category", required=True)
     upgrade = commands.add_parser("upgrade", help="about upgrades")
     upgrade.add_subparsers(dest="command", required=True).add_parser(
         "check", help="say whether the services can be upgraded and started")
     options = parser.parse_args(argv)
+    files = [f"--config-file={one}" for one in options.config_file]
+    files += [f"--config-dir={one}" for one in options.config_dir]
     try:
-        conf = base.load([f"--config-file={one}" for one in options.config_file], prog=PROG,
-                         registrars=(database.register, rpc.register))
+        conf = base.load(files, prog=PROG, registrars=(database.register, rpc.register))
     except cfg.Error as err:
         process.refuse(PROG, err)
         return 255
+    # an operator waits: say at once that the store is away
+    conf.set_default("max_retries", 0, group="database")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from trove_ng.manage import checks
 
     return int(checks.make(conf).check())

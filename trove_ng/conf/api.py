@@ -8,12 +8,14 @@ SERVER_OPTS: list[cfg.Opt] = [
     cfg.HostAddressOpt("bind_host", default="0.0.0.0",  # noqa: S104 - a public service
                        help="Address the API listens on."),
     cfg.PortOpt("bind_port", default=8779, help="Port the API listens on."),
-    cfg.IntOpt("trove_api_workers", default=1, min=1,
-               help="Processes that answer requests."),
+    cfg.IntOpt("trove_api_workers", min=1,
+               help="Processes that answer requests; by default one a processor."),
 ]
 
 API_OPTS: list[cfg.Opt] = [
-    cfg.IntOpt("threads", default=8, min=1, help="Threads of a worker."),
+    cfg.IntOpt("threads", default=4, min=1,
+               help="Threads of a worker. Calls that wait for a guest hold one; each costs the "
+                    "others a little speed."),
     cfg.IntOpt("request_timeout", default=120, min=1,
                help="Seconds after which a worker that stopped answering is replaced."),
     cfg.IntOpt("token_cache_time", default=60, min=0,
@@ -22,6 +24,9 @@ API_OPTS: list[cfg.Opt] = [
                     "good that long. 0 turns it off."),
     cfg.IntOpt("token_cache_size", default=10000, min=1,
                help="Tokens that a worker remembers at most."),
+    cfg.FloatOpt("datastore_cache_time", default=5, min=0,
+                 help="Seconds that the list of datastores is remembered in a worker. 0 "
+                      "turns it off."),
     cfg.IntOpt("max_request_body_size", default=114688, min=1024,
                help="Bytes of a request body at most."),
     cfg.URIOpt("public_endpoint", schemes=["http", "https"],

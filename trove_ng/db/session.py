@@ -12,7 +12,7 @@ from typing import Any
 import oslo_db.api
 from oslo_config import cfg
 from oslo_db.sqlalchemy import enginefacade
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
 
@@ -64,6 +64,12 @@ class Database:
         """Give a session for reading."""
         with self._facade.reader.using(_SessionContext()) as session:
             yield session
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Give a connection for plain reads of rows; less work than a session."""
+        with self.engine.connect() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:

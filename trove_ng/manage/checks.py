@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from oslo_config import cfg
 from oslo_db.exception import DBError
-from oslo_upgradecheck import upgradecheck
+from oslo_upgradecheck.upgradecheck import Code, Result, UpgradeCommands
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trove_ng.datastores.base import load_datastores
@@ -14,51 +16,91 @@ from trove_ng.db.migrations import api as migrations
 from trove_ng.db.repositories import datastore_admin
 from trove_ng.db.session import Database
 
+#: ImportError: the store's driver is not installed
+_STORE_ERRORS = (DBError, SQLAlchemyError, ImportError)
 
-def make(conf: cfg.ConfigOpts) -> upgradecheck.UpgradeCommands:
-    """Return the checks."""
-    def schema(_self: Any) -> upgradecheck.Result:
+
+class Checks:
+    """The checks; each returns a result and raises nothing of the store's.
+
+    :param conf: with the options of the store and the bus
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+
+    @functools.cached_property
+    def _db(self) -> Database:
+        return Database(self._conf)
+
+    def store(self) -> Result:
+        """Whether the store answers."""
+        if not self._conf.database.connection:
+            return Result(Code.FAILURE, "[database] connection is not configured.")
         try:
-            found = migrations.current(Database(conf).engine)
-        except (DBError, SQLAlchemyError) as err:
-            return upgradecheck.Result(
-                upgradecheck.Code.FAILURE,
-                f"The store cannot be read: {str(err).splitlines()[0]}")
+            with self._db.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except _STORE_ERRORS as err:
+            return Result(Code.FAILURE, f"It does not answer: {_line(err)}")
+        return Result(Code.SUCCESS)
+
+    def schema(self) -> Result:
+        """Whether the schema is the one that this software needs."""
+        if self.store().code is not Code.SUCCESS:
+            return Result(Code.FAILURE, "Unknown without the store.")
+        try:
+            found = migrations.current(self._db.engine)
+        except _STORE_ERRORS as err:
+            return Result(Code.FAILURE, f"The revision cannot be read: {_line(err)}")
         if found != migrations.head():
-            return upgradecheck.Result(
-                upgradecheck.Code.FAILURE,
-                f"The schema is at {found}, not at {migrations.head()}: run 'trove-manage "
-                "db_sync'.")
-        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+            return Result(Code.FAILURE, f"The schema is at {found}, not at {migrations.head()}: "
+                                        "run 'trove-manage db_sync'.")
+        return Result(Code.SUCCESS)
 
-    def keys(_self: Any) -> upgradecheck.Result:
+    def keys(self) -> Result:
+        """Whether the services have the keys without which they do not start."""
         missing = [name for name in ("taskmanager_rpc_encr_key", "inst_rpc_key_encr_key")
-                   if not conf[name]]
+                   if not self._conf[name] or not all(self._conf[name])]
         if missing:
-            return upgradecheck.Result(
-                upgradecheck.Code.FAILURE,
-                f"Not configured: {', '.join(missing)}; 'trove-manage generate_keys' makes "
-                "them.")
-        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+            return Result(Code.FAILURE, f"Not configured: {', '.join(missing)}; 'trove-manage "
+                                        "generate_keys' makes them.")
+        return Result(Code.SUCCESS)
 
-    def managers(_self: Any) -> upgradecheck.Result:
+    def managers(self) -> Result:
+        """Whether everything that instances can be made of is installed."""
+        if self.schema().code is not Code.SUCCESS:
+            return Result(Code.FAILURE, "Unknown without the schema.")
         try:
-            with Database(conf).reader() as session:
+            with self._db.reader() as session:
                 wanted = set(datastore_admin.active_managers(session).values())
-        except (DBError, SQLAlchemyError):
-            return upgradecheck.Result(
-                upgradecheck.Code.FAILURE, "The datastore versions cannot be read.")
-        unknown = sorted(wanted - set(load_datastores()))
-        if unknown:
-            return upgradecheck.Result(
-                upgradecheck.Code.WARNING,
-                f"Active versions have managers that are not installed: {', '.join(unknown)}.")
-        return upgradecheck.Result(upgradecheck.Code.SUCCESS)
+            known = set(load_datastores())
+        except _STORE_ERRORS as err:
+            return Result(Code.FAILURE, f"The versions cannot be read: {_line(err)}")
+        except RuntimeError as err:
+            # an installed declaration is broken
+            return Result(Code.FAILURE, _line(err))
+        if wanted - known:
+            return Result(Code.WARNING, "Active versions have managers that are not installed: "
+                                        f"{', '.join(sorted(wanted - known))}.")
+        return Result(Code.SUCCESS)
 
-    class Checks(upgradecheck.UpgradeCommands):
-        """The checks, as oslo.upgradecheck runs them."""
 
-        _upgrade_checks = (("Schema", schema), ("RPC keys", keys),
-                           ("Datastore managers", managers))
+def _line(err: Exception) -> str:
+    return str(err).splitlines()[0]
 
-    return Checks()
+
+def make(conf: cfg.ConfigOpts) -> UpgradeCommands:
+    """Return the checks as oslo.upgradecheck runs them."""
+    checks = Checks(conf)
+
+    def plain(check: Any) -> Any:
+        return lambda _self: check()
+
+    class Commands(UpgradeCommands):
+        """The list that the library asks for."""
+
+        _upgrade_checks = (
+            ("Store", plain(checks.store)), ("Schema", plain(checks.schema)),
+            ("RPC keys", plain(checks.keys)), ("Datastore managers", plain(checks.managers)))
+
+    return Commands()

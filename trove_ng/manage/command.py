@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from oslo_config import cfg
 
+from trove_ng.common.errors import BadRequest
 from trove_ng.db.session import Database
 
 
@@ -19,8 +21,17 @@ class Tools:
     """
 
     conf: cfg.ConfigOpts
-    db: Database
     say: Callable[[str], None]
+
+    @functools.cached_property
+    def db(self) -> Database:
+        """The store; commands that do without it run before it is configured.
+
+        :raises BadRequest: it is not configured
+        """
+        if not self.conf.database.connection:
+            raise BadRequest("[database] connection is not configured.")
+        return Database(self.conf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,3 +58,22 @@ class Command:
 def arg(*names: str, **options: object) -> Argument:
     """Return an argument."""
     return Argument(names, options)
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Return a type of arguments: whole numbers from the lowest on."""
+    def number(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"must be {lowest} or more")
+        return value
+
+    return number
+
+
+def words(text: str) -> list[str]:
+    """A type of arguments: at least one word, separated by commas."""
+    found = [one.strip() for one in text.split(",") if one.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return found

@@ -12,7 +12,7 @@ from trove_ng.common.errors import BadRequest
 from trove_ng.datastores import base, parameters
 from trove_ng.db.models import DatastoreConfigurationParameter, DatastoreVersion
 from trove_ng.db.repositories import datastore_admin as admin
-from trove_ng.manage.command import Argument, Command, Tools, arg
+from trove_ng.manage.command import Argument, Command, Tools, arg, words
 
 _DATASTORE = arg("datastore", help="id or name of the datastore")
 _VERSION = arg("version_name", metavar="version", help="id or name of the version")
@@ -27,19 +27,18 @@ def _update(tools: Tools, options: argparse.Namespace) -> None:
 
 def _update_version(tools: Tools, options: argparse.Namespace) -> None:
     base.get(options.manager)
-    tags = [one.strip() for one in (options.image_tags or "").split(",") if one.strip()]
-    if not options.image_id and not tags:
+    if not options.image_id and not options.image_tags:
         raise BadRequest("An image id or --image-tags is needed.")
     with tools.db.writer() as session:
         datastore = admin.find(session, options.datastore)
-        number = options.number or options.version_name
-        row = admin.set_version(session, datastore, options.version_name, number)
+        row = admin.set_version(session, datastore, options.version_name, options.number)
         row.manager = options.manager
         row.image_id = options.image_id or None
-        row.image_tags = ",".join(tags) or None
+        row.image_tags = ",".join(options.image_tags or ()) or None
         row.packages = options.packages
         row.active = options.active == "1"
-    tools.say(f"version {options.version_name} ({number}) of {options.datastore} is updated")
+        shown = f"{row.name} ({row.version})"
+    tools.say(f"version {shown} of {options.datastore} is updated")
 
 
 def _load_parameters(tools: Tools, options: argparse.Namespace) -> None:
@@ -71,10 +70,9 @@ def _bindings(word: str, key: str, what: str) -> tuple[Command, ...]:
     def add(tools: Tools, options: argparse.Namespace) -> None:
         with tools.db.writer() as session:
             version = _find(session, options)
-            for value in options.values.split(","):
-                if value.strip():
-                    admin.bind(session, version.id, key, value.strip())
-        tools.say(f"version {options.version_name} is bound to {options.values}")
+            for value in options.values:
+                admin.bind(session, version.id, key, value)
+        tools.say(f"version {options.version_name} is bound to {', '.join(options.values)}")
 
     def delete(tools: Tools, options: argparse.Namespace) -> None:
         with tools.db.writer() as session:
@@ -91,7 +89,7 @@ def _bindings(word: str, key: str, what: str) -> tuple[Command, ...]:
     common: tuple[Argument, ...] = (_DATASTORE, _VERSION, _NUMBER)
     return (
         Command(f"datastore_version_{word}_add", f"allow a {what} for a version", add,
-                (*common, arg("values", metavar="ids", help="separated by commas"))),
+                (*common, arg("values", metavar="ids", type=words, help="separated by commas"))),
         Command(f"datastore_version_{word}_delete", f"allow a {what} no more", delete,
                 (*common, arg("value", metavar="id"))),
         Command(f"datastore_version_{word}_list", f"show the {what}s that are allowed", show,
@@ -110,7 +108,8 @@ COMMANDS = (
                 arg("image_id", help="id of the image, empty with --image-tags"),
                 arg("packages", help="packages to install, separated by commas"),
                 arg("active", choices=["0", "1"], help="whether it can be used"),
-                arg("--image-tags", help="tags of the image, separated by commas"), _NUMBER)),
+                arg("--image-tags", type=words, help="tags of the image, separated by commas"),
+                _NUMBER)),
     Command("db_load_datastore_config_parameters",
             "load what users may configure of a version", _load_parameters, (
                 _DATASTORE, _VERSION,

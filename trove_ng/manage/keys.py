@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import BadRequest
+from trove_ng.db.models import Operation
 from trove_ng.db.repositories import instance_keys
 from trove_ng.manage.command import Command, Tools
+from trove_ng.operations import requests
 
 
 def _generate(tools: Tools, _options: argparse.Namespace) -> None:
@@ -18,21 +24,32 @@ def _generate(tools: Tools, _options: argparse.Namespace) -> None:
         tools.say(f"{name} = {secrets.token_urlsafe(32)}")
 
 
-def _reseal(tools: Tools, _options: argparse.Namespace) -> None:
-    if not tools.conf.inst_rpc_key_encr_key:
+def _rekey(tools: Tools, _options: argparse.Namespace) -> None:
+    keys: Sequence[str] = tools.conf.inst_rpc_key_encr_key
+    if not keys or not all(keys):
         raise BadRequest("inst_rpc_key_encr_key is not configured.")
-    box = SecretBox(tools.conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
     try:
         with tools.db.writer() as session:
-            count = instance_keys.reseal(session, box)
+            guests = instance_keys.reseal(session, SecretBox(keys, instance_keys.PURPOSE))
+            running = _reseal_operations(session, SecretBox(keys, requests.PURPOSE))
     except DecryptError as err:
         raise BadRequest(f"A key cannot be read: {err}; is the old inst_rpc_key_encr_key still "
                          "configured?") from err
-    tools.say(f"{count} keys are sealed with the newest inst_rpc_key_encr_key")
+    tools.say(f"{guests} keys of guests and the secrets of {running} operations are sealed with "
+              "the newest inst_rpc_key_encr_key")
+
+
+def _reseal_operations(session: Session, box: SecretBox) -> int:
+    """Seal what operations need until they end; without it they would fail with the old key."""
+    rows = session.scalars(
+        select(Operation).where(Operation.secrets.is_not(None)).with_for_update()).all()
+    for row in rows:
+        assert row.secrets is not None
+        row.secrets = box.seal(box.open(row.secrets, row.id), row.id)
+    return len(rows)
 
 
 COMMANDS = (
     Command("generate_keys", "print new keys for the configuration", _generate),
-    Command("instance_keys_reseal", "seal the guests' keys with the newest configured key",
-            _reseal),
+    Command("rekey", "seal the secrets in the store with the newest configured key", _rekey),
 )

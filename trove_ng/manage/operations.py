@@ -6,7 +6,7 @@ import argparse
 
 from trove_ng.common.errors import NotFound
 from trove_ng.db.repositories import operations
-from trove_ng.manage.command import Command, Tools, arg
+from trove_ng.manage.command import Command, Tools, arg, at_least
 
 
 def _list(tools: Tools, options: argparse.Namespace) -> None:
@@ -36,6 +36,6 @@ def _show(tools: Tools, options: argparse.Namespace) -> None:
 COMMANDS = (
     Command("operation_list", "show operations", _list, (
         arg("--all", action="store_true", help="also those that have ended"),
-        arg("--limit", type=int, default=50, help="at most so many (default: 50)"))),
+        arg("--limit", type=at_least(1), default=50, help="at most so many (default: 50)"))),
     Command("operation_show", "show an operation and its steps", _show, (arg("id"),)),
 )

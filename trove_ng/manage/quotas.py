@@ -7,7 +7,7 @@ import argparse
 from trove_ng.common.errors import BadRequest
 from trove_ng.conf import quota
 from trove_ng.db.repositories import quotas
-from trove_ng.manage.command import Command, Tools, arg
+from trove_ng.manage.command import Command, Tools, arg, at_least
 
 _PROJECT = arg("project", help="id of the project")
 
@@ -43,6 +43,6 @@ COMMANDS = (
     Command("quota_show", "show limits and use of a project", _show, (_PROJECT,)),
     Command("quota_update", "set a limit of a project", _set, (
         _PROJECT, arg("resource", help=", ".join(quotas.RESOURCES)),
-        arg("limit", type=int, help="-1: none"))),
+        arg("limit", type=at_least(quotas.UNLIMITED), help="-1: none"))),
     Command("quota_recount", "count the use of a project again", _recount, (_PROJECT,)),
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 import alembic.util
+import sqlalchemy
 
 from trove_ng.common.errors import BadRequest
 from trove_ng.db.migrations import api as migrations
+from trove_ng.db.models import Base
 from trove_ng.manage.command import Command, Tools, arg
 
 
@@ -31,9 +33,23 @@ def _version(tools: Tools, _options: argparse.Namespace) -> None:
     tools.say(f"{migrations.current(tools.db.engine) or 'empty'} (newest: {migrations.head()})")
 
 
+def _wipe(tools: Tools, options: argparse.Namespace) -> None:
+    if not options.yes:
+        raise BadRequest("This removes all tables of the service with everything in them; "
+                         "confirm it with --yes.")
+    # not of the models, but of Alembic
+    revision = sqlalchemy.Table("alembic_version", sqlalchemy.MetaData())
+    with tools.db.engine.begin() as connection:
+        Base.metadata.drop_all(connection)
+        revision.drop(connection, checkfirst=True)
+    tools.say("the store is empty; 'db_sync' makes a new one")
+
+
 COMMANDS = (
     Command("db_sync", "bring the schema up to date", _sync),
     Command("db_upgrade", "bring the schema to a version", _upgrade_to, (
         arg("--version", default="head", help="revision (default: the newest)"),)),
     Command("db_version", "show the schema's version", _version),
+    Command("db_wipe", "remove all tables with everything in them", _wipe, (
+        arg("--yes", action="store_true", help="really do it"),)),
 )

@@ -16,10 +16,14 @@ from trove_ng.db.repositories import datastores
 def index(call: Call) -> dict[str, Any]:
     """List datastores with their versions."""
     limit, marker = call.limit(), call.marker()
-    with call.services.db.reader() as session:
-        page, versions, more = datastores.list_with_versions(
-            session, call.owner, limit=limit, marker=marker)
-        items = [views.datastore(call, row, versions.get(row.id, [])) for row in page]
+
+    def read() -> Any:
+        with call.services.db.connection() as reader:
+            return datastores.list_with_versions(
+                reader, call.owner, limit=limit, marker=marker)
+
+    page, versions, more = call.services.datastores.get((call.owner, limit, marker), read)
+    items = [views.datastore(call, row, versions.get(row.id, [])) for row in page]
     return call.page("datastores", items, items[-1]["id"] if more and items else None)
 
 

@@ -13,7 +13,7 @@ from trove_ng.common.errors import (
     UnprocessableEntity,
 )
 from trove_ng.datastores import base as engines
-from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import instance_views
 from trove_ng.domain.instance_status import is_fresh, refuse_statement
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def connect(call: Call, capability: str) -> tuple[GuestClient, Datastore]:
     """
     ident = call.params["id"]
     services = call.services
-    with services.db.reader() as session:
-        row = instances.get_view(session, ident, call.owner)
+    with services.db.connection() as reader:
+        row = instance_views.get(reader, ident, call.owner)
     if row is None:
         raise NotFound.of("Instance", ident)
     call.authorize_owner(row.tenant_id)

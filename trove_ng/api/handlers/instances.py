@@ -12,7 +12,9 @@ from trove_ng.api.call import Call
 from trove_ng.api.views import instances as views
 from trove_ng.common.errors import NotFound, NotSupported
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import instance_views, instances
+from trove_ng.db.repositories.instance_views import Shape
+from trove_ng.db.rows import Reader
 
 View = Callable[..., dict[str, Any]]
 
@@ -35,14 +37,16 @@ def list_page(call: Call, tenant_id: str | None, *, with_detail: bool,
     """
     limit, marker = call.limit(), call.marker()
     now = call.services.clock.now()
-    with call.services.db.reader() as session:
-        rows = instances.list_views(
-            session, tenant_id=tenant_id, limit=limit, marker=marker,
+    with call.services.db.connection() as reader:
+        rows = instance_views.page(
+            reader, tenant_id=tenant_id, limit=limit, marker=marker,
+            shape=shape(call) if with_detail else Shape.BRIEF,
             include_clustered=call.flag("include_clustered"), deleted=call.flag("deleted"))
         more, rows = len(rows) > limit, rows[:limit]
         ids = [row.id for row in rows]
-        replicas = instances.replica_ids(session, ids)
-        faults = instances.newest_faults(session, ids) if with_detail else {}
+        replicas = instances.replica_ids(reader, [row.id for row in rows if row.has_replicas])
+        faults = instances.newest_faults(
+            reader, [row.id for row in rows if row.has_faults]) if with_detail else {}
         if with_detail:
             items = [view(call, row, replicas.get(row.id, []), faults.get(row.id), now)
                      for row in rows]
@@ -51,25 +55,36 @@ def list_page(call: Call, tenant_id: str | None, *, with_detail: bool,
     return call.page("instances", items, ids[-1] if more and ids else None)
 
 
+def shape(call: Call) -> Shape:
+    """Return how much the caller is shown."""
+    return Shape.ALL if call.context.is_admin else Shape.DETAIL
+
+
 def show(call: Call) -> dict[str, Any]:
     """Show an instance."""
-    with call.services.db.reader() as session:
-        return {"instance": render(session, call, call.params["id"])}
+    with call.services.db.connection() as reader:
+        return {"instance": render(reader, call, call.params["id"])}
 
 
-def render(session: Session, call: Call, instance_id: str) -> dict[str, Any]:
+def render(reader: Reader, call: Call, instance_id: str) -> dict[str, Any]:
     """Return the detailed view of one instance.
 
     :raises NotFound: there is none that the caller may see
     """
-    row = instances.get_view(session, instance_id, call.owner)
+    row = instance_views.get(reader, instance_id, call.owner, shape=shape(call))
     if row is None:
         raise NotFound.of("Instance", instance_id)
     call.authorize_owner(row.tenant_id)
-    replicas = instances.replica_ids(session, [row.id])
-    fault = instances.newest_faults(session, [row.id]).get(row.id)
-    return views.detail(call, row, replicas.get(row.id, []), fault,
-                        call.services.clock.now())
+    replicas, fault = extras(reader, row)
+    return views.detail(call, row, replicas, fault, call.services.clock.now())
+
+
+def extras(reader: Reader, row: Any) -> tuple[list[str], Any]:
+    """Return the ids of an instance's replicas, and its newest fault if it has one."""
+    replicas = instances.replica_ids(reader, [row.id]).get(
+        row.id, []) if row.has_replicas else []
+    fault = instances.newest_faults(reader, [row.id]).get(row.id) if row.has_faults else None
+    return replicas, fault
 
 
 def load(session: Session, call: Call, *, lock: bool = False) -> Instance:

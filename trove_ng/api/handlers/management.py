@@ -6,11 +6,11 @@ from typing import Any
 
 from trove_ng.api import accept
 from trove_ng.api.call import Call
-from trove_ng.api.handlers.instances import list_page
+from trove_ng.api.handlers.instances import extras, list_page
 from trove_ng.api.views import instances as views
 from trove_ng.common.clock import isoformat
 from trove_ng.common.errors import NotFound
-from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import instance_views, instances
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -22,15 +22,14 @@ def index(call: Call) -> dict[str, Any]:
 def show(call: Call) -> dict[str, Any]:
     """Show an instance, also a deleted one when asked."""
     ident = call.params["id"]
-    with call.services.db.reader() as session:
-        row = instances.get_view(session, ident, None, include_deleted=call.flag("deleted"))
+    with call.services.db.connection() as reader:
+        row = instance_views.get(reader, ident, None, include_deleted=call.flag("deleted"))
         if row is None:
             raise NotFound.of("Instance", ident)
         call.authorize_owner(row.tenant_id)
-        replicas = instances.replica_ids(session, [row.id])
-        fault = instances.newest_faults(session, [row.id]).get(row.id)
+        replicas, fault = extras(reader, row)
         return {"instance": views.management(
-            call, row, replicas.get(row.id, []), fault, call.services.clock.now())}
+            call, row, replicas, fault, call.services.clock.now())}
 
 
 def root(call: Call) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 from trove_ng.api.call import Call
 from trove_ng.common.clock import isoformat
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.models import InstanceFault
 from trove_ng.domain.instance_status import Facts, operating_status, status
 
 _GB = 1024 ** 3
@@ -64,7 +63,7 @@ def brief(call: Call, row: Any, replicas: list[str], now: datetime.datetime,
     return view
 
 
-def detail(call: Call, row: Any, replicas: list[str], fault: InstanceFault | None,
+def detail(call: Call, row: Any, replicas: list[str], fault: Any,
            now: datetime.datetime) -> dict[str, Any]:
     """Return the view of one instance."""
     view = brief(call, row, replicas, now)
@@ -94,7 +93,7 @@ def detail(call: Call, row: Any, replicas: list[str], fault: InstanceFault | Non
     return view
 
 
-def management(call: Call, row: Any, replicas: list[str], fault: InstanceFault | None,
+def management(call: Call, row: Any, replicas: list[str], fault: Any,
                now: datetime.datetime) -> dict[str, Any]:
     """Return the view that operators get."""
     view = detail(call, row, replicas, fault, now)

@@ -21,8 +21,8 @@ class Instance(Timestamps, SoftDelete, Base):
 
     __tablename__ = "instances"
     __table_args__ = (
-        Index("ix_instances_tenant_page", "tenant_id", "deleted", "id"),
-        Index("ix_instances_deleted", "deleted"),
+        # covers the pages of lists, so that they touch the table for their rows only
+        Index("ix_instances_tenant_page", "tenant_id", "deleted", "id", "cluster_id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)

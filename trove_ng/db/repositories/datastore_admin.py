@@ -23,10 +23,11 @@ def find(session: Session, name: str) -> Datastore:
     :raises NotFound: there is none
     """
     found = session.scalars(select(Datastore).where(
-        (Datastore.name == name) | (Datastore.id == name))).first()
-    if found is None:
+        (Datastore.name == name) | (Datastore.id == name))).all()
+    if not found:
         raise NotFound.of("Datastore", name)
-    return found
+    # a name may look like another one's id
+    return next((row for row in found if row.id == name), found[0])
 
 
 def find_version(session: Session, datastore: Datastore, name: str,
@@ -42,7 +43,8 @@ def find_version(session: Session, datastore: Datastore, name: str,
         (DatastoreVersion.name == name) | (DatastoreVersion.id == name))
     if number is not None:
         statement = statement.where(DatastoreVersion.version == number)
-    found = session.scalars(statement).all()
+    rows = session.scalars(statement).all()
+    found = [row for row in rows if row.id == name] or rows
     if not found:
         raise NotFound.of("Datastore version", name)
     if len(found) > 1:
@@ -67,17 +69,21 @@ def set_datastore(session: Session, name: str, default_version: str | None) -> D
     return found
 
 
-def set_version(session: Session, datastore: Datastore, name: str, number: str,
+def set_version(session: Session, datastore: Datastore, name: str, number: str | None,
                 ) -> DatastoreVersion:
-    """Return a version with this name and number, made if there is none."""
-    found = session.scalars(select(DatastoreVersion).where(
-        DatastoreVersion.datastore_id == datastore.id, DatastoreVersion.name == name,
-        DatastoreVersion.version == number)).one_or_none()
-    if found is None:
-        found = DatastoreVersion(datastore_id=datastore.id, name=name, version=number,
-                                 manager="")
-        session.add(found)
-    return found
+    """Return a version, made if there is none.
+
+    :param name: its name; the id of one that exists will also do
+    :param number: None for the only one of that name, or a new one whose number is its name
+    :raises BadRequest: without a number, and there are several
+    """
+    try:
+        return find_version(session, datastore, name, number)
+    except NotFound:
+        made = DatastoreVersion(datastore_id=datastore.id, name=name,
+                                version=number or name, manager="")
+        session.add(made)
+        return made
 
 
 def active_managers(session: Session) -> dict[str, str]:

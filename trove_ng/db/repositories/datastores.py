@@ -13,7 +13,7 @@ from trove_ng.db.models import (
     DatastoreVersionMember,
     DatastoreVersionMetadata,
 )
-from trove_ng.db.rows import AnyRow, AnySelect
+from trove_ng.db.rows import AnyRow, AnySelect, Reader
 
 #: versions that lists show to everybody
 LISTED = ("public", "deprecated")
@@ -38,7 +38,7 @@ def _versions(tenant_id: str | None, listing: bool) -> AnySelect:
     return statement
 
 
-def list_with_versions(session: Session, tenant_id: str | None, *, limit: int,
+def list_with_versions(session: Reader, tenant_id: str | None, *, limit: int,
                        marker: str | None = None,
                        ) -> tuple[list[AnyRow], dict[str, list[AnyRow]], bool]:
     """Return datastores by id, the versions of each, and whether more follow.
@@ -59,7 +59,7 @@ def list_with_versions(session: Session, tenant_id: str | None, *, limit: int,
     return page, _versions_of(session, tenant_id, [row.id for row in page]), len(rows) > limit
 
 
-def _versions_of(session: Session, tenant_id: str | None, datastore_ids: Sequence[str],
+def _versions_of(session: Reader, tenant_id: str | None, datastore_ids: Sequence[str],
                  ) -> dict[str, list[AnyRow]]:
     found: dict[str, list[AnyRow]] = {}
     if not datastore_ids:
@@ -130,3 +130,16 @@ def metadata_values(session: Session, version_id: str, key: str) -> list[str]:
         DatastoreVersionMetadata.key == key,
         DatastoreVersionMetadata.deleted.is_(False)).order_by(
             DatastoreVersionMetadata.value)))
+
+
+def bindings(session: Session, version_id: str) -> dict[str, list[str]]:
+    """Return key (``flavor``, ``volume-type``) → what a version is bound to."""
+    found: dict[str, list[str]] = {}
+    rows = session.execute(select(
+        DatastoreVersionMetadata.key, DatastoreVersionMetadata.value).where(
+            DatastoreVersionMetadata.datastore_version_id == version_id,
+            DatastoreVersionMetadata.deleted.is_(False)).order_by(
+                DatastoreVersionMetadata.value))
+    for key, value in rows:
+        found.setdefault(key, []).append(value)
+    return found

@@ -5,97 +5,21 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BACKUP_RUNNING
 from trove_ng.db.models import (
-    Backup,
-    Configuration,
-    Datastore,
     DatastoreVersion,
     Instance,
     InstanceFault,
     RootHistory,
     ServiceStatusRow,
 )
-from trove_ng.db.rows import AnyRow, AnySelect
-
-_RUNNING = [state.value for state in BACKUP_RUNNING]
-
-
-def _backup_running() -> ColumnElement[bool]:
-    return exists(select(Backup.id).where(
-        Backup.instance_id == Instance.id, Backup.deleted.is_(False),
-        Backup.state.in_(_RUNNING)).correlate(Instance)).label("backup_running")
+from trove_ng.db.repositories.instance_views import backup_running
+from trove_ng.db.rows import AnyRow, Reader
 
 
-def _view_select() -> AnySelect:
-    """Select all columns that an instance's view needs, one row an instance."""
-    return select(
-        Instance.id, Instance.name, Instance.tenant_id, Instance.hostname, Instance.task,
-        Instance.error, Instance.restart_required, Instance.compute_instance_id,
-        Instance.server_status, Instance.flavor_id, Instance.volume_id,
-        Instance.volume_size, Instance.addresses, Instance.region_id, Instance.locality,
-        Instance.access, Instance.configuration_id, Instance.slave_of_id,
-        Instance.cluster_id, Instance.shard_id, Instance.created, Instance.updated,
-        Instance.deleted, Instance.deleted_at, Instance.datastore_version_id,
-        Datastore.name.label("datastore_name"),
-        DatastoreVersion.name.label("version_name"),
-        DatastoreVersion.version.label("version_number"),
-        DatastoreVersion.manager,
-        Configuration.name.label("configuration_name"),
-        ServiceStatusRow.status.label("service_status"),
-        ServiceStatusRow.updated_at.label("service_updated"),
-        ServiceStatusRow.volume_total, ServiceStatusRow.volume_used,
-        _backup_running(),
-    ).join(DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).join(
-        Datastore, Datastore.id == DatastoreVersion.datastore_id).outerjoin(
-        ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).outerjoin(
-        Configuration, Configuration.id == Instance.configuration_id)
-
-
-_VIEW = _view_select()
-
-
-def get_view(session: Session, instance_id: str, tenant_id: str | None,
-             include_deleted: bool = False) -> AnyRow | None:
-    """Return all columns of an instance's view.
-
-    :param tenant_id: owner to look among; None looks among all
-    """
-    statement = _VIEW.where(Instance.id == instance_id)
-    if tenant_id is not None:
-        statement = statement.where(Instance.tenant_id == tenant_id)
-    if not include_deleted:
-        statement = statement.where(Instance.deleted.is_(False))
-    return session.execute(statement).one_or_none()
-
-
-def list_views(session: Session, *, tenant_id: str | None, limit: int,
-               marker: str | None = None, include_clustered: bool = False,
-               deleted: bool = False, configuration_id: str | None = None,
-               datastore_version_id: str | None = None) -> Sequence[AnyRow]:
-    """Return up to ``limit`` + 1 views ordered by id, after ``marker``.
-
-    :param tenant_id: owner to look among; None looks among all
-    :param deleted: True gives the deleted ones instead of the existing ones
-    """
-    statement = _VIEW.where(Instance.deleted.is_(deleted))
-    if tenant_id is not None:
-        statement = statement.where(Instance.tenant_id == tenant_id)
-    if not include_clustered:
-        statement = statement.where(Instance.cluster_id.is_(None))
-    if configuration_id is not None:
-        statement = statement.where(Instance.configuration_id == configuration_id)
-    if datastore_version_id is not None:
-        statement = statement.where(Instance.datastore_version_id == datastore_version_id)
-    if marker is not None:
-        statement = statement.where(Instance.id > marker)
-    return session.execute(statement.order_by(Instance.id).limit(limit + 1)).all()
-
-
-def replica_ids(session: Session, instance_ids: Sequence[str]) -> dict[str, list[str]]:
+def replica_ids(session: Reader, instance_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return source id → ids of its existing replicas."""
     found: dict[str, list[str]] = {}
     if not instance_ids:
@@ -108,20 +32,21 @@ def replica_ids(session: Session, instance_ids: Sequence[str]) -> dict[str, list
     return found
 
 
-def newest_faults(session: Session, instance_ids: Sequence[str],
-                  ) -> dict[str, InstanceFault]:
-    """Return instance id → its newest fault."""
+def newest_faults(session: Reader, instance_ids: Sequence[str]) -> dict[str, AnyRow]:
+    """Return instance id → message, details and created of its newest fault."""
     if not instance_ids:
         return {}
     newest = select(
         InstanceFault.instance_id, func.max(InstanceFault.created).label("created"),
     ).where(InstanceFault.instance_id.in_(instance_ids), InstanceFault.deleted.is_(False),
             ).group_by(InstanceFault.instance_id).subquery()
-    rows = session.scalars(select(InstanceFault).join(
+    rows = session.execute(select(
+        InstanceFault.instance_id, InstanceFault.message, InstanceFault.details,
+        InstanceFault.created).join(
         newest, (InstanceFault.instance_id == newest.c.instance_id)
         & (InstanceFault.created == newest.c.created)).where(
             InstanceFault.deleted.is_(False)))
-    return {fault.instance_id: fault for fault in rows}
+    return {row.instance_id: row for row in rows}
 
 
 def get(session: Session, instance_id: str, tenant_id: str | None = None, *,
@@ -144,7 +69,7 @@ def get(session: Session, instance_id: str, tenant_id: str | None = None, *,
 def get_with_status(session: Session, instance_id: str, tenant_id: str | None = None,
                     ) -> tuple[Instance, ServiceStatusRow | None, bool, str] | None:
     """Return the locked instance, its newest heartbeat, whether a backup runs, manager."""
-    statement = select(Instance, ServiceStatusRow, _backup_running(),
+    statement = select(Instance, ServiceStatusRow, backup_running(),
                        DatastoreVersion.manager).join(
         DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).outerjoin(
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import urllib.error
@@ -47,17 +48,24 @@ def prepare_store(layout: Layout) -> None:
     _manage(layout, "db_sync")
 
 
-def load_datastores(layout: Layout) -> None:
-    """Register the datastore, its version and its configuration parameters, once."""
+def load_datastores(layout: Layout, database_url: str) -> None:
+    """Register the datastore, its version and its configuration parameters.
+
+    Once for each store, so that an operator's changes stay.
+    """
     marker = layout.etc / "datastores.loaded"
-    if marker.exists():
+    # a URL may hold a password
+    store = hashlib.sha256(database_url.encode()).hexdigest()
+    if marker.exists() and store in marker.read_text().split():
         return
     _manage(layout, "datastore_update", DATASTORE, "")
     _manage(layout, "datastore_version_update", DATASTORE, VERSION, MANAGER, "",
             "", "1", "--image-tags", ",".join(IMAGE_TAGS), "--version", VERSION)
     _manage(layout, "datastore_update", DATASTORE, VERSION)
     _manage(layout, "db_load_datastore_config_parameters", DATASTORE, VERSION)
-    marker.touch()
+    with marker.open("a") as stream:
+        stream.write(f"{store}\n")
+    marker.chmod(0o600)
 
 
 def ensure_image(settings: Settings, credentials: Credentials) -> None:

@@ -158,7 +158,7 @@ class AllInOne:
         with self._progress.stage("starting the Trove services"):
             for name in reversed(_TROVE):
                 supervisor.start(name)
-            bootstrap.load_datastores(self._layout)
+            bootstrap.load_datastores(self._layout, settings.database_url)
             supervisor.wait_ready(
                 "trove-api", lambda: bootstrap.answers(f"{settings.api_url}/"), 60)
             for name in _TROVE:

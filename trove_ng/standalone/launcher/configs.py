@@ -67,8 +67,7 @@ def _minicloud(layout: Layout, settings: Settings, credentials: Credentials,
     return {
         "state_dir": str(layout.state_dir),
         "port": port,
-        # guests reach the object store at the gateway
-        "listen": list(dict.fromkeys([settings.bind, settings.gateway])),
+        "listen": _listen(settings),
         "public_url": f"http://{settings.client_address}:{port}",
         "trove_url": settings.api_url,
         "region": REGION,
@@ -77,6 +76,15 @@ def _minicloud(layout: Layout, settings: Settings, credentials: Credentials,
             {"name": name, "password": credentials[secret].reveal(), "project": project,
              "roles": list(roles)} for name, project, roles, secret in _USERS],
     }
+
+
+def _listen(settings: Settings) -> list[str]:
+    """Return the minicloud's addresses; guests reach the object store at the gateway."""
+    everywhere = "0.0.0.0"  # noqa: S104 - only what the user asked for
+    if settings.bind in ("", everywhere):
+        # it includes the gateway, which could not be bound a second time
+        return [everywhere]
+    return list(dict.fromkeys([settings.bind, settings.gateway]))
 
 
 def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sections:
@@ -90,6 +98,7 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
             "inst_rpc_key_encr_key": credentials["instance_key"].reveal(),
             "bind_host": settings.bind,
             "bind_port": str(ports["api"]),
+            "trove_api_workers": "2",
             "guest_config": str(guest_conf(layout)),
             "guest_object_store_url":
                 f"http://{settings.gateway}:{ports['minicloud']}/object",

@@ -21,8 +21,6 @@ NAMES = (
     "erlang_cookie",
     "control_key",
     "instance_key",
-    "operation_key",
-    "cloud_key",
 )
 
 

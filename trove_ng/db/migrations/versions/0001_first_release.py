@@ -619,12 +619,13 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_instances_datastore_version_id"), ["datastore_version_id"], unique=False
         )
-        batch_op.create_index("ix_instances_deleted", ["deleted"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_instances_slave_of_id"), ["slave_of_id"], unique=False
         )
         batch_op.create_index(
-            "ix_instances_tenant_page", ["tenant_id", "deleted", "id"], unique=False
+            "ix_instances_tenant_page",
+            ["tenant_id", "deleted", "id", "cluster_id"],
+            unique=False,
         )
 
     op.create_table(

@@ -1,0 +1,1 @@
+"""A small cloud with OpenStack's REST APIs, for one machine."""
