@@ -21,6 +21,7 @@ for stage in $stages; do
         lint)
             ruff check trove_ng tests tools
             lint-imports
+            sphinx-build -W --keep-going -q -b html doc/source doc/build/html
             ;;
         types) mypy ;;
         unit) pytest -q -n 2 tests/unit ;;

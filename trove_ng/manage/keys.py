@@ -24,7 +24,7 @@ def _generate(tools: Tools, _options: argparse.Namespace) -> None:
         tools.say(f"{name} = {secrets.token_urlsafe(32)}")
 
 
-def _rekey(tools: Tools, _options: argparse.Namespace) -> None:
+def _reseal(tools: Tools, _options: argparse.Namespace) -> None:
     keys: Sequence[str] = tools.conf.inst_rpc_key_encr_key
     if not keys or not all(keys):
         raise BadRequest("inst_rpc_key_encr_key is not configured.")
@@ -51,5 +51,6 @@ def _reseal_operations(session: Session, box: SecretBox) -> int:
 
 COMMANDS = (
     Command("generate_keys", "print new keys for the configuration", _generate),
-    Command("rekey", "seal the secrets in the store with the newest configured key", _rekey),
+    Command("instance_keys_reseal",
+            "seal the keys and secrets in the store with the newest configured key", _reseal),
 )

@@ -1,0 +1,199 @@
+"""The API alone: a real store, fixed facts of the cloud, scripted guests."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import webtest
+from oslo_config import cfg
+from sqlalchemy import event, func, select
+
+from trove_ng.api.app import build_app
+from trove_ng.api.wiring import make_services
+from trove_ng.cloud.types import Flavor, VolumeType
+from trove_ng.common.clock import utcnow
+from trove_ng.common.errors import NotFound
+from trove_ng.conf import api, base, cloud, operations, quota, ratelimit
+from trove_ng.db.models import (
+    Backup,
+    Base,
+    Configuration,
+    Datastore,
+    DatastoreVersion,
+    Instance,
+    ServiceStatusRow,
+)
+from trove_ng.db.session import Database
+from trove_ng.rpc import messages as m
+
+MINE = "a" * 32
+OTHER = "b" * 32
+NETWORK = "11111111-1111-4111-8111-111111111111"
+#: ids that begin so belong to the other project
+FOREIGN = "f0000000-0000-4000-8000-00000000000"
+OWN = "00000000-0000-4000-8000-00000000000"
+UNKNOWN = "99999999-9999-4999-8999-999999999999"
+
+
+class Catalog:
+    """Facts of a cloud."""
+
+    def list_flavors(self) -> Sequence[Flavor]:
+        return [Flavor("1", "db.tiny", 512, 1, 5), Flavor("2", "db.small", 1024, 1, 10)]
+
+    def get_flavor(self, flavor_id: str) -> Flavor | None:
+        return next((one for one in self.list_flavors() if one.id == flavor_id), None)
+
+    def list_volume_types(self) -> Sequence[VolumeType]:
+        return [VolumeType("vt", "lvm")]
+
+    def volume_type_exists(self, name: str) -> bool:
+        return name in ("vt", "lvm")
+
+    def network_exists(self, network_id: str, project_id: str) -> bool:
+        return network_id == NETWORK
+
+    def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
+        return None
+
+    def availability_zone_exists(self, name: str) -> bool:
+        return name == "nova"
+
+
+class Guest:
+    """A guest that has one database and one user."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, tuple[Any, ...]]] = []
+
+    def list_databases(self, page: m.PageRequest) -> m.DatabasePage:
+        return m.DatabasePage(databases=[m.DatabaseSpec(name="shop")])
+
+    def list_users(self, page: m.PageRequest) -> m.UserPage:
+        return m.UserPage(users=[m.UserSpec(name="app", host="%", databases=["shop"])])
+
+    def get_user(self, name: str, host: str | None) -> m.UserSpec:
+        if name != "app":
+            raise NotFound.of("User", name)
+        return m.UserSpec(name="app", host="%", databases=["shop"])
+
+    def list_access(self, name: str, host: str | None) -> list[m.DatabaseSpec]:
+        return [m.DatabaseSpec(name="shop")]
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        from trove_ng.common.secret import Secret
+
+        self.asked.append(("enable_root", (request,)))
+        return m.UserSpec(name="root", password=request.password or Secret("made-by-agent"))
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *values: self.asked.append((name, values))
+
+
+class Waker:
+    """Remembers whom it woke."""
+
+    def __init__(self) -> None:
+        self.woken: list[str] = []
+
+    def wake(self, operation_id: str) -> None:
+        self.woken.append(operation_id)
+
+
+class Api:
+    """The API with two tenants and an administrator.
+
+    Tokens are ``mine``, ``other`` and ``admin`` (an administrator of the first project).
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, db: Database) -> None:
+        self.db, self.guest, self.waker = db, Guest(), Waker()
+        services = dataclasses.replace(
+            make_services(conf), db=db, catalog=Catalog(), waker=self.waker,
+            guests=lambda _instance, _context: self.guest)
+        self.app = webtest.TestApp(build_app(services, _identify))
+
+    def __call__(self, method: str, path: str, body: Any = None, *, token: str | None = "mine",
+                 raw: bytes | None = None, project: str = MINE) -> Any:
+        options: dict[str, Any] = {}
+        if raw is not None or body is not None:
+            options = {"body": raw if raw is not None else json.dumps(body).encode(),
+                       "content_type": "application/json"}
+        headers = {"X-Auth-Token": token} if token else {}
+        return self.app.request(f"/v1.0/{project}{path}", method=method, headers=headers,
+                                expect_errors=True, **options)
+
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        with self.db.reader() as session:
+            return {name: int(session.scalar(select(func.count()).select_from(table)) or 0)
+                    for name, table in Base.metadata.tables.items()}
+
+    def statements(self) -> list[str]:
+        """Return the list that each further statement is added to."""
+        seen: list[str] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            if statement.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE") and (
+                    "alembic_version" not in statement):
+                seen.append(statement)
+
+        event.listen(self.db.engine, "before_cursor_execute", note)
+        return seen
+
+
+def _identify(below: Any) -> Any:
+    def check(environ: dict[str, Any], start_response: Any) -> Any:
+        token = environ.get("HTTP_X_AUTH_TOKEN")
+        if token in ("mine", "other", "admin"):
+            environ |= {
+                "HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": token,
+                "HTTP_X_PROJECT_ID": OTHER if token == "other" else MINE,
+                "HTTP_X_ROLES": "admin" if token == "admin" else "member"}
+        return below(environ, start_response)
+    return check
+
+
+@pytest.fixture
+def api_conf(store_conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    """Configuration without rate limits."""
+    for one in (base, api, cloud, operations, quota, ratelimit):
+        one.register(store_conf)
+    for name in ("get", "post", "put", "delete", "mgmt_post"):
+        store_conf.set_override(f"http_{name}_rate", 0)
+    store_conf.set_override("default_datastore", "mariadb")
+    store_conf.set_override("datastore_cache_time", 0, group="api")
+    return store_conf
+
+
+@pytest.fixture
+def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
+    """See :class:`Api`; each project has three instances and a backup."""
+    now = utcnow()
+    with database.writer() as session:
+        session.add(Datastore(id="d", name="mariadb", default_version_id="v"))
+        session.flush()
+        session.add(DatastoreVersion(id="v", datastore_id="d", name="10.11", version="10.11",
+                                     manager="mariadb", created=now, updated=now))
+        session.flush()
+        for prefix, tenant in ((OWN, MINE), (FOREIGN, OTHER)):
+            for number in range(1, 4):
+                session.add(Instance(
+                    id=f"{prefix}{number}", name=f"db{number}", tenant_id=tenant,
+                    flavor_id="1", flavor_ram=512, volume_size=1, server_status="ACTIVE",
+                    datastore_version_id="v", created=now, updated=now))
+            session.flush()
+            for number in range(1, 4):
+                session.add(ServiceStatusRow(instance_id=f"{prefix}{number}", sequence=1,
+                                             status="HEALTHY", updated_at=now))
+            session.add(Backup(id=f"{prefix}8", name="b", tenant_id=tenant, state="COMPLETED",
+                               instance_id=f"{prefix}1", datastore_version_id="v",
+                               volume_size=1, container="c", prefix="p", created=now,
+                               updated=now))
+            session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,
+                                      datastore_version_id="v", created=now, updated=now))
+    yield Api(api_conf, database)
