@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import psutil
 import requests
 
 from tests.benchmarks.output import emit, percentile
@@ -45,6 +46,7 @@ def measure(stage: Stage) -> None:
          control_plane_seconds=round(total - guest - server, 2),
          steps={step: round(seconds, 3) for step, seconds in steps.items()})
     _calls(stage, ident)
+    _memory()
     requests.delete(f"{stage.url}/instances/{ident}", headers=stage.headers, timeout=60)
     _wait(stage, ident, None)
 
@@ -64,6 +66,18 @@ def _calls(stage: Stage, ident: str) -> None:
     emit("RPC round trip to a guest", calls=_CALLS,
          p50_ms=round(percentile(times, 0.5) * 1000, 2),
          p99_ms=round(percentile(times, 0.99) * 1000, 2))
+
+
+def _memory() -> None:
+    """Tell how much memory the agent holds after its work."""
+    agents = []
+    for process in psutil.process_iter():
+        try:
+            if any(part.endswith("/trove-guestagent") for part in process.cmdline()):
+                agents.append(process.memory_info().rss / 1e6)
+        except psutil.Error:
+            continue  # it ended meanwhile
+    emit("memory of an agent", rss_mb=round(max(agents), 1), processes=len(agents))
 
 
 def _wait(stage: Stage, ident: str, wanted: str | None) -> None:

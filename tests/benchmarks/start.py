@@ -29,18 +29,6 @@ def measure(stage: Stage) -> None:
             best, rss = min(best, seconds), max(rss, memory)
         emit("start", service=name, seconds=round(best, 2), rss_mb=round(rss, 1))
         stage.supervisor.start(name)
-    agents = [one.memory_info().rss / 1e6 for one in psutil.process_iter()
-              if any("trove-guestagent" in part for part in _cmdline(one))
-              and "python" in one.name()]
-    if agents:
-        emit("memory of an agent", rss_mb=round(max(agents), 1), agents=len(agents))
-
-
-def _cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def _start(stage: Stage, name: str) -> tuple[float, float]:

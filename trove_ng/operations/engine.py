@@ -128,7 +128,14 @@ class Engine:
         if book is None:
             self._end_unknown(work)
             return
-        failed = self._run_steps(book, work)
+        try:
+            failed = self._run_steps(book, work)
+        except Exception:
+            if not work.overdue():
+                raise  # it is tried again
+            LOG.exception("operation %s (%s %s) is given up", work.id, work.action,
+                          work.resource_id)
+            work.failure, failed = work.failure or f"{row.action} took too long.", True
         now = self._tools.clock.now()
         with work.writer() as session:
             if failed:

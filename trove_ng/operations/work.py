@@ -118,6 +118,12 @@ class Work:
         self._deadline = self.tools.clock.now() + datetime.timedelta(
             seconds=self.tools.conf.operations.undo_timeout)
 
+    def overdue(self) -> bool:
+        """Return whether even the time to clean up is over."""
+        undo = datetime.timedelta(seconds=self.tools.conf.operations.undo_timeout)
+        return self._deadline is not None and (
+            self.tools.clock.now() > self._deadline + undo)
+
     def check(self) -> None:
         """Raise unless the work may go on.
 

@@ -242,3 +242,26 @@ def test_a_keeper_prolongs_and_tells_of_a_loss(bench: Bench) -> None:
             lease.sleep(2)
     finally:
         keeper.stop()
+
+
+def test_an_operation_that_cannot_even_be_undone_ends_some_time(
+        bench: Bench, step: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError("the records are damaged")
+
+    monkeypatch.setattr("trove_ng.operations.engine.engines.load", broken)
+    ident = bench.submit()
+    lease = bench.claim(ident, lease=0)
+    assert lease is not None
+    with pytest.raises(RuntimeError):
+        bench.run(lease, step("one"))
+    assert bench.row(ident).status == "RUNNING"
+    with bench.db.writer() as session:
+        row = operations.get(session, ident)
+        assert row is not None
+        row.deadline_at = bench.clock.now() - datetime.timedelta(days=1)
+    second = bench.claim(ident, "two")
+    assert second is not None
+    bench.run(second, step("one"))
+    assert bench.row(ident).status == "FAILED"
+    assert bench.ended == [("failed", "test.run took too long.")]

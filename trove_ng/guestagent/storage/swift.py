@@ -121,7 +121,16 @@ class _Upload:
             raise self._broken(err) from err
 
     def _broken(self, err: Exception) -> StorageError:
+        """Return the error; an answer that came before the end says more."""
+        status = None
+        try:
+            if self._connection.sock is not None:
+                status = self._connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            LOG.debug("there is no answer either")
         self.abort()
+        if status is not None:
+            return StorageError(f"The object store answered {status} to {self.name}.")
         return StorageError(f"The connection to the object store broke at {self.name}: "
                             f"{type(err).__name__}.")
 

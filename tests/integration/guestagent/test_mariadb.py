@@ -1,0 +1,443 @@
+"""The MariaDB datastore with a real server, and backups in a real object store."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pymysql
+import pytest
+from cheroot import wsgi
+from oslo_config import cfg
+from swiftclient.utils import generate_temp_url
+
+from tests.servers.mariadb import free_port
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import ServiceStatus
+from trove_ng.conf import guestagent as options
+from trove_ng.datastores import base as datastores
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+from trove_ng.standalone.minicloud.store import Store
+from trove_ng.standalone.minicloud.swift import Swift
+
+KEY = "temp-url-key"
+
+
+class Process:
+    """The server as a child of the test; it obeys the manager as a service does."""
+
+    def __init__(self, config: pathlib.Path, log: pathlib.Path) -> None:
+        self._config, self._log = config, log
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self, names: Sequence[str], timeout: float = 120) -> None:
+        if not self.is_running(names):
+            self.child = subprocess.Popen(
+                ["mariadbd", f"--defaults-file={self._config}"],
+                stderr=self._log.open("ab"), stdout=subprocess.DEVNULL)
+
+    def stop(self, names: Sequence[str], timeout: float = 120) -> None:
+        if self.child is not None:
+            self.child.terminate()
+            self.child.wait(timeout)
+
+    def restart(self, names: Sequence[str], timeout: float = 120) -> None:
+        self.stop(names, timeout)
+        self.start(names, timeout)
+
+    def is_running(self, names: Sequence[str]) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    def enable(self, names: Sequence[str]) -> None:
+        """The test starts it."""
+
+    disable = enable
+
+
+class Nothing:
+    """Takes reports."""
+
+    def heartbeat(self, heartbeat: m.Heartbeat) -> None:
+        """Nobody listens."""
+
+    report_step = heartbeat
+
+
+class Server:
+    """A server with its manager, in a directory of its own."""
+
+    def __init__(self, home: pathlib.Path) -> None:
+        home.mkdir(mode=0o755)
+        for name in ("run", "conf.d", "mount"):
+            (home / name).mkdir()
+        shutil.chown(home / "run", "mysql", "mysql")
+        self.paths = Paths(
+            mount=str(home / "mount"), socket=str(home / "run/s"),
+            pid_file=str(home / "run/pid"), base_config=str(home / "conf.d/90-trove.cnf"),
+            include_config=str(home / "conf.d/99-changes.cnf"), changes=str(home / "changes"),
+            init_file=str(home / "run/init.sql"), port=free_port())
+        (home / "my.cnf").write_text(f"!includedir {home / 'conf.d'}/\n")
+        self.process = Process(home / "my.cnf", home / "log")
+        conf = cfg.ConfigOpts()
+        options.register(conf)
+        conf([], project="trove")
+        conf.set_override("state_change_wait_time", 60, group="guest_agent")
+        self.manager = MariaDbManager(AgentContext(
+            conf=conf, instance_id="i", clock=SystemClock(), services=self.process,
+            volumes=None, reporter=Nothing(), state_dir=home / "state"), self.paths)
+
+    def prepare(self, **more: Any) -> None:
+        request = m.PrepareRequest(
+            operation_id="o", step="prepare", datastore="mariadb", datastore_version="10.11",
+            memory_mb=512, config=datastores.get("mariadb").config(512), **more)
+        self.manager.do_prepare(request, progress())
+        if request.databases:
+            self.manager.create_databases(m.DatabasesRequest(databases=request.databases))
+        if request.users:
+            self.manager.create_users(m.UsersRequest(users=request.users))
+
+    def login(self, user: str, password: str, database: str | None = None) -> Any:
+        return pymysql.connect(host="127.0.0.1", port=self.paths.port, user=user,
+                               password=password, database=database, autocommit=True)
+
+    def query(self, statement: str, *login: str) -> list[Any]:
+        with self.login(*login) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+def progress() -> Progress:
+    return Progress(lambda _percent: None, threading.Event())
+
+
+@pytest.fixture
+def home() -> Iterator[pathlib.Path]:
+    # a socket's path is short, and the server's user must reach it
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def make(home: pathlib.Path) -> Iterator[Any]:
+    servers: list[Server] = []
+
+    def made(name: str) -> Server:
+        servers.append(Server(home / name))
+        return servers[-1]
+
+    yield made
+    for one in servers:
+        one.process.stop(())
+
+
+@pytest.fixture
+def server(make: Any) -> Server:
+    """A prepared server with database ``shop`` and user ``app``."""
+    one: Server = make("one")
+    one.prepare(databases=[m.DatabaseSpec(name="shop", character_set="utf8mb4")], users=[
+        m.UserSpec(name="app", password=Secret("app'Pw\\1"), databases=["shop"])])
+    return one
+
+
+APP = ("app", "app'Pw\\1", "shop")
+
+
+def test_a_prepared_server_lets_its_user_in(server: Server) -> None:
+    assert server.manager.probe() is ServiceStatus.HEALTHY
+    assert server.query("SELECT DATABASE()", *APP) == (("shop",),) or [("shop",)]
+    assert server.query("SELECT @@innodb_buffer_pool_size / 1048576", *APP)[0][0] == 256
+    assert server.query("SELECT @@local_infile", *APP)[0][0] == 0
+
+
+def test_nobody_comes_in_without_a_password(server: Server) -> None:
+    for user in ("", "root", "app", "os_admin", "mysql"):
+        with pytest.raises(pymysql.err.OperationalError):
+            server.login(user, "")
+
+
+def test_the_admins_password_is_for_root_only(server: Server) -> None:
+    path = server.manager.admin.option_file
+    assert path.stat().st_mode & 0o777 == 0o600
+    _, password = server.manager.admin.credentials()
+    assert not pathlib.Path(server.paths.init_file).exists()
+    for line in pathlib.Path(server.paths.changes).iterdir():
+        assert password.reveal() not in line.read_text()
+
+
+def test_a_volume_with_data_is_left_alone(server: Server) -> None:
+    with pytest.raises(Conflict):
+        server.prepare()
+    assert server.query("SELECT 1", *APP)[0][0] == 1
+
+
+@pytest.mark.parametrize("name", ["a_b", "100%", "back`tick", "ünï", "select", "with space",
+                                  "quote'd"])
+def test_strange_names_work_and_grants_are_for_them_alone(server: Server, name: str) -> None:
+    manager = server.manager
+    other = name.replace("_", "x").replace("%", "x") + "z"
+    manager.create_databases(m.DatabasesRequest(databases=[
+        m.DatabaseSpec(name=name, character_set="utf8mb4", collate="utf8mb4_bin"),
+        m.DatabaseSpec(name=other)]))
+    manager.create_users(m.UsersRequest(users=[
+        m.UserSpec(name="u", password=Secret("p"), databases=[name])]))
+    assert manager.get_user(m.UserRequest(name="u")).databases == [name]
+    seen = {row[0] for row in server.query("SHOW DATABASES", "u", "p")}
+    assert name in seen
+    assert other not in seen
+    manager.revoke_access(m.AccessRequest(name="u", databases=[name]))
+    assert manager.get_user(m.UserRequest(name="u")).databases == []
+    manager.delete_database(m.NameRequest(name=name))
+    with pytest.raises(NotFound):
+        manager.delete_database(m.NameRequest(name=name))
+
+
+def test_databases_and_users_are_listed_in_pages(server: Server) -> None:
+    manager = server.manager
+    manager.create_databases(m.DatabasesRequest(databases=[
+        m.DatabaseSpec(name=f"d{number}") for number in range(5)]))
+    first = manager.list_databases(m.PageRequest(limit=4))
+    assert [one.name for one in first.databases] == ["d0", "d1", "d2", "d3"]
+    rest = manager.list_databases(m.PageRequest(limit=4, marker=first.next_marker))
+    assert [one.name for one in rest.databases] == ["d4", "shop"]
+    assert rest.next_marker is None
+    users = manager.list_users(m.PageRequest(limit=10)).users
+    assert [(one.name, one.host) for one in users] == [("app", "%")]
+
+
+def test_all_or_none_is_created(server: Server) -> None:
+    manager = server.manager
+    with pytest.raises(Conflict, match="shop"):
+        manager.create_databases(m.DatabasesRequest(databases=[
+            m.DatabaseSpec(name="new"), m.DatabaseSpec(name="shop")]))
+    with pytest.raises(GuestError):
+        manager.create_databases(m.DatabasesRequest(databases=[
+            m.DatabaseSpec(name="new"), m.DatabaseSpec(name="n2", character_set="klingon")]))
+    with pytest.raises(NotFound):
+        manager.create_users(m.UsersRequest(users=[
+            m.UserSpec(name="a", password=Secret("p")),
+            m.UserSpec(name="b", password=Secret("p"), databases=["none"])]))
+    assert [one.name for one in manager.list_databases(
+        m.PageRequest(limit=9)).databases] == ["shop"]
+    assert len(manager.list_users(m.PageRequest(limit=9)).users) == 1
+
+
+def test_users_change(server: Server) -> None:
+    manager = server.manager
+    manager.update_user(m.UserUpdateRequest(name="app", change=m.UserChange(
+        name="app2", host="127.0.0.1", password=Secret("new"))))
+    assert server.query("SELECT 1", "app2", "new", "shop")[0][0] == 1
+    assert manager.get_user(m.UserRequest(name="app2", host="127.0.0.1")).databases == ["shop"]
+    manager.change_passwords(m.UsersRequest(users=[
+        m.UserSpec(name="app2", host="127.0.0.1", password=Secret("newer"))]))
+    open_connection = server.login("app2", "newer", "shop")
+    manager.delete_user(m.UserRequest(name="app2", host="127.0.0.1"))
+    with pytest.raises(pymysql.err.OperationalError):
+        server.login("app2", "newer")
+    with pytest.raises(pymysql.err.MySQLError):
+        open_connection.query("SELECT 1")
+
+
+@pytest.mark.parametrize("name", ["os_admin", "root", "mariadb.sys"])
+def test_the_services_own_users_are_out_of_reach(server: Server, name: str) -> None:
+    manager = server.manager
+    for call in (lambda: manager.get_user(m.UserRequest(name=name, host="localhost")),
+                 lambda: manager.delete_user(m.UserRequest(name=name, host="localhost")),
+                 lambda: manager.create_users(m.UsersRequest(users=[
+                     m.UserSpec(name=name, password=Secret("p"))]))):
+        with pytest.raises((NotFound, BadRequest)):
+            call()
+    with pytest.raises(NotFound):
+        manager.delete_database(m.NameRequest(name="mysql"))
+
+
+def test_root_comes_and_goes(server: Server) -> None:
+    manager = server.manager
+    assert not manager.is_root_enabled(m.Empty()).value
+    made = manager.enable_root(m.RootRequest())
+    assert made.password is not None
+    assert server.query("SELECT CURRENT_USER()", "root", made.password.reveal()) in (
+        (("root@%",),), [("root@%",)])
+    manager.enable_root(m.RootRequest(password=Secret("chosen")))
+    assert server.query("SELECT 1", "root", "chosen")[0][0] == 1
+    assert manager.is_root_enabled(m.Empty()).value
+    manager.disable_root(m.Empty())
+    with pytest.raises(pymysql.err.OperationalError):
+        server.login("root", "chosen")
+
+
+def test_another_size_takes_effect_at_the_next_start(server: Server) -> None:
+    manager = server.manager
+    manager.stop_db()
+    assert manager.probe() is ServiceStatus.SHUTDOWN
+    manager.apply_config(m.ResizeRequest(
+        operation_id="o", step="s", memory_mb=1024,
+        config=datastores.get("mariadb").config(1024)))
+    manager.start_db()
+    assert server.query("SELECT @@innodb_buffer_pool_size / 1048576", *APP)[0][0] == 512
+
+
+def test_a_server_that_takes_no_more_connections_is_blocked(server: Server) -> None:
+    password = server.manager.enable_root(m.RootRequest()).password
+    assert password is not None
+    server.query("SET GLOBAL max_connections = 10", "root", password.reveal())
+    held = []
+    try:
+        with pytest.raises(pymysql.err.OperationalError):
+            for _ in range(20):
+                held.append(server.login(*APP))
+        # the one that is kept for an administrator
+        held.append(server.login("root", password.reveal()))
+        assert server.manager.probe() is ServiceStatus.BLOCKED
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_a_killed_server_is_seen(server: Server) -> None:
+    assert server.process.child is not None
+    server.process.child.kill()
+    server.process.child.wait()
+    assert server.manager.probe() is ServiceStatus.SHUTDOWN
+
+
+# ---- backups -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
+    """An object store with a container, reached by signed URLs only."""
+    swift = Swift(Store(":memory:"), home / "objects", lambda _token: None)
+    swift._store.set_container_meta("AUTH_t", "c", {"X-Container-Meta-Temp-Url-Key": KEY})
+    http = wsgi.Server(("127.0.0.1", free_port()), swift, numthreads=4)
+    http.prepare()
+    thread = threading.Thread(target=http.serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{http.bind_addr[1]}", swift
+    http.stop()
+
+
+def grant(url: str, prefix: str = "backup_1/") -> m.ObjectStoreGrant:
+    def query(method: str) -> Secret:
+        return Secret(generate_temp_url(
+            f"/v1/AUTH_t/c/{prefix}", 600, KEY, method, prefix=True,
+            digest="sha256").partition("?")[2])
+
+    return m.ObjectStoreGrant(container_url=f"{url}/v1/AUTH_t/c", prefix=prefix,
+                              get_query=query("GET"), put_query=query("PUT"), expires_at=0)
+
+
+def backup(server: Server, url: str, segment_size: int = 1024 * 1024) -> m.StoredBackup:
+    return server.manager.create_backup(m.BackupRequest(
+        operation_id="o", step="create_backup", backup_id="1", strategy="mariabackup",
+        grant=grant(url), segment_size=segment_size), progress())
+
+
+@pytest.fixture
+def filled(server: Server) -> Server:
+    """A server with rows of every kind."""
+    server.query("CREATE TABLE t (id INT PRIMARY KEY, b BLOB, s VARCHAR(50), d DATETIME(6), "
+                 "j JSON, f DOUBLE)", *APP)
+    server.query("INSERT INTO t SELECT seq, RANDOM_BYTES(1000), CONCAT('ü€', seq), NOW(6), "
+                 "JSON_OBJECT('a', seq), RAND() FROM seq_1_to_3000", *APP)
+    return server
+
+
+ROWS = "SELECT * FROM t ORDER BY id"
+
+
+def test_a_restored_server_is_equal_row_for_row(filled: Server, make: Any,
+                                                store: tuple[str, Swift]) -> None:
+    url, swift = store
+    stored = backup(filled, url)
+    assert len(stored.segments) > 1
+    assert stored.size == sum(one.size for one in swift._store.objects("AUTH_t", "c"))
+    assert int(stored.metadata["to_lsn"]) > 0
+    before = filled.query(ROWS, *APP)
+    _, old = filled.manager.admin.credentials()
+    other: Server = make("two")
+    other.prepare(restore=m.RestoreSpec(backup_id="1", chain=[stored], grants=[grant(url)]))
+    assert other.query(ROWS, *APP) == before
+    assert other.manager.admin.credentials()[1] != old
+    assert other.manager.get_user(m.UserRequest(name="app")).databases == ["shop"]
+    assert not other.paths.staging.exists()
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "list"])
+def test_a_damaged_backup_touches_no_data(filled: Server, make: Any,
+                                          store: tuple[str, Swift], damage: str) -> None:
+    url, swift = store
+    stored = backup(filled, url)
+    second = swift._store.objects("AUTH_t", "c")[1]
+    path = swift._store.path(second)
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut":
+        second.size = len(content) - 10
+        swift._store.put(second)
+    elif damage == "missing":
+        swift._store.delete("AUTH_t", "c", second.name)
+    else:
+        stored = dataclasses_replace(stored)
+    other: Server = make("two")
+    with pytest.raises(GuestError):
+        other.prepare(restore=m.RestoreSpec(backup_id="1", chain=[stored],
+                                            grants=[grant(url)]))
+    assert not other.paths.data.exists()
+    assert not other.paths.staging.exists()
+    assert not other.process.is_running(())
+
+
+def dataclasses_replace(stored: m.StoredBackup) -> m.StoredBackup:
+    import msgspec
+
+    return msgspec.structs.replace(stored, segments=stored.segments[::-1])
+
+
+def test_a_grant_is_good_for_its_prefix_only(filled: Server, store: tuple[str, Swift]) -> None:
+    url, _ = store
+    wrong = grant(url, "backup_2/")
+    import msgspec
+
+    with pytest.raises(GuestError, match="401"):
+        filled.manager.create_backup(m.BackupRequest(
+            operation_id="o", step="create_backup", backup_id="1", strategy="mariabackup",
+            grant=msgspec.structs.replace(wrong, prefix="backup_1/")), progress())
+    assert filled.query("SELECT COUNT(*) FROM t", *APP)[0][0] == 3000
+
+
+def test_an_object_store_that_goes_away_fails_the_backup_only(
+        filled: Server, store: tuple[str, Swift]) -> None:
+    with pytest.raises(GuestError, match="connection to the object store broke"):
+        backup(filled, "http://127.0.0.1:9")
+    assert filled.manager.probe() is ServiceStatus.HEALTHY
+
+
+def test_no_password_is_on_a_command_line(filled: Server, store: tuple[str, Swift],
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    popen = subprocess.Popen
+
+    def spy(argv: Sequence[str], *more: Any, **options: Any) -> Any:
+        seen.extend(argv)
+        return popen(argv, *more, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", spy)
+    backup(filled, store[0])
+    _, password = filled.manager.admin.credentials()
+    assert any("mariadb-backup" in one for one in seen)
+    assert not any(password.reveal() in one or "temp_url_sig" in one for one in seen)
