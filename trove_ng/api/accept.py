@@ -13,6 +13,7 @@ from trove_ng.common.errors import BadRequest, NotFound, UnprocessableEntity
 from trove_ng.conf import quota
 from trove_ng.db.models import Instance, ServiceStatusRow
 from trove_ng.db.repositories import datastores, faults, instances, operations, quotas
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import (
     Facts,
     Task,
@@ -82,6 +83,7 @@ def _begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task
     return accepted.id
 
 
+@retry_on_db_error
 def _accept(call: Call, check: Callable[[Session, Loaded], None], action: str, task: Task,
             payload: payloads.Payload) -> None:
     with call.services.db.writer() as session:
@@ -97,6 +99,7 @@ def restart_instance(call: Call) -> None:
             Task.RESTARTING, payloads.RestartInstance())
 
 
+@retry_on_db_error
 def delete_instance(call: Call) -> None:
     """Begin to delete an instance; asking again is no error."""
     with call.services.db.writer() as session:
@@ -123,6 +126,7 @@ def _refuse_source(session: Session, instance: Instance) -> None:
             f"Instance {instance.id} has replicas; delete or detach them first.")
 
 
+@retry_on_db_error
 def force_delete_instance(call: Call) -> None:
     """Begin to delete an instance whatever is done with it now."""
     with call.services.db.writer() as session:
@@ -139,6 +143,7 @@ def force_delete_instance(call: Call) -> None:
     wake(call.services, operation_id)
 
 
+@retry_on_db_error
 def reset_status(call: Call) -> None:
     """End what is done with an instance, and forget that something failed."""
     now = call.services.clock.now()
@@ -152,6 +157,7 @@ def reset_status(call: Call) -> None:
         faults.clear(session, instance.id, now)
 
 
+@retry_on_db_error
 def resize_flavor(call: Call, flavor_id: str) -> None:
     """Begin to give an instance another flavor."""
     flavor = call.services.catalog.get_flavor(flavor_id)
@@ -178,6 +184,7 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
     wake(call.services, operation_id)
 
 
+@retry_on_db_error
 def resize_volume(call: Call, size: int) -> None:
     """Begin to grow an instance's volume.
 

@@ -17,9 +17,11 @@ from trove_ng.datastores import base as engines
 from trove_ng.db.models import Backup
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, operations, quotas
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations import payloads
 
 
+@retry_on_db_error
 def create_backup(call: Call) -> dict[str, Any]:
     """Write a backup and the operation that makes it; return its view."""
     body = call.body["backup"]
@@ -55,6 +57,7 @@ def create_backup(call: Call) -> dict[str, Any]:
     return view
 
 
+@retry_on_db_error
 def delete_backup(call: Call) -> None:
     """Begin to delete a backup, and those that continue it; asking again is no error."""
     begun: list[str] = []

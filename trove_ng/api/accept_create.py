@@ -20,6 +20,7 @@ from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, DatastoreVersion, Instance
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, datastores, instances, quotas
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.catalog import Flavor
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads
@@ -40,6 +41,7 @@ class Wanted:
     zone: str | None
 
 
+@retry_on_db_error
 def create_instance(call: Call) -> dict[str, Any]:
     """Write an instance and the operation that builds it; return its view."""
     body = call.body["instance"]

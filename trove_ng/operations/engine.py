@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oslo_db.exception import DBConnectionError, DBDeadlock
 from taskflow import engines, states, task
 from taskflow.patterns import linear_flow
 from taskflow.persistence import models
@@ -13,7 +14,8 @@ from taskflow.persistence import models
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.errors import TroveError
 from trove_ng.db.repositories import operations
-from trove_ng.operations.lease import Lease
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.operations.lease import Abandoned, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import StepFailed, Tools, Work
@@ -21,6 +23,7 @@ from trove_ng.operations.work import StepFailed, Tools, Work
 LOG = logging.getLogger(__name__)
 
 _BOOK = "operation"
+_STORE_AWAY = (DBConnectionError, DBDeadlock)
 
 
 def describe(error: BaseException, step: str) -> str:
@@ -43,20 +46,45 @@ class StepTask(task.Task):
         self._percent = percent
 
     def execute(self) -> None:
-        """Do the step."""
+        """Do the step.
+
+        :raises Abandoned: the store is away; the step is done again later
+        """
         work, name = self._work, self._step.name
         try:
             work.check()
-            with work.writer() as session:
-                operations.begin_step(
-                    session, work.id, name, self._percent, work.tools.clock.now())
+            self._begin()
             LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id, name)
             self._try(self._step.do)
+            self._end(None)
+        except _STORE_AWAY as err:
+            self._abandon(err)
         except Exception as err:
             self._failed(err)
             raise
+
+    @retry_on_db_error
+    def _begin(self) -> None:
+        work = self._work
         with work.writer() as session:
-            operations.end_step(session, work.id, name, None, work.tools.clock.now())
+            operations.begin_step(session, work.id, self._step.name, self._percent,
+                                  work.tools.clock.now())
+
+    @retry_on_db_error
+    def _end(self, error: str | None) -> None:
+        work = self._work
+        with work.writer() as session:
+            operations.end_step(
+                session, work.id, self._step.name, error, work.tools.clock.now())
+            if error is not None:
+                operations.note_error(session, work.id, error)
+
+    def _abandon(self, err: Exception) -> None:
+        """Leave the operation to a later sweep: a store that is away is no failure."""
+        LOG.warning("operation %s is left at %s: %s", self._work.id, self._step.name,
+                    type(err).__name__)
+        self._work.lease.end()
+        raise Abandoned(self._work.id) from err
 
     def _try(self, function: Callable[[Work], None]) -> None:
         """Call a step's function, again when the cloud did not answer.
@@ -83,9 +111,10 @@ class StepTask(task.Task):
                   work.resource_id, name, err, exc_info=not expected)
         message = describe(err, name)
         work.failure = work.failure or message
-        with work.writer() as session:
-            operations.end_step(session, work.id, name, message, work.tools.clock.now())
-            operations.note_error(session, work.id, message)
+        try:
+            self._end(message)
+        except _STORE_AWAY as away:
+            self._abandon(away)
 
     def revert(self, *_args: Any, **_kwargs: Any) -> None:
         """Undo the step.
@@ -99,6 +128,8 @@ class StepTask(task.Task):
         LOG.info("operation %s: undo %s", self._work.id, self._step.name)
         try:
             self._try(self._step.undo)
+        except _STORE_AWAY as err:
+            self._abandon(err)
         except Exception:
             LOG.exception("operation %s (%s %s): %s could not be undone", self._work.id,
                           self._work.action, self._work.resource_id, self._step.name)
@@ -136,10 +167,14 @@ class Engine:
             LOG.exception("operation %s (%s %s) is given up", work.id, work.action,
                           work.resource_id)
             work.failure, failed = work.failure or f"{row.action} took too long.", True
+        self._end(book, work, failed)
+
+    @retry_on_db_error
+    def _end(self, book: Runbook, work: Work, failed: bool) -> None:
         now = self._tools.clock.now()
         with work.writer() as session:
             if failed:
-                message = work.failure or f"{row.action} failed."
+                message = work.failure or f"{work.action} failed."
                 book.fail(work, session, message)
                 operations.end(session, work.id, operations.FAILED, message, now)
             else:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import operations
-from trove_ng.db.session import Database
+from trove_ng.db.session import Database, retry_on_db_error
 
 LOG = logging.getLogger(__name__)
 
@@ -101,15 +101,19 @@ class LeaseKeeper:
     def claim(self, operation_id: str) -> Lease | None:
         """Take an operation; None if somebody else has it, or it has ended."""
         begun = time.monotonic()
-        with self._db.writer() as session:
-            fence = operations.claim(
-                session, operation_id, self._owner, self._clock.now(), self._seconds)
+        fence = self._claim(operation_id)
         if fence is None:
             return None
         lease = Lease(operation_id, fence)
         with self._lock:
             self._held[operation_id] = (lease, begun)
         return lease
+
+    @retry_on_db_error
+    def _claim(self, operation_id: str) -> int | None:
+        with self._db.writer() as session:
+            return operations.claim(
+                session, operation_id, self._owner, self._clock.now(), self._seconds)
 
     def forget(self, lease: Lease) -> None:
         """Prolong a lease no more."""

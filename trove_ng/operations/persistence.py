@@ -18,7 +18,7 @@ from taskflow import exceptions
 from taskflow.persistence import path_based
 
 from trove_ng.db.repositories import operations
-from trove_ng.db.session import Database
+from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.operations.lease import Lease
 
 
@@ -67,6 +67,21 @@ class StoreConnection(path_based.PathBasedConnection):
                 yield session
             finally:
                 self._session = None
+
+    @retry_on_db_error
+    def save_logbook(self, book: Any) -> Any:
+        """Write a log book with its flows."""
+        return super().save_logbook(book)
+
+    @retry_on_db_error
+    def update_flow_details(self, flow_detail: Any, ignore_missing: bool = False) -> Any:
+        """Write a flow with its tasks."""
+        return super().update_flow_details(flow_detail, ignore_missing)
+
+    @retry_on_db_error
+    def update_atom_details(self, atom_detail: Any, ignore_missing: bool = False) -> Any:
+        """Write a task."""
+        return super().update_atom_details(atom_detail, ignore_missing)
 
     def _join_path(self, *parts: str) -> str:
         return posixpath.join(*parts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,13 @@ from oslo_config import cfg
 from sqlalchemy import event, func, select
 
 from trove_ng.api.app import build_app
+from trove_ng.api.router import Router
+from trove_ng.api.routes import ROUTES
 from trove_ng.api.wiring import make_services
 from trove_ng.cloud.types import Flavor, VolumeType
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import NotFound
+from trove_ng.common.secret import Secret
 from trove_ng.conf import api, base, cloud, operations, quota, ratelimit
 from trove_ng.db.models import (
     Backup,
@@ -85,8 +90,6 @@ class Guest:
         return [m.DatabaseSpec(name="shop")]
 
     def enable_root(self, request: m.RootRequest) -> m.UserSpec:
-        from trove_ng.common.secret import Secret
-
         self.asked.append(("enable_root", (request,)))
         return m.UserSpec(name="root", password=request.password or Secret("made-by-agent"))
 
@@ -124,8 +127,10 @@ class Api:
             options = {"body": raw if raw is not None else json.dumps(body).encode(),
                        "content_type": "application/json"}
         headers = {"X-Auth-Token": token} if token else {}
-        return self.app.request(f"/v1.0/{project}{path}", method=method, headers=headers,
-                                expect_errors=True, **options)
+        answer = self.app.request(f"/v1.0/{project}{path}", method=method, headers=headers,
+                                  expect_errors=True, **options)
+        _keep_sample(method, path, body, answer)
+        return answer
 
     def rows(self) -> dict[str, int]:
         """Return how many rows each table has."""
@@ -144,6 +149,22 @@ class Api:
 
         event.listen(self.db.engine, "before_cursor_execute", note)
         return seen
+
+
+def _keep_sample(method: str, path: str, body: Any, answer: Any) -> None:
+    """Keep an exchange for the API reference, when ``tools/api-ref.py`` asks for it."""
+    folder = os.environ.get("TROVE_API_SAMPLES")
+    found = Router(ROUTES).match(path.partition("?")[0].strip("/").split("/"))
+    route = found.methods.get(method) if found is not None else None
+    if not folder or route is None or answer.status_int != route.success:
+        return
+    name = f"{method}{route.path}".replace("/", "~")
+    target = Path(folder, f"{name}.json")
+    text = json.dumps({"request": body, "answer": answer.json if answer.body else None})
+    # of several, the one that shows the most; the same one at every run
+    if not target.exists() or (len(text), text) > (len(target.read_text()),
+                                                   target.read_text()):
+        target.write_text(text)
 
 
 def _identify(below: Any) -> Any:

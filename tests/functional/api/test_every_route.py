@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,8 +129,6 @@ def sample(schema: dict[str, Any]) -> Any:
 
 
 def text(schema: dict[str, Any]) -> str:
-    import re
-
     for candidate in (UNKNOWN, "10.0.0.1", "x1", "1"):
         pattern = schema.get("pattern")
         if schema.get("format") == "uuid":

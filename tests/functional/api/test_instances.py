@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import dataclasses
+import datetime
 
-from tests.functional.api.conftest import FOREIGN, NETWORK, OWN, Api
+import pytest
+import webtest
+
+from tests.functional.api.conftest import FOREIGN, NETWORK, OWN, Api, Catalog, _identify
+from trove_ng.api.app import build_app
+from trove_ng.api.wiring import make_services
 from trove_ng.common.errors import ServiceUnavailable
-from trove_ng.db.models import Instance, Operation, ServiceStatusRow
+from trove_ng.db.models import Backup, Instance, Operation, ServiceStatusRow
 
 GOOD = {"name": "db", "flavorRef": "1", "volume": {"size": 1}}
 
@@ -107,8 +113,6 @@ def test_what_is_not_there_is_refused(app: Api, more: dict[str, object],
 
 def test_a_volume_must_hold_the_backup(app: Api) -> None:
     with app.db.writer() as session:
-        from trove_ng.db.models import Backup
-
         session.get(Backup, f"{OWN}8").volume_size = 5
     answer = create(app, restorePoint={"backupRef": f"{OWN}8"})
     assert "at least 5 GB" in answer.json["badRequest"]["message"]
@@ -152,8 +156,6 @@ def test_actions(app: Api, body: object, status: int) -> None:
 
 
 def test_a_stopped_heart_refuses_actions_and_statements(app: Api) -> None:
-    import datetime
-
     with app.db.writer() as session:
         session.get(ServiceStatusRow, f"{OWN}1").updated_at -= datetime.timedelta(hours=1)
     assert app("POST", f"/instances/{OWN}1/action", {"restart": {}}).status_int == 422
@@ -220,15 +222,7 @@ def test_public_documents_need_no_token(app: Api) -> None:
 
 
 def test_rate_limits_tell_when_to_come_again(app: Api, api_conf: object) -> None:
-    import dataclasses
-
-    from tests.functional.api.conftest import Catalog, _identify
-    from trove_ng.api.app import build_app
-    from trove_ng.api.wiring import make_services
-
     api_conf.set_override("http_get_rate", 2)  # type: ignore[attr-defined]
-    import webtest
-
     limited = webtest.TestApp(build_app(
         dataclasses.replace(make_services(api_conf), catalog=Catalog()), _identify))
     headers = {"X-Auth-Token": "mine"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import json
 import threading
 import time
 import uuid
@@ -15,10 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import webtest
 import yaml
 from oslo_config import cfg
+from sqlalchemy import func, select
 
 from tests.servers.mariadb import free_port
 from trove_ng.api.app import build_app
@@ -33,7 +36,7 @@ from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.conductor.manager import Conductor
 from trove_ng.conf import api, base, cloud, conductor, operations, quota, ratelimit, taskmanager
 from trove_ng.datastores.base import load_datastores
-from trove_ng.db.models import Datastore, DatastoreVersion
+from trove_ng.db.models import Datastore, DatastoreVersion, InstanceKey
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations import requests
@@ -136,8 +139,6 @@ class Agent:
 
 
 def _plain(message: m.Message) -> dict[str, Any]:
-    import msgspec
-
     found: dict[str, Any] = msgspec.to_builtins(message)
     return found
 
@@ -243,7 +244,7 @@ class ControlPlane:
                 status: int | None = None) -> Any:
         answer = self.app.request(
             f"{self.url}{path}", method=method, headers={"X-Auth-Token": token},
-            **({"body": __import__("json").dumps(body).encode(),
+            **({"body": json.dumps(body).encode(),
                 "content_type": "application/json"} if body is not None else {}),
             expect_errors=True)
         if status is not None:
@@ -279,9 +280,6 @@ class ControlPlane:
         store = self.minicloud.store
         own = self.minicloud.people.named("project", "service")["id"]
         with self.db.reader() as session:
-            from sqlalchemy import func, select
-
-            from trove_ng.db.models import InstanceKey
             known = session.scalar(select(func.count()).select_from(InstanceKey))
         return {"servers": len(store.list("server")), "volumes": len(store.list("volume")),
                 "ports": len(store.list("port")),

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
+from trove_ng.common.errors import GuestError
 from trove_ng.common.states import ServiceStatus
+from trove_ng.rpc.messages import Empty
 
 FREE = {"instances": (0, 0), "volumes": (0, 0), "ram": (0, 0), "backups": (0, 0)}
 
@@ -149,10 +151,8 @@ def test_a_resize_that_fails_goes_back(plane: ControlPlane, instance: str) -> No
 
     def start(_request: object) -> object:
         if next(starts, False):
-            from trove_ng.common.errors import GuestError
             raise GuestError("The database server does not start.")
         agent.beat(ServiceStatus.HEALTHY)
-        from trove_ng.rpc.messages import Empty
         return Empty()
 
     agent._start_db_with_conf_changes = start  # type: ignore[method-assign,assignment]

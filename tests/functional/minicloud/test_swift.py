@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import time
 from typing import Any
 
@@ -166,8 +167,6 @@ def test_signed_urls_allow_what_they_say_and_no_more(swift: Any) -> None:
 
 
 def test_an_upload_that_is_cut_off_is_not_seen(cloud: Cloud, swift: Any) -> None:
-    import socket
-
     session = cloud.session()
     with socket.create_connection(("127.0.0.1", cloud.config.port)) as raw:
         path = swift.url[swift.url.index("/object"):]

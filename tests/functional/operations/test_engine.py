@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from oslo_db.exception import DBConnectionError
 from sqlalchemy import func, select
 
 from tests.functional.operations.conftest import RESOURCE, Bench
@@ -265,3 +266,25 @@ def test_an_operation_that_cannot_even_be_undone_ends_some_time(
     bench.run(second, step("one"))
     assert bench.row(ident).status == "FAILED"
     assert bench.ended == [("failed", "test.run took too long.")]
+
+
+def test_a_store_that_is_away_fails_nothing(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    away = [True]
+
+    def need_the_store(work: Work) -> None:
+        if away:
+            raise DBConnectionError()
+
+    ident = bench.submit()
+    first = bench.claim(ident, lease=0)
+    assert first is not None
+    with pytest.raises(Abandoned):
+        bench.run(first, step("one"), step("two", need_the_store))
+    assert (bench.row(ident).status, bench.row(ident).error) == ("RUNNING", None)
+    away.clear()
+    second = bench.claim(ident, "two")
+    assert second is not None
+    bench.run(second, step("one"), step("two", need_the_store))
+    assert said == ["one", "two", "two"]
+    assert bench.row(ident).status == "SUCCEEDED"

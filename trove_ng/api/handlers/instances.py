@@ -15,6 +15,7 @@ from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instance_views, instances
 from trove_ng.db.repositories.instance_views import Shape
 from trove_ng.db.rows import Reader
+from trove_ng.db.session import retry_on_db_error
 
 View = Callable[..., dict[str, Any]]
 
@@ -100,6 +101,7 @@ def load(session: Session, call: Call, *, lock: bool = False) -> Instance:
     return found
 
 
+@retry_on_db_error
 def update(call: Call) -> None:
     """Rename an instance."""
     wanted = call.body["instance"]

@@ -9,6 +9,7 @@ from trove_ng.api.call import Call
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.conf import quota
 from trove_ng.db.repositories import quotas
+from trove_ng.db.session import retry_on_db_error
 
 _PROJECT = re.compile(r"[0-9A-Za-z_.-]{1,36}")
 
@@ -31,6 +32,7 @@ def show(call: Call) -> dict[str, Any]:
     return {"quotas": shown}
 
 
+@retry_on_db_error
 def update(call: Call) -> dict[str, Any]:
     """Set limits of a project."""
     project_id = call.params["project_id"]

@@ -1,0 +1,79 @@
+"""One good exchange of every route; the API reference is made of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.api.conftest import MINE, NETWORK, OWN, Api
+from trove_ng.api.routes import ROUTES
+from trove_ng.common.clock import utcnow
+from trove_ng.db.models import DatastoreConfigurationParameter
+
+ONE = f"/instances/{OWN}1"
+VERSION = "/datastores/mariadb/versions/v"
+SAMPLES: list[tuple[str, str, object]] = [
+    ("GET", "/instances", None), ("GET", "/instances/detail", None), ("GET", ONE, None),
+    ("POST", "/instances", {"instance": {
+        "name": "shop", "flavorRef": "1", "volume": {"size": 1},
+        "datastore": {"type": "mariadb", "version": "10.11"},
+        "nics": [{"network_id": NETWORK}], "databases": [{"name": "shop"}],
+        "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}],
+        "access": {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]}}}),
+    ("PUT", ONE, {"instance": {"name": "shop2"}}),
+    ("PATCH", ONE, {"instance": {"name": "shop2"}}),
+    ("POST", f"{ONE}/action", {"resize": {"volume": {"size": 2}}}),
+    ("GET", f"{ONE}/backups", None), ("DELETE", ONE, None),
+    ("GET", f"{ONE}/databases", None), ("GET", f"{ONE}/databases/shop", None),
+    ("POST", f"{ONE}/databases", {"databases": [
+        {"name": "wiki", "character_set": "utf8mb4", "collate": "utf8mb4_bin"}]}),
+    ("DELETE", f"{ONE}/databases/shop", None),
+    ("GET", f"{ONE}/users", None), ("GET", f"{ONE}/users/app", None),
+    ("POST", f"{ONE}/users", {"users": [
+        {"name": "reader", "password": "reader-Pw1", "host": "10.0.0.%",
+         "databases": [{"name": "shop"}]}]}),
+    ("PUT", f"{ONE}/users", {"users": [{"name": "app", "password": "new-Pw1"}]}),
+    ("PUT", f"{ONE}/users/app", {"user": {"name": "app2"}}),
+    ("DELETE", f"{ONE}/users/app", None), ("GET", f"{ONE}/users/app/databases", None),
+    ("PUT", f"{ONE}/users/app/databases", {"databases": [{"name": "wiki"}]}),
+    ("DELETE", f"{ONE}/users/app/databases/shop", None),
+    ("GET", f"{ONE}/root", None), ("POST", f"{ONE}/root", {"password": "root-Pw1"}),
+    ("DELETE", f"{ONE}/root", None),
+    ("GET", "/backups", None), ("GET", f"/backups/{OWN}8", None),
+    ("POST", "/backups", {"backup": {"name": "nightly", "instance": f"{OWN}1",
+                                     "description": "before the upgrade"}}),
+    ("DELETE", f"/backups/{OWN}8", None),
+    ("GET", "/datastores", None), ("GET", "/datastores/mariadb", None),
+    ("GET", "/datastores/mariadb/versions", None), ("GET", "/datastores/versions/v", None),
+    ("GET", VERSION, None), ("GET", f"{VERSION}/flavors", None),
+    ("GET", f"{VERSION}/volume-types", None),
+    ("GET", "/flavors", None), ("GET", "/flavors/1", None),
+    ("GET", "/volume-types", None), ("GET", "/volume-types/vt", None),
+    ("GET", "/configurations", None), ("GET", f"/configurations/{OWN}7", None),
+    ("GET", f"/configurations/{OWN}7/instances", None),
+    ("GET", f"{VERSION}/parameters", None),
+    ("GET", f"{VERSION}/parameters/max_connections", None),
+    ("GET", "/datastores/versions/v/parameters", None),
+    ("GET", "/datastores/versions/v/parameters/max_connections", None),
+    ("GET", "/limits", None), ("GET", f"/mgmt/quotas/{MINE}", None),
+    ("PUT", f"/mgmt/quotas/{MINE}", {"quotas": {"instances": 20}}),
+    ("GET", "/mgmt/instances", None), ("GET", f"/mgmt{ONE}", None),
+    ("GET", f"/mgmt{ONE}/root", None),
+    ("POST", f"/mgmt{ONE}/action", {"reset-task-status": {}}),
+]
+
+
+def test_every_route_has_a_sample() -> None:
+    assert len(SAMPLES) == len(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), SAMPLES,
+                         ids=[f"{method} {path}" for method, path, _ in SAMPLES])
+def test_a_good_request_is_answered(app: Api, method: str, path: str, body: object) -> None:
+    with app.db.writer() as session:
+        session.add(DatastoreConfigurationParameter(
+            name="max_connections", datastore_version_id="v", data_type="integer",
+            min_size="1", max_size="65535", created=utcnow(), updated=utcnow()))
+    if (method, path) == ("DELETE", f"{ONE}/root"):
+        app("POST", f"{ONE}/root")
+    answer = app(method, path, body, token="admin" if "/mgmt/" in path else "mine")
+    assert answer.status_int < 300, answer.text
