@@ -47,20 +47,19 @@ def measure(stage: Stage) -> None:
     # the queue exists once the conductor has run
     time.sleep(3)
     stage.supervisor.stop("trove-conductor")
+    before = _seen(stage)
     begun = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(_SENDERS) as pool:
         for number in range(1, _ROUNDS + 1):
             list(pool.map(lambda client, n=number: client.heartbeat(_beat(n)), clients))
     emit("heartbeats sent", per_second=round(_ROUNDS * _GUESTS / (time.perf_counter() - begun)))
-    waiting = stage.store.execute(
-        "SELECT COALESCE(SUM(sequence), 0) FROM trove.service_statuses")
-    if int(waiting[0][0]):
-        raise RuntimeError(f"heartbeats were written while the conductor was down: {waiting}")
+    if _seen(stage) != before:
+        raise RuntimeError("heartbeats were written while the conductor was down")
     stage.supervisor.start("trove-conductor")
-    first = _until(stage, 1)
+    first = _until(stage, before + 1)
     process = psutil.Process(stage.supervisor.states()["trove-conductor"][1])
     begun = sum(process.cpu_times()[:2])
-    last = _until(stage, _GUESTS * _ROUNDS)
+    last = _until(stage, before + _GUESTS * _ROUNDS)
     busy = sum(process.cpu_times()[:2]) - begun
     emit("conductor heartbeats", guests=_GUESTS, heartbeats=_GUESTS * _ROUNDS,
          per_second=round(_GUESTS * _ROUNDS / (last - first)),
@@ -73,13 +72,17 @@ def _beat(number: int) -> Heartbeat:
                          total=10 ** 9, used=10 ** 8, free=9 * 10 ** 8))
 
 
+def _seen(stage: Stage) -> int:
+    """Return the sum of the newest sequence numbers in the store."""
+    return int(stage.store.execute(
+        "SELECT COALESCE(SUM(sequence), 0) FROM trove.service_statuses")[0][0])
+
+
 def _until(stage: Stage, total: int) -> float:
-    """Return when the store has seen so much: the sum of the newest sequence numbers."""
+    """Return when the store has seen so much."""
     end = time.perf_counter() + 120
     while time.perf_counter() < end:
-        found = stage.store.execute(
-            "SELECT COALESCE(SUM(sequence), 0) FROM trove.service_statuses")
-        if int(found[0][0]) >= total:
+        if _seen(stage) >= total:
             return time.perf_counter()
         time.sleep(0.01)
     raise TimeoutError("the conductor did not write all heartbeats")

@@ -51,8 +51,26 @@ def build_app(services: Services, authentication: Authentication | None = None) 
     return _oslo_layers(conf, app)
 
 
+class _OneController(ExplicitPecan):
+    """Pecan with a root that has a single controller.
+
+    There is nothing to look for and no template to render, which Pecan does by
+    inspecting functions at every request.
+    """
+
+    def find_controller(self, state: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        """Return the controller and its arguments."""
+        state.controller = self.root.answer
+        return state.controller, [state.request, state.response], {}
+
+    def invoke_controller(self, controller: Any, args: list[Any], kwargs: dict[str, Any],
+                          state: Any) -> None:
+        """Call the controller, which makes the whole response."""
+        state.response = controller(*args)
+
+
 def _controllers(services: Services) -> App:
-    application: App = ExplicitPecan(
+    application: App = _OneController(
         RootController(services, Router(ROUTES)), default_renderer="json",
         guess_content_type_from_ext=False, force_canonical=False)
 

@@ -56,6 +56,8 @@ class SegmentWriter:
     def __init__(self, grant: ObjectStoreGrant, segment_size: int) -> None:
         if grant.put_query is None:
             raise StorageError("The grant does not allow to write.")
+        if segment_size < 1:
+            raise StorageError("A segment has at least one byte.")
         self._grant = grant
         self._query = grant.put_query
         self._size = segment_size

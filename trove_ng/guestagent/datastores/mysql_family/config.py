@@ -16,6 +16,21 @@ from trove_ng.guestagent.os.configuration import (
 #: change that holds what follows from the server's memory
 _MEMORY = "memory"
 _INIT = "init"
+#: variables whose option has another name; with theirs, the server does not start
+_OPTIONS = {"time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"}
+
+
+def as_options(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return system variables as the server's option file takes them.
+
+    A collation without its character set gets it: the server does not start otherwise.
+    """
+    options = {_OPTIONS.get(key, key): ("ON" if value else "OFF") if isinstance(value, bool)
+               else value for key, value in variables.items()}
+    charset, found, _ = str(options.get("collation_server", "")).partition("_")
+    if found and charset != "uca1400":
+        options.setdefault("character_set_server", charset)
+    return options
 
 
 class Configuration:
@@ -38,14 +53,15 @@ class Configuration:
             "user": "mysql", "datadir": str(paths.data), "socket": paths.socket,
             "pid_file": paths.pid_file, "port": paths.port, "bind_address": "*",
             "skip_name_resolve": "ON", "local_infile": "OFF",
-            "character_set_server": "utf8mb4", "collation_server": "utf8mb4_general_ci",
-            "default_storage_engine": "InnoDB", "innodb_file_per_table": "ON",
+            # no collation: one of another character set than the owner's stops the server
+            "character_set_server": "utf8mb4", "default_storage_engine": "InnoDB",
+            "innodb_file_per_table": "ON",
         }})
         files.make_directory(paths.changes, mode=0o755)
         files.write_text(paths.include_config, f"!includedir {paths.changes}/\n", mode=0o644)
         self.apply_computed(computed)
         if overrides:
-            self._manager.apply_user({"mysqld": dict(overrides)})
+            self._manager.apply_user({"mysqld": as_options(overrides)})
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
         """Write what follows from the server's memory."""

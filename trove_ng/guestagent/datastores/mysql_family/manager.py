@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 
 #: user that the server runs as
 OWNER = "mysql"
+#: seconds that a look at the server may wait for it
+PROBE_SECONDS = 3
 
 
 class MySqlFamilyManager(BaseManager):
@@ -137,9 +139,9 @@ class MySqlFamilyManager(BaseManager):
     def probe(self) -> ServiceStatus:
         """Look whether the server answers."""
         try:
-            connection = self.server.connect(timeout=3)
+            connection = self.server.connect(PROBE_SECONDS, PROBE_SECONDS)
         except pymysql.MySQLError as err:
-            if err.args and err.args[0] == sql.TOO_MANY_CONNECTIONS:
+            if err.args and err.args[0] in sql.TOO_MANY_CONNECTIONS:
                 return ServiceStatus.BLOCKED
             return self._process_state()
         except (GuestError, OSError):

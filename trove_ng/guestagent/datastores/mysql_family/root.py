@@ -18,9 +18,14 @@ class Root:
     def is_enabled(self) -> bool:
         """Return whether root can log in from elsewhere."""
         with self._server.session() as session:
-            return bool(session.run(
-                "SELECT User FROM mysql.user WHERE User = %s AND Host NOT IN "
-                "('localhost', '127.0.0.1', '::1')", (USER,)))
+            return bool(self._hosts(session))
+
+    @staticmethod
+    def _hosts(session: sql.Session) -> list[str]:
+        """Return from where root can log in, besides the server itself."""
+        return [str(row[0]) for row in session.run(
+            "SELECT Host FROM mysql.user WHERE User = %s AND Host NOT IN "
+            "('localhost', '127.0.0.1', '::1')", (USER,))]
 
     def enable(self, password: Secret | None) -> Secret:
         """Let root log in from everywhere; return its password.
@@ -34,6 +39,10 @@ class Root:
         return chosen
 
     def disable(self) -> None:
-        """Take root's login away; not enabled is no error."""
+        """Take root's login away; not enabled is no error.
+
+        While enabled, root may have made itself accounts for further hosts: they go too.
+        """
         with self._server.session() as session:
-            session.run("DROP USER IF EXISTS %s@%s", (USER, HOST))
+            for host in self._hosts(session):
+                session.run("DROP USER IF EXISTS %s@%s", (USER, host))

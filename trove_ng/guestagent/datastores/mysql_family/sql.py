@@ -15,7 +15,8 @@ from pymysql.constants import CR, ER
 from trove_ng.common.errors import Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
 
-TOO_MANY_CONNECTIONS = ER.CON_COUNT_ERROR
+#: the server is there and takes no more connections, at all or of this account
+TOO_MANY_CONNECTIONS = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS})
 CONNECTION_REFUSED = CR.CR_CONNECTION_ERROR
 
 Row = tuple[Any, ...]
@@ -91,17 +92,18 @@ class Server:
         self._socket = socket_path
         self._credentials = credentials
 
-    def connect(self, timeout: int = 10) -> Any:
+    def connect(self, timeout: int = 10, answer_timeout: int = 60) -> Any:
         """Return a connection of the driver.
 
-        :param timeout: seconds for connecting, and for each answer
+        :param timeout: seconds for connecting, and for sending a statement
+        :param answer_timeout: seconds for each answer, the server's greeting too
         :raises pymysql.MySQLError: the server is not there, or refuses
         """
         user, password = self._credentials()
         return pymysql.connect(
             unix_socket=self._socket, user=user, password=password.reveal(),
             charset="utf8mb4", autocommit=True, connect_timeout=timeout,
-            read_timeout=max(timeout, 60), write_timeout=timeout)
+            read_timeout=answer_timeout, write_timeout=timeout)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:

@@ -55,16 +55,18 @@ class Users:
 
     def _find(self, session: sql.Session, name: str, host: str | None) -> str:
         """Return the host of an existing user."""
-        wanted = host or ANY_HOST
+        wanted = _host(host)
         if name.lower() in SYSTEM_USERS or (name, wanted) not in self._all(session):
             raise NotFound.of("User", name if host is None else f"{name}@{host}")
         return wanted
 
     @staticmethod
     def _granted(session: sql.Session, name: str, host: str) -> list[str]:
+        """Return the databases of a user, without the server's own."""
         rows = session.run("SELECT Db FROM mysql.db WHERE User = %s AND Host = %s",
                            (name, host))
-        return sorted({sql.unescape(str(row[0])) for row in rows})
+        names = {sql.unescape(str(row[0])) for row in rows}
+        return sorted(one for one in names if one.lower() not in SYSTEM_DATABASES)
 
     # changing
 
@@ -78,11 +80,11 @@ class Users:
             known = set(self._all(session))
             for user in users:
                 self._refuse_system(user.name)
-                if (user.name, user.host or ANY_HOST) in known:
-                    raise Conflict(f"User {user.name}@{user.host or ANY_HOST} exists already.")
+                if (user.name, _host(user.host)) in known:
+                    raise Conflict(f"User {user.name}@{_host(user.host)} exists already.")
             try:
                 for user in users:
-                    key = (user.name, user.host or ANY_HOST)
+                    key = (user.name, _host(user.host))
                     session.run("CREATE USER %s@%s IDENTIFIED BY %s",
                                 (*key, _password(user)))
                     made.append(key)
@@ -117,7 +119,7 @@ class Users:
         """
         with self._server.session() as session:
             found = self._find(session, name, host)
-            new = (change.name or name, change.host or found)
+            new = (change.name or name, _host(change.host) if change.host else found)
             if new != (name, found):
                 self._refuse_system(new[0])
                 if new in self._all(session):
@@ -180,6 +182,11 @@ class Users:
     def _refuse_system(name: str) -> None:
         if name.lower() in SYSTEM_USERS:
             raise BadRequest(f"The user name {name} is reserved.")
+
+
+def _host(host: str | None) -> str:
+    """Return a host as the server keeps it: in lower case, and any if none is given."""
+    return (host or ANY_HOST).lower()
 
 
 def _password(user: m.UserSpec) -> Secret:

@@ -17,7 +17,7 @@ from typing import IO
 
 import zstandard
 
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
@@ -47,8 +47,11 @@ class MariaBackup:
     def create(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup and return what was stored.
 
+        :raises BadRequest: it is to continue another backup
         :raises GuestError: the program or the object store failed
         """
+        if request.parent is not None:
+            raise BadRequest(f"The backup strategy {self.name} makes full backups only.")
         expected = max(1, _size_of(self._paths.data))
         writer = swift.SegmentWriter(request.grant, request.segment_size)
         with tempfile.TemporaryDirectory(prefix="trove-backup-") as scratch:
@@ -91,8 +94,11 @@ class MariaBackup:
     def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
         """Put a backup together beside the data directory, check it, and move it there.
 
+        :raises BadRequest: there is not exactly one backup, with its grant
         :raises GuestError: a checksum is wrong, or a program failed
         """
+        if len(restore.chain) != 1 or len(restore.grants) != 1:
+            raise BadRequest(f"The backup strategy {self.name} restores one full backup.")
         staging = self._paths.staging
         files.remove(staging, recursive=True)
         files.make_directory(staging, mode=0o700)
@@ -113,13 +119,15 @@ class MariaBackup:
     @staticmethod
     def _extract(stored: m.StoredBackup, grant: m.ObjectStoreGrant, target: pathlib.Path,
                  progress: Progress) -> None:
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
         done = 0
         with _Program(["mbstream", "-x", "-C", str(target)], stdin=subprocess.PIPE) as program:
             assert program.process.stdin is not None
+            # a writer, because a small piece may become very much: it passes on in parts
+            decompressor = zstandard.ZstdDecompressor().stream_writer(
+                program.process.stdin, closefd=False)
             try:
                 for piece in swift.read(stored, grant):
-                    program.process.stdin.write(decompressor.decompress(piece))
+                    decompressor.write(piece)
                     done += len(piece)
                     progress.report(10 + 35 * done // max(1, stored.size))
                 program.process.stdin.close()
