@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -279,6 +281,51 @@ def test_root_comes_and_goes(server: Server) -> None:
         server.login("root", "chosen")
 
 
+def test_root_leaves_no_way_back(server: Server) -> None:
+    made = server.manager.enable_root(m.RootRequest()).password
+    assert made is not None
+    server.query("CREATE USER root@'127.0.0.%' IDENTIFIED BY 'p'", "root", made.reveal())
+    server.manager.disable_root(m.Empty())
+    assert not server.manager.is_root_enabled(m.Empty()).value
+    with pytest.raises(pymysql.err.OperationalError):
+        server.login("root", "p")
+
+
+def test_a_host_is_the_same_in_any_case(server: Server) -> None:
+    manager, user = server.manager, m.UserSpec(name="u", host="DB.Example.org",
+                                               password=Secret("p"), databases=["shop"])
+    manager.create_users(m.UsersRequest(users=[user]))
+    assert manager.get_user(m.UserRequest(name="u", host="DB.Example.org")).databases == ["shop"]
+    with pytest.raises(Conflict, match="db.example.org exists already"):
+        manager.create_users(m.UsersRequest(users=[user]))
+    manager.update_user(m.UserUpdateRequest(name="u", host="DB.EXAMPLE.ORG",
+                                            change=m.UserChange(host="127.0.0.1")))
+    assert server.query("SELECT 1", "u", "p", "shop")[0][0] == 1
+
+
+def test_grants_on_the_servers_own_databases_are_not_shown(server: Server) -> None:
+    made = server.manager.enable_root(m.RootRequest()).password
+    assert made is not None
+    server.query("GRANT SELECT ON mysql.* TO app@'%'", "root", made.reveal())
+    assert [one.name for one in server.manager.list_access(
+        m.UserRequest(name="app")).databases] == ["shop"]
+    with pytest.raises(NotFound):
+        server.manager.revoke_access(m.AccessRequest(name="app", databases=["mysql"]))
+
+
+@pytest.mark.parametrize(("variables", "charset"), [
+    ({"character_set_server": "latin1"}, "latin1_swedish_ci"),
+    ({"collation_server": "latin1_bin"}, "latin1_bin"),
+    ({"tx_isolation": "READ-COMMITTED", "time_zone": "+02:00"}, "utf8mb4_general_ci")])
+def test_the_owners_settings_let_the_server_start(make: Any, variables: dict[str, Any],
+                                                  charset: str) -> None:
+    one: Server = make("one")
+    one.prepare(overrides=variables, users=[m.UserSpec(name="u", password=Secret("p"))])
+    assert one.query("SELECT @@global.collation_server", "u", "p") == [(charset,)]
+    for name in variables:
+        assert one.query(f"SELECT @@global.{name}", "u", "p") == [(variables[name],)]
+
+
 def test_another_size_takes_effect_at_the_next_start(server: Server) -> None:
     manager = server.manager
     manager.stop_db()
@@ -305,6 +352,18 @@ def test_a_server_that_takes_no_more_connections_is_blocked(server: Server) -> N
     finally:
         for one in held:
             one.close()
+
+
+def test_a_look_at_a_hung_server_takes_seconds(server: Server) -> None:
+    assert server.process.child is not None
+    server.process.child.send_signal(signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        assert server.manager.probe() is ServiceStatus.RUNNING
+        assert time.monotonic() - begun < 10
+    finally:
+        server.process.child.send_signal(signal.SIGCONT)
+    assert server.manager.probe() is ServiceStatus.HEALTHY
 
 
 def test_a_killed_server_is_seen(server: Server) -> None:

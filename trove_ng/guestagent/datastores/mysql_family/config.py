@@ -27,8 +27,8 @@ def as_options(variables: Mapping[str, Any]) -> dict[str, Any]:
     """
     options = {_OPTIONS.get(key, key): ("ON" if value else "OFF") if isinstance(value, bool)
                else value for key, value in variables.items()}
-    charset, found, _ = str(options.get("collation_server", "")).partition("_")
-    if found and charset != "uca1400":
+    charset = str(options.get("collation_server", "")).partition("_")[0]
+    if charset not in ("", "uca1400"):
         options.setdefault("character_set_server", charset)
     return options
 

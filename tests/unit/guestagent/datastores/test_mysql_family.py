@@ -1,0 +1,219 @@
+"""Names, option files and errors of the MySQL family, without a server."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+import tracemalloc
+
+import pymysql
+import pytest
+import zstandard
+from pymysql.constants import ER
+
+from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.datastores.experimental.mariadb import backup
+from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
+from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+
+
+@pytest.mark.parametrize(("text", "quoted"), [
+    ("shop", "`shop`"), ("a`b", "`a``b`"), ("`", "````"), ("a'b\"c", "`a'b\"c`"),
+    ("x`; DROP DATABASE y; --", "`x``; DROP DATABASE y; --`")])
+def test_a_name_does_not_leave_its_quotes(text: str, quoted: str) -> None:
+    assert sql.name(text) == quoted
+
+
+def test_a_zero_byte_is_no_part_of_a_name() -> None:
+    with pytest.raises(ValueError, match="zero byte"):
+        sql.name("a\0b")
+
+
+@pytest.mark.parametrize("text", ["shop", "a_b", "100%", "a%_b", "_"])
+def test_wildcards_of_a_grant_mean_themselves(text: str) -> None:
+    stored = sql.pattern(text)[1:-1]
+    assert sql.unescape(stored) == text
+    assert stored.count("\\") == text.count("_") + text.count("%")
+
+
+@pytest.mark.parametrize(("code", "kind"), [
+    (ER.DB_CREATE_EXISTS, Conflict), (ER.DB_DROP_EXISTS, NotFound),
+    (ER.CANNOT_USER, Conflict), (ER.UNKNOWN_COLLATION, GuestError), (ER.PARSE_ERROR, GuestError)])
+def test_an_error_is_told_without_the_statement(code: int, kind: type[Exception]) -> None:
+    err = sql.translate(pymysql.err.OperationalError(code, "near 'IDENTIFIED BY s3cret'"))
+    assert isinstance(err, kind)
+    assert "s3cret" not in str(err)
+
+
+def test_a_server_that_is_not_there_is_told(tmp_path: pathlib.Path) -> None:
+    server = sql.Server(str(tmp_path / "none"), lambda: ("os_admin", Secret("s3cret")))
+    with pytest.raises(GuestError, match="cannot be reached") as caught, server.session():
+        pytest.fail("there is no session")
+    assert "s3cret" not in str(caught.value)
+
+
+# ---- the agent's account -----------------------------------------------------------
+
+
+def test_the_account_is_kept_for_root_and_set_by_the_server(tmp_path: pathlib.Path) -> None:
+    path, init_file = tmp_path / "volume/.trove/admin.cnf", tmp_path / "init.sql"
+    account = AdminAccount(lambda: path, "root")
+    account.renew("/run/s", init_file)
+    user, password = account.credentials()
+    assert user == "os_admin"
+    assert len(password.reveal()) == 40
+    for secret in (path, init_file):
+        assert secret.stat().st_mode & 0o777 == 0o600
+        assert password.reveal() in secret.read_text()
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    # another agent, after the root disk was lost
+    assert AdminAccount(lambda: path, "root").credentials() == (user, password)
+    account.renew("/run/s", init_file)
+    assert account.credentials()[1] != password
+
+
+@pytest.mark.parametrize("content", [None, "", "[client]\nuser = x\n", "no section"])
+def test_an_account_that_is_not_there_is_an_error(tmp_path: pathlib.Path,
+                                                  content: str | None) -> None:
+    path = tmp_path / "admin.cnf"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(GuestError, match="no account"):
+        AdminAccount(lambda: path, "root").credentials()
+
+
+# ---- settings ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("variables", "options"), [
+    ({"max_connections": 5}, {"max_connections": 5}),
+    ({"autocommit": False, "event_scheduler": True},
+     {"autocommit": "OFF", "event_scheduler": "ON"}),
+    ({"time_zone": "+02:00"}, {"default_time_zone": "+02:00"}),
+    ({"tx_isolation": "SERIALIZABLE"}, {"transaction_isolation": "SERIALIZABLE"}),
+    ({"collation_server": "latin1_bin"},
+     {"collation_server": "latin1_bin", "character_set_server": "latin1"}),
+    ({"collation_server": "binary"},
+     {"collation_server": "binary", "character_set_server": "binary"}),
+    ({"collation_server": "uca1400_ai_ci"}, {"collation_server": "uca1400_ai_ci"}),
+    ({"collation_server": "utf8mb3_bin", "character_set_server": "utf8"},
+     {"collation_server": "utf8mb3_bin", "character_set_server": "utf8"})])
+def test_variables_become_options(variables: dict[str, object],
+                                  options: dict[str, object]) -> None:
+    assert as_options(variables) == options
+
+
+@pytest.fixture
+def paths(tmp_path: pathlib.Path) -> Paths:
+    return Paths(mount=str(tmp_path / "mount"), base_config=str(tmp_path / "90.cnf"),
+                 include_config=str(tmp_path / "99.cnf"), changes=str(tmp_path / "changes"))
+
+
+def test_the_owners_settings_come_after_ours(paths: Paths) -> None:
+    Configuration(paths).write({"mysqld": {"max_connections": 50}}, {"max_connections": 70})
+    files = sorted(pathlib.Path(paths.changes).iterdir())
+    assert [one.read_text().split("\n")[1] for one in files] == [
+        "max_connections = 50", "max_connections = 70"]
+    assert f"!includedir {paths.changes}/" in pathlib.Path(paths.include_config).read_text()
+    base = pathlib.Path(paths.base_config).read_text()
+    assert f"datadir = {paths.data}" in base
+    assert paths.data.parent == pathlib.Path(paths.mount)
+
+
+def test_the_init_file_is_told_for_one_start(paths: Paths) -> None:
+    configuration = Configuration(paths)
+    configuration.write({}, {"init_file": "/owner"})
+    configuration.set_init_file("/ours")
+    last = sorted(pathlib.Path(paths.changes).iterdir())[-1]
+    assert "init_file = /ours" in last.read_text()
+    configuration.set_init_file(None)
+    assert not last.exists()
+
+
+# ---- the backup strategy -----------------------------------------------------------
+
+
+GRANT = m.ObjectStoreGrant(container_url="http://127.0.0.1:9/c", prefix="p",
+                           get_query=Secret("g"), put_query=Secret("p"), expires_at=0)
+STORED = m.StoredBackup(strategy="mariabackup", segments=[], checksum="", size=0)
+
+
+def strategy(paths: Paths) -> backup.MariaBackup:
+    return backup.MariaBackup(paths, AdminAccount(lambda: pathlib.Path("/none"), "root"))
+
+
+def progress() -> Progress:
+    return Progress(lambda _percent: None, threading.Event())
+
+
+def test_a_backup_that_continues_another_is_refused(paths: Paths) -> None:
+    request = m.BackupRequest(operation_id="o", step="s", backup_id="1",
+                              strategy="mariabackup", grant=GRANT, parent=STORED)
+    with pytest.raises(BadRequest, match="full backups only"):
+        strategy(paths).create(request, progress())
+
+
+@pytest.mark.parametrize("length", [0, 2])
+def test_a_chain_that_cannot_be_applied_is_refused(paths: Paths, length: int) -> None:
+    spec = m.RestoreSpec(backup_id="1", chain=[STORED] * length, grants=[GRANT] * length)
+    with pytest.raises(BadRequest, match="one full backup"):
+        strategy(paths).restore(spec, progress())
+    assert not paths.staging.exists()
+
+
+@pytest.mark.parametrize("name", ["mariadb_backup_checkpoints", "xtrabackup_checkpoints"])
+def test_positions_are_read_from_what_the_program_noted(tmp_path: pathlib.Path,
+                                                        name: str) -> None:
+    (tmp_path / name).write_text(
+        "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 48\nlast_lsn = 51\nx = 1\n")
+    assert backup._position(tmp_path) == {
+        "backup_type": "full-backuped", "from_lsn": "0", "to_lsn": "48", "last_lsn": "51"}
+
+
+def test_a_backup_without_positions_is_none(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(GuestError, match="position"):
+        backup._position(tmp_path)
+
+
+def test_a_program_that_says_why_fails_without_its_words_in_the_error() -> None:
+    with backup._Program(["sh", "-c", "echo secret-detail >&2; exit 3"]) as program, \
+            pytest.raises(GuestError, match="ended with status 3") as caught:
+        program.wait()
+    assert "secret-detail" not in str(caught.value)
+    assert program.said("secret-detail")
+
+
+def test_a_program_does_not_outlive_its_block() -> None:
+    with pytest.raises(RuntimeError), backup._Program(["sleep", "600"]) as program:
+        raise RuntimeError("the upload failed")
+    assert program.process.returncode is not None
+
+
+def test_a_program_that_is_not_there_is_told() -> None:
+    with pytest.raises(GuestError, match="cannot be run"):
+        backup._Program(["no-such-program-here"])
+
+
+def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
+        tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 300 * 1024 * 1024
+    packed = zstandard.ZstdCompressor().compress(bytes(size))
+    monkeypatch.setattr(backup.swift, "read", lambda _stored, _grant: iter([packed]))
+    count = tmp_path / "mbstream"
+    count.write_text(f"#!/bin/sh\nwc -c > {tmp_path}/count\n")
+    count.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    tracemalloc.start()
+    try:
+        backup.MariaBackup._extract(STORED, GRANT, tmp_path, progress())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert int((tmp_path / "count").read_text()) == size
+    assert peak < 16 * 1024 * 1024
