@@ -2,6 +2,8 @@
 
 Each shape of statement is made once.  A list takes its page from an index first and
 joins the rest to it, so that its cost does not depend on how many instances there are.
+MariaDB and MySQL are told so: their optimizers, misled by statistics that are older than
+the rows, may read whole tables instead.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import enum
 import functools
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, bindparam, exists, false, select, true
+from sqlalchemy import ColumnElement, Subquery, bindparam, exists, false, select, true
 from sqlalchemy.orm import aliased
 
 from trove_ng.common.states import BACKUP_RUNNING
@@ -34,6 +36,7 @@ class Shape(enum.IntEnum):
     ALL = 3
 
 
+_MYSQL = ("mysql", "mariadb")
 _RUNNING = [state.value for state in BACKUP_RUNNING]
 
 
@@ -46,9 +49,11 @@ def backup_running() -> ColumnElement[bool]:
 
 def _has_replicas() -> ColumnElement[bool]:
     replica = aliased(Instance)
-    return exists(select(replica.id).where(
-        replica.slave_of_id == Instance.id, replica.deleted.is_(False)).correlate(Instance),
-        ).label("has_replicas")
+    found = select(replica.id).where(
+        replica.slave_of_id == Instance.id, replica.deleted.is_(False)).correlate(Instance)
+    for dialect in _MYSQL:
+        found = found.with_hint(replica, "FORCE INDEX (ix_instances_slave_of_id)", dialect)
+    return exists(found).label("has_replicas")
 
 
 def _has_faults() -> ColumnElement[bool]:
@@ -57,9 +62,11 @@ def _has_faults() -> ColumnElement[bool]:
         ).correlate(Instance)).label("has_faults")
 
 
-@functools.cache
-def _view(shape: Shape) -> AnySelect:
-    """Select what a view needs, one row an instance."""
+def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
+    """Select what a view needs, one row an instance.
+
+    :param ids: the instances to view, read first; None views all
+    """
     columns = [
         Instance.id, Instance.name, Instance.tenant_id, Instance.hostname, Instance.task,
         Instance.error, Instance.restart_required, Instance.server_status,
@@ -81,7 +88,14 @@ def _view(shape: Shape) -> AnySelect:
         columns += [
             Instance.compute_instance_id, Instance.volume_id, Instance.deleted,
             Instance.deleted_at, DatastoreVersion.manager]
-    statement: AnySelect = select(*columns).select_from(Instance).join(
+    statement: AnySelect = select(*columns)
+    if ids is None:
+        statement = statement.select_from(Instance)
+    else:
+        statement = statement.select_from(ids).join(Instance, Instance.id == ids.c.id)
+        for dialect in _MYSQL:
+            statement = statement.prefix_with("STRAIGHT_JOIN", dialect=dialect)
+    statement = statement.join(
         DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).join(
         Datastore, Datastore.id == DatastoreVersion.datastore_id).outerjoin(
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id)
@@ -113,7 +127,7 @@ def _page(shape: Shape, of_tenant: bool, after: bool, clustered: bool, deleted: 
     if after:
         page = page.where(Instance.id > bindparam("marker"))
     ids = page.order_by(Instance.id).limit(bindparam("most")).subquery("page")
-    return _view(shape).join(ids, ids.c.id == Instance.id).order_by(Instance.id)
+    return _view(shape, ids).order_by(ids.c.id)
 
 
 def get(reader: Reader, instance_id: str, tenant_id: str | None,
