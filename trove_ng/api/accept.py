@@ -80,6 +80,7 @@ def _begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task
         tenant_id=instance.tenant_id, context=call.context, payload=payload,
         now=call.services.clock.now(), supersede=supersede)
     instance.task, instance.operation_id = task, accepted.id
+    call.keep(session, None, accepted.id)
     return accepted.id
 
 
@@ -90,7 +91,7 @@ def _accept(call: Call, check: Callable[[Session, Loaded], None], action: str, t
         loaded = load(session, call, call.params["id"])
         check(session, loaded)
         operation_id = _begin(session, call, loaded, action, task, payload)
-    wake(call.services, operation_id)
+    wake(call, operation_id)
 
 
 def restart_instance(call: Call) -> None:
@@ -115,7 +116,7 @@ def delete_instance(call: Call) -> None:
         _refuse_source(session, instance)
         operation_id = _begin(session, call, loaded, payloads.INSTANCE_DELETE, Task.DELETING,
                               payloads.DeleteInstance())
-    wake(call.services, operation_id)
+    wake(call, operation_id)
 
 
 def _refuse_source(session: Session, instance: Instance) -> None:
@@ -140,7 +141,7 @@ def force_delete_instance(call: Call) -> None:
         operation_id = _begin(
             session, call, loaded, payloads.INSTANCE_FORCE_DELETE, Task.DELETING,
             payloads.DeleteInstance(), supersede=True)
-    wake(call.services, operation_id)
+    wake(call, operation_id)
 
 
 @retry_on_db_error
@@ -181,7 +182,7 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
         quotas.reserve(session, instance.tenant_id, operation_id,
                        {"ram": max(0, flavor.ram_mb - instance.flavor_ram)},
                        quota.defaults(call.services.conf))
-    wake(call.services, operation_id)
+    wake(call, operation_id)
 
 
 @retry_on_db_error
@@ -209,4 +210,4 @@ def resize_volume(call: Call, size: int) -> None:
         quotas.reserve(session, instance.tenant_id, operation_id,
                        {"volumes": size - instance.volume_size},
                        quota.defaults(call.services.conf))
-    wake(call.services, operation_id)
+    wake(call, operation_id)

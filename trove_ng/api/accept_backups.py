@@ -53,7 +53,8 @@ def create_backup(call: Call) -> dict[str, Any]:
         quotas.reserve(session, instance.tenant_id, accepted.id, {"backups": 1},
                        quota.defaults(call.services.conf))
         view = views.view(backups.get_view(session, backup.id, None))
-    wake(call.services, accepted.id)
+        call.keep(session, {"backup": view}, accepted.id)
+    wake(call, accepted.id)
     return view
 
 
@@ -71,7 +72,7 @@ def delete_backup(call: Call) -> None:
             session, found.tenant_id, payloads.INSTANCE_CREATE)}
         _delete(session, call, found, in_use, begun)
     for operation_id in begun:
-        wake(call.services, operation_id)
+        wake(call, operation_id)
 
 
 def _delete(session: Session, call: Call, backup: Backup, in_use: set[str],

@@ -63,9 +63,10 @@ def create_instance(call: Call) -> dict[str, Any]:
         operation_id = _submit(session, call, instance, databases, users, backup, root)
         instances.add(session, instance)
         view = render(session, call, instance.id)
-    wake(call.services, operation_id)
-    if root is not None:
-        view["password"] = root.reveal()
+        if root is not None:
+            view["password"] = root.reveal()
+        call.keep(session, {"instance": view}, operation_id)
+    wake(call, operation_id)
     return view
 
 

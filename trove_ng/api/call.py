@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from trove_ng.api.routes import Route
@@ -11,8 +11,25 @@ from trove_ng.api.services import Services
 from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import BadRequest
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n", "none", ""})
+
+
+class Keep(Protocol):
+    """Keeps the answer to a request that names an idempotency key."""
+
+    def __call__(self, session: Session, answer: Any, operation_id: str | None) -> None:
+        """Write the body of the answer and the operation that it tells of.
+
+        :raises Conflict: the request took so long that its key was given away
+        """
+
+
+def _keep_nothing(session: Session, answer: Any, operation_id: str | None) -> None:
+    """Keep no answer: the request names no key."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,6 +40,10 @@ class Call:
     :param query: the query's parameters
     :param body: the validated body; None when there is none
     :param host_url: scheme and host that the client used
+    :param operation_id: the operation that the handler began, None while there is none
+    :param replayed: the answer is the one of an earlier request with the same key
+    :param keep: writes the answer that a repeat of the request gets, in the transaction
+        that accepts the request; does nothing if the client named no key
     """
 
     services: Services
@@ -33,6 +54,9 @@ class Call:
     body: Any
     host_url: str
     path: str
+    operation_id: str | None = None
+    replayed: bool = False
+    keep: Keep = _keep_nothing
 
     @property
     def owner(self) -> str | None:

@@ -17,6 +17,7 @@ import pecan
 from webob import Response
 
 from trove_ng.api.call import Call
+from trove_ng.api.idempotency import Idempotency
 from trove_ng.api.middleware.errors import Refused
 from trove_ng.api.middleware.wsgi import CONTEXT, SEGMENTS, encode
 from trove_ng.api.router import Router
@@ -35,6 +36,7 @@ class RootController:
         self._services = services
         self._router = router
         self._validator = Validator()
+        self._idempotency = Idempotency(services)
         self._handlers: dict[str, Handler] = {}
 
     @pecan.expose()
@@ -53,11 +55,23 @@ class RootController:
         if route is None:
             raise Refused({*match.methods, *(["HEAD"] if "GET" in match.methods else [])})
         call = self._make_call(environ, route, match.params)
-        body = self._handler(route)(call)
+        body = self._run(call, environ.get("HTTP_IDEMPOTENCY_KEY"))
         if route.answer is None:
-            return Response(status=route.success, content_type=None, body=b"")
-        return Response(status=route.success, content_type="application/json",
-                        charset=None, body=encode(body))
+            response = Response(status=route.success, content_type=None, body=b"")
+        else:
+            response = Response(status=route.success, content_type="application/json",
+                                charset=None, body=encode(body))
+        if call.operation_id is not None:
+            response.headers["X-Trove-Operation-Id"] = call.operation_id
+        if call.replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        return response
+
+    def _run(self, call: Call, key: str | None) -> Any:
+        handler = self._handler(call.route)
+        if key is None or call.route.method != "POST":
+            return handler(call)
+        return self._idempotency.run(call, key, handler)
 
     def _make_call(self, environ: dict[str, Any], route: Route, params: dict[str, str],
                    ) -> Call:

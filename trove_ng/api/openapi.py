@@ -58,6 +58,11 @@ class Document:
                 "securitySchemes": {"token": {
                     "type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
                 "schemas": {"Error": _ERROR},
+                "parameters": {"IdempotencyKey": {
+                    "name": "Idempotency-Key", "in": "header",
+                    "description": "A repeated request with the key gets the same answer.",
+                    "schema": {"type": "string", "minLength": 1, "maxLength": 255,
+                               "pattern": "^[ -~]+$"}}},
                 "responses": {code: {
                     "description": text, "content": {"application/json": {
                         "schema": {"$ref": "#/components/schemas/Error"}}}}
@@ -84,6 +89,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {str(route.success): answer, **{
             code: {"$ref": f"#/components/responses/{code}"} for code in _ERRORS}},
     }
+    if route.method == "POST":
+        operation["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
     if route.request is not None:
         operation["requestBody"] = {
             "required": not route.body_optional,

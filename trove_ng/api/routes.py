@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trove_ng.api.schemas import answers, backups, instances, quotas, users
+from trove_ng.api.schemas import answers, backups, common, instances, quotas, users
 
 Schema = dict[str, Any]
 
@@ -158,6 +158,21 @@ _CONFIGURATIONS = (
           answers.PARAMETER),
 )
 
+_OPERATION_LIST = {**_PAGE, "resource_id": _TEXT, "status": {
+    "type": "string", "enum": ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]},
+    "action": _TEXT}
+
+_OPERATIONS = (
+    Route("GET", "/operations", "operations:index", "operation:index", 200,
+          answers.OPERATIONS, query=_OPERATION_LIST),
+    Route("GET", "/operations/{id}", "operations:show", "operation:show", 200,
+          answers.OPERATION),
+    Route("POST", "/operations/{id}/cancel", "operations:cancel", "operation:cancel", 202,
+          request=common.EMPTY, body_optional=True),
+    Route("GET", "/mgmt/operations", "operations:index_all", "mgmt:operation:index", 200,
+          answers.OPERATIONS, query={**_OPERATION_LIST, "project_id": _TEXT}),
+)
+
 _LIMITS = (
     Route("GET", "/limits", "limits:index", "limits:index", 200, answers.LIMITS),
     Route("GET", "/mgmt/quotas/{project_id}", "quotas:show", "quota:show", 200,
@@ -178,5 +193,5 @@ _MANAGEMENT = (
 )
 
 ROUTES: tuple[Route, ...] = (
-    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS, *_LIMITS,
-    *_MANAGEMENT)
+    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS,
+    *_OPERATIONS, *_LIMITS, *_MANAGEMENT)

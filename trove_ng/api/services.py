@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trove_ng.api.middleware.ratelimit import Buckets
     from trove_ng.common.clock import Clock
     from trove_ng.common.context import RequestContext
+    from trove_ng.common.crypto import SecretBox
     from trove_ng.db.session import Database
     from trove_ng.domain.catalog import CloudCatalog
     from trove_ng.operations.requests import Requests
@@ -38,6 +39,7 @@ class Services:
     """The parts that requests need, passed in so that tests can pass others.
 
     :param requests: writes accepted operations
+    :param idempotency_box: seals the answers that repeated requests get
     :param datastores: what was read of datastores a moment ago
     """
 
@@ -48,6 +50,7 @@ class Services:
     guests: GuestClients
     waker: Waker
     requests: Requests
+    idempotency_box: SecretBox
     clock: Clock
     buckets: Buckets
     datastores: Memory

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 
-from trove_ng.api.services import Services
+from trove_ng.api.call import Call
 from trove_ng.common.errors import ServiceUnavailable
 
 LOG = logging.getLogger(__name__)
 
 
-def wake(services: Services, operation_id: str) -> None:
-    """Send the word after the commit; when it is lost, the sweep finds the operation."""
+def wake(call: Call, operation_id: str) -> None:
+    """Send the word after the commit; when it is lost, the sweep finds the operation.
+
+    The answer to the call names the operation, the last one if there are several.
+    """
+    call.operation_id = operation_id
     try:
-        services.waker.wake(operation_id)
+        call.services.waker.wake(operation_id)
     except ServiceUnavailable as err:
         LOG.warning("operation %s waits for the sweep: %s", operation_id, err.message)

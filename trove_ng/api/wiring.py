@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg
 
+from trove_ng.api import idempotency
 from trove_ng.api.authorization import Authorizer
 from trove_ng.api.memory import Memory
 from trove_ng.api.middleware.ratelimit import Buckets, limits_of
@@ -87,4 +88,5 @@ def make_services(conf: cfg.ConfigOpts) -> Services:
         catalog=CachedCatalog(_once(clouds), conf.service_credentials.catalog_cache_time),
         guests=bus.guest, waker=bus, clock=SystemClock(), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time),
-        requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)))
+        requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)),
+        idempotency_box=SecretBox(conf.inst_rpc_key_encr_key, idempotency.PURPOSE))

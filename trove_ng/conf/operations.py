@@ -31,6 +31,8 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("lease", default=30, min=1,
                  help="Seconds after which the operations of a taskmanager that is not "
                       "heard of any more are taken over by another one."),
+    cfg.FloatOpt("idempotency_key_lifetime", default=86400, min=1,
+                 help="Seconds that the answer to a request with an Idempotency-Key is kept."),
     cfg.FloatOpt("poll_interval", default=0.25, min=0.01,
                  help="Seconds between two looks at something that is waited for; grows to "
                       "'poll_interval_max'."),

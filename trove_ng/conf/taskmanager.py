@@ -12,6 +12,9 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("reconcile_interval", default=60, min=1,
                  help="Seconds between two comparisons of the store with the cloud: server "
                       "states, forgotten resources."),
+    cfg.FloatOpt("housekeeping_interval", default=3600, min=1,
+                 help="Seconds between two looks for what was kept for its time, as the "
+                      "answers to requests with an Idempotency-Key."),
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since the end of an instance after which servers, volumes and "
                       "ports that still carry its id are deleted."),

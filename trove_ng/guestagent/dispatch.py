@@ -37,6 +37,8 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
         table[name] = _prepared(manager, _step(engine, step))
     table["prepare"] = _prepare(manager, engine)
     table["create_backup"] = _create_backup(manager, engine)
+    table["cancel_step"] = lambda request: m.Flag(
+        value=engine.cancel(request.operation_id, request.step))
     return table
 
 

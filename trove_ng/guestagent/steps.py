@@ -34,14 +34,17 @@ REMEMBERED = 200
 PROGRESS_INTERVAL = 1.0
 #: seconds that a step waits for another one before it is refused
 PATIENCE = 5.0
+#: seconds that a step gets to end when it is cancelled, before the answer is sent
+CANCEL_PATIENCE = 20.0
 INTERRUPTED = "The guest agent ended while it worked on this step."
+CANCELLED = "The step was cancelled."
 
 R = TypeVar("R", bound=m.StepRequest)
 A = TypeVar("A", bound=m.Message)
 
 
 class StepCancelled(Exception):
-    """The agent is asked to end: leave the work as soon as possible."""
+    """The step, or the whole agent, is asked to end: leave the work as soon as possible."""
 
 
 class StepRecord(msgspec.Struct):
@@ -131,7 +134,7 @@ class Progress:
     def report(self, percent: int) -> None:
         """Tell how much is done, 0 to 99; it never goes back.
 
-        :raises StepCancelled: the agent is asked to end
+        :raises StepCancelled: the step is asked to end
         """
         self.check()
         percent = max(self._percent, min(int(percent), 99))
@@ -143,9 +146,9 @@ class Progress:
         self._percent = percent
 
     def check(self) -> None:
-        """Raise :class:`StepCancelled` if the agent is asked to end."""
+        """Raise :class:`StepCancelled` if the step is asked to end."""
         if self._cancelled.is_set():
-            raise StepCancelled(INTERRUPTED)
+            raise StepCancelled
 
 
 class StepEngine:
@@ -165,7 +168,9 @@ class StepEngine:
         self._lock = threading.Lock()
         self._free = threading.Condition(self._lock)
         self._waiting: set[tuple[str, str]] = set()
+        #: the running step is asked to end; the whole agent is, with `_ending`
         self._cancelled = threading.Event()
+        self._ending = False
         self._running: tuple[str, str] | None = None
         self._worker: threading.Thread | None = None
 
@@ -253,8 +258,24 @@ class StepEngine:
                 self._store.put(record)
                 self._store.prune()
 
+    def cancel(self, operation_id: str, step: str) -> bool:
+        """Ask a step to end; one that did not come yet will not begin.
+
+        :return: True if the step does not run (any more), False if it is not left yet
+        """
+        key = (operation_id, step)
+        with self._lock:
+            if key == self._running:
+                self._cancelled.set()
+            elif self._store.get(*key) is None:
+                self._store.put(StepRecord(
+                    operation_id=operation_id, step=step, state=ReportState.FAILED,
+                    error=CANCELLED, reported=True, ended_at=time.time()))
+            return self._free.wait_for(lambda: key != self._running, CANCEL_PATIENCE)
+
     def stop(self, timeout: float) -> None:
         """Ask the running step to end and wait for it, ``timeout`` seconds at most."""
+        self._ending = True
         self._cancelled.set()
         worker = self._worker
         if worker is not None:
@@ -278,6 +299,11 @@ class StepEngine:
                 try:
                     self._wait_until_free()
                     self._worker = threading.current_thread()
+                    if not self._ending:
+                        self._cancelled.clear()
+                    known = self._store.get(request.operation_id, request.step)
+                    if known is not None and known.error == CANCELLED:
+                        return
                     record = self._begin(request)
                 finally:
                     self._waiting.discard((request.operation_id, request.step))
@@ -308,7 +334,8 @@ class StepEngine:
         try:
             result = _plain(work(request, Progress(send, self._cancelled)))
         except StepCancelled:
-            self._end(record, ReportState.FAILED, error=INTERRUPTED, interrupted=True)
+            self._end(record, ReportState.FAILED, interrupted=self._ending,
+                      error=INTERRUPTED if self._ending else CANCELLED)
         except BaseException as err:
             LOG.exception("step %s of operation %s failed", record.step,
                           record.operation_id)

@@ -18,7 +18,7 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations.lease import Abandoned, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
-from trove_ng.operations.work import StepFailed, Tools, Work
+from trove_ng.operations.work import Cancelled, StepFailed, Tools, Work
 
 LOG = logging.getLogger(__name__)
 
@@ -37,10 +37,12 @@ class StepTask(task.Task):
     """A step, as taskflow sees it.  Nothing goes through taskflow: steps use the store.
 
     :param percent: how far the operation is when the step begins
+    :param may_cancel: the operation may be cancelled while the step runs
     """
 
-    def __init__(self, step: Step, work: Work, percent: int) -> None:
+    def __init__(self, step: Step, work: Work, percent: int, may_cancel: bool) -> None:
         super().__init__(name=step.name)
+        self._may_cancel = may_cancel
         self._step = step
         self._work = work
         self._percent = percent
@@ -52,8 +54,9 @@ class StepTask(task.Task):
         """
         work, name = self._work, self._step.name
         try:
-            work.check()
+            work.allow_cancel(self._may_cancel)
             self._begin()
+            work.check()
             LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id, name)
             self._try(self._step.do)
             self._end(None)
@@ -69,6 +72,8 @@ class StepTask(task.Task):
         with work.writer() as session:
             operations.begin_step(session, work.id, self._step.name, self._percent,
                                   work.tools.clock.now())
+            if operations.cancel_requested(session, [work.id]):
+                work.lease.cancel()
 
     @retry_on_db_error
     def _end(self, error: str | None) -> None:
@@ -111,6 +116,7 @@ class StepTask(task.Task):
                   work.resource_id, name, err, exc_info=not expected)
         message = describe(err, name)
         work.failure = work.failure or message
+        work.cancelled = isinstance(err, Cancelled)
         try:
             self._end(message)
         except _STORE_AWAY as away:
@@ -176,7 +182,8 @@ class Engine:
             if failed:
                 message = work.failure or f"{work.action} failed."
                 book.fail(work, session, message)
-                operations.end(session, work.id, operations.FAILED, message, now)
+                status = operations.CANCELLED if work.cancelled else operations.FAILED
+                operations.end(session, work.id, status, message, now)
             else:
                 book.succeed(work, session)
                 operations.end(session, work.id, operations.SUCCEEDED, None, now)
@@ -195,7 +202,8 @@ class Engine:
             return False
         flow = linear_flow.Flow(book.action)
         for index, step in enumerate(book.steps):
-            flow.add(StepTask(step, work, 100 * index // len(book.steps)))
+            flow.add(StepTask(step, work, 100 * index // len(book.steps),
+                              book.may_cancel(step.name)))
         engine = engines.load(flow, flow_detail=detail, book=log_book, backend=backend,
                               engine="serial")
         try:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable
 from typing import Any
 
+from trove_ng.common.errors import TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.db.models import OperationReport, ServiceStatusRow
-from trove_ng.db.repositories import operation_reports, service_statuses
+from trove_ng.db.repositories import instances, operation_reports, service_statuses
 from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+
+LOG = logging.getLogger(__name__)
 
 _FAILED = frozenset({ServiceStatus.FAILED})
 
@@ -81,6 +86,22 @@ def run_long(work: Work, instance_id: str, step: str, ask: Callable[[], None],
     if report.state != ReportState.SUCCEEDED:
         raise StepFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.")
     return dict(report.result)
+
+
+def stop_step(work: Work, instance_id: str, step: str) -> None:
+    """Make an agent leave long work; one that does not answer is left alone."""
+    with work.reader() as session:
+        if instances.get(session, instance_id) is None:
+            return
+    client = work.tools.guests(instance_id, work.context)
+    try:
+        left = client.cancel_step(messages.StepRequest(operation_id=work.id, step=step))
+        why = "it works on it still"
+    except TroveError as err:
+        left, why = False, err.message
+    if not left:
+        LOG.warning("operation %s: the agent of instance %s did not leave step %s: %s",
+                    work.id, instance_id, step, why)
 
 
 def _ask_unless_done(work: Work, instance_id: str, step: str, ask: Callable[[], None]) -> None:

@@ -17,6 +17,10 @@ from trove_ng.db.session import Database, retry_on_db_error
 LOG = logging.getLogger(__name__)
 
 
+#: seconds until the wish to cancel an operation is noticed, at most
+NOTICE = 3.0
+
+
 class Abandoned(BaseException):  # noqa: N818 - not an error: nothing went wrong
     """This worker must stop without writing more; another one goes on.
 
@@ -35,6 +39,16 @@ class Lease:
         self.operation_id = operation_id
         self.fence = fence
         self._ended = threading.Event()
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
+        """True if the operation is asked to be cancelled."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Tell the holder that the operation is asked to be cancelled."""
+        self._cancelled = True
 
     @property
     def ended(self) -> bool:
@@ -128,7 +142,7 @@ class LeaseKeeper:
                 lease.end()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds / 3):
+        while not self._stop.wait(min(self._seconds / 3, NOTICE)):
             try:
                 self._renew()
             except Exception:  # noqa: BLE001 - the store may come back before they expire
@@ -146,8 +160,11 @@ class LeaseKeeper:
                 session, self._owner, ((lease.operation_id, lease.fence)
                                        for lease in held.values()),
                 self._clock.now(), self._seconds)
+            cancelled = operations.cancel_requested(session, kept)
         with self._lock:
             for ident, lease in held.items():
+                if ident in cancelled:
+                    lease.cancel()
                 if ident in kept and ident in self._held:
                     self._held[ident] = (lease, begun)
                 elif ident not in kept:

@@ -31,6 +31,10 @@ T = TypeVar("T")
 P = TypeVar("P", bound=payloads.Payload)
 
 
+#: why a cancelled operation ended
+CANCELLED = "The operation was cancelled."
+
+
 class StepFailed(Exception):
     """The work cannot be done.
 
@@ -41,6 +45,13 @@ class StepFailed(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class Cancelled(StepFailed):
+    """The owner of the resource asked to cancel the operation."""
+
+    def __init__(self) -> None:
+        super().__init__(CANCELLED)
 
 
 class Guests(Protocol):
@@ -89,6 +100,9 @@ class Work:
         self._payload = dict(operation.payload)
         self._secrets = operation.secrets
         self._deadline = operation.deadline_at
+        self._may_cancel = False
+        #: whether it ends because it was cancelled, also when an earlier worker saw that
+        self.cancelled = operation.cancel_requested and operation.error == CANCELLED
 
     def payload(self, kind: type[P]) -> P:
         """Return what was asked for."""
@@ -114,9 +128,14 @@ class Work:
             yield session
 
     def begin_undo(self) -> None:
-        """Give the undoing of steps a time of its own."""
+        """Give the undoing of steps a time of its own; it is not cancelled."""
+        self._may_cancel = False
         self._deadline = self.tools.clock.now() + datetime.timedelta(
             seconds=self.tools.conf.operations.undo_timeout)
+
+    def allow_cancel(self, allowed: bool) -> None:
+        """Say whether the step that begins may be cancelled."""
+        self._may_cancel = allowed
 
     def overdue(self) -> bool:
         """Return whether even the time to clean up is over."""
@@ -128,9 +147,12 @@ class Work:
         """Raise unless the work may go on.
 
         :raises Abandoned: the lease has ended
+        :raises Cancelled: it is asked to be cancelled, and may be
         :raises StepFailed: the time is over
         """
         self.lease.check()
+        if self._may_cancel and self.lease.cancelled:
+            raise Cancelled
         if self._deadline is not None and self.tools.clock.now() > self._deadline:
             raise StepFailed(f"{self.action} took too long.")
 
@@ -148,6 +170,8 @@ class Work:
         while True:
             try:
                 self.check()
+            except Cancelled:
+                raise
             except StepFailed:
                 raise StepFailed(f"Timed out waiting for {what}.") from None
             found = probe()

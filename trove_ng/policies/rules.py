@@ -186,6 +186,14 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
      (("PUT", _P + "/modules/{id}"),)),
     ("module:reapply", ADMIN_OR_OWNER, "Apply a changed module again.",
      (("PUT", _P + "/modules/{id}/instances"),)),
+    # ---- operations
+    ("operation:index", ADMIN_OR_OWNER, "List operations.", (("GET", _P + "/operations"),)),
+    ("operation:show", ADMIN_OR_OWNER, "Show an operation with its steps.",
+     (("GET", _P + "/operations/{id}"),)),
+    ("operation:cancel", ADMIN_OR_OWNER, "Cancel an operation.",
+     (("POST", _P + "/operations/{id}/cancel"),)),
+    ("mgmt:operation:index", ADMIN, "List the operations of all projects.",
+     (("GET", _P + "/mgmt/operations"),)),
     # ---- limits, quotas, management
     ("limits:index", ADMIN_OR_OWNER, "Show limits.", (("GET", _P + "/limits"),)),
     ("quota:show", ADMIN_OR_OWNER, "Show the quotas of a project.",

@@ -30,6 +30,7 @@ class GuestMethod(NamedTuple):
 GUEST_METHODS: dict[str, GuestMethod] = {
     "prepare": GuestMethod(m.PrepareRequest, m.Empty, "cast"),
     "create_backup": GuestMethod(m.BackupRequest, m.Empty, "cast"),
+    "cancel_step": GuestMethod(m.StepRequest, m.Flag, slow=True),
     "rpc_ping": GuestMethod(m.Empty, m.Flag),
     "list_databases": GuestMethod(m.PageRequest, m.DatabasePage),
     "create_databases": GuestMethod(m.DatabasesRequest, m.Empty),
@@ -94,6 +95,10 @@ class GuestClient:
     def create_backup(self, request: m.BackupRequest) -> None:
         """Ask for a backup; the result comes through the conductor."""
         self._client.cast("create_backup", request, self._context)
+
+    def cancel_step(self, request: m.StepRequest) -> bool:
+        """Make the agent leave long work; return False if it works on it still."""
+        return self._call("cancel_step", request, m.Flag).value
 
     def rpc_ping(self) -> bool:
         """Return whether the agent answers."""

@@ -26,6 +26,7 @@ from trove_ng.rpc import keys, taskmanager
 from trove_ng.rpc.endpoint import Endpoint
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.transport import get_transport, start_server
+from trove_ng.taskmanager.housekeeping import Housekeeping
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Reconciler
@@ -62,7 +63,9 @@ class Service:
             db, clock, self._keeper, Engine(tools, runbooks()).run, conf.taskmanager_workers)
         self._periodic = (
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
-            Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval))
+            Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval),
+            Periodic("the housekeeping", Housekeeping(conf, db, clock).run,
+                     conf.housekeeping_interval))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
                                   conf.rpc_message_max_age)
 

@@ -30,6 +30,8 @@ from trove_ng.db.models import (
     Datastore,
     DatastoreVersion,
     Instance,
+    Operation,
+    OperationStep,
     ServiceStatusRow,
 )
 from trove_ng.db.session import Database
@@ -114,7 +116,7 @@ class Api:
     """
 
     def __init__(self, conf: cfg.ConfigOpts, db: Database) -> None:
-        self.db, self.guest, self.waker = db, Guest(), Waker()
+        self.conf, self.db, self.guest, self.waker = conf, db, Guest(), Waker()
         services = dataclasses.replace(
             make_services(conf), db=db, catalog=Catalog(), waker=self.waker,
             guests=lambda _instance, _context: self.guest)
@@ -215,6 +217,14 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                                instance_id=f"{prefix}1", datastore_version_id="v",
                                volume_size=1, container="c", prefix="p", created=now,
                                updated=now))
+            session.add(Operation(
+                id=f"{prefix}6", action="instance.create", resource_type="instance",
+                resource_id=f"{prefix}5", live_key=f"{prefix}5", tenant_id=tenant,
+                request_id="req-1", status="RUNNING", percent=60, step="server", created=now,
+                updated=now))
+            session.flush()
+            session.add(OperationStep(operation_id=f"{prefix}6", step="server",
+                                      state="RUNNING", started_at=now))
             session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,
                                       datastore_version_id="v", created=now, updated=now))
     yield Api(api_conf, database)

@@ -54,6 +54,8 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", f"{VERSION}/parameters/max_connections", None),
     ("GET", "/datastores/versions/v/parameters", None),
     ("GET", "/datastores/versions/v/parameters/max_connections", None),
+    ("GET", "/operations", None), ("GET", f"/operations/{OWN}6", None),
+    ("POST", f"/operations/{OWN}6/cancel", None), ("GET", "/mgmt/operations", None),
     ("GET", "/limits", None), ("GET", f"/mgmt/quotas/{MINE}", None),
     ("PUT", f"/mgmt/quotas/{MINE}", {"quotas": {"instances": 20}}),
     ("GET", "/mgmt/instances", None), ("GET", f"/mgmt{ONE}", None),

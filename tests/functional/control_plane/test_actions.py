@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
 from trove_ng.common.errors import GuestError
 from trove_ng.common.states import ServiceStatus
+from trove_ng.operations.work import CANCELLED
 from trove_ng.rpc.messages import Empty
 
 FREE = {"instances": (0, 0), "volumes": (0, 0), "ram": (0, 0), "backups": (0, 0)}
@@ -198,10 +200,10 @@ def backup(plane: ControlPlane, instance: str) -> str:
         "name": "b", "instance": instance}}, status=202).json["backup"]["id"])
 
 
-def wait_backup(plane: ControlPlane, ident: str, wanted: str) -> dict[str, object]:
+def wait_backup(plane: ControlPlane, ident: str, wanted: str) -> dict[str, Any]:
     end = time.monotonic() + 10
     while True:
-        shown: dict[str, object] = plane.request(
+        shown: dict[str, Any] = plane.request(
             "GET", f"/backups/{ident}", status=200).json["backup"]
         if shown["status"] == wanted:
             return shown
@@ -227,9 +229,53 @@ def test_the_guest_is_given_leave_for_its_backup_only(plane: ControlPlane,
     # the scripted agent stored nothing, which the object store finds when it is sealed
     wait_backup(plane, ident, "FAILED")
     agent, = plane.hypervisor.agents.values()
-    name, request = agent.asked[-1]
-    assert name == "create_backup"
+    (name, request), (last, _) = agent.asked[-2:]
+    assert (name, last) == ("create_backup", "cancel_step")
     grant = request.grant  # type: ignore[attr-defined]
     assert grant.prefix == f"backup_{ident}/"
     assert f"AUTH_{plane.project_id}/database_backups" in grant.container_url
     assert "Secret(***)" in repr(request)
+
+
+def cancel(plane: ControlPlane, resource_id: str) -> str:
+    """Cancel what is done with a resource; return the operation's end."""
+    one, = plane.request("GET", f"/operations?resource_id={resource_id}&status=RUNNING",
+                         status=200).json["operations"]
+    plane.request("POST", f"/operations/{one['id']}/cancel", status=202)
+    end = time.monotonic() + 15
+    while True:
+        shown = plane.request("GET", f"/operations/{one['id']}", status=200).json["operation"]
+        if shown["ended_at"] is not None:
+            return str(shown["status"])
+        assert time.monotonic() < end, shown
+        time.sleep(0.05)
+
+
+def test_a_cancelled_create_leaves_nothing_in_the_cloud(plane: ControlPlane) -> None:
+    plane.hypervisor.silent = True
+    plane.conf.set_override("agent_start_timeout", 60)
+    ident = plane.create()
+    end = time.monotonic() + 15
+    while plane.resources()["servers"] == 0:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert cancel(plane, ident) == "CANCELLED"
+    assert plane.resources() == NOTHING
+    shown = plane.wait(ident, "ERROR")
+    assert shown["fault"]["message"] == CANCELLED
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    assert plane.quota()["instances"] == (0, 0)
+
+
+def test_the_agent_leaves_a_backup_that_is_cancelled(plane: ControlPlane, instance: str,
+                                                     ) -> None:
+    agent, = plane.hypervisor.agents.values()
+    agent.quiet = True
+    ident = backup(plane, instance)
+    wait_backup(plane, ident, "BUILDING")
+    assert cancel(plane, ident) == "CANCELLED"
+    assert agent.asked[-1][0] == "cancel_step"
+    shown = wait_backup(plane, ident, "FAILED")
+    assert shown["locationRef"] is None
+    plane.wait(instance, "ACTIVE")

@@ -53,11 +53,19 @@ class Bench:
             fence = operations.claim(session, operation_id, owner, self.clock.now(), lease)
         return None if fence is None else Lease(operation_id, fence)
 
-    def run(self, lease: Lease, *steps: Step) -> None:
+    def cancel(self, operation_id: str) -> None:
+        """Ask to cancel an operation, as the API does."""
+        with self.db.writer() as session:
+            row = operations.get(session, operation_id, lock=True)
+            assert row is not None
+            row.cancel_requested = True
+
+    def run(self, lease: Lease, *steps: Step, cancellable: bool = False) -> None:
         """Run a book of these steps."""
         book = Runbook("test.run", steps,
                        lambda work, session: self.ended.append(("succeeded", None)),
-                       lambda work, session, why: self.ended.append(("failed", why)))
+                       lambda work, session, why: self.ended.append(("failed", why)),
+                       cancellable)
         Engine(self.tools, {"test.run": book}).run(lease)
 
     def row(self, operation_id: str) -> Operation:
@@ -85,7 +93,7 @@ def said() -> list[str]:
 def step(said: list[str]) -> Callable[..., Step]:
     """Make a step that tells what it does."""
     def make(name: str, do: Callable[[Work], None] | None = None,
-             undo: Callable[[Work], None] | None = None) -> Step:
+             undo: Callable[[Work], None] | None = None, *, final: bool = False) -> Step:
         def doing(work: Work) -> None:
             said.append(name)
             if do:
@@ -95,5 +103,5 @@ def step(said: list[str]) -> Callable[..., Step]:
             said.append(f"undo {name}")
             if undo:
                 undo(work)
-        return Step(name, doing, undoing)
+        return Step(name, doing, undoing, final)
     return make

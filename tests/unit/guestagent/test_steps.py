@@ -152,7 +152,8 @@ def test_a_result_that_was_not_reported_is_reported_by_the_next_life(
     deaf.down = True
     first = Life(tmp_path / "steps", deaf)
     first.engine.submit(request(), flag)
-    eventually(lambda: not first.engine.busy)
+    eventually(lambda: [one.state for one in steps.StepStore(tmp_path / "steps").all()]
+               == [SUCCEEDED])
     first.outbox.stop(1)
     second = Life(tmp_path / "steps", ears)
     second.engine.recover()
@@ -164,6 +165,67 @@ def test_a_result_that_was_not_reported_is_reported_by_the_next_life(
     third.engine.recover()
     third.outbox.stop(1)
     assert third.recorder.steps == []
+
+
+def wait_for_cancel(begun: threading.Event) -> Any:
+    def work(_request: m.StepRequest, progress: steps.Progress) -> m.Flag:
+        begun.set()
+        eventually(lambda: progress.report(1))
+        raise AssertionError("it was not cancelled")
+    return work
+
+
+def test_a_step_that_is_cancelled_ends_and_stays_cancelled(life: Life) -> None:
+    begun = threading.Event()
+    life.engine.submit(request(), wait_for_cancel(begun))
+    assert begun.wait(5)
+    assert life.engine.cancel("op", "backup")
+    assert (life.last().state, life.last().error) == (FAILED, steps.CANCELLED)
+    life.recorder.steps.clear()
+    life.engine.submit(request(), flag, rerun_safe=True)
+    assert life.last().error == steps.CANCELLED
+
+
+def test_the_step_after_a_cancelled_one_runs(life: Life) -> None:
+    begun = threading.Event()
+    life.engine.submit(request(), wait_for_cancel(begun))
+    assert begun.wait(5)
+    life.engine.cancel("op", "backup")
+    life.last()
+    life.recorder.steps.clear()
+
+    def look(_request: m.StepRequest, progress: steps.Progress) -> m.Flag:
+        progress.check()
+        return m.Flag(value=True)
+
+    life.engine.submit(request("restore"), look)
+    assert life.last().state is SUCCEEDED
+
+
+def test_a_step_that_comes_after_its_cancellation_does_not_begin(life: Life) -> None:
+    done: list[int] = []
+    assert life.engine.cancel("op", "backup")
+    life.engine.submit(request(), lambda *_: done.append(1))  # type: ignore[func-returns-value]
+    assert life.last().error == steps.CANCELLED
+    assert done == []
+
+
+def test_a_step_that_waits_for_its_turn_can_be_cancelled(life: Life, tmp_path: pathlib.Path,
+                                                         ) -> None:
+    done: list[int] = []
+    patient = steps.StepEngine(
+        steps.StepStore(tmp_path / "other"), life.outbox, Sequence(tmp_path / "n"), patience=5)
+    begun = threading.Event()
+    patient.submit(request("first"), wait_for_cancel(begun))
+    assert begun.wait(5)
+    patient.submit(request("second"), lambda *_: done.append(1))  # type: ignore[func-returns-value]
+    assert patient.cancel("op", "second")
+    assert patient.cancel("op", "first")
+    eventually(lambda: not patient.busy)
+    patient.submit(request("third"), flag)
+    eventually(lambda: [one.state for one in steps.StepStore(tmp_path / "other").all()
+                        if one.step == "third"] == [SUCCEEDED])
+    assert done == []
 
 
 def test_a_result_that_cannot_be_sent_is_a_failure_and_blocks_nothing(life: Life) -> None:

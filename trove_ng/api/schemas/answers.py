@@ -70,6 +70,17 @@ _BACKUP = obj({
 BACKUP = _of("backup", _BACKUP)
 BACKUPS = _page("backups", _BACKUP)
 
+_OPERATION: dict[str, Any] = {
+    "id": _S, "action": _S, "resource_type": _S, "resource_id": _S, "status": _S,
+    "percent": _I, "step": _SN, "error": _SN, "request_id": _SN, "project_id": _S,
+    "attempts": _I, "cancellable": _B, "cancel_requested": _B, "created": _S,
+    "started_at": _SN, "ended_at": _SN}
+_STEP = obj({"name": _S, "status": _S, "attempts": _I, "started_at": _S, "ended_at": _SN,
+             "error": _SN}, ("name", "status", "started_at"))
+OPERATION = _of("operation", obj({**_OPERATION, "steps": array(_STEP)},
+                                 (*_OPERATION, "steps")))
+OPERATIONS = _page("operations", obj(_OPERATION, tuple(_OPERATION)))
+
 _VERSION = obj({
     "id": _S, "name": _S, "version": _S, "links": LINKS, "datastore": _S, "active": _B,
     "packages": _S, "image": _SN, "image_tags": array(_S), "registry_ext": _S,

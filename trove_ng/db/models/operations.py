@@ -107,17 +107,21 @@ class OperationRecord(Base):
 
 
 class IdempotencyKey(Base):
-    """The answer that was given to a keyed request."""
+    """A request that its client named by a key, and the answer that it was given."""
 
     __tablename__ = "idempotency_keys"
 
     tenant_id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    #: SHA-256 of method, path and body
-    fingerprint: Mapped[str] = mapped_column(String(64))
+    #: SHA-256 of the client's key, in hexadecimal digits
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: sealed: SHA-256 of method, path, query and body, which may hold a password
+    fingerprint: Mapped[str] = mapped_column(String(255))
+    #: who does the request
+    claim: Mapped[str] = mapped_column(String(36))
+    #: status code of the answer; NULL while there is none
     status: Mapped[int | None]
+    #: sealed: the body of the answer, and the operation that it tells of
     body: Mapped[str | None] = mapped_column(LongText)
-    resource_id: Mapped[str | None] = mapped_column(String(36))
     created: Mapped[datetime.datetime] = mapped_column(index=True)
 
 

@@ -33,9 +33,41 @@ def add(session: Session, operation: Operation) -> Operation:
     return operation
 
 
-def get(session: Session, operation_id: str) -> Operation | None:
-    """Return an operation."""
-    return session.get(Operation, operation_id)
+def get(session: Session, operation_id: str, tenant_id: str | None = None, *,
+        lock: bool = False) -> Operation | None:
+    """Return an operation.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param lock: keep others from changing it until the transaction ends
+    """
+    statement = select(Operation).where(Operation.id == operation_id)
+    if tenant_id is not None:
+        statement = statement.where(Operation.tenant_id == tenant_id)
+    if lock:
+        statement = statement.with_for_update()
+    return session.scalars(statement).one_or_none()
+
+
+def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | None = None,
+         resource_id: str | None = None, status: str | None = None,
+         action: str | None = None) -> Sequence[Operation]:
+    """Return up to ``limit`` + 1 operations, the newest first, after ``marker``.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param marker: id of the operation before the page; an unknown one gives nothing
+    """
+    statement = select(Operation)
+    for column, wanted in ((Operation.tenant_id, tenant_id), (Operation.status, status),
+                           (Operation.resource_id, resource_id), (Operation.action, action)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if marker is not None:
+        before = select(Operation.created).where(Operation.id == marker).scalar_subquery()
+        statement = statement.where(or_(
+            Operation.created < before,
+            and_(Operation.created == before, Operation.id > marker)))
+    return session.scalars(statement.order_by(
+        Operation.created.desc(), Operation.id).limit(limit + 1)).all()
 
 
 def live(session: Session, resource_id: str) -> Operation | None:
@@ -115,6 +147,15 @@ def renew(session: Session, owner: str, held: Iterable[tuple[str, int]],
         if changed.rowcount:
             kept.add(operation_id)
     return kept
+
+
+def cancel_requested(session: Session, operation_ids: Iterable[str]) -> set[str]:
+    """Return those of the operations that are asked to be cancelled."""
+    wanted = list(operation_ids)
+    if not wanted:
+        return set()
+    return set(session.scalars(select(Operation.id).where(
+        Operation.id.in_(wanted), Operation.cancel_requested.is_(True))))
 
 
 def give_back(session: Session, operation_id: str, fence: int,

@@ -84,6 +84,14 @@ def drop_objects(work: Work) -> None:
     store.delete_prefix(backup.tenant_id, container, prefix)
 
 
+def _unstream(work: Work) -> None:
+    """Make the agent stop, so that it does not store what is deleted here."""
+    backup = load(work)
+    if backup.instance_id is not None:
+        guest.stop_step(work, backup.instance_id, "create_backup")
+    drop_objects(work)
+
+
 def _seal(work: Work) -> None:
     backup = load(work)
     container, _ = storage.location(backup)
@@ -113,6 +121,6 @@ def _fail(work: Work, session: Session, why: str) -> None:
 
 
 RUNBOOK = Runbook(payloads.BACKUP_CREATE, (
-    Step("stream", _stream, drop_objects),
-    Step("seal", _seal),
-), _succeed, _fail)
+    Step("stream", _stream, _unstream),
+    Step("seal", _seal, final=True),
+), _succeed, _fail, cancellable=True)

@@ -98,4 +98,4 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("agent", _wait_for_agent),
     Step("prepare", _prepare),
     Step("database", _wait_for_database),
-), _succeed, functools.partial(ending.fail_for_good, "BUILD"))
+), _succeed, functools.partial(ending.fail_for_good, "BUILD"), cancellable=True)

@@ -94,5 +94,5 @@ RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_FLAVOR, (
     Step("resize", _resize, _revert),
     Step("agent", _answers),
     Step("start", _start),
-    Step("confirm", _confirm),
-), _succeed, ending.fail_unchanged)
+    Step("confirm", _confirm, final=True),
+), _succeed, ending.fail_unchanged, cancellable=True)

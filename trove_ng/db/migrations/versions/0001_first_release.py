@@ -83,11 +83,11 @@ def upgrade() -> None:
     op.create_table(
         "idempotency_keys",
         sa.Column("tenant_id", sa.String(length=36), nullable=False),
-        sa.Column("key", sa.String(length=255), nullable=False),
-        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=255), nullable=False),
+        sa.Column("claim", sa.String(length=36), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("body", LONG_TEXT, nullable=True),
-        sa.Column("resource_id", sa.String(length=36), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "key", name=op.f("pk_idempotency_keys")),
     )

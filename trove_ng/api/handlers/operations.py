@@ -1,0 +1,85 @@
+"""Operations: what was asked for, and how far it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api.call import Call
+from trove_ng.api.views import operations as views
+from trove_ng.common.errors import Conflict, NotFound
+from trove_ng.db.models import Operation
+from trove_ng.db.repositories import operations
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.operations.runbooks.registry import runbooks
+
+_LIVE = (operations.PENDING, operations.RUNNING)
+
+
+def index(call: Call) -> dict[str, Any]:
+    """List the operations on the caller's resources, the newest first."""
+    return _page(call, call.context.project_id)
+
+
+def index_all(call: Call) -> dict[str, Any]:
+    """List the operations of all projects, or of one."""
+    return _page(call, call.query.get("project_id") or None)
+
+
+def _page(call: Call, tenant_id: str | None) -> dict[str, Any]:
+    limit = call.limit()
+    with call.services.db.reader() as session:
+        rows = operations.page(
+            session, tenant_id=tenant_id, limit=limit, marker=call.marker(),
+            **{name: call.query.get(name) or None
+               for name in ("resource_id", "status", "action")})
+        items = [views.view(row, _cancellable(row)) for row in rows[:limit]]
+    more = items[-1]["id"] if len(rows) > limit and items else None
+    return call.page("operations", items, more)
+
+
+def show(call: Call) -> dict[str, Any]:
+    """Show an operation with its steps."""
+    with call.services.db.reader() as session:
+        found = _load(session, call)
+        steps = operations.steps(session, found.id)
+        return {"operation": views.with_steps(found, steps, _cancellable(found))}
+
+
+@retry_on_db_error
+def cancel(call: Call) -> None:
+    """Ask to cancel an operation; asking again is no error."""
+    with call.services.db.writer() as session:
+        found = _load(session, call, lock=True)
+        if found.status not in _LIVE:
+            raise Conflict(f"Operation {found.id} has ended; it is {found.status}.")
+        if not _may_cancel(found):
+            raise Conflict(f"Operation {found.id} ({found.action}) cannot be cancelled"
+                           f"{' any more' if _known(found) else ''}.")
+        found.cancel_requested = True
+    call.operation_id = found.id
+
+
+def _load(session: Session, call: Call, *, lock: bool = False) -> Operation:
+    ident = call.params["id"]
+    found = operations.get(session, ident, call.owner, lock=lock)
+    if found is None:
+        raise NotFound.of("Operation", ident)
+    call.authorize_owner(found.tenant_id)
+    return found
+
+
+def _cancellable(row: Operation) -> bool:
+    return row.status in _LIVE and not row.cancel_requested and _may_cancel(row)
+
+
+def _known(row: Operation) -> bool:
+    book = runbooks().get(row.action)
+    return book is not None and book.cancellable
+
+
+def _may_cancel(row: Operation) -> bool:
+    book = runbooks().get(row.action)
+    # what failed is being undone already
+    return book is not None and row.error is None and book.may_cancel(row.step)
