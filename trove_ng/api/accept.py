@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound, UnprocessableEntity
+from trove_ng.common.states import EventKind
 from trove_ng.conf import quota
 from trove_ng.db.models import Instance, ServiceStatusRow
-from trove_ng.db.repositories import datastores, faults, instances, operations, quotas
+from trove_ng.db.repositories import datastores, events, faults, instances, operations, quotas
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import (
     Facts,
@@ -156,6 +157,9 @@ def reset_status(call: Call) -> None:
             operations.cancel_live(session, instance.id, now)
         instance.task, instance.error, instance.operation_id = Task.NONE, "", None
         faults.clear(session, instance.id, now)
+        events.add(session, EventKind.STATUS_RESET, "An operator reset the status.", now,
+                   tenant_id=instance.tenant_id, resource_id=instance.id,
+                   request_id=call.context.request_id, user_id=call.context.user_id)
 
 
 @retry_on_db_error

@@ -12,6 +12,7 @@ import dataclasses
 from typing import Any
 
 from trove_ng.api.schemas import answers, backups, common, instances, quotas, users
+from trove_ng.common.states import EventKind
 
 Schema = dict[str, Any]
 
@@ -42,6 +43,7 @@ class Route:
 _TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _PAGE: dict[str, Schema] = {"limit": {"type": "integer", "minimum": 0}, "marker": _TEXT}
+_EVENT_LIST = {**_PAGE, "kind": {"type": "string", "enum": [str(one) for one in EventKind]}}
 _INSTANCE_LIST = {**_PAGE, "include_clustered": _FLAG, "deleted": _FLAG}
 
 _INSTANCES = (
@@ -63,6 +65,8 @@ _INSTANCES = (
           None, instances.ACTION),
     Route("GET", "/instances/{id}/backups", "backups:of_instance", "instance:backups", 200,
           answers.BACKUPS, query=_PAGE),
+    Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
+          answers.EVENTS, query=_EVENT_LIST),
 )
 
 _DATABASES = (
@@ -188,6 +192,8 @@ _MANAGEMENT = (
           answers.INSTANCE, query={"deleted": _FLAG}),
     Route("GET", "/mgmt/instances/{id}/root", "management:root", "mgmt:instance:root", 200,
           answers.ROOT_HISTORY),
+    Route("GET", "/mgmt/instances/{id}/events", "events:management",
+          "mgmt:instance:events", 200, answers.EVENTS, query=_EVENT_LIST),
     Route("POST", "/mgmt/instances/{id}/action", "management:act", "mgmt:instance:action",
           202, None, instances.MGMT_ACTION),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from oslo_config import cfg
 
 from trove_ng.cmd import process
-from trove_ng.conf import base, database, quota, rpc
+from trove_ng.conf import base, database, quota, rpc, taskmanager
 
 if TYPE_CHECKING:
     from trove_ng.manage.command import Tools
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.make().parse_args(argv)
     try:
         conf = base.load(_conf_args(options), prog=PROG, registrars=(
-            database.register, rpc.register, quota.register))
+            database.register, rpc.register, quota.register, taskmanager.register))
     except cfg.Error as err:
         return process.refuse(PROG, err)
     # an operator waits: say at once that the store is away

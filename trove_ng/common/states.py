@@ -59,3 +59,27 @@ class BackupState(enum.StrEnum):
 #: states in which a backup still works on its instance
 BACKUP_RUNNING = frozenset(
     {BackupState.NEW, BackupState.BUILDING, BackupState.SAVING})
+
+
+class EventKind(enum.StrEnum):
+    """What a line of a timeline tells."""
+
+    OPERATION_ACCEPTED = "operation.accepted"
+    OPERATION_STARTED = "operation.started"
+    #: another worker goes on where one stopped
+    OPERATION_RESUMED = "operation.resumed"
+    OPERATION_SUCCEEDED = "operation.succeeded"
+    OPERATION_FAILED = "operation.failed"
+    OPERATION_CANCELLED = "operation.cancelled"
+    #: an operator set the task to none
+    STATUS_RESET = "status.reset"
+    #: the agent tells another state of the database
+    DATABASE_STATUS = "status.database"
+    #: the compute service tells another state of the server
+    SERVER_STATUS = "status.server"
+    FAULT = "fault"
+    HEARTBEAT_LOST = "heartbeat.lost"
+    HEARTBEAT_BACK = "heartbeat.back"
+    #: store and cloud do not agree
+    MISMATCH_FOUND = "mismatch.found"
+    MISMATCH_REPAIRED = "mismatch.repaired"

@@ -18,6 +18,9 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since the end of an instance after which servers, volumes and "
                       "ports that still carry its id are deleted."),
+    cfg.FloatOpt("event_keep_days", default=90, min=0,
+                 help="Days after which lines of the instances' timelines are removed; 0 keeps "
+                      "them."),
     cfg.StrOpt("guest_config", default="/etc/trove/trove-guestagent.conf",
                help="File that servers get as their agent's configuration; it names the "
                     "message broker."),

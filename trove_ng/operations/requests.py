@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.secret import Secret
+from trove_ng.common.states import EventKind
 from trove_ng.db.models import Operation
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import events, operations
 from trove_ng.operations import payloads
 
 #: what ``inst_rpc_key_encr_key`` is used for here
@@ -64,4 +65,6 @@ class Requests:
             user_id=context.user_id, request_id=context.request_id,
             region_id=context.region or None, payload=payloads.dump(payload), secrets=sealed,
             deadline_at=now + datetime.timedelta(seconds=float(timeout)))
-        return operations.add(session, row)
+        accepted = operations.add(session, row)
+        events.add_for_operation(session, EventKind.OPERATION_ACCEPTED, accepted, now)
+        return accepted

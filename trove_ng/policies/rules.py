@@ -45,6 +45,8 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
      (("GET", _ONE + "/configuration"),)),
     ("instance:backups", ADMIN_OR_OWNER, "List the backups of an instance.",
      (("GET", _ONE + "/backups"),)),
+    ("instance:events", ADMIN_OR_OWNER, "Show the timeline of an instance.",
+     (("GET", _ONE + "/events"),)),
     ("instance:guest_log_list", ADMIN_OR_OWNER, "List the logs of an instance.",
      (("GET", _ONE + "/log"),)),
     ("instance:guest_log_action", ADMIN_OR_OWNER,
@@ -206,6 +208,8 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
      (("GET", _P + "/mgmt/instances/{id}"),)),
     ("mgmt:instance:root", ADMIN, "Show when root was first enabled.",
      (("GET", _P + "/mgmt/instances/{id}/root"),)),
+    ("mgmt:instance:events", ADMIN, "Show the timeline of an instance, also a deleted one.",
+     (("GET", _P + "/mgmt/instances/{id}/events"),)),
     ("mgmt:instance:action", ADMIN, "Act on an instance as an operator.",
      (("POST", _P + "/mgmt/instances/{id}/action"),)),
 ]

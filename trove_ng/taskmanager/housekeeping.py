@@ -10,6 +10,7 @@ from oslo_config import cfg
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import idempotency
 from trove_ng.db.session import Database
+from trove_ng.operations.retention import purge_events
 
 LOG = logging.getLogger(__name__)
 
@@ -24,8 +25,12 @@ class Housekeeping:
 
     def run(self) -> None:
         """Remove once."""
+        now = self._clock.now()
+        removed = purge_events(self._db, now, self._conf.event_keep_days)
+        if removed:
+            LOG.info("%d old events are removed", removed)
         kept = datetime.timedelta(seconds=self._conf.operations.idempotency_key_lifetime)
         with self._db.writer() as session:
-            count = idempotency.purge(session, self._clock.now() - kept)
+            count = idempotency.purge(session, now - kept)
         if count:
             LOG.info("%d idempotency keys are forgotten", count)

@@ -22,6 +22,7 @@ from trove_ng.cloud.types import Flavor, VolumeType
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import NotFound
 from trove_ng.common.secret import Secret
+from trove_ng.common.states import EventKind
 from trove_ng.conf import api, base, cloud, operations, quota, ratelimit
 from trove_ng.db.models import (
     Backup,
@@ -34,6 +35,7 @@ from trove_ng.db.models import (
     OperationStep,
     ServiceStatusRow,
 )
+from trove_ng.db.repositories import events
 from trove_ng.db.session import Database
 from trove_ng.rpc import messages as m
 
@@ -225,6 +227,12 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
             session.flush()
             session.add(OperationStep(operation_id=f"{prefix}6", step="server",
                                       state="RUNNING", started_at=now))
+            for kind, message in ((EventKind.OPERATION_ACCEPTED, "Creating the instance was "
+                                   "asked for."), (EventKind.OPERATION_STARTED, "Creating the "
+                                                   "instance has begun.")):
+                events.add(session, kind, message, now, tenant_id=tenant,
+                           resource_id=f"{prefix}1", request_id="req-1", user_id="mine",
+                           details={"action": "instance.create"})
             session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,
                                       datastore_version_id="v", created=now, updated=now))
     yield Api(api_conf, database)

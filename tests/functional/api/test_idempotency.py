@@ -11,6 +11,7 @@ import pytest
 from tests.functional.api.conftest import FOREIGN, NETWORK, OTHER, OWN, Api
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import ServiceUnavailable
+from trove_ng.conf import taskmanager
 from trove_ng.db.models import IdempotencyKey
 from trove_ng.taskmanager.housekeeping import Housekeeping
 
@@ -178,6 +179,7 @@ def test_of_requests_at_the_same_time_one_is_done(app: Api) -> None:
 
 
 def test_keys_whose_time_is_over_are_removed(app: Api) -> None:
+    taskmanager.register(app.conf)
     post(app, "/instances", CREATE)
     Housekeeping(app.conf, app.db, SystemClock()).run()
     assert app.rows()["idempotency_keys"] == 1

@@ -22,7 +22,7 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("PUT", ONE, {"instance": {"name": "shop2"}}),
     ("PATCH", ONE, {"instance": {"name": "shop2"}}),
     ("POST", f"{ONE}/action", {"resize": {"volume": {"size": 2}}}),
-    ("GET", f"{ONE}/backups", None), ("DELETE", ONE, None),
+    ("GET", f"{ONE}/backups", None), ("GET", f"{ONE}/events", None), ("DELETE", ONE, None),
     ("GET", f"{ONE}/databases", None), ("GET", f"{ONE}/databases/shop", None),
     ("POST", f"{ONE}/databases", {"databases": [
         {"name": "wiki", "character_set": "utf8mb4", "collate": "utf8mb4_bin"}]}),
@@ -59,7 +59,7 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", "/limits", None), ("GET", f"/mgmt/quotas/{MINE}", None),
     ("PUT", f"/mgmt/quotas/{MINE}", {"quotas": {"instances": 20}}),
     ("GET", "/mgmt/instances", None), ("GET", f"/mgmt{ONE}", None),
-    ("GET", f"/mgmt{ONE}/root", None),
+    ("GET", f"/mgmt{ONE}/root", None), ("GET", f"/mgmt{ONE}/events", None),
     ("POST", f"/mgmt{ONE}/action", {"reset-task-status": {}}),
 ]
 

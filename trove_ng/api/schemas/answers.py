@@ -80,6 +80,10 @@ _STEP = obj({"name": _S, "status": _S, "attempts": _I, "started_at": _S, "ended_
 OPERATION = _of("operation", obj({**_OPERATION, "steps": array(_STEP)},
                                  (*_OPERATION, "steps")))
 OPERATIONS = _page("operations", obj(_OPERATION, tuple(_OPERATION)))
+EVENTS = _page("events", obj({
+    "id": _S, "kind": _S, "message": _S, "created": _S, "operation_id": _SN,
+    "request_id": _SN, "user_id": _SN, "details": {"type": "object"}},
+    ("id", "kind", "message", "created")))
 
 _VERSION = obj({
     "id": _S, "name": _S, "version": _S, "links": LINKS, "datastore": _S, "active": _B,

@@ -29,6 +29,7 @@ from trove_ng.db.models.instances import (
 )
 from trove_ng.db.models.modules import Module
 from trove_ng.db.models.operations import (
+    Duty,
     Event,
     IdempotencyKey,
     Operation,
@@ -42,8 +43,8 @@ __all__ = [
     "Backup", "BackupStrategy", "Base", "Capability", "CapabilityOverride",
     "Cluster", "Configuration", "ConfigurationItem", "Datastore",
     "DatastoreConfigurationParameter", "DatastoreVersion",
-    "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Event",
-    "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
+    "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Duty",
+    "Event", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
     "InstanceMetadata", "InstanceModule", "InstanceVolume", "Module",
     "Operation", "OperationRecord", "OperationReport", "OperationStep", "Quota",
     "QuotaUsage", "Reservation", "RootHistory", "Schedule", "ScheduleExecution",

@@ -32,6 +32,20 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def ordered_id(moment: datetime.datetime) -> str:
+    """Return a new id whose text sorts by a time, to the microsecond.
+
+    It is a UUID of version 7 (RFC 9562): milliseconds, then the part below them.
+
+    :param moment: naive UTC
+    """
+    micros = (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(  # noqa: DTZ001
+        microseconds=1)
+    millis, rest = divmod(micros, 1000)
+    value = (millis << 80) | (7 << 76) | ((rest * 4096 // 1000) << 64) | (2 << 62)
+    return str(uuid.UUID(int=value | (uuid.uuid4().int & ((1 << 62) - 1))))
+
+
 class Base(DeclarativeBase):
     """The declarative base."""
 

@@ -97,6 +97,8 @@ class ServiceStatusRow(Base):
     sent_at: Mapped[float] = mapped_column(default=0.0)
     #: our clock
     updated_at: Mapped[datetime.datetime | None] = mapped_column(index=True)
+    #: when it was told that no heartbeat comes any more; NULL while they come
+    lost_at: Mapped[datetime.datetime | None]
     agent_version: Mapped[str] = mapped_column(String(64), default="")
     volume_total: Mapped[int | None] = mapped_column(BigInteger)
     volume_used: Mapped[int | None] = mapped_column(BigInteger)

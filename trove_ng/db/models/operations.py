@@ -126,17 +126,35 @@ class IdempotencyKey(Base):
 
 
 class Event(Base):
-    """A line of the timeline of a resource."""
+    """A line of the timeline of a resource.
+
+    Ids sort by time (:func:`trove_ng.db.models.base.ordered_id`), so that pages and the
+    removal of old events need no other order.
+    """
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_resource", "resource_id", "created"),)
+    __table_args__ = (Index("ix_events_resource", "resource_id", "id"),)
 
-    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(String(36))
     resource_type: Mapped[str] = mapped_column(String(32))
     resource_id: Mapped[str] = mapped_column(String(36))
     operation_id: Mapped[str | None] = mapped_column(String(36))
+    #: who asked for what the event tells; empty when nobody did
+    request_id: Mapped[str] = mapped_column(String(64), default="")
+    user_id: Mapped[str] = mapped_column(String(64), default="")
     kind: Mapped[str] = mapped_column(String(64))
     message: Mapped[str] = mapped_column(String(512), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created: Mapped[datetime.datetime]
+
+
+class Duty(Base):
+    """A periodic duty that one process does at a time."""
+
+    __tablename__ = "duties"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(255))
+    #: others may take it from then on
+    until: Mapped[datetime.datetime]

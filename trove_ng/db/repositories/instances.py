@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
 
+from trove_ng.common.states import EventKind
 from trove_ng.db.models import (
     DatastoreVersion,
     Instance,
@@ -15,6 +16,7 @@ from trove_ng.db.models import (
     RootHistory,
     ServiceStatusRow,
 )
+from trove_ng.db.repositories import events
 from trove_ng.db.repositories.instance_views import backup_running
 from trove_ng.db.rows import AnyRow, Reader
 
@@ -64,6 +66,15 @@ def get(session: Session, instance_id: str, tenant_id: str | None = None, *,
     if lock:
         statement = statement.with_for_update().execution_options(populate_existing=True)
     return session.scalars(statement).one_or_none()
+
+
+def owner(reader: Reader, instance_id: str, *, include_deleted: bool = False) -> str | None:
+    """Return the project of an instance, None if there is no such instance."""
+    statement = select(Instance.tenant_id).where(Instance.id == instance_id)
+    if not include_deleted:
+        statement = statement.where(Instance.deleted.is_(False))
+    found: str | None = reader.execute(statement).scalar_one_or_none()
+    return found
 
 
 def get_with_status(session: Session, instance_id: str, tenant_id: str | None = None,
@@ -117,12 +128,17 @@ def server_states(session: Session) -> dict[str, tuple[str | None, bool]]:
 
 def note_server_state(session: Session, instance_id: str, before: str | None, after: str,
                       now: datetime.datetime) -> None:
-    """Write a server's status, unless something works on the instance meanwhile."""
-    session.execute(update(Instance).where(
+    """Write and tell a server's status, unless something works on the instance meanwhile."""
+    changed = session.connection().execute(update(Instance).where(
         Instance.id == instance_id, Instance.task == "NONE",
         Instance.server_status == before if before is not None
         else Instance.server_status.is_(None),
     ).values(server_status=after, server_status_at=now))
+    if changed.rowcount:
+        events.add_for_instance(
+            session, EventKind.SERVER_STATUS, instance_id,
+            f"The server is {after}" + (f"; it was {before}." if before else "."), now,
+            {"before": before, "after": after})
 
 
 def gone(session: Session, ids: Collection[str], before: datetime.datetime) -> set[str]:

@@ -10,13 +10,18 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
+from trove_ng.common.states import EventKind
 from trove_ng.db.models import Operation, OperationRecord, OperationStep
+from trove_ng.db.repositories import events
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 CANCELLED = "CANCELLED"
+
+#: takeovers of an operation that are told on a timeline
+_TOLD_ATTEMPTS = 10
 
 
 def add(session: Session, operation: Operation) -> Operation:
@@ -89,6 +94,7 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
     found.fence += 1
     found.owner = found.lease_expires_at = None
     found.ended_at = now
+    events.add_for_operation(session, EventKind.OPERATION_CANCELLED, found, now)
     session.flush()
     return found.id
 
@@ -120,12 +126,15 @@ def claim(session: Session, operation_id: str, owner: str, now: datetime.datetim
             lease_expires_at=now + datetime.timedelta(seconds=lease)))
     if not changed.rowcount:
         return None
-    row = session.execute(select(Operation.fence, Operation.started_at).where(
-        Operation.id == operation_id)).one()
+    row = session.scalars(select(Operation).where(Operation.id == operation_id).execution_options(
+        populate_existing=True)).one()
     if row.started_at is None:
-        session.connection().execute(update(Operation).where(
-            Operation.id == operation_id).values(started_at=now))
-    return int(row.fence)
+        row.started_at = now
+        events.add_for_operation(session, EventKind.OPERATION_STARTED, row, now)
+    elif row.attempts <= _TOLD_ATTEMPTS:
+        events.add_for_operation(session, EventKind.OPERATION_RESUMED, row, now,
+                                 details={"attempt": row.attempts})
+    return row.fence
 
 
 def hold(session: Session, operation_id: str, fence: int) -> bool:
@@ -169,7 +178,7 @@ def give_back(session: Session, operation_id: str, fence: int,
 
 def end(session: Session, operation_id: str, status: str, error: str | None,
         now: datetime.datetime) -> None:
-    """End a held operation and erase its secrets."""
+    """End a held operation, erase its secrets, tell it."""
     values: dict[str, object] = {
         "status": status, "error": error, "live_key": None, "secrets": None, "owner": None,
         "lease_expires_at": None, "ended_at": now}
@@ -177,6 +186,11 @@ def end(session: Session, operation_id: str, status: str, error: str | None,
         values["percent"] = 100
     session.connection().execute(
         update(Operation).where(Operation.id == operation_id).values(values))
+    row = session.get(Operation, operation_id)
+    if row is not None:
+        kind = (EventKind.OPERATION_SUCCEEDED if status == SUCCEEDED
+                else EventKind.OPERATION_FAILED)
+        events.add_for_operation(session, kind, row, now, error or "")
 
 
 def note(session: Session, operation_id: str, *, step: str | None = None,

@@ -6,11 +6,13 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import ServiceStatus
-from trove_ng.db.models import ServiceStatusRow
+from trove_ng.common.states import EventKind, ServiceStatus
+from trove_ng.db.models import Instance, ServiceStatusRow
+from trove_ng.db.repositories import events
+from trove_ng.db.rows import AnyRow
 
 #: statuses of a database that takes requests
 SERVING = frozenset({ServiceStatus.RUNNING, ServiceStatus.HEALTHY})
@@ -28,19 +30,55 @@ def is_fresh(row: ServiceStatusRow | None, now: datetime.datetime, max_age: floa
 
 
 def record(session: Session, beats: Sequence[dict[str, Any]]) -> None:
-    """Write heartbeats in one round trip; an older one changes nothing.
+    """Write heartbeats, with a fixed number of statements; an older one changes nothing.
 
-    :param beats: ``instance_id``, ``sequence``, and the columns of
+    What an instance's beat changes in its status, and that it is heard of again, are
+    told on its timeline.
+
+    :param beats: one an instance: ``instance_id``, ``sequence``, and the columns of
         :class:`ServiceStatusRow`; instances without a row (unknown, deleted) are
         passed over
     """
-    statement = update(ServiceStatusRow).where(
-        ServiceStatusRow.instance_id == bindparam("b_instance_id"),
-        ServiceStatusRow.sequence < bindparam("b_sequence"),
-    ).values({name: bindparam(f"b_{name}") for name in (
-        "status", "description", "sequence", "sent_at", "updated_at", "agent_version",
-        "volume_total", "volume_used", "details")})
-    # In the order of the key, so that two conductors never wait for each other.
-    ordered = sorted(beats, key=lambda beat: str(beat["instance_id"]))
-    session.connection().execute(
-        statement, [{f"b_{name}": value for name, value in beat.items()} for beat in ordered])
+    known = {row.instance_id: row for row in session.execute(select(
+        ServiceStatusRow.instance_id, ServiceStatusRow.status, ServiceStatusRow.sequence,
+        ServiceStatusRow.lost_at).where(ServiceStatusRow.instance_id.in_(
+            [beat["instance_id"] for beat in beats])).order_by(
+                # In the order of the key, so that two conductors never wait for each other.
+                ServiceStatusRow.instance_id).with_for_update())}
+    newer = [beat for beat in sorted(beats, key=lambda beat: str(beat["instance_id"]))
+             if beat["instance_id"] in known
+             and known[beat["instance_id"]].sequence < beat["sequence"]]
+    if not newer:
+        return
+    _tell(session, [(known[beat["instance_id"]], beat) for beat in newer])
+    session.connection().execute(_RECORD, [
+        {f"b_{name}": value for name, value in beat.items()} for beat in newer])
+
+
+_RECORD = update(ServiceStatusRow).where(
+    ServiceStatusRow.instance_id == bindparam("b_instance_id"),
+    ServiceStatusRow.sequence < bindparam("b_sequence"),
+).values(lost_at=None, **{name: bindparam(f"b_{name}") for name in (
+    "status", "description", "sequence", "sent_at", "updated_at", "agent_version",
+    "volume_total", "volume_used", "details")})
+
+
+def _tell(session: Session, pairs: Sequence[tuple[AnyRow, dict[str, Any]]]) -> None:
+    """Add the events of what beats change."""
+    changed = [(row, beat) for row, beat in pairs
+               if row.lost_at is not None or row.status != beat["status"]]
+    if not changed:
+        return
+    tenants = dict(session.execute(select(Instance.id, Instance.tenant_id).where(
+        Instance.id.in_([row.instance_id for row, _ in changed]))).tuples().all())
+    for row, beat in changed:
+        ident, now = row.instance_id, beat["updated_at"]
+        if row.lost_at is not None:
+            events.add(session, EventKind.HEARTBEAT_BACK, "The agent is heard of again.", now,
+                       tenant_id=tenants[ident], resource_id=ident,
+                       details={"lost_at": row.lost_at.isoformat()})
+        if row.status != beat["status"]:
+            events.add(session, EventKind.DATABASE_STATUS,
+                       f"The database is {beat['status']}; it was {row.status}.", now,
+                       tenant_id=tenants[ident], resource_id=ident,
+                       details={"before": row.status, "after": beat["status"]})

@@ -65,12 +65,22 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "duties",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("until", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_duties")),
+    )
+
+    op.create_table(
         "events",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("tenant_id", sa.String(length=36), nullable=False),
         sa.Column("resource_type", sa.String(length=32), nullable=False),
         sa.Column("resource_id", sa.String(length=36), nullable=False),
         sa.Column("operation_id", sa.String(length=36), nullable=True),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("message", sa.String(length=512), nullable=False),
         sa.Column("details", sa.JSON(), nullable=False),
@@ -78,7 +88,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
-        batch_op.create_index("ix_events_resource", ["resource_id", "created"], unique=False)
+        batch_op.create_index("ix_events_resource", ["resource_id", "id"], unique=False)
 
     op.create_table(
         "idempotency_keys",
@@ -760,6 +770,7 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("sent_at", sa.Double(), nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
+        sa.Column("lost_at", MOMENT, nullable=True),
         sa.Column("agent_version", sa.String(length=64), nullable=False),
         sa.Column("volume_total", sa.BigInteger(), nullable=True),
         sa.Column("volume_used", sa.BigInteger(), nullable=True),
