@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
@@ -25,12 +25,17 @@ def _port(found: dict[str, Any]) -> Port:
 class Network:
     """The network service.
 
+    A service user who is an administrator sees what all projects have.  Only what is in
+    the service's own project was made by the service, whatever its name.
+
     :param client: neutronclient's client
+    :param project: returns the id of the service's project
     """
 
-    def __init__(self, client: Any, calls: Calls) -> None:
+    def __init__(self, client: Any, calls: Calls, project: Callable[[], str]) -> None:
         self._client = client
         self._calls = calls
+        self._project = project
 
     # ports
 
@@ -50,7 +55,11 @@ class Network:
         return found
 
     def _ports(self) -> list[dict[str, Any]]:
-        return list(self._calls.again(self._client.list_ports)["ports"])
+        return list(self._own(self._client.list_ports)["ports"])
+
+    def _own(self, call: Callable[..., dict[str, Any]], **filters: Any) -> dict[str, Any]:
+        return self._calls.again(
+            lambda: call(project_id=self._project(), **filters))
 
     def create_port(self, *, instance_id: str, index: int, network_id: str,
                     security_group_ids: Sequence[str], fixed_ip: str | None = None,
@@ -73,7 +82,7 @@ class Network:
 
     def find_security_group(self, instance_id: str) -> SecurityGroup | None:
         """Return the security group that was made for an instance."""
-        found = self._calls.again(
+        found = self._own(
             self._client.list_security_groups, name=f"{_PREFIX}{instance_id}")
         for one in found["security_groups"]:
             return SecurityGroup(one["id"], one["name"])
@@ -134,7 +143,7 @@ class Network:
 
     def delete_floating_ips(self, instance_id: str) -> None:
         """Delete the floating addresses that were made for an instance."""
-        found = self._calls.again(
+        found = self._own(
             self._client.list_floatingips, description=f"{_PREFIX}{instance_id}")
         for one in found["floatingips"]:
             self._calls.found(self._client.delete_floatingip, one["id"])

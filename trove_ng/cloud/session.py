@@ -65,7 +65,7 @@ class Clouds:
 
         return Network(client.Client(
             endpoint_type=self._options.interface, **self._where()),
-            Calls("network", self._options.tries))
+            Calls("network", self._options.tries), lambda: str(self._session.get_project_id()))
 
     @functools.cached_property
     def images(self) -> Images:
