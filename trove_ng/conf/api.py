@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from trove_ng.conf import health
+
 SERVER_OPTS: list[cfg.Opt] = [
     cfg.HostAddressOpt("bind_host", default="0.0.0.0",  # noqa: S104 - a public service
                        help="Address the API listens on."),
@@ -38,8 +40,6 @@ API_OPTS: list[cfg.Opt] = [
 LIMIT_OPTS: list[cfg.Opt] = [
     cfg.IntOpt("max_accepted_volume_size", default=10, min=1,
                help="GB of a volume at most."),
-    cfg.IntOpt("agent_heartbeat_expiry", default=60, min=1,
-               help="Seconds after which an agent's last heartbeat says nothing any more."),
     cfg.BoolOpt("trove_volume_support", default=True,
                 help="Whether data lives on volumes; if not, on the root disk."),
     cfg.ListOpt("root_on_create", default=[],
@@ -56,6 +56,7 @@ LIMIT_OPTS: list[cfg.Opt] = [
 
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options of the API service."""
+    health.register(conf)
     conf.register_opts(SERVER_OPTS)
     conf.register_opts(LIMIT_OPTS)
     conf.register_opts(API_OPTS, group="api")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from trove_ng.conf import health
+
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
                help="Operations that one taskmanager runs at the same time."),
@@ -66,6 +68,7 @@ OPTS: list[cfg.Opt] = [
 
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
+    health.register(conf)
     conf.register_opts(OPTS)
 
 

@@ -27,6 +27,7 @@ from trove_ng.rpc.endpoint import Endpoint
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.transport import get_transport, start_server
 from trove_ng.taskmanager.housekeeping import Housekeeping
+from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Reconciler
@@ -65,7 +66,10 @@ class Service:
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
             Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval),
             Periodic("the housekeeping", Housekeeping(conf, db, clock).run,
-                     conf.housekeeping_interval))
+                     conf.housekeeping_interval),
+            Periodic("the watch for heartbeats",
+                     HeartbeatWatch(db, clock, conf.agent_heartbeat_expiry).run,
+                     conf.heartbeat_check_interval))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
                                   conf.rpc_message_max_age)
 

@@ -6,11 +6,11 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import EventKind, ServiceStatus
-from trove_ng.db.models import Instance, ServiceStatusRow
+from trove_ng.db.models import Instance, InstanceKey, ServiceStatusRow
 from trove_ng.db.repositories import events
 from trove_ng.db.rows import AnyRow
 
@@ -82,3 +82,42 @@ def _tell(session: Session, pairs: Sequence[tuple[AnyRow, dict[str, Any]]]) -> N
                        f"The database is {beat['status']}; it was {row.status}.", now,
                        tenant_id=tenants[ident], resource_id=ident,
                        details={"before": row.status, "after": beat["status"]})
+
+
+def newly_silent(session: Session, before: datetime.datetime, limit: int) -> Sequence[AnyRow]:
+    """Return the instances whose agents have stopped to speak, and this was not told yet.
+
+    An instance that is worked on is left out, and one whose agent has no key: it was
+    never made, or is being deleted.
+
+    :param before: the newest heartbeat is older than this
+    :return: rows of ``instance_id``, ``tenant_id``, ``updated_at``, ``status``
+    """
+    return session.execute(select(
+        ServiceStatusRow.instance_id, Instance.tenant_id, ServiceStatusRow.updated_at,
+        ServiceStatusRow.status).join(
+            Instance, Instance.id == ServiceStatusRow.instance_id).where(
+                ServiceStatusRow.updated_at < before, ServiceStatusRow.lost_at.is_(None),
+                Instance.deleted.is_(False), Instance.task == "NONE",
+                exists().where(InstanceKey.instance_id == Instance.id)).order_by(
+                    ServiceStatusRow.instance_id).limit(limit)).all()
+
+
+def note_silent(session: Session, silent: Sequence[AnyRow], now: datetime.datetime,
+                ) -> list[str]:
+    """Write and tell that agents are silent; return those that were not heard meanwhile."""
+    told = []
+    for row in silent:
+        changed = session.connection().execute(update(ServiceStatusRow).where(
+            ServiceStatusRow.instance_id == row.instance_id,
+            ServiceStatusRow.lost_at.is_(None), ServiceStatusRow.updated_at == row.updated_at,
+        ).values(lost_at=now))
+        if changed.rowcount:
+            told.append(row.instance_id)
+            seconds = round((now - row.updated_at).total_seconds())
+            events.add(session, EventKind.HEARTBEAT_LOST,
+                       f"The agent was not heard of for {seconds} s; what the database does is "
+                       "not known.", now, tenant_id=row.tenant_id, resource_id=row.instance_id,
+                       details={"last_heartbeat": row.updated_at.isoformat(),
+                                "status": row.status})
+    return told
