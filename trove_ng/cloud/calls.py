@@ -17,10 +17,13 @@ class Calls:
 
     :param service: its name, for messages
     :param tries: how often a call that may be repeated is made
+    :param before: is called before each call; what it raises forbids the call
     """
 
-    def __init__(self, service: str, tries: int) -> None:
+    def __init__(self, service: str, tries: int,
+                 before: Callable[[], None] | None = None) -> None:
         self._service = service
+        self._before = before
         self._retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries),
             wait=tenacity.wait_random_exponential(multiplier=0.3, max=5),
@@ -33,6 +36,8 @@ class Calls:
 
         :raises CloudError: whatever goes wrong
         """
+        if self._before is not None:
+            self._before()
         with translated(self._service):
             return call(*args, **kwargs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from keystoneauth1 import session
@@ -29,56 +30,94 @@ def make_session(conf: cfg.ConfigOpts) -> session.Session:
         verify=False if options.insecure else options.cafile or True)
 
 
-class Clouds:
-    """The services of the configured region, each made at its first use."""
+class Clients:
+    """The clients of the configured region's services, each made at its first use."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._options = conf.service_credentials
-        self._session = make_session(conf)
+        self.options = conf.service_credentials
+        self.session = make_session(conf)
 
     def _where(self) -> dict[str, Any]:
-        return {"session": self._session, "region_name": self._options.region_name}
+        return {"session": self.session, "region_name": self.options.region_name}
 
     @functools.cached_property
-    def compute(self) -> Compute:
-        """Nova."""
+    def nova(self) -> Any:
+        """python-novaclient's client."""
         from novaclient import client
 
-        return Compute(client.Client(
-            self._options.nova_microversion, endpoint_type=self._options.interface,
-            **self._where()), Calls("compute", self._options.tries))
+        return client.Client(
+            self.options.nova_microversion, endpoint_type=self.options.interface,
+            **self._where())
 
     @functools.cached_property
-    def volume(self) -> BlockStorage:
-        """Cinder."""
+    def cinder(self) -> Any:
+        """python-cinderclient's client."""
         from cinderclient import client
 
-        return BlockStorage(client.Client(
-            self._options.cinder_microversion, service_type="volumev3",
-            interface=self._options.interface, **self._where()),
-            Calls("volume", self._options.tries))
+        return client.Client(
+            self.options.cinder_microversion, service_type="volumev3",
+            interface=self.options.interface, **self._where())
 
     @functools.cached_property
-    def network(self) -> Network:
-        """Neutron."""
+    def neutron(self) -> Any:
+        """python-neutronclient's client."""
         from neutronclient.v2_0 import client
 
-        return Network(client.Client(
-            endpoint_type=self._options.interface, **self._where()),
-            Calls("network", self._options.tries), lambda: str(self._session.get_project_id()))
+        return client.Client(endpoint_type=self.options.interface, **self._where())
 
     @functools.cached_property
-    def images(self) -> Images:
-        """Glance."""
+    def glance(self) -> Any:
+        """python-glanceclient's client."""
         from glanceclient.v2 import client
 
-        return Images(client.Client(
-            interface=self._options.interface, **self._where()),
-            Calls("image", self._options.tries))
+        return client.Client(interface=self.options.interface, **self._where())
 
-    @functools.cached_property
+
+class Clouds:
+    """The services of the configured region.
+
+    :param clients: None makes them of the configuration
+    :param before: is called before each call; what it raises forbids the call
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, clients: Clients | None = None,
+                 before: Callable[[], None] | None = None) -> None:
+        self._conf = conf
+        self._clients = clients or Clients(conf)
+        self._before = before
+
+    def guarded(self, before: Callable[[], None]) -> Clouds:
+        """Return the same services, with a function that may forbid each call."""
+        return type(self)(self._conf, self._clients, before)
+
+    def _calls(self, service: str) -> Calls:
+        return Calls(service, self._clients.options.tries, self._before)
+
+    @property
+    def compute(self) -> Compute:
+        """Nova."""
+        return Compute(self._clients.nova, self._calls("compute"))
+
+    @property
+    def volume(self) -> BlockStorage:
+        """Cinder."""
+        return BlockStorage(self._clients.cinder, self._calls("volume"))
+
+    @property
+    def network(self) -> Network:
+        """Neutron."""
+        session = self._clients.session
+        return Network(self._clients.neutron, self._calls("network"),
+                       lambda: str(session.get_project_id()))
+
+    @property
+    def images(self) -> Images:
+        """Glance."""
+        return Images(self._clients.glance, self._calls("image"))
+
+    @property
     def objects(self) -> ObjectStore:
         """Swift, on the accounts of all projects."""
-        return ObjectStore(
-            self._session, self._options.region_name, self._options.interface,
-            Calls("object store", self._options.tries))
+        options = self._clients.options
+        return ObjectStore(self._clients.session, options.region_name, options.interface,
+                           self._calls("object store"))

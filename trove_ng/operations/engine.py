@@ -25,6 +25,14 @@ LOG = logging.getLogger(__name__)
 _BOOK = "operation"
 _STORE_AWAY = (DBConnectionError, DBDeadlock)
 
+#: is told where an operation is: ``before|done|written <step>`` while it is done,
+#: ``undo|undone <step>`` while it is taken back, ``end`` and ``ended``
+Observer = Callable[[Work, str], None]
+
+
+def nobody(_work: Work, _point: str) -> None:
+    """Look away."""
+
 
 def describe(error: BaseException, step: str) -> str:
     """Return what the owner of a resource may know of an error."""
@@ -40,12 +48,14 @@ class StepTask(task.Task):
     :param may_cancel: the operation may be cancelled while the step runs
     """
 
-    def __init__(self, step: Step, work: Work, percent: int, may_cancel: bool) -> None:
+    def __init__(self, step: Step, work: Work, percent: int, may_cancel: bool,
+                 observe: Observer) -> None:
         super().__init__(name=step.name)
         self._may_cancel = may_cancel
         self._step = step
         self._work = work
         self._percent = percent
+        self._observe = observe
 
     def execute(self) -> None:
         """Do the step.
@@ -58,8 +68,11 @@ class StepTask(task.Task):
             self._begin()
             work.check()
             LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id, name)
+            self._observe(work, f"before {name}")
             self._try(self._step.do)
+            self._observe(work, f"done {name}")
             self._end(None)
+            self._observe(work, f"written {name}")
         except _STORE_AWAY as err:
             self._abandon(err)
         except Exception as err:
@@ -133,7 +146,9 @@ class StepTask(task.Task):
         self._work.begin_undo()
         LOG.info("operation %s: undo %s", self._work.id, self._step.name)
         try:
+            self._observe(self._work, f"undo {self._step.name}")
             self._try(self._step.undo)
+            self._observe(self._work, f"undone {self._step.name}")
         except _STORE_AWAY as err:
             self._abandon(err)
         except Exception:
@@ -145,11 +160,14 @@ class Engine:
     """Runs operations.
 
     :param runbooks: by action
+    :param observe: is told of every point that an operation passes
     """
 
-    def __init__(self, tools: Tools, runbooks: Mapping[str, Runbook]) -> None:
+    def __init__(self, tools: Tools, runbooks: Mapping[str, Runbook],
+                 observe: Observer = nobody) -> None:
         self._tools = tools
         self._runbooks = runbooks
+        self._observe = observe
 
     def run(self, lease: Lease) -> None:
         """Run an operation to its end.
@@ -173,7 +191,9 @@ class Engine:
             LOG.exception("operation %s (%s %s) is given up", work.id, work.action,
                           work.resource_id)
             work.failure, failed = work.failure or f"{row.action} took too long.", True
+        self._observe(work, "end")
         self._end(book, work, failed)
+        self._observe(work, "ended")
 
     @retry_on_db_error
     def _end(self, book: Runbook, work: Work, failed: bool) -> None:
@@ -203,7 +223,7 @@ class Engine:
         flow = linear_flow.Flow(book.action)
         for index, step in enumerate(book.steps):
             flow.add(StepTask(step, work, 100 * index // len(book.steps),
-                              book.may_cancel(step.name)))
+                              book.may_cancel(step.name), self._observe))
         engine = engines.load(flow, flow_detail=detail, book=log_book, backend=backend,
                               engine="serial")
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
-import time
 from collections.abc import Iterator
 
 from sqlalchemy.orm import Session
@@ -32,12 +32,20 @@ class Abandoned(BaseException):  # noqa: N818 - not an error: nothing went wrong
 class Lease:
     """The right to work on one operation.
 
+    It ends by itself when it was not prolonged in time, also for a process that was
+    stopped meanwhile and does not know.
+
     :param fence: the token that all writes of the holder name
+    :param clock: None for a lease that does not end by itself
+    :param until: when it ends, by the monotonic clock
     """
 
-    def __init__(self, operation_id: str, fence: int) -> None:
+    def __init__(self, operation_id: str, fence: int, clock: Clock | None = None,
+                 until: float = math.inf) -> None:
         self.operation_id = operation_id
         self.fence = fence
+        self._clock = clock
+        self._until = until
         self._ended = threading.Event()
         self._cancelled = False
 
@@ -53,7 +61,14 @@ class Lease:
     @property
     def ended(self) -> bool:
         """True if the holder must stop."""
+        if self._clock is not None and self._clock.monotonic() > self._until:
+            self._ended.set()
         return self._ended.is_set()
+
+    def prolong(self, until: float) -> None:
+        """Let it end later, unless it has ended."""
+        if not self.ended:
+            self._until = until
 
     def end(self) -> None:
         """Make the holder stop at its next look."""
@@ -61,7 +76,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise Abandoned if the right has ended."""
-        if self._ended.is_set():
+        if self.ended:
             raise Abandoned(self.operation_id)
 
     def sleep(self, seconds: float) -> None:
@@ -69,8 +84,8 @@ class Lease:
 
         :raises Abandoned: the right has ended
         """
-        if self._ended.wait(seconds):
-            raise Abandoned(self.operation_id)
+        self._ended.wait(seconds)
+        self.check()
 
     @contextlib.contextmanager
     def writer(self, db: Database) -> Iterator[Session]:
@@ -98,7 +113,7 @@ class LeaseKeeper:
         self._clock = clock
         self._owner = owner
         self._seconds = seconds
-        self._held: dict[str, tuple[Lease, float]] = {}
+        self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -114,14 +129,18 @@ class LeaseKeeper:
 
     def claim(self, operation_id: str) -> Lease | None:
         """Take an operation; None if somebody else has it, or it has ended."""
-        begun = time.monotonic()
+        until = self._until()
         fence = self._claim(operation_id)
         if fence is None:
             return None
-        lease = Lease(operation_id, fence)
+        lease = Lease(operation_id, fence, self._clock, until)
         with self._lock:
-            self._held[operation_id] = (lease, begun)
+            self._held[operation_id] = lease
         return lease
+
+    def _until(self) -> float:
+        """Return when what is claimed or prolonged now ends: before others may take it."""
+        return self._clock.monotonic() + self._seconds * 0.9
 
     @retry_on_db_error
     def _claim(self, operation_id: str) -> int | None:
@@ -132,48 +151,38 @@ class LeaseKeeper:
     def forget(self, lease: Lease) -> None:
         """Prolong a lease no more."""
         with self._lock:
-            if self._held.get(lease.operation_id, (None,))[0] is lease:
+            if self._held.get(lease.operation_id) is lease:
                 del self._held[lease.operation_id]
 
     def end_all(self) -> None:
         """Make the holders of all leases stop."""
         with self._lock:
-            for lease, _ in self._held.values():
+            for lease in self._held.values():
                 lease.end()
 
     def _run(self) -> None:
         while not self._stop.wait(min(self._seconds / 3, NOTICE)):
             try:
                 self._renew()
-            except Exception:  # noqa: BLE001 - the store may come back before they expire
+            except Exception:  # noqa: BLE001 - the store may come back before they end
                 LOG.exception("leases could not be prolonged")
-                self._expire()
 
     def _renew(self) -> None:
         with self._lock:
-            held = {ident: lease for ident, (lease, _) in self._held.items()}
+            held = dict(self._held)
         if not held:
             return
-        begun = time.monotonic()
+        until = self._until()
         with self._db.writer() as session:
             kept = operations.renew(
                 session, self._owner, ((lease.operation_id, lease.fence)
                                        for lease in held.values()),
                 self._clock.now(), self._seconds)
             cancelled = operations.cancel_requested(session, kept)
-        with self._lock:
-            for ident, lease in held.items():
-                if ident in cancelled:
-                    lease.cancel()
-                if ident in kept and ident in self._held:
-                    self._held[ident] = (lease, begun)
-                elif ident not in kept:
-                    lease.end()
-
-    def _expire(self) -> None:
-        """End what could not be prolonged, before others may take it."""
-        latest = time.monotonic() - self._seconds * 0.9
-        with self._lock:
-            for lease, renewed in self._held.values():
-                if renewed < latest:
-                    lease.end()
+        for ident, lease in held.items():
+            if ident in cancelled:
+                lease.cancel()
+            if ident in kept:
+                lease.prolong(until)
+            else:
+                lease.end()

@@ -79,6 +79,17 @@ class Tools:
     key_box: SecretBox
     datastores: Mapping[str, Datastore]
 
+    def guarded(self, before: Callable[[], None]) -> Tools:
+        """Return tools that call ``before`` before each call of the cloud, or a guest.
+
+        :param before: what it raises forbids the call
+        """
+        def guests(instance_id: str, context: RequestContext | None = None) -> GuestClient:
+            before()
+            return self.guests(instance_id, context)
+
+        return dataclasses.replace(self, clouds=self.clouds.guarded(before), guests=guests)
+
 
 class Work:
     """One operation under way.
@@ -87,7 +98,9 @@ class Work:
     """
 
     def __init__(self, tools: Tools, operation: Operation, lease: Lease) -> None:
-        self.tools = tools
+        # a write of a worker that lost its lease is refused by the store; nobody but the
+        # worker itself can refuse its calls
+        self.tools = tools.guarded(lease.check)
         self.lease = lease
         self.id = operation.id
         self.action = operation.action

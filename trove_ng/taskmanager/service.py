@@ -26,8 +26,8 @@ from trove_ng.rpc import keys, taskmanager
 from trove_ng.rpc.endpoint import Endpoint
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.transport import get_transport, start_server
-from trove_ng.taskmanager.housekeeping import Housekeeping
 from trove_ng.taskmanager.heartbeats import HeartbeatWatch
+from trove_ng.taskmanager.housekeeping import Housekeeping
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Reconciler

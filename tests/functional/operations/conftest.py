@@ -16,13 +16,20 @@ from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
 from trove_ng.operations import payloads
-from trove_ng.operations.engine import Engine
+from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.lease import Lease
 from trove_ng.operations.requests import PURPOSE, Requests
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import Tools, Work
 
 RESOURCE = "5f7ac1a3-0000-4000-8000-000000000001"
+
+
+class NoClouds:
+    """The cloud of run-books that use none."""
+
+    def guarded(self, _before: Callable[[], None]) -> NoClouds:
+        return self
 
 
 class Bench:
@@ -32,7 +39,7 @@ class Bench:
         self.clock = SystemClock()
         self.db = db
         box = SecretBox(["a-secret-for-tests"], PURPOSE)
-        self.tools = Tools(conf=conf, db=db, clock=self.clock, clouds=None, guests=None,
+        self.tools = Tools(conf=conf, db=db, clock=self.clock, clouds=NoClouds(), guests=None,
                            operation_box=box, key_box=box, datastores={})
         self.requests = Requests(conf, box)
         self.ended: list[tuple[str, str | None]] = []
@@ -60,13 +67,14 @@ class Bench:
             assert row is not None
             row.cancel_requested = True
 
-    def run(self, lease: Lease, *steps: Step, cancellable: bool = False) -> None:
+    def run(self, lease: Lease, *steps: Step, cancellable: bool = False,
+            observe: Observer = nobody) -> None:
         """Run a book of these steps."""
         book = Runbook("test.run", steps,
                        lambda work, session: self.ended.append(("succeeded", None)),
                        lambda work, session, why: self.ended.append(("failed", why)),
                        cancellable)
-        Engine(self.tools, {"test.run": book}).run(lease)
+        Engine(self.tools, {"test.run": book}, observe).run(lease)
 
     def row(self, operation_id: str) -> Operation:
         """Return the operation as stored."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from oslo_db.exception import DBConnectionError
 from sqlalchemy import func, select
 
 from tests.functional.operations.conftest import RESOURCE, Bench
+from trove_ng.cloud.session import Clients, Clouds
+from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import Conflict
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Operation, OperationRecord
@@ -243,6 +247,69 @@ def test_a_keeper_prolongs_and_tells_of_a_loss(bench: Bench) -> None:
             lease.sleep(2)
     finally:
         keeper.stop()
+
+
+class HandClock(SystemClock):
+    """A clock whose monotonic time is set by hand."""
+
+    time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+def test_a_lease_that_is_not_prolonged_ends_by_itself(bench: Bench) -> None:
+    clock = HandClock()
+    keeper = LeaseKeeper(bench.db, clock, "one", 30)
+    lease = keeper.claim(bench.submit())
+    assert lease is not None
+    clock.time = 26.0
+    lease.check()
+    clock.time = 28.0
+    with pytest.raises(Abandoned):
+        lease.check()
+    lease.prolong(100.0)
+    assert lease.ended, "others may have begun"
+
+
+def test_a_worker_whose_lease_is_over_calls_nobody(bench: Bench) -> None:
+    ident = bench.submit()
+    clock, asked = HandClock(), []
+    keeper = LeaseKeeper(bench.db, clock, "one", 30)
+    lease = keeper.claim(ident)
+    assert lease is not None
+    client = SimpleNamespace(list_ports=lambda: asked.append("ports") or {"ports": []})
+    clouds = Clouds(bench.tools.conf, cast(Clients, SimpleNamespace(
+        neutron=client, options=SimpleNamespace(tries=3))))
+    tools = dataclasses.replace(
+        bench.tools, clouds=clouds, guests=lambda *_args: asked.append("guest"))
+    work = Work(tools, bench.row(ident), lease)
+    work.tools.clouds.network.find_ports(RESOURCE)
+    work.tools.guests(RESOURCE)
+    clock.time = 60.0
+    with pytest.raises(Abandoned):
+        work.tools.clouds.network.find_ports(RESOURCE)
+    with pytest.raises(Abandoned):
+        work.tools.guests(RESOURCE)
+    assert asked == ["ports", "guest"]
+
+
+def test_the_way_of_an_operation_is_told(bench: Bench, step: Maker) -> None:
+    points: list[str] = []
+
+    def observe(_work: Work, point: str) -> None:
+        points.append(point)
+
+    for fails in (False, True):
+        lease = bench.claim(bench.submit())
+        assert lease is not None
+        bench.run(lease, step("one"), step("two", fail("why") if fails else None),
+                  observe=observe)
+    assert points == [
+        "before one", "done one", "written one", "before two", "done two", "written two",
+        "end", "ended",
+        "before one", "done one", "written one", "before two", "undo two", "undone two",
+        "undo one", "undone one", "end", "ended"]
 
 
 def test_an_operation_that_cannot_even_be_undone_ends_some_time(
