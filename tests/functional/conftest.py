@@ -13,22 +13,32 @@ from trove_ng.db.migrations import api as migrations
 from trove_ng.db.session import Database
 
 
-@pytest.fixture
-def store_conf(tmp_path: Path) -> cfg.ConfigOpts:
-    """Configuration of the store and the bus."""
+def make_store_conf(home: Path) -> cfg.ConfigOpts:
+    """Return the configuration of a store in a directory, and of the bus."""
     conf = cfg.ConfigOpts()
     database_conf.register(conf)
     rpc_conf.register(conf)
     conf([], project="trove")
-    conf.set_override("connection", f"sqlite:///{tmp_path}/store.db", group="database")
+    conf.set_override("connection", f"sqlite:///{home}/store.db", group="database")
     conf.set_override("taskmanager_rpc_encr_key", ["control-plane-key-for-tests"])
     conf.set_override("inst_rpc_key_encr_key", ["instance-key-for-tests"])
     return conf
 
 
 @pytest.fixture
-def database(store_conf: cfg.ConfigOpts) -> Database:
-    """A migrated, empty store."""
-    made = Database(store_conf)
+def store_conf(tmp_path: Path) -> cfg.ConfigOpts:
+    """Configuration of the store and the bus."""
+    return make_store_conf(tmp_path)
+
+
+def make_database(conf: cfg.ConfigOpts) -> Database:
+    """Return a migrated, empty store."""
+    made = Database(conf)
     migrations.upgrade(made.engine)
     return made
+
+
+@pytest.fixture
+def database(store_conf: cfg.ConfigOpts) -> Database:
+    """A migrated, empty store."""
+    return make_database(store_conf)

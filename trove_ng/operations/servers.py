@@ -67,14 +67,22 @@ def _row(work: Work, session: Session) -> Instance:
     return found
 
 
+def _forget(work: Work, **values: object) -> None:
+    """Write that something of the instance is no more, if the instance is known at all."""
+    with work.writer() as session:
+        row = instances.get(session, work.resource_id)
+        for name, value in values.items() if row is not None else ():
+            setattr(row, name, value)
+
+
 def drop_security_group(work: Work) -> None:
     """Delete the security group."""
     network = work.tools.clouds.network
     group = network.find_security_group(work.resource_id)
-    if group is None:
-        return
 
     def gone() -> bool | None:
+        if group is None:
+            return True
         try:
             network.delete_security_group(group.id)
         except CloudConflict:
@@ -82,6 +90,7 @@ def drop_security_group(work: Work) -> None:
         return True
 
     work.wait("the security group to be deleted", gone, work.tools.conf.server_timeout)
+    _forget(work, security_group_id=None)
 
 
 def make_ports(work: Work) -> None:
@@ -125,6 +134,7 @@ def drop_ports(work: Work) -> None:
     network = work.tools.clouds.network
     for port in network.find_ports(work.resource_id):
         network.delete_port(port.id)
+    _forget(work, port_ids=[])
 
 
 def make_volume(work: Work) -> None:
@@ -164,6 +174,7 @@ def drop_volume(work: Work) -> None:
         return None
 
     work.wait("the volume to be deleted", gone, work.tools.conf.volume_timeout)
+    _forget(work, volume_id=None)
 
 
 def make_key(work: Work) -> None:
@@ -272,6 +283,7 @@ def drop_server(work: Work) -> None:
         return None if found else True
 
     work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)
+    _forget(work, compute_instance_id=None)
 
 
 def attach_volume(work: Work) -> None:

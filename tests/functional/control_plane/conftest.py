@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import configparser
+import contextlib
 import json
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -57,6 +58,9 @@ from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
 from trove_ng.standalone.minicloud.hypervisor import NullHypervisor, ServerSpec
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.reconcile import Reconciler
+
+if TYPE_CHECKING:
+    from tests.functional.control_plane.world import World
 
 
 class GuestOptions:
@@ -140,6 +144,9 @@ class Agent:
     def _resize_fs(self, _request: m.VolumeSpec) -> m.FilesystemStats:
         return m.FilesystemStats(total=2, used=1, free=1)
 
+    def boot(self) -> None:
+        threading.Timer(0.3, self.beat, [ServiceStatus.SHUTDOWN]).start()
+
     def stop(self) -> None:
         self._server.stop()
         self._server.wait()
@@ -160,6 +167,7 @@ class Hypervisor(NullHypervisor):
         self.silent = False
         self.failures: dict[str, str] = {}
         self.user_data: dict[str, str] = {}
+        self.make_agent: Callable[..., Agent] = Agent
 
     def create_server(self, spec: ServerSpec) -> None:
         super().create_server(spec)
@@ -170,14 +178,15 @@ class Hypervisor(NullHypervisor):
             for entry in yaml.safe_load(data)["write_files"]:
                 if entry["path"].endswith("guest_info.conf"):
                     info.read_string(base64.b64decode(entry["content"]).decode())
-            agent = Agent(self._conf, info["DEFAULT"], self.failures)
+            agent = self.make_agent(self._conf, info["DEFAULT"], self.failures)
             self.agents[spec.id] = agent
             agent.beat(ServiceStatus.NEW)
 
     def resize_server(self, spec: ServerSpec) -> None:
         super().resize_server(spec)
         # the server was booted, and its agent with it
-        threading.Timer(0.3, self.agents[spec.id].beat, [ServiceStatus.SHUTDOWN]).start()
+        if spec.id in self.agents:
+            self.agents[spec.id].boot()
 
     def destroy_server(self, server_id: str) -> None:
         super().destroy_server(server_id)
@@ -214,7 +223,6 @@ class ControlPlane:
         conductor_.start()
         self._closing.append(conductor_.stop)
         self._serve(conductor_rpc.TOPIC, keys.CONDUCTOR, conductor_.table())
-        self.start_taskmanager("tm-1")
         self.app = webtest.TestApp(build_app(
             make_services(self.conf), lambda below: _identify(below, self.project_id)))
 
@@ -223,12 +231,17 @@ class ControlPlane:
                               Endpoint(table, me, self._provider, 300))
         self._closing.append(lambda: (server.stop(), server.wait()))
 
-    def start_taskmanager(self, name: str) -> Manager:
+    def start_taskmanager(self, name: str, *, awake: bool = True) -> Manager:
+        """Start a taskmanager.
+
+        :param awake: it hears of new operations; else it must be told to sweep
+        """
         keeper = LeaseKeeper(self.db, self.clock, name, self.conf.operations.lease)
         keeper.start()
         manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run, 8)
         self._closing += [keeper.stop, manager.stop]
-        self._serve(taskmanager_rpc.TOPIC, keys.TASKMANAGER, manager.table())
+        if awake:
+            self._serve(taskmanager_rpc.TOPIC, keys.TASKMANAGER, manager.table())
         self.manager = manager
         return manager
 
@@ -319,10 +332,15 @@ def _identify(below: Any, project_id: str) -> Any:
 
 @pytest.fixture
 def conf(store_conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
+    return configure(store_conf, tmp_path)
+
+
+def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
+    """Return the configuration of a control plane whose store's is given."""
     port = free_port()
     for one in (base, api, cloud, conductor, operations, quota, ratelimit, taskmanager):
         one.register(store_conf)
-    guest_config = tmp_path / "trove-guestagent.conf"
+    guest_config = home / "trove-guestagent.conf"
     guest_config.write_text("[DEFAULT]\n")
     settings: dict[tuple[str | None, str], Any] = {
         (None, "guest_config"): str(guest_config), (None, "default_datastore"): "mariadb",
@@ -343,10 +361,18 @@ def conf(store_conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
 @pytest.fixture
 def plane(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[ControlPlane]:
     """A running control plane."""
-    hypervisor = Hypervisor(conf)
+    with running(conf, database, tmp_path, Hypervisor(conf)) as plane:
+        plane.start_taskmanager("tm-1")
+        yield plane
+
+
+@contextlib.contextmanager
+def running(conf: cfg.ConfigOpts, database: Database, home: Path,
+            hypervisor: Hypervisor) -> Iterator[ControlPlane]:
+    """Run a control plane that has no taskmanager yet."""
     port = int(conf.service_credentials.auth_url.split(":")[2].split("/")[0])
     config = MiniCloudConfig(
-        state_dir=tmp_path / "cloud", port=port, hypervisor="null", users=(
+        state_dir=home / "cloud", port=port, hypervisor="null", users=(
             User("demo", Secret("demo-pw"), "demo", ("member",)),
             User("trove", Secret("trove-pw"), "service", ("admin", "service",
                                                           "ResellerAdmin"))))
@@ -358,10 +384,12 @@ def plane(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[
     _seed(minicloud, database)
     plane = ControlPlane(conf, database, hypervisor, minicloud)
     plane.start()
-    yield plane
-    plane.stop()
-    server.stop()
-    minicloud.stop()
+    try:
+        yield plane
+    finally:
+        plane.stop()
+        server.stop()
+        minicloud.stop()
 
 
 def _seed(minicloud: MiniCloud, database: Database) -> None:
@@ -379,3 +407,34 @@ def _seed(minicloud: MiniCloud, database: Database) -> None:
         session.add(DatastoreVersion(
             id="v", datastore_id="d", name="10.11", version="10.11", manager="mariadb",
             image_tags="mariadb", created=utcnow(), updated=utcnow()))
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], World]]:
+    """Give the world of this process; another one after it was spoiled."""
+    from tests.functional.control_plane.world import make_world
+
+    with contextlib.ExitStack() as stack:
+        made: list[World] = []
+
+        def give(spoiled: bool) -> World:
+            if spoiled:
+                stack.close()
+                made.clear()
+            if not made:
+                home = tmp_path_factory.mktemp("world") / "home"
+                made.append(stack.enter_context(make_world(home)))
+            return made[0]
+
+        yield give
+
+
+@pytest.fixture
+def world(worlds: Callable[[bool], World]) -> Iterator[World]:
+    """A control plane that earlier cases used, with nothing under way."""
+    from tests.functional.control_plane.invariants import violations
+
+    given = worlds(False)
+    yield given
+    if violations(given.plane):
+        worlds(True)

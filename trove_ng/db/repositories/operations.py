@@ -96,6 +96,7 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
     found.ended_at = now
     events.add_for_operation(session, EventKind.OPERATION_CANCELLED, found, now)
     session.flush()
+    erase_records(session, found.id)
     return found.id
 
 

@@ -15,15 +15,10 @@ from trove_ng.operations.work import Work
 
 def _release_address(work: Work) -> None:
     work.tools.clouds.network.delete_floating_ips(work.resource_id)
-
-
-def _forget_ids(work: Work) -> None:
     with work.writer() as session:
         found = instances.get(session, work.resource_id)
         if found is not None:
-            found.compute_instance_id = found.volume_id = found.security_group_id = None
             found.floating_ip_id = None
-            found.port_ids = []
 
 
 def _succeed(work: Work, session: Session) -> None:
@@ -47,7 +42,6 @@ _STEPS = (
     Step("ports", servers.drop_ports),
     Step("security_group", servers.drop_security_group),
     Step("key", servers.drop_key),
-    Step("forget", _forget_ids),
 )
 
 RUNBOOKS = tuple(

@@ -1,0 +1,185 @@
+"""What holds whenever nothing is under way, whatever went wrong before.
+
+One checker for all tests: :func:`violations` compares the store with the cloud.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tests.functional.control_plane.conftest import ControlPlane
+from trove_ng.cloud.types import INSTANCE_KEY
+from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.db.models import (
+    Backup,
+    Instance,
+    InstanceKey,
+    Operation,
+    OperationRecord,
+    Reservation,
+)
+from trove_ng.db.repositories import operations, quotas
+
+Document = dict[str, Any]
+_ENDED = (operations.SUCCEEDED, operations.FAILED, operations.CANCELLED)
+
+
+class Cloud:
+    """What there is in the minicloud, by the instance it was made for."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        store = plane.minicloud.store
+        own = plane.minicloud.people.named("project", "service")["id"]
+        self.servers = _by(store.list("server"), _metadata)
+        self.volumes = _by(store.list("volume"), _metadata)
+        self.ports = _by(store.list("port"), lambda one: one["name"][6:].rpartition("-")[0])
+        self.groups = _by([one for one in store.list("security_group", own)
+                           if one["name"] != "default"], lambda one: one["name"][6:])
+        self.attachments = store.list("volume_attachment")
+
+    def of(self, instance_id: str) -> dict[str, list[str]]:
+        """Return the ids of what an instance has."""
+        return {kind: [one["id"] for one in getattr(self, kind).get(instance_id, [])]
+                for kind in ("servers", "volumes", "ports", "groups")}
+
+
+def _metadata(found: Document) -> str:
+    return str(found["metadata"].get(INSTANCE_KEY, ""))
+
+
+def _by(found: list[Document], owner: Any) -> dict[str, list[Document]]:
+    sorted_: dict[str, list[Document]] = {}
+    for one in found:
+        sorted_.setdefault(owner(one), []).append(one)
+    return sorted_
+
+
+def violations(plane: ControlPlane) -> list[str]:
+    """Return what is wrong, empty when all is well; nothing may be under way."""
+    cloud = Cloud(plane)
+    with plane.db.reader() as session:
+        found = [*_operations(session), *_quotas(session), *_instances(session, cloud),
+                 *_orphans(session, cloud), *_keys(session), *_backups(session, plane)]
+    return found + list(_hypervisor(plane, cloud))
+
+
+def _operations(session: Session) -> Iterator[str]:
+    for one in session.scalars(select(Operation)):
+        what = f"operation {one.id} ({one.action}, {one.status})"
+        if one.status not in _ENDED:
+            yield f"{what} is not ended"
+            continue
+        if one.live_key or one.owner or one.lease_expires_at:
+            yield f"{what} has ended and still holds its resource"
+        if one.secrets is not None:
+            yield f"{what} keeps its secrets"
+        if (one.status == operations.FAILED) != bool(one.error):
+            yield f"{what} has the error {one.error!r}"
+        if one.ended_at is None:
+            yield f"{what} does not say when it ended"
+    for ident in session.scalars(select(OperationRecord.operation_id).distinct()):
+        yield f"operation {ident} left records"
+
+
+def _quotas(session: Session) -> Iterator[str]:
+    for one in session.scalars(select(Reservation).where(Reservation.status == "RESERVED")):
+        yield f"operation {one.operation_id} left {one.delta} of {one.resource} reserved"
+    for tenant_id in session.scalars(select(Operation.tenant_id).distinct()):
+        counted = quotas.counted(session, tenant_id)
+        for resource, (in_use, reserved) in quotas.usage(session, tenant_id).items():
+            if (in_use, reserved) != (counted[resource], 0):
+                yield (f"{resource}: {in_use} in use and {reserved} reserved, the rows add up "
+                       f"to {counted[resource]}")
+
+
+def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
+    failed = set(session.scalars(select(Operation.resource_id).where(
+        Operation.status == operations.FAILED)))
+    for row in session.scalars(select(Instance)):
+        what = f"instance {row.id}"
+        if (row.task, row.operation_id) != ("NONE", None):
+            yield f"{what} is {row.task} of {row.operation_id}, and nothing is under way"
+        if row.error and row.id not in failed:
+            yield f"{what} is in error, and no operation failed"
+        has = cloud.of(row.id)
+        known = {"servers": [row.compute_instance_id] if row.compute_instance_id else [],
+                 "volumes": [row.volume_id] if row.volume_id else [],
+                 "ports": list(row.port_ids or []),
+                 "groups": [row.security_group_id] if row.security_group_id else []}
+        for kind, ids in has.items():
+            if Counter(ids) != Counter(known[kind]):
+                yield f"{what} knows the {kind} {known[kind]}, the cloud has {ids}"
+        if row.deleted and any(known.values()):
+            yield f"{what} is deleted and knows {known}"
+        if not row.deleted and not row.error:
+            yield from _working(row, what, cloud)
+
+
+def _working(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
+    """Check an instance that works."""
+    servers, volumes = cloud.servers.get(row.id, []), cloud.volumes.get(row.id, [])
+    if len(servers) != 1 or len(volumes) != 1:
+        yield f"{what} works with {len(servers)} servers and {len(volumes)} volumes"
+        return
+    server, volume = servers[0], volumes[0]
+    if server["flavor"]["id"] != row.flavor_id:
+        yield f"{what} has flavor {row.flavor_id}, its server {server['flavor']['id']}"
+    if (server["vm_state"], server["task_state"]) != ("active", None):
+        yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
+    if volume["status"] != "in-use" or volume["size"] < (row.volume_size or 0):
+        yield (f"the volume of {what} ({row.volume_size} GB) is {volume['status']} with "
+               f"{volume['size']} GB")
+    links = [one["instance_uuid"] for one in cloud.attachments
+             if one["volume_id"] == volume["id"]]
+    if links != [server["id"]]:
+        yield f"the volume of {what} is attached to {links}"
+
+
+def _orphans(session: Session, cloud: Cloud) -> Iterator[str]:
+    known = set(session.scalars(select(Instance.id)))
+    for kind in ("servers", "volumes", "ports", "groups"):
+        for owner in getattr(cloud, kind).keys() - known:
+            yield f"{kind} belong to {owner!r}, which does not exist"
+
+
+def _keys(session: Session) -> Iterator[str]:
+    wanted = set(session.scalars(select(Instance.id).where(
+        Instance.compute_instance_id.is_not(None))))
+    # of a delete that stopped half-way, and is asked for again
+    allowed = wanted | set(session.scalars(select(Instance.id).where(
+        Instance.error == "DELETE", Instance.deleted.is_(False))))
+    have = set(session.scalars(select(InstanceKey.instance_id)))
+    if not wanted <= have <= allowed:
+        yield f"keys are missing for {wanted - have} and left of {have - allowed}"
+
+
+def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
+    store = plane.minicloud.swift._store
+    for row in session.scalars(select(Backup)):
+        what = f"backup {row.id} ({row.state})"
+        account, prefix = f"AUTH_{row.tenant_id}", str(row.prefix)
+        names = {one.name for one in store.objects(
+            account, str(row.container), prefix.rstrip("/"))}
+        if not row.deleted and (row.state in BACKUP_RUNNING or row.state == (
+                BackupState.DELETING)):
+            yield f"{what} is under way, and nothing works on it"
+        elif not row.deleted and row.state == BackupState.COMPLETED:
+            parts = {one["name"] for one in (row.manifest or {}).get("segments", [])}
+            if names != parts | {f"{prefix.rstrip('/')}.manifest"}:
+                yield f"{what} consists of {names}"
+        elif names and row.state != BackupState.DELETE_FAILED:
+            yield f"{what} left {names}"
+
+
+def _hypervisor(plane: ControlPlane, cloud: Cloud) -> Iterator[str]:
+    servers = {one["id"] for found in cloud.servers.values() for one in found}
+    volumes = {one["id"] for found in cloud.volumes.values() for one in found}
+    if set(plane.hypervisor.servers) != servers:
+        yield f"servers {servers ^ set(plane.hypervisor.servers)} are not where they should be"
+    if set(plane.hypervisor.volumes) != volumes:
+        yield f"volumes {volumes ^ set(plane.hypervisor.volumes)} are not where they should be"

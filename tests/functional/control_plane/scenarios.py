@@ -1,0 +1,132 @@
+"""How each run-book is asked for through the API, and what is shown when it has ended.
+
+A run-book without a scenario fails ``test_every_runbook_has_a_scenario``; one with a
+scenario is in all suites that are made of the registry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from tests.functional.control_plane.world import World
+from trove_ng.db.repositories import operations
+from trove_ng.operations import payloads
+from trove_ng.operations.runbook import Runbook
+from trove_ng.operations.runbooks.registry import runbooks
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """One action.
+
+    :param ask: makes what the action needs, asks for it and returns the id of the
+        resource that it works on
+    :param kind: of that resource, as in the API's paths
+    :param good: status that is shown after it succeeded; None: there is no such resource
+    :param bad: status that is shown after it failed
+    """
+
+    ask: Callable[[World], str]
+    kind: str = "instances"
+    good: str | None = "ACTIVE"
+    bad: str | None = "ACTIVE"
+
+    def begin(self, world: World) -> tuple[str, str]:
+        """Ask for the action; return the ids of resource and operation."""
+        resource_id = self.ask(world)
+        return resource_id, world.live(resource_id)
+
+    def check(self, world: World, resource_id: str, operation_id: str) -> bool:
+        """Check how the operation ended; return whether it succeeded."""
+        row = world.operation(operation_id)
+        good = row.status == operations.SUCCEEDED
+        assert good or row.status == operations.FAILED, row.status
+        shown = world.shown(self.kind, resource_id)
+        assert shown == (self.good if good else self.bad), (shown, row.status, row.error)
+        if not good and self.kind == "instances":
+            fault = world.plane.show(resource_id)["fault"]["message"]
+            assert row.error is not None
+            assert fault[:200] == row.error[:200]
+        world.check()
+        return good
+
+
+def _delete(world: World) -> str:
+    ident = world.instance()
+    world.plane.request("DELETE", f"/instances/{ident}", status=202)
+    return ident
+
+
+def _force_delete(world: World) -> str:
+    ident = world.instance()
+    world.act(ident, {"reset_status": {"force_delete": True}})
+    return ident
+
+
+def _restart(world: World) -> str:
+    ident = world.instance()
+    world.act(ident, {"restart": {}})
+    return ident
+
+
+def _resize_flavor(world: World) -> str:
+    ident = world.instance()
+    other = "2" if world.plane.show(ident)["flavor"]["id"] == "1" else "1"
+    world.act(ident, {"resize": {"flavorRef": other}})
+    return ident
+
+
+def _resize_volume(world: World) -> str:
+    ident = world.instance()
+    size = world.plane.show(ident)["volume"]["size"]
+    world.act(ident, {"resize": {"volume": {"size": size + 1}}})
+    return ident
+
+
+def _delete_backup(world: World) -> str:
+    ident = world.backup()
+    world.plane.request("DELETE", f"/backups/{ident}", status=202)
+    return ident
+
+
+SCENARIOS = {
+    payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR"),
+    payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR"),
+    payloads.INSTANCE_FORCE_DELETE: Scenario(_force_delete, good=None, bad="ERROR"),
+    payloads.INSTANCE_RESTART: Scenario(_restart),
+    payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor),
+    payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume),
+    payloads.BACKUP_CREATE: Scenario(
+        World.new_backup, "backups", good="COMPLETED", bad="FAILED"),
+    payloads.BACKUP_DELETE: Scenario(
+        _delete_backup, "backups", good=None, bad="DELETE_FAILED"),
+}
+
+
+def points(book: Runbook, *, fails: bool) -> list[str]:
+    """Return the points of a run-book that a worker can die at, in their order.
+
+    :param fails: the last step does not succeed
+    """
+    last = book.steps[-1]
+    found = [f"{when} {step.name}" for step in book.steps
+             for when in ("before", "done", "written") if not (fails and step is last)]
+    if fails:
+        found += [f"{when} {step.name}" for step in reversed(book.steps) if step.undo
+                  for when in ("undo", "undone")]
+    return [*found, "end", "ended"]
+
+
+def all_points() -> list[tuple[str, bool, str]]:
+    """Return action, whether its last step fails, and point, of all run-books.
+
+    What happens before the failing step is that of the way that succeeds.
+    """
+    found = []
+    for action, book in runbooks().items():
+        for fails in (False, True):
+            known = points(book, fails=False)[:-2] if fails else []
+            found += [(action, fails, point) for point in points(book, fails=fails)
+                      if point not in known]
+    return found

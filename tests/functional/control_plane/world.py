@@ -1,0 +1,353 @@
+"""A control plane that lives through many cases, and workers that die on the way.
+
+Nothing happens by itself: the taskmanager that works must be told to sweep, so that a
+case decides who works on an operation, and from when on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+from oslo_config import cfg
+from sqlalchemy import update
+
+from tests.functional.conftest import make_database, make_store_conf
+from tests.functional.control_plane import invariants
+from tests.functional.control_plane.conftest import (
+    Agent,
+    ControlPlane,
+    Hypervisor,
+    configure,
+    running,
+)
+from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.session import Clouds
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.states import ServiceStatus
+from trove_ng.db.models import Operation
+from trove_ng.db.repositories import operations
+from trove_ng.operations.engine import Engine
+from trove_ng.operations.lease import LeaseKeeper
+from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.work import Work
+from trove_ng.rpc import messages as m
+from trove_ng.taskmanager.manager import Manager
+
+T = TypeVar("T")
+Observe = Callable[[Work, str], None]
+
+#: what must never be shown
+PASSWORDS = ("trove-pw", "demo-pw", "control-plane-key-for-tests", "instance-key-for-tests")
+
+
+class Died(BaseException):
+    """The process of a worker is gone."""
+
+
+class LivingAgent(Agent):
+    """An agent that beats, does each step once, and stores its backups."""
+
+    def __init__(self, *args: Any) -> None:
+        self._done: set[tuple[str, str]] = set()
+        self._status = ServiceStatus.NEW
+        self._ending = threading.Event()
+        self._beating = threading.Lock()
+        super().__init__(*args)
+        threading.Thread(target=self._live, daemon=True).start()
+
+    def _live(self) -> None:
+        while not self._ending.wait(0.15):
+            self.beat(self._status)
+
+    def beat(self, status: ServiceStatus) -> None:
+        with self._beating:
+            self._status = status
+            super().beat(status)
+
+    def boot(self) -> None:
+        self.beat(ServiceStatus.SHUTDOWN)
+
+    def _once(self, request: m.StepRequest) -> bool:
+        key = (request.operation_id, request.step)
+        return key not in self._done and not self._done.add(key)
+
+    def _stop_db(self, request: m.StepRequest) -> m.Empty:
+        return super()._stop_db(request) if self._once(request) else m.Empty()
+
+    def _start_db_with_conf_changes(self, request: m.ResizeRequest) -> m.Empty:
+        return (super()._start_db_with_conf_changes(request) if self._once(request)
+                else m.Empty())
+
+    def _create_backup(self, request: m.BackupRequest) -> m.Empty:
+        name, data = f"{request.grant.prefix}000", b"the data"
+        answer = requests.put(
+            f"{request.grant.container_url}/{name}?{request.grant.put_query.reveal()}",
+            data=data, timeout=5)
+        assert answer.status_code == 201, answer.text
+        self._report(request, m.StoredBackup(
+            strategy=request.strategy, checksum="00", size=len(data), data_size=9, segments=[
+                m.Segment(name=name, size=len(data), md5=hashlib.md5(data).hexdigest(),
+                          sha256=hashlib.sha256(data).hexdigest())]))
+        return m.Empty()
+
+    def stop(self) -> None:
+        self._ending.set()
+        # the bus' own end takes a second
+        threading.Thread(target=super().stop, daemon=True).start()
+
+
+class WatchedCalls(Calls):
+    """Calls of which somebody is told when they were answered."""
+
+    told: Callable[[str], None]
+
+    def once(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        answer = super().once(call, *args, **kwargs)
+        self.told(f"{self._service} {getattr(call, '__name__', 'call')}")
+        return answer
+
+
+class WatchedClouds(Clouds):
+    """The cloud, with :class:`WatchedCalls`."""
+
+    told: Callable[[str], None]
+
+    def guarded(self, before: Callable[[], None]) -> Clouds:
+        made = super().guarded(before)
+        made.told = self.told
+        return made
+
+    def _calls(self, service: str) -> Calls:
+        made = WatchedCalls(service, self._clients.options.tries, self._before)
+        made.told = self.told
+        return made
+
+
+class StoppedClock(SystemClock):
+    """A clock whose hands can be moved forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+class Worker:
+    """A taskmanager's process that stops at a point, and does no more until it is let.
+
+    Like a process that was killed or stopped, it prolongs no lease, and gives none back.
+
+    :param at: says of each point whether it stops there; points are those of
+        :data:`trove_ng.operations.engine.Observer`, and ``call <service> <what>`` after
+        each call of the cloud
+    """
+
+    def __init__(self, plane: ControlPlane, at: Callable[[Work | None, str], bool]) -> None:
+        self._plane = plane
+        self._at = at
+        self._clock = StoppedClock()
+        self._parked = threading.Event()
+        self._release = threading.Event()
+        self._dies = True
+        self.points: list[str] = []
+        self.where: str | None = None
+        clouds = WatchedClouds(plane.conf, plane.tools.clouds._clients)
+        clouds.told = lambda what: self._pass(None, f"call {what}")
+        self._keeper = LeaseKeeper(
+            plane.db, self._clock, f"worker-{id(self)}", plane.conf.operations.lease)
+        self._manager = Manager(
+            plane.db, self._clock, self._keeper,
+            Engine(dataclasses.replace(plane.tools, clouds=clouds), runbooks(), self._pass).run,
+            1)
+
+    def _pass(self, work: Work | None, point: str) -> None:
+        if self.where is not None:
+            return
+        self.points.append(point)
+        if self._at(work, point):
+            self.where = point
+            self._parked.set()
+            assert self._release.wait(60), "nobody ended this worker"
+            if self._dies:
+                raise Died(point)
+
+    def run(self, operation_id: str) -> bool:
+        """Work on an operation; return True if it stopped at its point."""
+        self._manager.take(operation_id)
+        wait_for(lambda: self._parked.is_set() or not self._manager._taken,
+                 f"the worker at {self.points}")
+        return self._parked.is_set()
+
+    def expire(self, operation_id: str) -> None:
+        """Let so much time pass that its lease is over."""
+        self._clock.ahead = 2 * self._plane.conf.operations.lease
+        expire(self._plane, operation_id)
+
+    def end(self, *, dies: bool = True) -> None:
+        """Let it go on (and see what happened meanwhile), or vanish."""
+        self._dies = dies
+        self._release.set()
+        self._manager._pool.shutdown(wait=True)
+
+
+def expire(plane: ControlPlane, operation_id: str) -> None:
+    """Let the lease of an operation be over."""
+    with plane.db.writer() as session:
+        session.execute(update(Operation).where(
+            Operation.id == operation_id, Operation.owner.is_not(None)).values(
+                lease_expires_at=plane.clock.now()))
+
+
+def wait_for(found: Callable[[], T], what: str, seconds: float = 30) -> T:
+    """Return what is found, as soon as it is true."""
+    end = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < end, f"timed out waiting for {what}"
+        time.sleep(0.01)
+    return answer
+
+
+class World:
+    """A control plane with a taskmanager that works when it is told."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.manager = plane.start_taskmanager("healthy", awake=False)
+        self._instance: str | None = None
+        self._backup: str | None = None
+
+    # operations
+
+    def operation(self, operation_id: str) -> Operation:
+        """Return an operation as stored."""
+        with self.plane.db.reader() as session:
+            found = operations.get(session, operation_id)
+        assert found is not None
+        return found
+
+    def live(self, resource_id: str) -> str:
+        """Return the id of the operation under way on a resource."""
+        with self.plane.db.reader() as session:
+            found = operations.live(session, resource_id)
+        assert found is not None, f"nothing is under way on {resource_id}"
+        return found.id
+
+    def finish(self, operation_id: str, seconds: float = 30) -> Operation:
+        """Have the healthy taskmanager work until an operation has ended; return it."""
+        def ended() -> bool:
+            self.manager.sweep()
+            return (self.operation(operation_id).live_key is None
+                    and not self.manager._taken)
+
+        wait_for(ended, f"operation {operation_id} to end", seconds)
+        return self.operation(operation_id)
+
+    # what cases begin with
+
+    def act(self, instance_id: str, body: Any) -> None:
+        """Ask for an action."""
+        self.plane.request("POST", f"/instances/{instance_id}/action", body, status=202,
+                           token="admin")
+
+    def new_instance(self) -> str:
+        """Ask for an instance; return its id."""
+        return self.plane.create(
+            databases=[{"name": "shop"}],
+            users=[{"name": "app", "password": "s3cret-Word", "databases": [{"name": "shop"}]}])
+
+    def instance(self) -> str:
+        """Return an instance that works, of an earlier case if there is one."""
+        if self._instance is not None:
+            shown = self.plane.request("GET", f"/instances/{self._instance}")
+            if shown.status_int == 200 and shown.json["instance"]["status"] == "ACTIVE":
+                return self._instance
+            if shown.status_int == 200:
+                self.delete_instance(self._instance)
+        self._instance = self.new_instance()
+        self.finish(self.live(self._instance))
+        wait_for(lambda: self.plane.show(self._instance or "")["status"] == "ACTIVE",
+                 "an instance")
+        return self._instance
+
+    def new_backup(self) -> str:
+        """Ask for a backup; return its id."""
+        return str(self.plane.request("POST", "/backups", {"backup": {
+            "name": "b", "instance": self.instance()}}, status=202).json["backup"]["id"])
+
+    def backup(self) -> str:
+        """Return a backup that is complete, of an earlier case if there is one."""
+        if self._backup is not None and self.shown("backups", self._backup) == "COMPLETED":
+            return self._backup
+        self._backup = self.new_backup()
+        self.finish(self.live(self._backup))
+        assert self.shown("backups", self._backup) == "COMPLETED"
+        return self._backup
+
+    def shown(self, kind: str, ident: str) -> str | None:
+        """Return the status that the API shows; None if it does not exist."""
+        answer = self.plane.request("GET", f"/{kind}/{ident}")
+        if answer.status_int == 404:
+            return None
+        return str(answer.json[kind[:-1]]["status"])
+
+    def delete_instance(self, instance_id: str) -> None:
+        """Delete an instance, whatever it is."""
+        if self.shown("instances", instance_id) is None:
+            return
+        self.act(instance_id, {"reset_status": {"force_delete": True}})
+        self.finish(self.live(instance_id))
+        assert self.shown("instances", instance_id) is None, self.plane.show(instance_id)
+
+    def delete_backup(self, backup_id: str) -> None:
+        """Delete a backup."""
+        if self.shown("backups", backup_id) is None:
+            return
+        self.plane.request("DELETE", f"/backups/{backup_id}", status=202)
+        self.finish(self.live(backup_id))
+        assert self.shown("backups", backup_id) is None
+
+    # after a case
+
+    def check(self) -> None:
+        """Check that all is well."""
+        found = invariants.violations(self.plane)
+        assert not found, "\n".join(found)
+
+    def tidy(self) -> None:
+        """Delete what later cases do not need, and see that it is gone."""
+        for kind, keep in (("backups", self._backup), ("instances", self._instance)):
+            listed = self.plane.request("GET", f"/{kind}", status=200).json[kind]
+            for one in listed:
+                if one["id"] != keep:
+                    getattr(self, f"delete_{kind[:-1]}")(one["id"])
+        self.check()
+
+
+@contextlib.contextmanager
+def make_world(home: Path) -> Iterator[World]:
+    """Run a :class:`World` in a directory."""
+    home.mkdir()
+    conf = configure(make_store_conf(home), home)
+    for name in ("http_get_rate", "http_post_rate", "http_put_rate", "http_delete_rate",
+                 "http_mgmt_post_rate"):
+        conf.set_override(name, 0)
+    _hurry(conf)
+    hypervisor = Hypervisor(conf)
+    hypervisor.make_agent = LivingAgent
+    with running(conf, make_database(conf), home, hypervisor) as plane:
+        yield World(plane)
+
+
+def _hurry(conf: cfg.ConfigOpts) -> None:
+    """Ask the cloud for its facts once, so that then only taskmanagers call it; wait little."""
+    conf.set_override("catalog_cache_time", 3600, group="service_credentials")
+    conf.set_override("max_volumes_per_tenant", -1)
