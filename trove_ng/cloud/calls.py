@@ -11,19 +11,25 @@ from trove_ng.cloud.errors import CloudError, CloudNotFound, translated
 
 T = TypeVar("T")
 
+#: is called before each call, and told whether it may be made only once; what it raises
+#: forbids the call
+Guard = Callable[[bool], None]
+
+
+def allow(_only_once: bool) -> None:
+    """Let every call be made."""
+
 
 class Calls:
     """Makes the calls to one service.
 
     :param service: its name, for messages
     :param tries: how often a call that may be repeated is made
-    :param before: is called before each call; what it raises forbids the call
     """
 
-    def __init__(self, service: str, tries: int,
-                 before: Callable[[], None] | None = None) -> None:
+    def __init__(self, service: str, tries: int, guard: Guard = allow) -> None:
         self._service = service
-        self._before = before
+        self._guard = guard
         self._retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries),
             wait=tenacity.wait_random_exponential(multiplier=0.3, max=5),
@@ -36,8 +42,10 @@ class Calls:
 
         :raises CloudError: whatever goes wrong
         """
-        if self._before is not None:
-            self._before()
+        self._guard(True)
+        return self._make(call, *args, **kwargs)
+
+    def _make(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with translated(self._service):
             return call(*args, **kwargs)
 
@@ -46,7 +54,11 @@ class Calls:
 
         :raises CloudError: whatever goes wrong
         """
-        found: T = self._retrying.copy()(self.once, call, *args, **kwargs)
+        def attempt() -> T:
+            self._guard(False)
+            return self._make(call, *args, **kwargs)
+
+        found: T = self._retrying.copy()(attempt)
         return found
 
     def found(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 from oslo_config import cfg
 
-from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.calls import Calls, Guard, allow
 from trove_ng.cloud.cinder import BlockStorage
 from trove_ng.cloud.glance import Images
 from trove_ng.cloud.neutron import Network
@@ -77,21 +76,20 @@ class Clouds:
     """The services of the configured region.
 
     :param clients: None makes them of the configuration
-    :param before: is called before each call; what it raises forbids the call
     """
 
     def __init__(self, conf: cfg.ConfigOpts, clients: Clients | None = None,
-                 before: Callable[[], None] | None = None) -> None:
+                 guard: Guard = allow) -> None:
         self._conf = conf
         self._clients = clients or Clients(conf)
-        self._before = before
+        self._guard = guard
 
-    def guarded(self, before: Callable[[], None]) -> Clouds:
-        """Return the same services, with a function that may forbid each call."""
-        return type(self)(self._conf, self._clients, before)
+    def guarded(self, guard: Guard) -> Clouds:
+        """Return the same services, with another guard."""
+        return type(self)(self._conf, self._clients, guard)
 
     def _calls(self, service: str) -> Calls:
-        return Calls(service, self._clients.options.tries, self._before)
+        return Calls(service, self._clients.options.tries, self._guard)
 
     @property
     def compute(self) -> Compute:

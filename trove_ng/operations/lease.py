@@ -6,7 +6,8 @@ import contextlib
 import logging
 import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from sqlalchemy.orm import Session
 
@@ -36,16 +37,15 @@ class Lease:
     stopped meanwhile and does not know.
 
     :param fence: the token that all writes of the holder name
-    :param clock: None for a lease that does not end by itself
-    :param until: when it ends, by the monotonic clock
+    :param until: when it ends unless it is prolonged, by ``now``
     """
 
-    def __init__(self, operation_id: str, fence: int, clock: Clock | None = None,
-                 until: float = math.inf) -> None:
+    def __init__(self, operation_id: str, fence: int, until: float = math.inf,
+                 now: Callable[[], float] = time.monotonic) -> None:
         self.operation_id = operation_id
         self.fence = fence
-        self._clock = clock
         self._until = until
+        self._now = now
         self._ended = threading.Event()
         self._cancelled = False
 
@@ -61,7 +61,7 @@ class Lease:
     @property
     def ended(self) -> bool:
         """True if the holder must stop."""
-        if self._clock is not None and self._clock.monotonic() > self._until:
+        if self._now() >= self._until:
             self._ended.set()
         return self._ended.is_set()
 
@@ -84,8 +84,17 @@ class Lease:
 
         :raises Abandoned: the right has ended
         """
-        self._ended.wait(seconds)
+        self._ended.wait(max(0.0, min(seconds, self._until - self._now())))
         self.check()
+
+    def prove(self, db: Database) -> None:
+        """Raise Abandoned if the right has ended, or somebody else has it now."""
+        self.check()
+        with db.reader() as session:
+            held = operations.is_held(session, self.operation_id, self.fence)
+        if not held:
+            self.end()
+            raise Abandoned(self.operation_id)
 
     @contextlib.contextmanager
     def writer(self, db: Database) -> Iterator[Session]:
@@ -113,6 +122,8 @@ class LeaseKeeper:
         self._clock = clock
         self._owner = owner
         self._seconds = seconds
+        #: what of a lease its holder uses; the rest is for what is on its way
+        self._good = seconds * 0.9
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -129,18 +140,14 @@ class LeaseKeeper:
 
     def claim(self, operation_id: str) -> Lease | None:
         """Take an operation; None if somebody else has it, or it has ended."""
-        until = self._until()
+        begun = self._clock.monotonic()
         fence = self._claim(operation_id)
         if fence is None:
             return None
-        lease = Lease(operation_id, fence, self._clock, until)
+        lease = Lease(operation_id, fence, begun + self._good, self._clock.monotonic)
         with self._lock:
             self._held[operation_id] = lease
         return lease
-
-    def _until(self) -> float:
-        """Return when what is claimed or prolonged now ends: before others may take it."""
-        return self._clock.monotonic() + self._seconds * 0.9
 
     @retry_on_db_error
     def _claim(self, operation_id: str) -> int | None:
@@ -172,7 +179,7 @@ class LeaseKeeper:
             held = dict(self._held)
         if not held:
             return
-        until = self._until()
+        begun = self._clock.monotonic()
         with self._db.writer() as session:
             kept = operations.renew(
                 session, self._owner, ((lease.operation_id, lease.fence)
@@ -183,6 +190,6 @@ class LeaseKeeper:
             if ident in cancelled:
                 lease.cancel()
             if ident in kept:
-                lease.prolong(until)
+                lease.prolong(begun + self._good)
             else:
                 lease.end()

@@ -79,16 +79,16 @@ class Tools:
     key_box: SecretBox
     datastores: Mapping[str, Datastore]
 
-    def guarded(self, before: Callable[[], None]) -> Tools:
-        """Return tools that call ``before`` before each call of the cloud, or a guest.
+    def guarded(self, guard: Callable[[bool], None]) -> Tools:
+        """Return tools with a guard before each call of the cloud, or a guest.
 
-        :param before: what it raises forbids the call
+        :param guard: see :data:`trove_ng.cloud.calls.Guard`
         """
         def guests(instance_id: str, context: RequestContext | None = None) -> GuestClient:
-            before()
+            guard(True)
             return self.guests(instance_id, context)
 
-        return dataclasses.replace(self, clouds=self.clouds.guarded(before), guests=guests)
+        return dataclasses.replace(self, clouds=self.clouds.guarded(guard), guests=guests)
 
 
 class Work:
@@ -100,7 +100,7 @@ class Work:
     def __init__(self, tools: Tools, operation: Operation, lease: Lease) -> None:
         # a write of a worker that lost its lease is refused by the store; nobody but the
         # worker itself can refuse its calls
-        self.tools = tools.guarded(lease.check)
+        self.tools = tools.guarded(self._guard)
         self.lease = lease
         self.id = operation.id
         self.action = operation.action
@@ -116,6 +116,12 @@ class Work:
         self._may_cancel = False
         #: whether it ends because it was cancelled, also when an earlier worker saw that
         self.cancelled = operation.cancel_requested and operation.error == CANCELLED
+
+    def _guard(self, only_once: bool) -> None:
+        if only_once:
+            self.lease.prove(self.tools.db)
+        else:
+            self.lease.check()
 
     def payload(self, kind: type[P]) -> P:
         """Return what was asked for."""

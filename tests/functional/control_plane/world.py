@@ -28,7 +28,7 @@ from tests.functional.control_plane.conftest import (
     configure,
     running,
 )
-from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.calls import Calls, Guard
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.states import ServiceStatus
@@ -105,13 +105,15 @@ class LivingAgent(Agent):
 
 
 class WatchedCalls(Calls):
-    """Calls of which somebody is told when they were answered."""
+    """Calls of which somebody is told before and after they are made."""
 
     told: Callable[[str], None]
 
-    def once(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        answer = super().once(call, *args, **kwargs)
-        self.told(f"{self._service} {getattr(call, '__name__', 'call')}")
+    def _make(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        name = f"{self._service} {getattr(call, '__name__', 'call')}"
+        self.told(f"ask {name}")
+        answer = super()._make(call, *args, **kwargs)
+        self.told(f"call {name}")
         return answer
 
 
@@ -120,13 +122,13 @@ class WatchedClouds(Clouds):
 
     told: Callable[[str], None]
 
-    def guarded(self, before: Callable[[], None]) -> Clouds:
-        made = super().guarded(before)
+    def guarded(self, guard: Guard) -> Clouds:
+        made = super().guarded(guard)
         made.told = self.told
         return made
 
     def _calls(self, service: str) -> Calls:
-        made = WatchedCalls(service, self._clients.options.tries, self._before)
+        made = WatchedCalls(service, self._clients.options.tries, self._guard)
         made.told = self.told
         return made
 
@@ -147,8 +149,8 @@ class Worker:
     Like a process that was killed or stopped, it prolongs no lease, and gives none back.
 
     :param at: says of each point whether it stops there; points are those of
-        :data:`trove_ng.operations.engine.Observer`, and ``call <service> <what>`` after
-        each call of the cloud
+        :data:`trove_ng.operations.engine.Observer`, and ``ask <service> <what>`` and
+        ``call <service> <what>`` before and after each call of the cloud
     """
 
     def __init__(self, plane: ControlPlane, at: Callable[[Work | None, str], bool]) -> None:
@@ -161,7 +163,7 @@ class Worker:
         self.points: list[str] = []
         self.where: str | None = None
         clouds = WatchedClouds(plane.conf, plane.tools.clouds._clients)
-        clouds.told = lambda what: self._pass(None, f"call {what}")
+        clouds.told = lambda what: self._pass(None, what)
         self._keeper = LeaseKeeper(
             plane.db, self._clock, f"worker-{id(self)}", plane.conf.operations.lease)
         self._manager = Manager(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from oslo_config import cfg
 
+from trove_ng.cloud.calls import Guard
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
@@ -28,7 +29,7 @@ RESOURCE = "5f7ac1a3-0000-4000-8000-000000000001"
 class NoClouds:
     """The cloud of run-books that use none."""
 
-    def guarded(self, _before: Callable[[], None]) -> NoClouds:
+    def guarded(self, _guard: Guard) -> NoClouds:
         return self
 
 

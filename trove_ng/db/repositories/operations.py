@@ -145,6 +145,13 @@ def hold(session: Session, operation_id: str, fence: int) -> bool:
     return found == fence
 
 
+def is_held(session: Session, operation_id: str, fence: int) -> bool:
+    """Return whether somebody still has an operation, without locking it."""
+    found = session.scalar(select(Operation.fence).where(
+        Operation.id == operation_id, Operation.status == RUNNING))
+    return found == fence
+
+
 def renew(session: Session, owner: str, held: Iterable[tuple[str, int]],
           now: datetime.datetime, lease: float) -> set[str]:
     """Prolong leases; return the ids of those that are still held."""
