@@ -56,4 +56,4 @@ class Service:
         self._server.wait()
         self._conductor.stop()
         LOG.info("the conductor has ended: %s, dropped %s",
-                 dict(self._conductor.counts), dict(self._endpoint.dropped.counts))
+                 dict(self._conductor.counts), dict(self._endpoint.refused.counts))

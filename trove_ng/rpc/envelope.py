@@ -1,18 +1,17 @@
 """The sealed form of every message, and the checks on opening one.
 
 Wire format: a JSON object ``{"v": 1, "kid": hex, "from": party, "to": party,
-"nonce": base64, "body": base64}``.  ``body`` is AES-256-GCM of a JSON document; the
-other fields are authenticated with it.  The key is derived by HKDF-SHA256 from
-the secret that sender and receiver share; ``kid`` names it.
+"nonce": base64, "body": base64}`` and nothing else.  ``body`` is AES-256-GCM of a JSON
+document; the other fields, and whether it is a request or an answer, are authenticated
+with it.  The key is derived by HKDF-SHA256 from the secret that sender and receiver
+share; ``kid`` names it.
 """
 
 from __future__ import annotations
 
 import base64
+import enum
 import os
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
 from typing import Any
 
 import msgspec
@@ -20,24 +19,29 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from trove_ng.rpc import keys
+from trove_ng.rpc.refusals import Reason, Rejected
 
 VERSION = 1
 _NONCE = 12
+_FIELDS = frozenset({"v", "kid", "from", "to", "nonce", "body"})
+#: characters of a body; a backup of many terabytes has a list of segments of one million
+MAX_BODY = 8 * 1024 ** 2
+_MAX_FIELD = 128
 
 
-class Rejected(Exception):
-    """A message that is dropped; ``reason`` is one word for counting."""
+class Kind(enum.StrEnum):
+    """What an envelope carries; one is never taken for the other."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    REQUEST = "request"
+    ANSWER = "answer"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What is inside a request's envelope.
 
     :param time: sender's clock, Unix time in seconds
-    :param nonce: unique; an answer carries it back, and a second request is a replay
+    :param nonce: 16 bytes in hex, unique; an answer carries it back, and a second
+        request with it is a replay
     """
 
     method: str
@@ -56,15 +60,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: dict[str, Any] | None = None
 
 
-def seal(secret: str, sender: str, receiver: str, body: bytes) -> dict[str, Any]:
+def seal(secret: str, sender: str, receiver: str, body: bytes,
+         kind: Kind = Kind.REQUEST) -> dict[str, Any]:
     """Return the envelope of a body.
 
-    :param secret: the newest secret that sender and receiver share
+    :param secret: the secret that sender and receiver seal with at present
     """
     kid, key = keys.derived(secret)
     header = {"v": VERSION, "kid": kid, "from": sender, "to": receiver}
     nonce = os.urandom(_NONCE)
-    sealed = AESGCM(key).encrypt(nonce, body, _authenticated(header))
+    sealed = AESGCM(key).encrypt(nonce, body, _authenticated(header, kind))
     return {**header, "nonce": base64.b64encode(nonce).decode(),
             "body": base64.b64encode(sealed).decode()}
 
@@ -72,73 +77,51 @@ def seal(secret: str, sender: str, receiver: str, body: bytes) -> dict[str, Any]
 def sender_of(envelope: Any) -> str:
     """Return who claims to have sent it, before anything is proven.
 
-    :raises Rejected: not an envelope of a known version
+    :raises Rejected: not an envelope, of another version, or too large
     """
-    if not isinstance(envelope, dict) or envelope.get("v") != VERSION:
-        raise Rejected("plaintext")
-    if not all(isinstance(envelope.get(name), str)
-               for name in ("kid", "from", "to", "nonce", "body")):
-        raise Rejected("plaintext")
+    if not isinstance(envelope, dict) or "v" not in envelope:
+        raise Rejected(Reason.PLAINTEXT)
+    if type(envelope["v"]) is not int or envelope["v"] != VERSION:
+        raise Rejected(Reason.VERSION)
+    if envelope.keys() != _FIELDS or not all(
+            isinstance(envelope[name], str) for name in _FIELDS - {"v"}):
+        raise Rejected(Reason.PLAINTEXT)
+    if len(envelope["body"]) > MAX_BODY or any(
+            len(envelope[name]) > _MAX_FIELD for name in ("kid", "from", "to", "nonce")):
+        raise Rejected(Reason.OVERSIZED)
     return str(envelope["from"])
 
 
-def open_body(provider: keys.Keys, me: str, envelope: Any) -> bytes:
+def open_body(provider: keys.Keys, me: str, envelope: Any,
+              kind: Kind = Kind.REQUEST) -> bytes:
     """Return the body of an envelope that was sealed for me.
 
-    :raises Rejected: ``plaintext`` (no envelope), ``misdirected`` (for somebody else),
-        ``unknown-key``, ``forged``
+    :raises Rejected: with its reason
     """
     sender = sender_of(envelope)
     if envelope["to"] != me:
-        raise Rejected("misdirected")
-    shared = provider.secrets(keys.instance_between(me, sender))
-    wanted = dict(keys.derived(secret) for secret in shared).get(envelope["kid"])
-    if wanted is None:
-        raise Rejected("unknown-key")
-    header = {name: envelope[name] for name in ("v", "kid", "from", "to")}
+        raise Rejected(Reason.MISDIRECTED)
+    key = keys.find(provider, keys.instance_between(me, sender), envelope["kid"])
+    if key is None:
+        raise Rejected(Reason.UNKNOWN_KEY)
     try:
-        return AESGCM(wanted).decrypt(
-            base64.b64decode(envelope["nonce"], validate=True),
-            base64.b64decode(envelope["body"], validate=True), _authenticated(header))
+        return AESGCM(key).decrypt(_bytes(envelope["nonce"]), _bytes(envelope["body"]),
+                                   _authenticated(envelope, kind))
     except (InvalidTag, ValueError) as err:
-        raise Rejected("forged") from err
+        raise Rejected(Reason.FORGED) from err
 
 
-def _authenticated(header: dict[str, Any]) -> bytes:
-    return msgspec.json.encode([header["v"], header["kid"], header["from"], header["to"]])
+def _bytes(text: str) -> bytes:
+    """Return what base64 means, of which there is one form only.
 
-
-class Freshness:
-    """Refuse requests that are too old, or were seen before.
-
-    :param max_age: seconds; nonces are remembered for twice as long, so that a
-        message cannot be stale for the clock and forgotten by the memory
-    :param now: the wall clock, Unix time in seconds
-    :param capacity: nonces remembered at most; beyond it requests are refused, since
-        forgetting one would open the door to its replay
+    :raises ValueError: it is not base64, or another spelling of it
     """
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError("not the canonical form")
+    return found
 
-    def __init__(self, max_age: float, now: Callable[[], float],
-                 capacity: int = 500_000) -> None:
-        self._max_age = max_age
-        self._now = now
-        self._capacity = capacity
-        self._seen: OrderedDict[str, float] = OrderedDict()
-        self._lock = Lock()
 
-    def check(self, sent_at: float, nonce: str) -> None:
-        """Remember a request.
-
-        :raises Rejected: ``stale``, ``replayed`` or ``flooded``
-        """
-        now = self._now()
-        if abs(now - sent_at) > self._max_age:
-            raise Rejected("stale")
-        with self._lock:
-            while self._seen and next(iter(self._seen.values())) < now - 2 * self._max_age:
-                self._seen.popitem(last=False)
-            if nonce in self._seen:
-                raise Rejected("replayed")
-            if len(self._seen) >= self._capacity:
-                raise Rejected("flooded")
-            self._seen[nonce] = now
+def _authenticated(header: dict[str, Any], kind: Kind) -> bytes:
+    return msgspec.json.encode(
+        [kind, header["v"], header["kid"], header["from"], header["to"]])

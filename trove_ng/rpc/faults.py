@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from typing import Any
 
 from trove_ng.common import errors
@@ -23,6 +25,14 @@ def describe(error: Exception) -> dict[str, Any]:
     return {"type": errors.GuestError.__name__,
             "message": f"The request failed there ({type(error).__name__}); "
                        "its log has the details."}
+
+
+def traced(error: BaseException) -> str:
+    """Return type and origin of an error, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(f"{os.path.basename(one.filename)}:{one.lineno} {one.name}"
+                        for one in reversed(frames[-6:]))
+    return f"{type(error).__name__} at {places}"
 
 
 def revive(described: dict[str, Any]) -> errors.TroveError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from oslo_config import cfg
 
@@ -33,13 +33,37 @@ def instance_between(one: str, other: str) -> str | None:
     return instance_of(one) or instance_of(other)
 
 
+#: parties that are told things by casts, and never answer
+TOLD_ONLY = frozenset({TASKMANAGER, CONDUCTOR})
+
+
+def may_ask(sender: str, receiver: str) -> bool:
+    """Return whether a party has anything to ask another.
+
+    Guests speak to the conductor only, and nobody else does.
+    """
+    return (instance_of(sender) is not None) == (receiver == CONDUCTOR)
+
+
 class Keys(Protocol):
     """Where a process finds the secrets it shares with others."""
 
     def secrets(self, instance_id: str | None) -> Sequence[str]:
         """Return the secrets shared with a guest, or by the control plane for None.
 
-        Newest first; empty when there are none (an unknown instance).
+        The one to seal with first, then others that are understood; empty when there
+        are none (an unknown instance).
+        """
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """Keys whose source may have newer ones than what is kept in memory."""
+
+    def look_again(self, instance_id: str) -> bool:
+        """Read a guest's secrets anew, for a message with a key that is not known.
+
+        :return: False when there is nothing newer to be had at present
         """
 
 
@@ -74,6 +98,18 @@ class GuestKeys:
 
     def secrets(self, instance_id: str | None) -> Sequence[str]:
         return self._secrets if instance_id == self._instance_id else ()
+
+
+def find(provider: Keys, instance_id: str | None, kid: str) -> bytes | None:
+    """Return the AES key that an id names, None if it is not shared."""
+    def look() -> bytes | None:
+        return dict(derived(secret) for secret in provider.secrets(instance_id)).get(kid)
+
+    found = look()
+    if found is None and instance_id and isinstance(provider, Renewable) \
+            and provider.look_again(instance_id):
+        found = look()
+    return found
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,14 +13,17 @@ from typing import Any, TypeVar
 import msgspec
 import oslo_messaging
 from oslo_config import cfg
+from oslo_messaging.rpc.server import RPCServer
 
 from trove_ng.common.context import RequestContext
-from trove_ng.common.errors import GuestError, GuestTimeout, NotFound, ServiceUnavailable
+from trove_ng.common.errors import GuestTimeout, NotFound, ServiceUnavailable
 from trove_ng.rpc import endpoint as receiving
 from trove_ng.rpc import envelope as sealing
 from trove_ng.rpc import faults, keys, messages
+from trove_ng.rpc.refusals import Reason, Recorder, Refusals, Rejected
 
 LOG = logging.getLogger(__name__)
+_DRIVER_LOG = logging.getLogger("oslo_messaging._drivers.impl_rabbit")
 
 T = TypeVar("T", bound=messages.Message)
 
@@ -40,18 +44,84 @@ def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
 
 
 def start_server(conf: cfg.ConfigOpts, transport: Any, topic: str, server: str,
-                 endpoint: receiving.Endpoint) -> Any:
+                 endpoint: receiving.Endpoint) -> Server:
     """Start to serve a topic in threads, and return the server.
 
     :param server: name of this process among those of the topic
-    :return: has ``stop()`` and ``wait()``
     """
-    target = oslo_messaging.Target(topic=topic, server=server)
-    made = oslo_messaging.get_rpc_server(
-        transport, target, [endpoint], executor="threading",
-        access_policy=oslo_messaging.DefaultRPCAccessPolicy)
-    made.start(override_pool_size=conf.rpc_threads)
-    return made
+    made = _Server(transport, oslo_messaging.Target(topic=topic, server=server), endpoint,
+                   backlog=2 * conf.rpc_threads)
+    return Server(made, endpoint, conf.rpc_threads)
+
+
+class Server:
+    """A topic that is served."""
+
+    def __init__(self, server: Any, endpoint: receiving.Endpoint, threads: int) -> None:
+        self._server = server
+        self._undecodable = _Undecodable(endpoint.refused)
+        _DRIVER_LOG.addFilter(self._undecodable)
+        server.start(override_pool_size=threads)
+
+    def stop(self) -> None:
+        """Take no more messages."""
+        self._server.stop()
+
+    def wait(self) -> None:
+        """Return when what was taken is done."""
+        self._server.wait()
+        _DRIVER_LOG.removeFilter(self._undecodable)
+
+
+class _Server(RPCServer):
+    """Gives what comes to the endpoint, and answers only what the endpoint answers.
+
+    oslo.messaging's own dispatching writes a traceback, and an answer to a queue that the
+    sender names, for each message that it cannot dispatch.
+
+    :param backlog: messages that are taken from the broker and wait for a thread; more
+        stay at the broker
+    """
+
+    def __init__(self, transport: Any, target: oslo_messaging.Target,
+                 endpoint: receiving.Endpoint, backlog: int) -> None:
+        super().__init__(transport, target, endpoint, executor="threading")
+        self._endpoint = endpoint
+        self._slots = threading.Semaphore(backlog)
+
+    def _on_incoming(self, incoming: Any) -> None:
+        self._slots.acquire()
+        try:
+            work = self._work_executor.submit(self._process_incoming, incoming)
+        except BaseException:
+            self._slots.release()
+            raise
+        work.add_done_callback(lambda _work: self._slots.release())
+
+    def _process_incoming(self, incoming: Any) -> None:
+        message = incoming[0]
+        try:
+            message.acknowledge()
+            answer = self._endpoint.receive(message.message)
+            if answer is not None:
+                message.reply(answer)
+        except Exception as err:  # noqa: BLE001  one message must not end the thread
+            LOG.warning("a message was not answered: %s", type(err).__name__)
+
+
+class _Undecodable(logging.Filter):
+    """Counts what the driver cannot read, in place of its traceback for each."""
+
+    def __init__(self, refused: Refusals) -> None:
+        super().__init__()
+        self._refused = refused
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return False for the driver's line about a message that it skipped."""
+        if not str(record.msg).startswith("Failed to process message"):
+            return True
+        self._refused.count(Reason.UNDECODABLE, None)
+        return False
 
 
 class SecureClient:
@@ -60,11 +130,14 @@ class SecureClient:
     :param me: own party name
     :param peer: receiver's party name
     :param now: the wall clock, Unix time in seconds
+    :param refused: is told when an answer is refused
     """
 
     def __init__(self, transport: Any, topic: str, provider: keys.Keys, me: str, peer: str,
-                 now: Callable[[], float] = time.time) -> None:
+                 now: Callable[[], float] = time.time,
+                 refused: Recorder | None = None) -> None:
         self._topic = topic
+        self.refused = Refusals(refused)
         self._client = oslo_messaging.get_rpc_client(
             transport, oslo_messaging.Target(topic=topic, version="1.0"))
         self._keys = provider
@@ -89,7 +162,7 @@ class SecureClient:
         """Send and return the answer.
 
         :param timeout: seconds to wait
-        :raises GuestTimeout: no answer in time
+        :raises GuestTimeout: no answer in time, or none that can be trusted
         :raises ServiceUnavailable: the bus does not take it
         :raises TroveError: the error that the receiver's handler raised
         """
@@ -119,15 +192,18 @@ class SecureClient:
 
     def _opened(self, method: str, envelope: Any, nonce: str, answer_type: type[T]) -> T:
         try:
-            body = sealing.open_body(self._keys, self._me, envelope)
+            if sealing.sender_of(envelope) != self._peer:
+                raise Rejected(Reason.ANSWER)
+            body = sealing.open_body(
+                self._keys, self._me, envelope, sealing.Kind.ANSWER)
             answer = msgspec.json.decode(body, type=sealing.Answer)
-            if sealing.sender_of(envelope) != self._peer or answer.nonce != nonce:
-                raise sealing.Rejected("replayed")
+            if answer.nonce != nonce:
+                raise Rejected(Reason.ANSWER)
             if answer.error is None:
                 return messages.decode(bytes(answer.result), answer_type)
-        except (sealing.Rejected, msgspec.DecodeError) as err:
-            LOG.warning("the answer to %s from %s cannot be trusted: %s",
-                        method, self._peer, err if isinstance(err, sealing.Rejected)
-                        else "malformed")
-            raise GuestError(f"{self._peer} gave no valid answer to {method}.") from err
+        except (Rejected, msgspec.DecodeError, RecursionError) as err:
+            self.refused.count(Reason.ANSWER, self._peer)
+            LOG.warning("the answer to %s from %s cannot be trusted: %s", method, self._peer,
+                        err if isinstance(err, Rejected) else Reason.MALFORMED)
+            raise GuestTimeout(f"{self._peer} gave no valid answer to {method}.") from err
         raise faults.revive(answer.error)

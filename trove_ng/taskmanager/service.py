@@ -90,7 +90,7 @@ class Service:
         for one in self._periodic:
             one.stop()
         self._keeper.stop()
-        LOG.info("the taskmanager has ended, dropped %s", dict(self._endpoint.dropped.counts))
+        LOG.info("the taskmanager has ended, dropped %s", dict(self._endpoint.refused.counts))
 
 
 def _guests(conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys) -> Any:
