@@ -6,6 +6,8 @@ import collections
 import logging
 from typing import Any
 
+from oslo_db.exception import DBConnectionError, DBDeadlock, DBError
+
 from trove_ng.common.clock import Clock
 from trove_ng.common.errors import Forbidden
 from trove_ng.conductor.writer import BatchWriter, Beat
@@ -19,6 +21,8 @@ LOG = logging.getLogger(__name__)
 #: characters of a guest's free texts that are kept
 _DESCRIPTION = 255
 _ERROR = 4000
+#: bytes of a heartbeat's details that are kept
+_DETAILS = 16 * 1024
 
 
 class Conductor:
@@ -72,15 +76,36 @@ class Conductor:
         volume = beat.volume
         row: dict[str, Any] = {
             "instance_id": instance_id, "status": str(beat.status),
-            "description": beat.description[:_DESCRIPTION], "sequence": beat.sequence,
+            "description": _text(beat.description, _DESCRIPTION), "sequence": beat.sequence,
             "sent_at": beat.sent_at, "updated_at": self._clock.now(),
-            "agent_version": beat.agent_version[:64], "details": beat.details,
+            "agent_version": _text(beat.agent_version, 64), "details": _small(beat.details),
             "volume_total": volume.total if volume else None,
             "volume_used": volume.used if volume else None}
         return row
 
-    @retry_on_db_error
     def _write(self, beats: list[Beat]) -> None:
+        """Write beats together; one that the store refuses does not cost the others."""
+        try:
+            self._write_once(beats)
+        except (DBConnectionError, DBDeadlock):
+            raise
+        except Exception as err:
+            if len(beats) == 1:
+                raise
+            LOG.warning("heartbeats are written one by one: %s", type(err).__name__)
+            for beat in beats:
+                self._write_alone(beat)
+
+    def _write_alone(self, beat: Beat) -> None:
+        try:
+            self._write_once([beat])
+        except DBError as err:
+            self.counts["heartbeat refused"] += 1
+            LOG.warning("the heartbeat of %s cannot be written: %s", beat["instance_id"],
+                        type(err).__name__)
+
+    @retry_on_db_error
+    def _write_once(self, beats: list[Beat]) -> None:
         with self._database.writer() as session:
             service_statuses.record(session, beats)
 
@@ -91,4 +116,15 @@ class Conductor:
                 session, instance_id, operation_id=report.operation_id, step=report.step,
                 state=report.state, sequence=report.sequence,
                 percent=max(0, min(100, report.percent)), result=report.result,
-                error=report.error[:_ERROR], now=self._clock.now())
+                error=_text(report.error, _ERROR), now=self._clock.now())
+
+
+def _text(text: str, length: int) -> str:
+    """Return what of a guest's text is kept; PostgreSQL keeps no NUL."""
+    return text[:length].replace("\0", " ")
+
+
+def _small(details: dict[str, Any]) -> dict[str, Any]:
+    """Return a guest's details, or none when they are too many to be kept."""
+    encoded = m.encode(details)
+    return {} if len(encoded) > _DETAILS or b"\\u0000" in encoded else details

@@ -8,7 +8,7 @@ Sizes are bytes unless a name says otherwise; times are naive UTC ISO 8601.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,12 @@ VERSION = "1.0"
 HISTORY = {"1.0": "first release"}
 
 T = TypeVar("T")
+
+#: what a guest may say is bounded by what the store can hold
+Count = Annotated[int, msgspec.Meta(ge=0, le=2 ** 63 - 1)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+Ident = Annotated[str, msgspec.Meta(max_length=36)]
+Name = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -208,9 +214,9 @@ class ResizeRequest(StepRequest, frozen=True, kw_only=True):
 class FilesystemStats(Message, frozen=True, kw_only=True):
     """Space on the data volume, in bytes."""
 
-    total: int
-    used: int
-    free: int
+    total: Count
+    used: Count
+    free: Count
 
 
 # ---- reports of the guest -------------------------------------------------
@@ -225,8 +231,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     """
 
     status: ServiceStatus
-    sequence: int
-    sent_at: float
+    sequence: Count
+    sent_at: Moment
     description: str = ""
     agent_version: str = ""
     volume: FilesystemStats | None = None
@@ -240,10 +246,10 @@ class StepReport(Message, frozen=True, kw_only=True):
     :param error: a sentence without secrets when it failed
     """
 
-    operation_id: str
-    step: str
+    operation_id: Ident
+    step: Name
     state: ReportState
-    sequence: int
+    sequence: Count
     percent: int = 0
     result: dict[str, Any] = {}
     error: str = ""

@@ -19,11 +19,10 @@ from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import GuestTimeout, NotFound, ServiceUnavailable
 from trove_ng.rpc import endpoint as receiving
 from trove_ng.rpc import envelope as sealing
-from trove_ng.rpc import faults, keys, messages
+from trove_ng.rpc import faults, intake, keys, messages
 from trove_ng.rpc.refusals import Reason, Recorder, Refusals, Rejected
 
 LOG = logging.getLogger(__name__)
-_DRIVER_LOG = logging.getLogger("oslo_messaging._drivers.impl_rabbit")
 
 T = TypeVar("T", bound=messages.Message)
 
@@ -44,33 +43,16 @@ def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
 
 
 def start_server(conf: cfg.ConfigOpts, transport: Any, topic: str, server: str,
-                 endpoint: receiving.Endpoint) -> Server:
+                 endpoint: receiving.Endpoint) -> Any:
     """Start to serve a topic in threads, and return the server.
 
     :param server: name of this process among those of the topic
+    :return: has ``stop()`` and ``wait()``
     """
     made = _Server(transport, oslo_messaging.Target(topic=topic, server=server), endpoint,
                    backlog=2 * conf.rpc_threads)
-    return Server(made, endpoint, conf.rpc_threads)
-
-
-class Server:
-    """A topic that is served."""
-
-    def __init__(self, server: Any, endpoint: receiving.Endpoint, threads: int) -> None:
-        self._server = server
-        self._undecodable = _Undecodable(endpoint.refused)
-        _DRIVER_LOG.addFilter(self._undecodable)
-        server.start(override_pool_size=threads)
-
-    def stop(self) -> None:
-        """Take no more messages."""
-        self._server.stop()
-
-    def wait(self) -> None:
-        """Return when what was taken is done."""
-        self._server.wait()
-        _DRIVER_LOG.removeFilter(self._undecodable)
+    made.start(override_pool_size=conf.rpc_threads)
+    return made
 
 
 class _Server(RPCServer):
@@ -88,6 +70,11 @@ class _Server(RPCServer):
         super().__init__(transport, target, endpoint, executor="threading")
         self._endpoint = endpoint
         self._slots = threading.Semaphore(backlog)
+
+    def _create_listener(self) -> Any:
+        listener = super()._create_listener()
+        intake.guard(listener, self._endpoint.refused)
+        return listener
 
     def _on_incoming(self, incoming: Any) -> None:
         self._slots.acquire()
@@ -107,21 +94,6 @@ class _Server(RPCServer):
                 message.reply(answer)
         except Exception as err:  # noqa: BLE001  one message must not end the thread
             LOG.warning("a message was not answered: %s", type(err).__name__)
-
-
-class _Undecodable(logging.Filter):
-    """Counts what the driver cannot read, in place of its traceback for each."""
-
-    def __init__(self, refused: Refusals) -> None:
-        super().__init__()
-        self._refused = refused
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for the driver's line about a message that it skipped."""
-        if not str(record.msg).startswith("Failed to process message"):
-            return True
-        self._refused.count(Reason.UNDECODABLE, None)
-        return False
 
 
 class SecureClient:
@@ -173,8 +145,13 @@ class SecureClient:
         except oslo_messaging.MessagingTimeout as err:
             raise GuestTimeout(
                 f"{self._peer} did not answer {method} within {timeout:g} seconds.") from err
+        except oslo_messaging.RemoteError:
+            answer = None
         except oslo_messaging.MessagingException as err:
             raise ServiceUnavailable("The message bus is not available.") from err
+        except Exception as err:  # noqa: BLE001  a forged failure names any class
+            LOG.warning("%s is said to have failed with %s", self._peer, type(err).__name__)
+            answer = None
         return self._opened(method, answer, nonce, answer_type)
 
     def _sealed(self, method: str, message: messages.Message,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import json
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
+from sqlalchemy import func, select
 
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import Forbidden
@@ -17,11 +20,12 @@ from trove_ng.db.models import (
     DatastoreVersion,
     Instance,
     Operation,
+    OperationReport,
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import operation_reports, service_statuses
 from trove_ng.db.session import Database
-from trove_ng.rpc import keys
+from trove_ng.rpc import keys, messages
 from trove_ng.rpc.endpoint import Caller
 from trove_ng.rpc.messages import FilesystemStats, Heartbeat, StepReport
 
@@ -153,3 +157,38 @@ def test_a_report_of_no_live_operation_is_passed_over(
         database: Database, conductor: Conductor, instance: str, operation: str) -> None:
     conductor.report_step(guest(instance), report(ReportState.RUNNING, 1, operation))
     assert seen(database, operation) is None
+
+
+def test_a_heartbeat_that_the_store_refuses_costs_no_other(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    rows = [conductor._row("two", beat(ServiceStatus.HEALTHY, 1)),
+            conductor._row(instance, beat(ServiceStatus.HEALTHY, 1))]
+    rows[0]["details"] = {"not": object()}
+    conductor._write(rows)
+    assert status_of(database, instance).sequence == 1
+
+
+@pytest.mark.parametrize("fields", [
+    {"sequence": 2 ** 63}, {"sequence": -1}, {"sent_at": 1e300},
+    {"volume": {"total": 2 ** 64, "used": 1, "free": 1}}, {"status": "x" * 5000}])
+def test_what_the_store_cannot_hold_is_no_heartbeat(fields: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        messages.decode(json.dumps({"status": "HEALTHY", "sequence": 1, "sent_at": 1.0,
+                                    **fields}), Heartbeat)
+
+
+def test_a_guests_words_are_cut_to_what_is_kept(conductor: Conductor) -> None:
+    row = conductor._row("x", Heartbeat(
+        status=ServiceStatus.HEALTHY, sequence=1, sent_at=1.0, description="\0" * 9999,
+        details={"a": "b" * 99999}))
+    assert row["description"] == " " * 255
+    assert row["details"] == {}
+
+
+def test_a_guest_cannot_fill_the_store_with_steps(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    for number in range(80):
+        conductor.report_step(guest(instance), StepReport(
+            operation_id="op", step=str(number), state=ReportState.RUNNING, sequence=1))
+    with database.reader() as session:
+        assert session.scalar(select(func.count()).select_from(OperationReport)) == 50
