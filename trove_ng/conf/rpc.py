@@ -26,10 +26,10 @@ BUS_OPTS: list[cfg.Opt] = [
     cfg.IntOpt("rpc_threads", default=16, min=1,
                help="Messages that one process handles at the same time."),
     cfg.IntOpt("guest_call_timeout", default=60, min=1,
-               help="Seconds to wait for a guest agent's answer."),
+               help="Seconds to wait for a guest agent's answer to one message."),
     cfg.IntOpt("guest_long_call_timeout", default=600, min=1,
-               help="Seconds to wait for an answer to a call that stops, starts or "
-                    "resizes."),
+               help="Seconds in which an agent that does not answer is asked again to "
+                    "stop, start or resize; what it did already it does not do twice."),
 ]
 
 

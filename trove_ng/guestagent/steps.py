@@ -219,6 +219,8 @@ class StepEngine:
         """
         key = (request.operation_id, request.step)
         with self._lock:
+            # The answer to an earlier word may be lost: this one waits for the same end.
+            self._free.wait_for(lambda: self._running != key)
             record = self._store.get(*key)
             if record is not None and record.state is ReportState.SUCCEEDED:
                 return m.decode(json.dumps(record.result), answer)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from trove_ng.common.errors import TroveError
+from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.db.models import OperationReport, ServiceStatusRow
 from trove_ng.db.repositories import instances, operation_reports, service_statuses
@@ -15,6 +15,8 @@ from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FAILED = frozenset({ServiceStatus.FAILED})
 
@@ -52,20 +54,41 @@ def wait_for_database(work: Work, instance_id: str) -> None:
     work.wait("the database", serving, work.tools.conf.agent_start_timeout)
 
 
-def run_long(work: Work, instance_id: str, step: str, ask: Callable[[], None],
+def ask(work: Work, call: Callable[[], T]) -> T:
+    """Return an agent's answer; ask again when none comes: question or answer may be lost.
+
+    :param call: asks; what the agent does for it is done once, or is the same done twice
+    :raises GuestTimeout: no answer came to any of them
+    """
+    clock = work.tools.clock
+    end = clock.monotonic() + work.tools.conf.guest_long_call_timeout
+    while True:
+        try:
+            return call()
+        except ServiceUnavailable as err:
+            if clock.monotonic() > end:
+                raise
+            LOG.info("operation %s: the agent is asked again: %s", work.id, err.message)
+        work.check()
+        work.lease.sleep(work.tools.conf.operations.step_retry_interval)
+
+
+def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
              on_progress: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Ask an agent for long work and return the result that it reports.
 
     It is asked again when it says nothing for a while: the word may be lost.  The agent
     knows the step and does not do it twice.
 
-    :param ask: sends the request
+    :param send: sends the request
     :param on_progress: is told percents as they are reported
     :raises StepFailed: with what the agent says
     """
     clock, silence = work.tools.clock, work.tools.conf.prepare_retry
     last_word, last_seen = clock.monotonic(), (-1, -1)
-    _ask_unless_done(work, instance_id, step, ask)
+    report = _report(work, instance_id, step)
+    if report is None or report.state == ReportState.RUNNING:
+        _send(work, send)
 
     def ended() -> OperationReport | None:
         nonlocal last_word, last_seen
@@ -76,7 +99,7 @@ def run_long(work: Work, instance_id: str, step: str, ask: Callable[[], None],
             if on_progress and report is not None:
                 on_progress(report.percent)
         elif clock.monotonic() - last_word > silence:
-            ask()
+            _send(work, send)
             last_word = clock.monotonic()
         if report is None or report.state == ReportState.RUNNING:
             return None
@@ -104,10 +127,12 @@ def stop_step(work: Work, instance_id: str, step: str) -> None:
                     work.id, instance_id, step, why)
 
 
-def _ask_unless_done(work: Work, instance_id: str, step: str, ask: Callable[[], None]) -> None:
-    report = _report(work, instance_id, step)
-    if report is None or report.state == ReportState.RUNNING:
-        ask()
+def _send(work: Work, send: Callable[[], None]) -> None:
+    """Send; while the bus is away, the agent's silence has it sent again."""
+    try:
+        send()
+    except ServiceUnavailable as err:
+        LOG.info("operation %s: the agent is asked later: %s", work.id, err.message)
 
 
 def _report(work: Work, instance_id: str, step: str) -> OperationReport | None:

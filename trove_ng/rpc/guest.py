@@ -17,7 +17,8 @@ T = TypeVar("T", bound=m.Message)
 class GuestMethod(NamedTuple):
     """The types of a call; ``style`` is ``cast`` or ``call``.
 
-    :param slow: may take minutes, and gets the longer timeout
+    :param slow: may take minutes: it is asked again while no answer comes, for
+        ``guest_long_call_timeout`` seconds
     """
 
     request: type[m.Message]
@@ -80,10 +81,8 @@ class GuestClient:
             transport, topic(instance_id), provider, me, keys.guest(instance_id))
 
     def _call(self, method: str, request: m.Message, answer: type[T]) -> T:
-        slow = GUEST_METHODS[method].slow
-        timeout = (self._conf.guest_long_call_timeout if slow
-                   else self._conf.guest_call_timeout)
-        return self._client.call(method, request, answer, timeout, self._context)
+        return self._client.call(
+            method, request, answer, self._conf.guest_call_timeout, self._context)
 
     def _done(self, method: str, request: m.Message) -> None:
         self._call(method, request, m.Empty)

@@ -23,17 +23,19 @@ def _server(work: Work) -> Server:
 
 
 def _stop(work: Work) -> None:
-    work.tools.guests(work.resource_id, work.context).stop_db(
-        messages.StepRequest(operation_id=work.id, step="stop"))
+    client = work.tools.guests(work.resource_id, work.context)
+    guest.ask(work, lambda: client.stop_db(
+        messages.StepRequest(operation_id=work.id, step="stop")))
 
 
 def _start_as(work: Work, step: str, memory_mb: int) -> None:
     instance = servers.load(work)
     version, _ = servers.load_version(work, instance)
-    work.tools.guests(instance.id, work.context).start_db_with_conf_changes(
-        messages.ResizeRequest(
-            operation_id=work.id, step=step, memory_mb=memory_mb,
-            config=work.tools.datastores[version.manager].config(memory_mb)))
+    client = work.tools.guests(instance.id, work.context)
+    request = messages.ResizeRequest(
+        operation_id=work.id, step=step, memory_mb=memory_mb,
+        config=work.tools.datastores[version.manager].config(memory_mb))
+    guest.ask(work, lambda: client.start_db_with_conf_changes(request))
     guest.wait_for_database(work, instance.id)
 
 

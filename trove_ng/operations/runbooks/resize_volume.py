@@ -14,8 +14,9 @@ from trove_ng.rpc import messages
 
 
 def _stop(work: Work) -> None:
-    work.tools.guests(work.resource_id, work.context).stop_db(
-        messages.StepRequest(operation_id=work.id, step="stop"))
+    client = work.tools.guests(work.resource_id, work.context)
+    guest.ask(work, lambda: client.stop_db(
+        messages.StepRequest(operation_id=work.id, step="stop")))
 
 
 def _start(work: Work) -> None:
@@ -29,10 +30,11 @@ def _start_again(work: Work) -> None:
 def _start_as(work: Work, step: str) -> None:
     instance = servers.load(work)
     version, _ = servers.load_version(work, instance)
-    work.tools.guests(instance.id, work.context).start_db_with_conf_changes(
-        messages.ResizeRequest(
-            operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
-            config=work.tools.datastores[version.manager].config(instance.flavor_ram)))
+    client = work.tools.guests(instance.id, work.context)
+    request = messages.ResizeRequest(
+        operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
+        config=work.tools.datastores[version.manager].config(instance.flavor_ram))
+    guest.ask(work, lambda: client.start_db_with_conf_changes(request))
     guest.wait_for_database(work, instance.id)
 
 
@@ -66,7 +68,8 @@ def _grow(work: Work) -> None:
         device=servers.data_device(work, instance),
         mount_point=work.tools.datastores[version.manager].mount_point,
         fstype=conf.volume_fstype, mount_options=conf.mount_options)
-    work.tools.guests(instance.id, work.context).resize_fs(spec)
+    client = work.tools.guests(instance.id, work.context)
+    guest.ask(work, lambda: client.resize_fs(spec))
     with work.writer() as session:
         found = instances.get(session, instance.id)
         if found is not None:
