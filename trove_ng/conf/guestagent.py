@@ -35,6 +35,13 @@ GROUP_OPTS: list[cfg.Opt] = [
                help="Seconds between two looks at the database."),
     cfg.IntOpt("stop_timeout", default=15, min=0,
                help="Seconds that running work gets to end when the agent is stopped."),
+    cfg.IntOpt("object_store_tries", default=8, min=1,
+               help="Attempts to store or read one segment of a backup that make no "
+                    "progress, before the backup or restore fails; the time between two "
+                    "rises to 20 seconds."),
+    cfg.IntOpt("object_store_timeout", default=60, min=1,
+               help="Seconds of silence after which a connection to the object store is "
+                    "given up."),
 ]
 
 VOLUME_OPTS: list[cfg.Opt] = [

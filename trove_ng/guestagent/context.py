@@ -9,6 +9,7 @@ from typing import Protocol
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
+from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.services import ServiceControl
 from trove_ng.guestagent.os.volumes import VolumeManager
 from trove_ng.rpc.messages import Heartbeat, StepReport
@@ -43,3 +44,12 @@ class AgentContext:
     volumes: VolumeManager
     reporter: Reporter
     state_dir: pathlib.Path
+
+    def scratch(self) -> pathlib.Path:
+        """Return the directory for what need not outlast this life of the agent.
+
+        It is on the root disk, made if need be, and emptied when the agent starts.
+        """
+        folder = self.state_dir / "scratch"
+        files.make_directory(folder, mode=0o700)
+        return folder

@@ -1,30 +1,27 @@
-"""Streams to and from Swift, in segments, by signed URLs.
+"""Streams from Swift, in segments, by signed URLs; each is checked before and while it is read.
 
 Wire format: Object Store API v1 with the TempURL middleware.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from trove_ng.common.errors import GuestError
-from trove_ng.common.secret import Secret
+from trove_ng.guestagent.storage import http as wire
+from trove_ng.guestagent.storage.http import Broken, Patience, StorageError
 from trove_ng.rpc.messages import ObjectStoreGrant, Segment, StoredBackup
 
 LOG = logging.getLogger(__name__)
 
-_TIMEOUT = 120
+T = TypeVar("T")
+
 _PIECE = 256 * 1024
-_TRIES = 5
-
-
-class StorageError(GuestError):
-    """The object store did not do what it must; the message names no secret."""
 
 
 def checksum(segments: Sequence[Segment]) -> str:
@@ -32,191 +29,150 @@ def checksum(segments: Sequence[Segment]) -> str:
     return hashlib.sha256("".join(one.sha256 for one in segments).encode()).hexdigest()
 
 
-def _connect(url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    kind = (http.client.HTTPSConnection if parts.scheme == "https"
-            else http.client.HTTPConnection)
-    return kind(parts.hostname or "", parts.port, timeout=_TIMEOUT)
+def verify(backup: StoredBackup, grant: ObjectStoreGrant, patience: Patience | None = None,
+           check: Callable[[], None] = lambda: None) -> None:
+    """Look whether the store has every segment as it was stored, without reading any.
 
-
-def _target(url: str, name: str, query: Secret) -> str:
-    return f"{urlsplit(url).path}/{quote(name)}?{query.reveal()}"
-
-
-class SegmentWriter:
-    """A sink that stores what is written as objects of a fixed size.
-
-    Nothing is kept but a part of a megabyte: what was sent cannot be sent again, so a
-    connection that breaks ends the backup.
-
-    :param grant: leave to write
-    :param segment_size: bytes of all objects but the last
+    :param check: called before each look; raises to give up
+    :raises StorageError: the record is damaged, or a segment is missing or another one
     """
-
-    def __init__(self, grant: ObjectStoreGrant, segment_size: int) -> None:
-        if grant.put_query is None:
-            raise StorageError("The grant does not allow to write.")
-        if segment_size < 1:
-            raise StorageError("A segment has at least one byte.")
-        self._grant = grant
-        self._query = grant.put_query
-        self._size = segment_size
-        self._open: _Upload | None = None
-        self.segments: list[Segment] = []
-
-    def write(self, data: bytes) -> None:
-        """Store data.
-
-        :raises StorageError: the object store refuses, or the connection broke
-        """
-        view = memoryview(data)
-        while view:
-            if self._open is None:
-                name = f"{self._grant.prefix}{len(self.segments) + 1:08d}"
-                self._open = _Upload(self._grant.container_url, name, self._query)
-            part = view[:min(self._size - self._open.size, _PIECE)]
-            self._open.send(part)
-            view = view[len(part):]
-            if self._open.size >= self._size:
-                self._finish()
-
-    def close(self) -> None:
-        """Finish the last object; without data there is none.
-
-        :raises StorageError: the object store did not take it
-        """
-        if self._open is not None:
-            self._finish()
-
-    def abort(self) -> None:
-        """Leave an unfinished object; the object store forgets it."""
-        if self._open is not None:
-            self._open.abort()
-            self._open = None
-
-    def _finish(self) -> None:
-        assert self._open is not None
-        upload, self._open = self._open, None
-        self.segments.append(upload.finish())
-
-    @property
-    def stored(self) -> int:
-        """Bytes of finished objects."""
-        return sum(one.size for one in self.segments)
+    _check_record(backup)
+    for segment in backup.segments:
+        check()
+        _again(functools.partial(_head, segment, grant, patience or Patience()),
+               segment.name, patience or Patience())
 
 
-class _Upload:
-    """One object on its way, in chunks."""
-
-    def __init__(self, url: str, name: str, query: Secret) -> None:
-        self.name = name
-        self.size = 0
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha256 = hashlib.sha256()
-        self._connection = _connect(url)
-        try:
-            self._connection.putrequest("PUT", _target(url, name, query))
-            self._connection.putheader("Transfer-Encoding", "chunked")
-            self._connection.putheader("Content-Type", "application/octet-stream")
-            self._connection.endheaders()
-        except OSError as err:
-            raise self._broken(err) from err
-
-    def _broken(self, err: Exception) -> StorageError:
-        """Return the error; an answer that came before the end says more."""
-        status = None
-        try:
-            if self._connection.sock is not None:
-                status = self._connection.getresponse().status
-        except (OSError, http.client.HTTPException):
-            LOG.debug("there is no answer either")
-        self.abort()
-        if status is not None:
-            return StorageError(f"The object store answered {status} to {self.name}.")
-        return StorageError(f"The connection to the object store broke at {self.name}: "
-                            f"{type(err).__name__}.")
-
-    def send(self, data: memoryview) -> None:
-        try:
-            self._connection.send(b"%x\r\n" % len(data) + bytes(data) + b"\r\n")
-        except OSError as err:
-            raise self._broken(err) from err
-        self._md5.update(data)
-        self._sha256.update(data)
-        self.size += len(data)
-
-    def finish(self) -> Segment:
-        try:
-            self._connection.send(b"0\r\n\r\n")
-            response = self._connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException) as err:
-            raise self._broken(err) from err
-        self._connection.close()
-        if response.status != 201:
-            raise StorageError(f"The object store answered {response.status} to {self.name}.")
-        etag = (response.getheader("ETag") or "").strip('"')
-        if etag != self._md5.hexdigest():
-            raise StorageError(f"The object store holds other data than sent in {self.name}.")
-        return Segment(name=self.name, size=self.size, md5=etag,
-                       sha256=self._sha256.hexdigest())
-
-    def abort(self) -> None:
-        self._connection.close()
-
-
-def read(backup: StoredBackup, grant: ObjectStoreGrant) -> Iterator[bytes]:
+def read(backup: StoredBackup, grant: ObjectStoreGrant, patience: Patience | None = None,
+         check: Callable[[], None] = lambda: None) -> Iterator[bytes]:
     """Give the data of a backup piece by piece, checking every segment at its end.
 
     A connection that breaks is continued where it broke.  Nothing may be done for good
     with the data before the iteration ended.
 
+    :param check: called while the store is waited for; raises to give up
     :raises StorageError: a segment is missing, or is not what was stored
     """
-    if checksum(backup.segments) != backup.checksum:
-        raise StorageError("The list of segments is not the one that was stored.")
+    _check_record(backup)
     for segment in backup.segments:
         digest, size = hashlib.sha256(), 0
-        for piece in _read_segment(segment, grant):
+        for piece in _read_segment(segment, grant, patience or Patience(), check):
             digest.update(piece)
             size += len(piece)
+            if size > segment.size:
+                break
             yield piece
         if size != segment.size or digest.hexdigest() != segment.sha256:
             raise StorageError(f"The checksum of {segment.name} is wrong: the backup is damaged.")
 
 
-def _read_segment(segment: Segment, grant: ObjectStoreGrant) -> Iterator[bytes]:
-    done = tries = 0
-    while done < segment.size:
-        before = done
+def _check_record(backup: StoredBackup) -> None:
+    if not backup.segments:
+        raise StorageError("The backup is damaged: its record lists no segments.")
+    if (checksum(backup.segments) != backup.checksum
+            or sum(one.size for one in backup.segments) != backup.size):
+        raise StorageError("The backup is damaged: the list of segments is not the one that "
+                           "was stored.")
+
+
+def _again(work: Callable[[], T], name: str, patience: Patience) -> T:
+    """Return what an attempt gives; make another one after those that broke."""
+    for attempt in range(1, patience.tries + 1):
         try:
-            for piece in _get(segment, grant, done):
-                done += len(piece)
-                yield piece
-        except (OSError, http.client.HTTPException) as err:
-            LOG.warning("%s broke after %s bytes: %s", segment.name, done, err)
+            return work()
+        except Broken as err:
+            LOG.warning("%s, attempt %d of %d: %s", name, attempt, patience.tries, err)
+            why, wait = str(err), patience.pause(attempt, err.wait)
+        if attempt < patience.tries:
+            time.sleep(wait)
+    raise StorageError(f"The object store does not give {name}: {why}.")
+
+
+def _head(segment: Segment, grant: ObjectStoreGrant, patience: Patience) -> None:
+    with _Get(segment, grant, patience, "HEAD") as response:
+        length = response.getheader("Content-Length") or ""
+        etag = (response.getheader("ETag") or "").strip('"').lower()
+    if length != str(segment.size) or etag != segment.md5:
+        raise StorageError(f"The backup is damaged: {segment.name} is not what was stored.")
+
+
+def _read_segment(segment: Segment, grant: ObjectStoreGrant, patience: Patience,
+                  check: Callable[[], None]) -> Iterator[bytes]:
+    done = attempt = 0
+    while done < segment.size:
+        check()
+        before, wait = done, 0.0
+        try:
+            with _Get(segment, grant, patience, "GET", done) as response:
+                for piece in _pieces(response):
+                    done += len(piece)
+                    yield piece
+            why = "the connection ended early"
+        except Broken as err:
+            why, wait = str(err), err.wait
         if done >= segment.size:
             return
-        tries = 1 if done > before else tries + 1
-        if tries >= _TRIES:
-            raise StorageError(f"The object store does not give {segment.name}.")
-        time.sleep(min(2 ** tries, 10) / 4)
+        LOG.warning("%s broke after %s bytes: %s", segment.name, done, why)
+        attempt = 1 if done > before else attempt + 1
+        if attempt >= patience.tries:
+            raise StorageError(f"The object store does not give {segment.name}: {why}.")
+        time.sleep(patience.pause(attempt, wait))
 
 
-def _get(segment: Segment, grant: ObjectStoreGrant, start: int) -> Iterator[bytes]:
-    connection = _connect(grant.container_url)
-    try:
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = response.read(_PIECE)
+        except (OSError, http.client.HTTPException) as err:
+            raise Broken(wire.describe(err)) from err
+        if not piece:
+            return
+        yield piece
+
+
+class _Get:
+    """A GET or HEAD of a segment, from a byte on.
+
+    :raises StorageError: the store refuses
+    :raises Broken: another attempt may succeed
+    """
+
+    def __init__(self, segment: Segment, grant: ObjectStoreGrant, patience: Patience,
+                 method: str, start: int = 0) -> None:
+        try:
+            self._connection = wire.connect(grant.container_url, patience)
+        except OSError as err:
+            raise Broken(wire.describe(err)) from err
+        try:
+            self._response = self._ask(method, wire.target(
+                grant.container_url, segment.name, grant.get_query), start)
+            self._check(segment, start)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _ask(self, method: str, path: str, start: int) -> http.client.HTTPResponse:
         headers = {"Range": f"bytes={start}-"} if start else {}
-        connection.request(
-            "GET", _target(grant.container_url, segment.name, grant.get_query),
-            headers=headers)
-        response = connection.getresponse()
-        if response.status in (401, 403, 404):
-            raise StorageError(f"The object store answered {response.status} to "
-                               f"{segment.name}.")
-        if response.status != (206 if start else 200):
-            raise ConnectionError(f"status {response.status}")
-        while piece := response.read(_PIECE):
-            yield piece
-    finally:
-        connection.close()
+        try:
+            self._connection.request(method, path, headers=headers)
+            return self._connection.getresponse()
+        except (OSError, http.client.HTTPException) as err:
+            raise Broken(wire.describe(err)) from err
+
+    def _check(self, segment: Segment, start: int) -> None:
+        status = self._response.status
+        if status == (206 if start else 200):
+            return
+        if status == 404:
+            raise StorageError(f"The backup is damaged: {segment.name} is missing (404).")
+        if status in wire.TRANSIENT:
+            raise wire.transient(self._response)
+        if start and status == 200:
+            raise Broken("it does not continue where it broke")
+        raise wire.refusal(status, segment.name)
+
+    def __enter__(self) -> http.client.HTTPResponse:
+        return self._response
+
+    def __exit__(self, *_exc: object) -> None:
+        self._connection.close()

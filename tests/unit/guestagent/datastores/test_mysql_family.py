@@ -7,6 +7,7 @@ import pathlib
 import threading
 import tracemalloc
 
+import msgspec
 import pymysql
 import pytest
 import zstandard
@@ -15,10 +16,11 @@ from pymysql.constants import ER
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.mariadb import backup
-from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
 from trove_ng.rpc import messages as m
 
@@ -145,7 +147,8 @@ STORED = m.StoredBackup(strategy="mariabackup", segments=[], checksum="", size=0
 
 
 def strategy(paths: Paths) -> backup.MariaBackup:
-    return backup.MariaBackup(paths, AdminAccount(lambda: pathlib.Path("/none"), "root"))
+    return backup.MariaBackup(paths, AdminAccount(lambda: pathlib.Path("/none"), "root"),
+                              pathlib.Path("/none"))
 
 
 def progress() -> Progress:
@@ -182,7 +185,7 @@ def test_a_backup_without_positions_is_none(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_program_that_says_why_fails_without_its_words_in_the_error() -> None:
-    with backup._Program(["sh", "-c", "echo secret-detail >&2; exit 3"]) as program, \
+    with Program(["sh", "-c", "echo secret-detail >&2; exit 3"]) as program, \
             pytest.raises(GuestError, match="ended with status 3") as caught:
         program.wait()
     assert "secret-detail" not in str(caught.value)
@@ -190,30 +193,117 @@ def test_a_program_that_says_why_fails_without_its_words_in_the_error() -> None:
 
 
 def test_a_program_does_not_outlive_its_block() -> None:
-    with pytest.raises(RuntimeError), backup._Program(["sleep", "600"]) as program:
+    with pytest.raises(RuntimeError), Program(["sleep", "600"]) as program:
         raise RuntimeError("the upload failed")
     assert program.process.returncode is not None
 
 
 def test_a_program_that_is_not_there_is_told() -> None:
     with pytest.raises(GuestError, match="cannot be run"):
-        backup._Program(["no-such-program-here"])
+        Program(["no-such-program-here"])
 
 
 def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
-        tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        paths: Paths, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 300 * 1024 * 1024
     packed = zstandard.ZstdCompressor().compress(bytes(size))
-    monkeypatch.setattr(backup.swift, "read", lambda _stored, _grant: iter([packed]))
+    monkeypatch.setattr(backup.swift, "read", lambda *_: iter([packed]))
     count = tmp_path / "mbstream"
     count.write_text(f"#!/bin/sh\nwc -c > {tmp_path}/count\n")
     count.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     tracemalloc.start()
     try:
-        backup.MariaBackup._extract(STORED, GRANT, tmp_path, progress())
+        strategy(paths)._extract(STORED, GRANT, tmp_path, progress())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert int((tmp_path / "count").read_text()) == size
     assert peak < 16 * 1024 * 1024
+    more = msgspec.structs.replace(STORED, data_size=size - 1)
+    with pytest.raises(GuestError, match="holds more than was recorded"):
+        strategy(paths)._extract(more, GRANT, tmp_path, progress())
+
+
+def test_a_program_that_writes_without_end_does_not_fill_the_memory() -> None:
+    tracemalloc.start()
+    try:
+        with Program(["sh", "-c", "head -c 200000000 /dev/zero >&2; echo >&2; echo end >&2"],
+                     ) as program:
+            program.wait()
+            assert program.said("end")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 1024 * 1024
+
+
+def test_the_cause_that_a_program_names_is_told_in_our_words() -> None:
+    with Program(["sh", "-c", "echo \"secret: No space left on device\" >&2; exit 1"],
+                 explain=causes.find) as program, \
+            pytest.raises(GuestError, match=r"status 1: the disk is full\.$"):
+        program.wait()
+
+
+@pytest.mark.parametrize(("about", "why"), [
+    ({"engine": "postgresql"}, "another database engine"),
+    ({"form": "tar+gzip"}, "form"),
+    ({"form": "mbstream+zstd+aes"}, "form"),
+    ({"version": "11.4"}, r"version 11\.4, and the server has 10\.11"),
+    ({"version": "10.12"}, r"version 10\.12"),
+    ({"version": "9" * 5000}, "cannot be read")])
+def test_a_backup_that_this_server_cannot_read_is_refused_before_anything_is_touched(
+        paths: Paths, about: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "installed_version", lambda: "10.11")
+    stored = msgspec.structs.replace(STORED, metadata=about)
+    with pytest.raises(BadRequest, match=why):
+        strategy(paths).restore(
+            m.RestoreSpec(backup_id="1", chain=[stored], grants=[GRANT]), progress())
+    assert not paths.staging.exists()
+
+
+@pytest.mark.parametrize("about", [
+    {}, {"engine": "mariadb", "form": "mbstream+zstd", "version": "10.11"},
+    {"version": "10.6"}, {"version": "9.11"}])
+def test_a_backup_of_this_or_an_older_version_fits(about: dict[str, str]) -> None:
+    backup.check_fits(msgspec.structs.replace(STORED, metadata=about), "10.11")
+
+
+def test_a_backup_that_is_larger_than_the_volume_is_refused() -> None:
+    with pytest.raises(GuestError, match="needs 3 MiB, and 1 MiB are free"):
+        backup._check_room(msgspec.structs.replace(STORED, data_size=2 ** 21 + 1), 2 ** 20)
+
+
+INNODB = ["2026-11-21 [ERROR] Plugin 'InnoDB' registration as a STORAGE ENGINE failed.",
+          "2026-11-21 [ERROR] Unknown/unsupported storage engine: InnoDB",
+          "2026-11-21 [ERROR] Aborting"]
+START = "2026-11-21 [Note] Starting MariaDB 10.11.19-MariaDB as process 18761"
+READY = "2026-11-21 [Note] mariadbd: ready for connections."
+NO_SPACE = "[ERROR] InnoDB: Error number 28 means 'No space left on device'"
+
+
+@pytest.mark.parametrize(("lines", "cause"), [
+    ([START, "[ERROR] mariadbd: unknown variable 'nosuch-option=1'", "x [ERROR] Aborting"],
+     "its configuration is refused."),
+    ([START, NO_SPACE, *INNODB, "[ERROR] mariadbd: Error while setting value 'K' to 'sql_mode'"],
+     "its configuration is refused."),
+    ([START, NO_SPACE, *INNODB], "the disk is full."),
+    ([START, NO_SPACE, *INNODB, START, "[ERROR] InnoDB: Invalid log header checksum", *INNODB],
+     "the files of the database are damaged."),
+    ([START, "[ERROR] InnoDB: The data file './ibdata1' has the wrong space ID.", *INNODB],
+     "the files of the database are damaged."),
+    ([START, *INNODB], "InnoDB does not start."),
+    ([START, NO_SPACE, *INNODB, START, READY], ""),
+    ([START, READY, "mysqld got signal 11 ;", "libraries is corrupt, improperly built, or"],
+     "it crashed."),
+    ([START, READY, "[ERROR] [FATAL] InnoDB: Database page corruption", "got signal 6 ;"],
+     "the files of the database are damaged."),
+    ([START, "[ERROR] something 'of the customer'", "x [ERROR] Aborting"], ""),
+    ([], ""), ([""], ""), (["\0" * 100_000 + "disk full"], "")])
+def test_the_cause_of_the_last_failure_is_found_in_the_servers_log(
+        lines: list[str], cause: str) -> None:
+    assert causes.find("\n".join(lines)) == cause
+
+
+def test_a_log_that_is_made_to_take_long_does_not() -> None:
+    assert causes.find("table 'mysql." * 1_000_000 + "\n" + "option " * 1_000_000) == ""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import pathlib
+import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,8 +18,23 @@ import msgspec
 import pytest
 
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent.storage import swift
+from trove_ng.guestagent.storage import swift, upload
+from trove_ng.guestagent.storage.http import Patience, StorageError
 from trove_ng.rpc.messages import ObjectStoreGrant, Segment, StoredBackup
+
+
+@dataclasses.dataclass
+class Fault:
+    """A PUT that fails.
+
+    :param after: part of the body that is read first; None: all, and it is kept
+    :param status: answer; None breaks the connection
+    :param hang: keeps the connection open and silent until it is set
+    """
+
+    after: float | None
+    status: int | None = None
+    hang: threading.Event | None = None
 
 
 class ObjectServer(ThreadingHTTPServer):
@@ -29,8 +48,11 @@ class ObjectServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, str | None]] = []
         #: bytes that an answer gives before its connection breaks, one per GET
         self.breaks: list[int] = []
-        self.put_status = 201
+        #: what goes wrong with the next PUTs; None: nothing
+        self.put_faults: list[Fault | None] = []
         self.etag: str | None = None
+        #: where the client keeps what it sends
+        self.scratch = pathlib.Path("/nonexistent")
         self.ignore_range = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -55,17 +77,48 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:  # noqa: N802
         name, query = self._object()
         self.server.requests.append(("PUT", name, None))
-        if query != "sig=put" or self.server.put_status != 201:
+        if query != "sig=put":
             self.close_connection = True
-            self._answer(401 if query != "sig=put" else self.server.put_status)
+            self._answer(401)
             return
-        content = bytearray()
-        while size := int(self.rfile.readline(), 16):
-            content += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        self.server.objects[name] = bytes(content)
+        size = int(self.headers["Content-Length"])
+        fault = self.server.put_faults.pop(0) if self.server.put_faults else None
+        if fault is not None and fault.after is not None:
+            self.rfile.read(int(size * fault.after))
+            self.close_connection = True
+            if fault.status:
+                self._answer(fault.status)
+            elif fault.hang is not None:
+                fault.hang.wait(30)
+            else:
+                # a reset, not an end
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            return
+        content = self.rfile.read(size)
+        if hashlib.md5(content).hexdigest() != self.headers["ETag"]:
+            self._answer(422)
+            return
+        self.server.objects[name] = content
+        if fault is not None:
+            # kept, and the answer is lost
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
         self._answer(201, etag=self.server.etag or hashlib.md5(content).hexdigest())
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        name, query = self._object()
+        self.server.requests.append(("HEAD", name, None))
+        found = self.server.objects.get(name)
+        if query != "sig=get" or found is None:
+            self._answer(401 if query != "sig=get" else 404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(found)))
+        self.send_header("ETag", hashlib.md5(found).hexdigest())
+        self.end_headers()
 
     def do_GET(self) -> None:  # noqa: N802
         name, query = self._object()
@@ -95,9 +148,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def store() -> Iterator[ObjectServer]:
+def store(tmp_path: pathlib.Path) -> Iterator[ObjectServer]:
     server = ObjectServer()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server.scratch = tmp_path
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -111,8 +165,15 @@ def grant(store: ObjectServer, query: str = "sig=") -> ObjectStoreGrant:
         put_query=Secret(f"{query}put"), expires_at=0)
 
 
+QUICK = Patience(tries=4, connect=2, silence=0.3, first_wait=0.01, longest_wait=0.02)
+
+
+def writing(store: ObjectServer, size: int = 1000, **more: Any) -> upload.SegmentWriter:
+    return upload.SegmentWriter(grant(store), size, store.scratch, patience=QUICK, **more)
+
+
 def stored(store: ObjectServer, content: bytes, size: int = 1000) -> StoredBackup:
-    writer = swift.SegmentWriter(grant(store), size)
+    writer = writing(store, size)
     writer.write(content)
     writer.close()
     return StoredBackup(strategy="s", segments=writer.segments, size=writer.stored,
@@ -128,11 +189,11 @@ def test_what_is_written_is_cut_into_segments_and_read_again(store: ObjectServer
     assert list(store.objects) == [one.name for one in backup.segments]
     assert backup.segments[0].sha256 == hashlib.sha256(CONTENT[:1000]).hexdigest()
     assert backup.segments[0].md5 == hashlib.md5(CONTENT[:1000]).hexdigest()
-    assert b"".join(swift.read(backup, grant(store))) == CONTENT
+    assert b"".join(swift.read(backup, grant(store), QUICK)) == CONTENT
 
 
 def test_small_writes_fill_a_segment_exactly(store: ObjectServer) -> None:
-    writer = swift.SegmentWriter(grant(store), 1000)
+    writer = writing(store)
     for start in range(0, 2000, 7):
         writer.write(CONTENT[start:min(start + 7, 2000)])
     writer.close()
@@ -141,7 +202,7 @@ def test_small_writes_fill_a_segment_exactly(store: ObjectServer) -> None:
 
 
 def test_nothing_written_stores_nothing(store: ObjectServer) -> None:
-    writer = swift.SegmentWriter(grant(store), 1000)
+    writer = writing(store)
     writer.write(b"")
     writer.close()
     assert writer.segments == []
@@ -152,46 +213,40 @@ def test_a_broken_connection_is_continued_where_it_broke(store: ObjectServer) ->
     backup = stored(store, CONTENT, 10_000)
     store.requests.clear()
     store.breaks = [700, 0, 300]
-    assert b"".join(swift.read(backup, grant(store))) == CONTENT
+    assert b"".join(swift.read(backup, grant(store), QUICK)) == CONTENT
     assert [wanted for _, _, wanted in store.requests] == [
         None, "bytes=700-", "bytes=700-", "bytes=1000-"]
 
 
-def test_a_store_that_gives_no_more_is_given_up(store: ObjectServer,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_gives_no_more_is_given_up(store: ObjectServer) -> None:
     backup = stored(store, CONTENT, 10_000)
-    monkeypatch.setattr(swift.time, "sleep", lambda _seconds: None)
     store.breaks = [700, *[0] * 50]
     got = bytearray()
-    with pytest.raises(swift.StorageError, match="does not give"):
-        for piece in swift.read(backup, grant(store)):
+    with pytest.raises(StorageError, match="does not give"):
+        for piece in swift.read(backup, grant(store), QUICK):
             got += piece
     assert got == CONTENT[:700]
 
 
-def test_a_store_without_ranges_does_not_repeat_data(store: ObjectServer,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_ranges_does_not_repeat_data(store: ObjectServer) -> None:
     backup = stored(store, CONTENT, 10_000)
-    monkeypatch.setattr(swift.time, "sleep", lambda _seconds: None)
     store.breaks, store.ignore_range = [700], True
     got = bytearray()
-    with pytest.raises(swift.StorageError):
-        for piece in swift.read(backup, grant(store)):
+    with pytest.raises(StorageError):
+        for piece in swift.read(backup, grant(store), QUICK):
             got += piece
     assert got == CONTENT[:700]
 
 
 @pytest.mark.parametrize("damage", ["flip", "longer", "shorter"])
-def test_a_segment_that_changed_is_found(store: ObjectServer, damage: str,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_changed_is_found(store: ObjectServer, damage: str) -> None:
     backup = stored(store, CONTENT)
-    monkeypatch.setattr(swift.time, "sleep", lambda _seconds: None)
     name = backup.segments[1].name
     content = store.objects[name]
     store.objects[name] = {"flip": bytes([content[0] ^ 1]) + content[1:],
                            "longer": content + b"x", "shorter": content[:-1]}[damage]
-    with pytest.raises(swift.StorageError, match=name):
-        list(swift.read(backup, grant(store)))
+    with pytest.raises(StorageError, match=name):
+        list(swift.read(backup, grant(store), QUICK))
 
 
 def test_another_list_of_segments_is_refused_before_anything_is_read(
@@ -199,38 +254,183 @@ def test_another_list_of_segments_is_refused_before_anything_is_read(
     backup = stored(store, CONTENT)
     store.requests.clear()
     swapped = msgspec.structs.replace(backup, segments=backup.segments[::-1])
-    with pytest.raises(swift.StorageError, match="list of segments"):
-        list(swift.read(swapped, grant(store)))
+    with pytest.raises(StorageError, match="list of segments"):
+        list(swift.read(swapped, grant(store), QUICK))
     assert store.requests == []
 
 
 def test_a_refused_grant_ends_it_at_once_and_is_not_shown(store: ObjectServer) -> None:
     backup = stored(store, CONTENT)
     store.requests.clear()
-    with pytest.raises(swift.StorageError, match="401") as caught:
-        list(swift.read(backup, grant(store, "sig=stale")))
+    with pytest.raises(StorageError, match="401") as caught:
+        list(swift.read(backup, grant(store, "sig=stale"), QUICK))
     assert len(store.requests) == 1
     assert "sig" not in str(caught.value)
 
 
 def test_an_object_that_arrived_otherwise_fails(store: ObjectServer) -> None:
     store.etag = "0" * 32
-    with pytest.raises(swift.StorageError, match="other data"):
+    with pytest.raises(StorageError, match="other data"):
         stored(store, CONTENT)
 
 
-def test_the_answer_of_a_store_that_refuses_is_told(store: ObjectServer) -> None:
-    store.put_status = 507
-    with pytest.raises(swift.StorageError, match=r"507|broke"):
+@pytest.mark.parametrize("after", [0, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize(("status", "why"), [
+    (413, "quota"), (507, "is full"), (401, "expired"), (404, "does not exist")])
+def test_the_answer_of_a_store_that_refuses_is_told_at_once(
+        store: ObjectServer, after: float, status: int, why: str) -> None:
+    store.put_faults = [None, Fault(after, status)]
+    with pytest.raises(StorageError, match=rf"{status} to backup_1/00000002: .*{why}") as caught:
         stored(store, CONTENT)
+    assert "sig" not in str(caught.value)
+    assert [name for _, name, _ in store.requests] == ["backup_1/00000001", "backup_1/00000002"]
+    assert list(store.objects) == ["backup_1/00000001"]
+
+
+@pytest.mark.parametrize("after", [0, 0.01, 0.5, 0.99, None])
+@pytest.mark.parametrize("status", [None, 500, 503, 408])
+def test_a_segment_that_broke_is_sent_again_under_its_name(
+        store: ObjectServer, after: float | None, status: int | None) -> None:
+    store.put_faults = [None, Fault(after, status), Fault(after, status)]
+    backup = stored(store, CONTENT)
+    assert [name[-1] for _, name, _ in store.requests] == ["1", "2", "2", "2", "3"]
+    assert b"".join(swift.read(backup, grant(store), QUICK)) == CONTENT
+
+
+def test_a_store_that_takes_nothing_is_given_up(store: ObjectServer) -> None:
+    store.put_faults = [Fault(0.5) for _ in range(9)]
+    with pytest.raises(StorageError, match="did not take backup_1/00000001 in 4 attempts"):
+        stored(store, CONTENT)
+    assert len(store.requests) == 4
+    assert store.objects == {}
+
+
+def test_a_store_that_hangs_costs_an_attempt(store: ObjectServer) -> None:
+    end = threading.Event()
+    store.put_faults = [Fault(1, hang=end)]
+    try:
+        backup = stored(store, CONTENT)
+    finally:
+        end.set()
+    assert b"".join(swift.read(backup, grant(store), QUICK)) == CONTENT
+
+
+def test_who_writes_may_give_up_while_the_store_hangs(store: ObjectServer) -> None:
+    end = threading.Event()
+    store.put_faults = [Fault(1, hang=end)]
+
+    def given_up() -> None:
+        raise InterruptedError("enough")
+
+    writer = upload.SegmentWriter(
+        grant(store), 1000, store.scratch, check=given_up, patience=Patience(silence=60))
+    try:
+        with pytest.raises(InterruptedError):
+            writer.write(CONTENT)
+        writer.abort()  # would wait a minute if it did not wake the sender
+    finally:
+        end.set()
+    assert list(store.scratch.iterdir()) == []
+
+
+def test_a_segment_is_written_while_the_one_before_waits_for_the_store(
+        store: ObjectServer) -> None:
+    end = threading.Event()
+    store.put_faults = [Fault(1, hang=end)]
+    writer = upload.SegmentWriter(grant(store), 1000, store.scratch,
+                                  patience=Patience(silence=60, first_wait=0.01))
+    # neither of the two waits for the store
+    writer.write(CONTENT[:1000])
+    writer.write(CONTENT[1000:1999])
+    end.set()
+    writer.write(CONTENT[1999:])
+    writer.close()
+    assert b"".join(store.objects.values()) == CONTENT
+
+
+def test_a_full_root_disk_fails_the_upload_and_says_so(store: ObjectServer) -> None:
+    writer = writing(store)
+    writer._filling.file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+    with pytest.raises(StorageError, match=r"root disk .*: no space left on device"):
+        writer.write(CONTENT)
+    writer.abort()
+    assert store.objects == {}
+
+
+@pytest.mark.parametrize(("limit", "expected", "free", "size"), [
+    (2048, 10, 100_000, 64),            # a small backup: small segments
+    (2048, 500_000, 100_000, 1000),     # a large one: not more than a manifest holds
+    (2048, 5_000_000, 100_000, 2048),   # what the control plane wants is the most
+    (2048, 500_000, 400, 100),          # a small disk
+    (2048, 500_000, 0, 1)])             # a full one: it is tried
+def test_a_segment_is_as_small_as_backup_and_disk_allow(
+        limit: int, expected: int, free: int, size: int) -> None:
+    mb = 1024 ** 2
+    assert upload.segment_size(limit * mb, expected * mb, free * mb) == size * mb
+
+
+def test_a_backup_has_no_more_segments_than_a_manifest_holds(
+        store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "MOST_SEGMENTS", 2)
+    with pytest.raises(StorageError, match="more than 2 segments"):
+        stored(store, CONTENT)
+
+
+@pytest.mark.parametrize("damage", ["flip", "longer", "cut", "empty", "missing", "swapped"])
+def test_what_the_store_has_is_looked_at_before_anything_is_read(
+        store: ObjectServer, damage: str) -> None:
+    backup = stored(store, CONTENT)
+    swift.verify(backup, grant(store), QUICK)
+    name = backup.segments[1].name
+    content = store.objects[name]
+    if damage == "missing":
+        del store.objects[name]
+    else:
+        store.objects[name] = {
+            "flip": content[:-1] + b"!", "longer": content + b"x", "cut": content[:-1],
+            "empty": b"", "swapped": store.objects[backup.segments[0].name]}[damage]
+    store.requests.clear()
+    with pytest.raises(StorageError, match=f"damaged: {name}"):
+        swift.verify(backup, grant(store), QUICK)
+    assert {method for method, _, _ in store.requests} == {"HEAD"}
+
+
+@pytest.mark.parametrize("change", [
+    {"segments": []}, {"size": 1}, {"checksum": "0" * 64}])
+def test_a_damaged_record_is_refused_before_the_store_is_asked(
+        store: ObjectServer, change: dict[str, Any]) -> None:
+    damaged = msgspec.structs.replace(stored(store, CONTENT), **change)
+    store.requests.clear()
+    with pytest.raises(StorageError, match="damaged"):
+        swift.verify(damaged, grant(store), QUICK)
+    with pytest.raises(StorageError, match="damaged"):
+        list(swift.read(damaged, grant(store), QUICK))
+    assert store.requests == []
+
+
+@pytest.mark.parametrize("size", [0, 999, 1001])
+def test_a_record_with_another_name_md5_or_size_of_a_segment_is_found(
+        store: ObjectServer, size: int) -> None:
+    backup = stored(store, CONTENT)
+    changes: tuple[dict[str, Any], ...] = (
+        {"name": "backup_1/00000009"}, {"md5": "0" * 32})
+    for change in changes:
+        wrong = [msgspec.structs.replace(backup.segments[0], **change), *backup.segments[1:]]
+        with pytest.raises(StorageError, match=wrong[0].name):
+            swift.verify(msgspec.structs.replace(backup, segments=wrong), grant(store), QUICK)
+    wrong = [msgspec.structs.replace(backup.segments[0], size=size), *backup.segments[1:]]
+    damaged = msgspec.structs.replace(
+        backup, segments=wrong, size=sum(one.size for one in wrong))
+    with pytest.raises(StorageError, match="damaged: backup_1/00000001"):
+        swift.verify(damaged, grant(store), QUICK)
 
 
 def test_a_grant_for_reading_does_not_write(store: ObjectServer) -> None:
     read_only = msgspec.structs.replace(grant(store), put_query=None)
-    with pytest.raises(swift.StorageError, match="does not allow"):
-        swift.SegmentWriter(read_only, 1000)
-    with pytest.raises(swift.StorageError, match="at least one byte"):
-        swift.SegmentWriter(grant(store), 0)
+    with pytest.raises(StorageError, match="does not allow"):
+        upload.SegmentWriter(read_only, 1000, store.scratch)
+    with pytest.raises(StorageError, match="at least one byte"):
+        upload.SegmentWriter(grant(store), 0, store.scratch)
 
 
 def test_the_checksum_of_a_whole_depends_on_the_order() -> None:

@@ -1,46 +1,57 @@
-"""Backups by mariadb-backup: streamed, compressed, never staged on disk.
+"""Backups by mariadb-backup: streamed, compressed, never staged as a whole.
 
 Form of the stored data: an mbstream archive in one Zstandard frame, cut into segments.
 """
 
 from __future__ import annotations
 
-import collections
-import logging
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
-import threading
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Callable, Sequence
+from typing import IO, cast
 
 import zstandard
 
 from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.os.streaming import Program
+from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage import swift
+from trove_ng.guestagent.storage import swift, upload
+from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 
-LOG = logging.getLogger(__name__)
-
 _PIECE = 1024 * 1024
-_KEPT_LINES = 50
 _DONE = "completed OK!"
 _POSITION = re.compile(r"^(backup_type|from_lsn|to_lsn|last_lsn) = (\S+)$", re.MULTILINE)
+_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,3}-MariaDB")
+_ENGINE = "mariadb"
+_FORM = "mbstream+zstd"
+#: memory that unpacking may take; what is written here needs a quarter of it
+_WINDOW = 8 * 1024 * 1024
+_MB = 1024 * 1024
 
 
 class MariaBackup:
-    """Full backups with mariadb-backup."""
+    """Full backups with mariadb-backup.
+
+    :param scratch: directory on the root disk for what is on its way; it exists
+    """
 
     name = "mariabackup"
 
-    def __init__(self, paths: Paths, admin: AdminAccount) -> None:
+    def __init__(self, paths: Paths, admin: AdminAccount, scratch: pathlib.Path,
+                 patience: Patience | None = None) -> None:
         self._paths = paths
         self._admin = admin
+        self._scratch = scratch
+        self._patience = patience or Patience()
 
     # ---- backup ---------------------------------------------------------------
 
@@ -52,31 +63,35 @@ class MariaBackup:
         """
         if request.parent is not None:
             raise BadRequest(f"The backup strategy {self.name} makes full backups only.")
+        version = installed_version()
         expected = max(1, _size_of(self._paths.data))
-        writer = swift.SegmentWriter(request.grant, request.segment_size)
-        with tempfile.TemporaryDirectory(prefix="trove-backup-") as scratch:
+        size = upload.segment_size(request.segment_size, expected,
+                                   filesystem_stats(str(self._scratch)).free)
+        with tempfile.TemporaryDirectory(prefix="backup-", dir=self._scratch) as notes:
             argv = [
                 "mariadb-backup", f"--defaults-extra-file={self._admin.option_file}",
-                "--backup", "--stream=mbstream", f"--extra-lsndir={scratch}",
-                f"--target-dir={scratch}", f"--datadir={self._paths.data}"]
+                "--backup", "--stream=mbstream", f"--extra-lsndir={notes}",
+                f"--target-dir={notes}", f"--datadir={self._paths.data}"]
+            writer = upload.SegmentWriter(request.grant, size, self._scratch,
+                                          patience=self._patience, check=progress.check)
             try:
                 read = self._stream(argv, writer, expected, progress)
             except BaseException:
                 writer.abort()
                 raise
-            position = _position(pathlib.Path(scratch))
+            position = _position(pathlib.Path(notes))
         return m.StoredBackup(
             strategy=self.name, segments=writer.segments,
             checksum=swift.checksum(writer.segments), size=writer.stored, data_size=read,
-            metadata=position)
+            metadata={**position, "engine": _ENGINE, "version": version, "form": _FORM})
 
     @staticmethod
-    def _stream(argv: Sequence[str], writer: swift.SegmentWriter, expected: int,
+    def _stream(argv: Sequence[str], writer: upload.SegmentWriter, expected: int,
                 progress: Progress) -> int:
         """Run the program, compress and store its output; return the bytes it wrote."""
         read = 0
         compressor = zstandard.ZstdCompressor(level=3).compressobj()
-        with _Program(argv, stdout=subprocess.PIPE) as program:
+        with Program(argv, stdout=subprocess.PIPE, explain=causes.find) as program:
             assert program.process.stdout is not None
             while piece := program.process.stdout.read(_PIECE):
                 read += len(piece)
@@ -99,11 +114,15 @@ class MariaBackup:
         """
         if len(restore.chain) != 1 or len(restore.grants) != 1:
             raise BadRequest(f"The backup strategy {self.name} restores one full backup.")
+        stored, grant = restore.chain[0], restore.grants[0]
+        check_fits(stored, installed_version())
+        swift.verify(stored, grant, self._patience, progress.check)
         staging = self._paths.staging
         files.remove(staging, recursive=True)
+        _check_room(stored, filesystem_stats(self._paths.mount).free)
         files.make_directory(staging, mode=0o700)
         try:
-            self._extract(restore.chain[0], restore.grants[0], staging, progress)
+            self._extract(stored, grant, staging, progress)
             progress.report(50)
             self._prepare(staging)
             files.change_owner(staging, "mysql", "mysql", recursive=True)
@@ -116,93 +135,94 @@ class MariaBackup:
         finally:
             files.remove(staging, recursive=True)
 
-    @staticmethod
-    def _extract(stored: m.StoredBackup, grant: m.ObjectStoreGrant, target: pathlib.Path,
-                 progress: Progress) -> None:
+    def _extract(self, stored: m.StoredBackup, grant: m.ObjectStoreGrant,
+                 target: pathlib.Path, progress: Progress) -> None:
         done = 0
-        with _Program(["mbstream", "-x", "-C", str(target)], stdin=subprocess.PIPE) as program:
+        with Program(["mbstream", "-x", "-C", str(target)], stdin=subprocess.PIPE,
+                     explain=causes.find) as program:
             assert program.process.stdin is not None
             # a writer, because a small piece may become very much: it passes on in parts
-            decompressor = zstandard.ZstdDecompressor().stream_writer(
-                program.process.stdin, closefd=False)
+            unpacked = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(
+                cast("IO[bytes]", _Bounded(program.process.stdin, stored.data_size)),
+                closefd=False)
             try:
-                for piece in swift.read(stored, grant):
-                    decompressor.write(piece)
+                for piece in swift.read(stored, grant, self._patience, progress.check):
+                    unpacked.write(piece)
                     done += len(piece)
                     progress.report(10 + 35 * done // max(1, stored.size))
                 program.process.stdin.close()
             except zstandard.ZstdError as err:
                 raise GuestError("The backup is damaged: it cannot be decompressed.") from err
             except BrokenPipeError:
+                program.wait()
                 raise program.failure("ended before its input") from None
             program.wait()
 
     @staticmethod
     def _prepare(staging: pathlib.Path) -> None:
-        with _Program(["mariadb-backup", "--no-defaults", "--prepare",
-                       f"--target-dir={staging}"]) as program:
+        with Program(["mariadb-backup", "--no-defaults", "--prepare",
+                      f"--target-dir={staging}"], explain=causes.find) as program:
             program.wait()
             if not program.said(_DONE):
                 raise program.failure("did not complete")
 
 
-class _Program:
-    """A program whose messages are kept, and that does not outlive the block."""
+class _Bounded:
+    """A stream that takes no more than a backup is known to hold; 0 means any amount."""
 
-    def __init__(self, argv: Sequence[str], *, stdin: int = subprocess.DEVNULL,
-                 stdout: int = subprocess.DEVNULL) -> None:
-        self._name = argv[0]
-        LOG.info("running %s", " ".join(argv))
-        try:
-            self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                list(argv), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                env=commands.environment(), start_new_session=True)
-        except OSError as err:
-            raise GuestError(f"The program {self._name} cannot be run: {err.strerror}."
-                             ) from err
-        self._lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
-        assert self.process.stderr is not None
-        self._reader = threading.Thread(
-            target=self._read, args=(self.process.stderr,), daemon=True)
-        self._reader.start()
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._left = limit or sys.maxsize
 
-    def _read(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            self._lines.append(line.decode(errors="replace").rstrip())
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise GuestError("The backup is damaged: it holds more than was recorded.")
+        return self._stream.write(data)
 
-    def __enter__(self) -> _Program:
-        return self
+    def flush(self) -> None:
+        self._stream.flush()
 
-    def __exit__(self, *_exc: object) -> None:
-        if self.process.poll() is None:
-            commands.kill_group(self.process)
-            self.process.wait()
-        self._reader.join()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    LOG.debug("%s left input unread", self._name)
 
-    def wait(self) -> None:
-        """Wait for the end.
+def installed_version(run: Callable[..., commands.Result] = commands.run) -> str:
+    """Return the version of the server's program, for example ``10.11``.
 
-        :raises GuestError: it failed
-        """
-        status = self.process.wait()
-        self._reader.join()
-        if status:
-            raise self.failure(f"ended with status {status}")
+    :raises GuestError: it does not tell
+    """
+    found = _VERSION.search(run(["mariadbd", "--version"], timeout=30).stdout[:1000])
+    if found is None:
+        raise GuestError("The database server does not tell its version.")
+    return f"{found[1]}.{found[2]}"
 
-    def said(self, text: str) -> bool:
-        """Return whether one of the last messages has a text."""
-        return any(text in line for line in self._lines)
 
-    def failure(self, why: str) -> GuestError:
-        """Return the error, and log what the program said."""
-        LOG.error("%s %s:\n%s", self._name, why, "\n".join(self._lines))
-        return GuestError(f"The program {self._name} {why}.")
+def check_fits(stored: m.StoredBackup, installed: str) -> None:
+    """Refuse a backup that this server cannot read.
+
+    What a backup of an earlier release does not record is not checked.
+
+    :raises BadRequest: it is of another engine, of a newer version, or of another form
+    """
+    about = stored.metadata
+    if about.get("engine", _ENGINE) != _ENGINE:
+        raise BadRequest("The backup is of another database engine.")
+    if about.get("form", _FORM) != _FORM:
+        raise BadRequest("The backup has a form that this release does not know.")
+    version = about.get("version", installed)
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
+        raise BadRequest("The version in the record of the backup cannot be read.")
+    if _ordered(version) > _ordered(installed):
+        raise BadRequest(f"The backup is of version {version}, and the server has "
+                         f"{installed}.")
+
+
+def _ordered(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def _check_room(stored: m.StoredBackup, free: int) -> None:
+    if stored.data_size > free:
+        raise GuestError(f"The volume is too small: the backup needs "
+                         f"{-(-stored.data_size // _MB)} MiB, and {free // _MB} MiB are free.")
 
 
 def _size_of(folder: pathlib.Path) -> int:

@@ -7,6 +7,7 @@ from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBack
 from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 
 
@@ -25,7 +26,9 @@ class MariaDbManager(MySqlFamilyManager):
             "--auth-root-authentication-method=socket", "--skip-test-db"], timeout=600)
 
     def _strategy(self) -> MariaBackup:
-        return MariaBackup(self.paths, self.admin)
+        conf = self.ctx.conf.guest_agent
+        return MariaBackup(self.paths, self.admin, self.ctx.scratch(), Patience(
+            tries=conf.object_store_tries, silence=conf.object_store_timeout))
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""

@@ -1,0 +1,77 @@
+"""Why a server, or one of its programs, failed: found in what it wrote.
+
+Only our own sentences are told.  What a log holds besides may be of the customer, or
+made to deceive.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+#: characters of a log's end, and of one line, that are looked at
+LOOKED_AT = 32 * 1024
+_LINE = 1000
+#: what a server writes when a life begins, and when what came before is over
+_BEGIN = re.compile(r"\[Note\] Starting MariaDB|starting as process", re.IGNORECASE)
+_OVER = re.compile(r"ready for connections|shutdown complete|\] aborting", re.IGNORECASE)
+#: part of what every crash writes, whatever its cause
+_SMALL_TALK = "improperly built"
+
+#: what is looked for, the most certain first
+_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in (
+        (r"no space left on device|disk (is )?full|errno: 28\b|os error: 28\b|error: 28\b",
+         "the disk is full."),
+        (r"disk quota exceeded", "the disk quota is used up."),
+        (r"read-only file system", "the file system is read-only."),
+        (r"cannot allocate memory|out of memory|std::bad_alloc",
+         "there is not enough memory."),
+        (r"unknown (variable|option|suffix|character set|collation)|ambiguous option"
+         r"|found option without preceding|option .{0,80} requires an argument"
+         r"|error while setting value|fatal error in defaults handling"
+         r"|wrong group definition|collation .{0,80} is not valid",
+         "its configuration is refused."),
+        (r"address already in use", "its port is in use."),
+        (r"permission denied", "it may not use one of its files."),
+        (r"corrupt|checksum mismatch|wrong space id|invalid log header"
+         r"|is of a different size|flags are invalid|should be \[page id"
+         r"|with existing redo log|missing FILE_CHECKPOINT|unsupported redo log"
+         r"|log sequence number .{0,80} in the future|failed to read the first page"
+         r"|could not find a valid tablespace|cannot open datafile",
+         "the files of the database are damaged."),
+        (r"table 'mysql\..{0,80}' doesn't exist|can't open and lock privilege tables",
+         "its system tables are damaged or missing."),
+        (r"can't change dir to|can't test lower case", "its directory is missing."),
+        (r"access denied", "its account is refused."),
+        (r"can't connect|lost connection|server has gone away",
+         "the database does not answer."),
+        (r"plugin 'innodb' registration", "InnoDB does not start."),
+        (r"got signal \d", "it crashed."),
+    ))
+
+
+def find(text: str) -> str:
+    """Return the cause of the last failure in a text, as the end of a sentence, or nothing."""
+    lines = [line[:_LINE] for line in _last_life(text) if _SMALL_TALK not in line]
+    for pattern, sentence in _CAUSES:
+        if any(pattern.search(line) for line in lines):
+            return sentence
+    return ""
+
+
+def _last_life(text: str) -> Iterator[str]:
+    """Give the lines of the last start, back to where it began."""
+    lines = reversed(text[-LOOKED_AT:].splitlines())
+    # the line that ends this life is not the one that ended the life before
+    for line in itertools.islice(lines, 1):
+        yield line
+        if _BEGIN.search(line) or "ready for connections" in line:
+            return
+    for line in lines:
+        if _OVER.search(line):
+            return
+        yield line
+        if _BEGIN.search(line):
+            return
