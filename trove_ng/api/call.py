@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
+from trove_ng.api.parsing import parse_flag
 from trove_ng.api.routes import Route
 from trove_ng.api.services import Services
 from trove_ng.common.context import RequestContext
@@ -13,9 +14,6 @@ from trove_ng.common.errors import BadRequest
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-_TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
-_FALSE = frozenset({"false", "0", "no", "off", "f", "n", "none", ""})
 
 
 class Keep(Protocol):
@@ -84,12 +82,7 @@ class Call:
 
         :raises BadRequest: it is neither
         """
-        value = self.query.get(name, "").lower()
-        if value in _TRUE:
-            return True
-        if value in _FALSE:
-            return False
-        raise BadRequest(f"Validation error: {name} must be true or false.")
+        return parse_flag(name, self.query.get(name, ""))
 
     def limit(self) -> int:
         """Return how many resources a page may hold.

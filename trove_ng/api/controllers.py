@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pecan
 from webob import Response
@@ -20,6 +18,7 @@ from trove_ng.api.call import Call
 from trove_ng.api.idempotency import Idempotency
 from trove_ng.api.middleware.errors import Refused
 from trove_ng.api.middleware.wsgi import CONTEXT, SEGMENTS, encode
+from trove_ng.api.parsing import parse_json, parse_query
 from trove_ng.api.router import Router
 from trove_ng.api.routes import Route
 from trove_ng.api.services import Services
@@ -87,7 +86,7 @@ class RootController:
         path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         return Call(
             services=self._services, context=context, route=route, params=params,
-            query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+            query=parse_query(query, route.query) if query else {},
             body=body, path=path, host_url=self._host_url(environ))
 
     def _body(self, environ: dict[str, Any], route: Route) -> Any:
@@ -97,10 +96,7 @@ class RootController:
         data = environ["wsgi.input"].read(int(length)) if length else b""
         if not data.strip() and route.body_optional:
             return None
-        try:
-            body = json.loads(data, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as err:
-            raise BadRequest("The body is not JSON.") from err
+        body = parse_json(data)
         if body is None and route.body_optional:
             return None
         assert route.request is not None
@@ -121,7 +117,3 @@ class RootController:
             return public.rstrip("/")
         host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
         return f"{environ['wsgi.url_scheme']}://{host}{environ.get('SCRIPT_NAME', '')}"
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

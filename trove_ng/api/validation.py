@@ -5,13 +5,18 @@ A message never repeats a value that the client sent: it may be a password.
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from trove_ng.common.errors import BadRequest
 
 Schema = dict[str, Any]
+#: characters of a text whose schema has no bound
+_LONGEST = 4096
 
 
 class Validator:
@@ -37,12 +42,59 @@ class Validator:
 
     def _compile(self, schema: Schema) -> Any:
         # Not needed by reads, and slow to import.
-        from jsonschema import Draft7Validator
+        from jsonschema import Draft7Validator, FormatChecker
+        from jsonschema.validators import extend
 
+        checker = FormatChecker(formats=())
+        for name, parse in _FORMATS.items():
+            checker.checks(name, raises=ValueError)(_format(parse))
+        kind: Any = extend(  # type: ignore[no-untyped-call]
+            Draft7Validator, {"pattern": _pattern})
         with self._lock:
-            compiled = Draft7Validator(schema)
+            compiled = kind(schema, format_checker=checker)
             self._compiled[id(schema)] = compiled
             return compiled
+
+
+def _container(text: str) -> None:
+    if text in (".", "..") or len(text.encode()) > 256:
+        raise ValueError("Swift does not take this name")
+
+
+#: format → what raises ValueError for a text that has another
+_FORMATS: dict[str, Callable[[str], object]] = {
+    "ip": ipaddress.ip_address,
+    "cidr": lambda text: ipaddress.ip_network(text, strict=False),
+    "container": _container,
+}
+
+
+def _format(parse: Callable[[str], object]) -> Callable[[object], bool]:
+    def fits(value: object) -> bool:
+        if isinstance(value, str):
+            parse(value)
+        return True
+
+    return fits
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, schema: Schema) -> Iterator[Any]:
+    """Check a pattern as JSON schema means it: ``$`` is the end of the text.
+
+    A text that is too long is refused for its length; looking for the pattern in it
+    could take very long.
+    """
+    if not isinstance(instance, str) or len(instance) > schema.get("maxLength", _LONGEST):
+        return
+    if not re.search(_python_pattern(pattern), instance):
+        from jsonschema.exceptions import ValidationError
+
+        yield ValidationError("does not match")
+
+
+def _python_pattern(pattern: str) -> str:
+    """Return a pattern whose end is the end of the text, also before a line break."""
+    return pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
 
 
 def _where(error: Any) -> str:
@@ -78,6 +130,8 @@ def describe(error: Any) -> str:
         return f"{where}: must fit {wanted} ({rule})."
     if rule == "enum":
         return f"{where}: must be one of {_allowed(limit)} (enum)."
+    if rule == "format":
+        return f"{where}: must be of the form {limit} (format)."
     if rule in ("minProperties", "maxProperties"):
         known = ", ".join(sorted(error.schema.get("properties", {})))
         return f"{where}: breaks the rule {rule} {limit}; known are {known}."

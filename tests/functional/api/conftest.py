@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import webtest
 from oslo_config import cfg
+from oslo_policy import policy
 from sqlalchemy import event, func, select
 
 from trove_ng.api.app import build_app
@@ -111,18 +112,29 @@ class Waker:
         self.woken.append(operation_id)
 
 
-class Api:
-    """The API with two tenants and an administrator.
+#: token → project and roles; others are refused, ``expired`` among them
+TOKENS = {
+    "mine": (MINE, "member,reader"), "reader": (MINE, "reader"), "roleless": (MINE, ""),
+    "other": (OTHER, "member,reader"), "admin": (MINE, "admin,member,reader"),
+    "service": ("c" * 32, "service"),
+}
 
-    Tokens are ``mine``, ``other`` and ``admin`` (an administrator of the first project).
-    """
+
+class Api:
+    """The API with two tenants and an administrator (of the first project)."""
 
     def __init__(self, conf: cfg.ConfigOpts, db: Database) -> None:
         self.conf, self.db, self.guest, self.waker = conf, db, Guest(), Waker()
-        services = dataclasses.replace(
+        self.services = dataclasses.replace(
             make_services(conf), db=db, catalog=Catalog(), waker=self.waker,
             guests=lambda _instance, _context: self.guest)
-        self.app = webtest.TestApp(build_app(services, _identify))
+        self.wsgi = build_app(self.services, _identify)
+        self.app = webtest.TestApp(self.wsgi)
+
+    def rule(self, name: str, check: str) -> None:
+        """Give a policy rule another check, as an operator's file does."""
+        enforcer = self.services.authorizer._enforcer
+        enforcer.set_rules(policy.Rules.from_dict({name: check}), overwrite=False)
 
     def __call__(self, method: str, path: str, body: Any = None, *, token: str | None = "mine",
                  raw: bytes | None = None, project: str = MINE) -> Any:
@@ -174,11 +186,11 @@ def _keep_sample(method: str, path: str, body: Any, answer: Any) -> None:
 def _identify(below: Any) -> Any:
     def check(environ: dict[str, Any], start_response: Any) -> Any:
         token = environ.get("HTTP_X_AUTH_TOKEN")
-        if token in ("mine", "other", "admin"):
+        if token in TOKENS:
+            project, roles = TOKENS[token]
             environ |= {
                 "HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_USER_ID": token,
-                "HTTP_X_PROJECT_ID": OTHER if token == "other" else MINE,
-                "HTTP_X_ROLES": "admin" if token == "admin" else "member"}
+                "HTTP_X_PROJECT_ID": project, "HTTP_X_ROLES": roles}
         return below(environ, start_response)
     return check
 

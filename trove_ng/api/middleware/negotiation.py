@@ -46,6 +46,19 @@ def segments_of(environ: Environ) -> list[str]:
     return decoded.strip("/").split("/") if decoded.strip("/") else []
 
 
+def _check_body(environ: Environ) -> None:
+    kind, *parameters = (part.strip().lower()
+                         for part in environ.get("CONTENT_TYPE", "").split(";"))
+    if kind not in ("application/json", _VENDOR):
+        raise BadMediaType("A body must be application/json.")
+    found = dict(part.partition("=")[::2] for part in parameters)
+    if found.get("charset", "utf-8").strip('"') not in ("utf-8", "utf8"):
+        raise BadMediaType("A body must be in UTF-8.")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in (
+            "", "identity"):
+        raise BadMediaType("A body must not be compressed.")
+
+
 class Negotiation:
     """Refuse what cannot be answered, before anybody is asked for a token.
 
@@ -72,7 +85,5 @@ class Negotiation:
             segments = ["v1.0", *segments]
         environ[SEGMENTS] = segments
         if environ.get("CONTENT_LENGTH") not in (None, "", "0"):
-            kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-            if kind not in ("application/json", _VENDOR):
-                raise BadMediaType("A body must be application/json.")
+            _check_body(environ)
         return self._app(environ, start_response)

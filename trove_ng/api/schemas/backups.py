@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from trove_ng.api.schemas.common import DESCRIPTION, TITLE, UUID, Schema, obj
 
-#: Swift container: no slash, at most 255 characters
+#: Swift container: no slash nor control character, at most 256 bytes, no "." or ".."
 _CONTAINER: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255,
-                      "pattern": r"^[^/]+$"}
+                      "pattern": r"^[^/\x00-\x1f\x7f]+$", "format": "container"}
 
 CREATE: Schema = obj({"backup": obj({
     "name": TITLE,

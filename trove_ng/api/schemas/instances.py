@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from trove_ng.api.schemas.common import (
+    CIDR,
     EMPTY,
     FLAVOR_REF,
+    IP,
     NAME,
     TITLE,
     UUID,
@@ -15,16 +17,13 @@ from trove_ng.api.schemas.common import (
 )
 from trove_ng.api.schemas.users import DATABASE, USER
 
-_CIDR: Schema = {"type": "string", "maxLength": 64,
-                 "pattern": r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"}
 ACCESS: Schema = obj({
     "is_public": {"type": "boolean"},
-    "allowed_cidrs": {"type": "array", "items": _CIDR, "uniqueItems": True,
+    "allowed_cidrs": {"type": "array", "items": CIDR, "uniqueItems": True,
                       "maxItems": 100}})
-_IP: Schema = {"type": "string", "maxLength": 45, "pattern": r"^[0-9a-fA-F.:]+$"}
 NIC: Schema = obj({
     "net-id": UUID, "network_id": UUID, "subnet_id": UUID, "subnet-id": UUID,
-    "ip_address": _IP, "ip-address": _IP, "v4-fixed-ip": _IP, "port-id": UUID},
+    "ip_address": IP, "ip-address": IP, "v4-fixed-ip": IP, "port-id": UUID},
     minProperties=1)
 _DATASTORE: Schema = obj({"type": NAME, "version": NAME, "version_number": NAME})
 _LOCALITY: Schema = {"enum": [
@@ -69,7 +68,7 @@ ACTIONS: dict[str, Schema] = {
     "restart": EMPTY,
     "resize": _RESIZE,
     "reset_status": {"type": ["object", "null"], "additionalProperties": False,
-                     "properties": {"force_delete": {}}},
+                     "properties": {"force_delete": {"type": "boolean"}}},
 }
 ACTION: Schema = obj(ACTIONS, minProperties=1, maxProperties=1)
 

@@ -24,8 +24,8 @@ _HOST_LENGTH = 60
 _BAD_IN_DATABASE = re.compile(r"[/\\.\x00-\x1f\x7f\ud800-\udfff\U00010000-\U0010ffff]")
 _BAD_IN_USER = re.compile(
     r"[\x00-\x1f\x7f\ud800-\udfff\U00010000-\U0010ffff'\"`,;\\/@?#*%<>()|&\[\]{}]")
-_CHARSET = re.compile(r"^[a-z0-9_]{1,32}$")
-_HOST = re.compile(r"^[A-Za-z0-9%_.:-]+$")
+_CHARSET = re.compile(r"[a-z0-9_]{1,32}")
+_HOST = re.compile(r"[A-Za-z0-9%_.:-]+")
 
 
 class MySqlRules:
@@ -57,7 +57,7 @@ class MySqlRules:
                       collate: str | None) -> None:
         """Check a database's character set and collation, and that they fit."""
         for part, value in (("character_set", character_set), ("collate", collate)):
-            if value is not None and not _CHARSET.match(value):
+            if value is not None and not _CHARSET.fullmatch(value):
                 raise BadRequest(
                     f"Validation error: {field}.{part} must have 1 to 32 lower case letters, "
                     "digits and underscores.")
@@ -95,7 +95,7 @@ class MySqlRules:
                 raise BadRequest(
                     f"Validation error: {field} must be a network like 10.0.0.0/24, an "
                     "address, a host name, or a pattern with % or _.") from None
-        elif not _HOST.match(host):
+        elif not _HOST.fullmatch(host):
             raise BadRequest(
                 f"Validation error: {field} must be an address, a host name, or a pattern "
                 "with % or _.")
