@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from trove_ng.api import accept
 from trove_ng.api.call import Call
 
@@ -10,17 +12,23 @@ def act(call: Call) -> None:
     """Run the action that the body names."""
     (name, arguments), = call.body.items()
     if name == "restart":
-        call.authorize("instance:restart")
-        accept.restart_instance(call)
+        accept.restart_instance(_asking(call, "instance:restart"))
     elif name == "resize" and "volume" in arguments:
-        call.authorize("instance:resize_volume")
-        accept.resize_volume(call, int(arguments["volume"]["size"]))
+        accept.resize_volume(_asking(call, "instance:resize_volume"),
+                             int(arguments["volume"]["size"]))
     elif name == "resize":
-        call.authorize("instance:resize_flavor")
-        accept.resize_flavor(call, str(arguments["flavorRef"]))
-    elif "force_delete" in (arguments or {}):
-        call.authorize("instance:force_delete")
-        accept.force_delete_instance(call)
+        accept.resize_flavor(_asking(call, "instance:resize_flavor"),
+                             str(arguments["flavorRef"]))
+    elif (arguments or {}).get("force_delete"):
+        accept.force_delete_instance(_asking(call, "instance:force_delete"))
     else:
-        call.authorize("instance:reset_status")
-        accept.reset_status(call)
+        accept.reset_status(_asking(call, "instance:reset_status"))
+
+
+def _asking(call: Call, rule: str) -> Call:
+    """Ask an action's own rule, now and again for the owner of the instance.
+
+    :raises Forbidden: the rule says no
+    """
+    call.authorize(rule)
+    return dataclasses.replace(call, route=dataclasses.replace(call.route, rule=rule))
