@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, NotFound, UnprocessableEntity
+from trove_ng.common.errors import BadRequest, Forbidden, NotFound, UnprocessableEntity
 from trove_ng.common.states import EventKind
 from trove_ng.conf import quota
-from trove_ng.db.models import Instance, ServiceStatusRow
+from trove_ng.db.models import Instance, Operation, ServiceStatusRow
 from trove_ng.db.repositories import datastores, events, faults, instances, operations, quotas
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import (
@@ -124,8 +124,22 @@ def _refuse_source(session: Session, instance: Instance) -> None:
     if instance.deletion_protection:
         raise UnprocessableEntity(f"Instance {instance.id} is protected against deletion.")
     if instances.has_replicas(session, instance.id):
-        raise UnprocessableEntity(
+        raise Forbidden(
             f"Instance {instance.id} has replicas; delete or detach them first.")
+
+
+def _settle(session: Session, running: Operation, instance: Instance) -> None:
+    """Give back what an operation that is ended now reserved and the instance did not get.
+
+    What a creation reserved is used by the instance's row until that is deleted.
+    """
+    wanted = running.payload
+    reached = {
+        payloads.INSTANCE_RESIZE_FLAVOR: instance.flavor_id == wanted.get("flavor_id"),
+        payloads.INSTANCE_RESIZE_VOLUME: instance.volume_size == wanted.get("size"),
+    }.get(running.action, True)
+    settle = quotas.commit if reached else quotas.rollback
+    settle(session, running.id)
 
 
 @retry_on_db_error
@@ -138,7 +152,7 @@ def force_delete_instance(call: Call) -> None:
             return
         _refuse_source(session, loaded.instance)
         if running is not None:
-            quotas.commit(session, running.id)
+            _settle(session, running, loaded.instance)
         operation_id = _begin(
             session, call, loaded, payloads.INSTANCE_FORCE_DELETE, Task.DELETING,
             payloads.DeleteInstance(), supersede=True)
@@ -153,7 +167,7 @@ def reset_status(call: Call) -> None:
         instance = load(session, call, call.params["id"]).instance
         running = operations.live(session, instance.id)
         if running is not None:
-            quotas.commit(session, running.id)
+            _settle(session, running, instance)
             operations.cancel_live(session, instance.id, now)
         instance.task, instance.error, instance.operation_id = Task.NONE, "", None
         faults.clear(session, instance.id, now)

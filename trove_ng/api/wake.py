@@ -20,3 +20,5 @@ def wake(call: Call, operation_id: str) -> None:
         call.services.waker.wake(operation_id)
     except ServiceUnavailable as err:
         LOG.warning("operation %s waits for the sweep: %s", operation_id, err.message)
+    except Exception:  # noqa: BLE001 - the request is accepted; an error would deny that
+        LOG.exception("operation %s waits for the sweep", operation_id)

@@ -185,7 +185,7 @@ def test_names_can_be_changed(app: Api) -> None:
 def test_a_source_of_replicas_cannot_be_deleted(app: Api) -> None:
     with app.db.writer() as session:
         session.get(Instance, f"{OWN}2").slave_of_id = f"{OWN}1"
-    assert app("DELETE", f"/instances/{OWN}1").status_int == 422
+    assert app("DELETE", f"/instances/{OWN}1").status_int == 403
     shown = app("GET", f"/instances/{OWN}1").json["instance"]
     assert [one["id"] for one in shown["replicas"]] == [f"{OWN}2"]
 
