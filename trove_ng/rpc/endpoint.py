@@ -12,10 +12,11 @@ import msgspec
 
 from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import BadRequest, NotSupported
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import envelope as sealing
 from trove_ng.rpc import faults, keys, messages
 from trove_ng.rpc.freshness import Freshness, Journal
-from trove_ng.rpc.refusals import Reason, Recorder, Refusals, Rejected
+from trove_ng.rpc.refusals import Reason, Refusals, Rejected
 
 LOG = logging.getLogger(__name__)
 
@@ -51,13 +52,13 @@ class Endpoint:
     :param table: method name → :class:`Method`
     :param me: own party name, see :mod:`trove_ng.rpc.keys`
     :param max_age: seconds after which a message is stale
-    :param refused: is told the reason of each refused message
+    :param recorder: is told of each refused message
     :param journal: memory of requests that outlasts the process
     """
 
     def __init__(self, table: Mapping[str, Method], me: str, provider: keys.Keys,
                  max_age: float, now: Callable[[], float] = time.time, *,
-                 refused: Recorder | None = None, journal: Journal | None = None) -> None:
+                 recorder: Recorder = SILENT, journal: Journal | None = None) -> None:
         self._table = dict(table)
         self._me = me
         self._keys = provider
@@ -65,7 +66,7 @@ class Endpoint:
         #: False for a service that is only told things: it never sends to a queue that
         #: a sender names
         self.answers = me not in keys.TOLD_ONLY
-        self.refused = Refusals(refused)
+        self.refused = Refusals("request", recorder)
 
     def receive(self, message: Any) -> dict[str, Any] | None:
         """Handle what came from the transport; None when nothing is to be answered.

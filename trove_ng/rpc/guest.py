@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from oslo_config import cfg
 
 from trove_ng.common.context import RequestContext
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.transport import SecureClient
@@ -74,11 +75,13 @@ class GuestClient:
     """
 
     def __init__(self, conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys, me: str,
-                 instance_id: str, context: RequestContext | None = None) -> None:
+                 instance_id: str, context: RequestContext | None = None,
+                 recorder: Recorder = SILENT) -> None:
         self._conf = conf
         self._context = context
         self._client = SecureClient(
-            transport, topic(instance_id), provider, me, keys.guest(instance_id))
+            transport, topic(instance_id), provider, me, keys.guest(instance_id),
+            recorder=recorder)
 
     def _call(self, method: str, request: m.Message, answer: type[T]) -> T:
         return self._client.call(

@@ -7,7 +7,8 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Callable
+
+from trove_ng.common.metrics import SILENT, Recorder
 
 LOG = logging.getLogger(__name__)
 
@@ -15,9 +16,6 @@ LOG = logging.getLogger(__name__)
 _LOG_EVERY = 10.0
 #: characters of what a sender calls itself that are shown
 _SHOWN = 60
-
-#: is told the reason of each refused message, for a metric
-Recorder = Callable[[str], None]
 
 
 class Reason(enum.StrEnum):
@@ -64,10 +62,12 @@ class Rejected(Exception):
 class Refusals:
     """Counts refused messages and tells of them, without their content.
 
-    :param recorder: is told the reason of each
+    :param message: what is refused, ``request`` or ``answer``
+    :param recorder: is told of each
     """
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, message: str = "request", recorder: Recorder = SILENT) -> None:
+        self._message = message
         self._recorder = recorder
         self._lock = threading.Lock()
         self._told: dict[Reason, float] = {}
@@ -78,8 +78,7 @@ class Refusals:
 
         :param sender: what the sender calls itself, which may be anything
         """
-        if self._recorder is not None:
-            self._recorder(str(reason))
+        self._recorder.message_refused(self._message, str(reason))
         now = time.monotonic()
         with self._lock:
             self.counts[str(reason)] += 1

@@ -17,10 +17,11 @@ from oslo_messaging.rpc.server import RPCServer
 
 from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import GuestTimeout, NotFound, ServiceUnavailable
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import endpoint as receiving
 from trove_ng.rpc import envelope as sealing
 from trove_ng.rpc import faults, intake, keys, messages
-from trove_ng.rpc.refusals import Reason, Recorder, Refusals, Rejected
+from trove_ng.rpc.refusals import Reason, Refusals, Rejected
 
 LOG = logging.getLogger(__name__)
 
@@ -102,14 +103,14 @@ class SecureClient:
     :param me: own party name
     :param peer: receiver's party name
     :param now: the wall clock, Unix time in seconds
-    :param refused: is told when an answer is refused
+    :param recorder: is told when an answer is refused
     """
 
     def __init__(self, transport: Any, topic: str, provider: keys.Keys, me: str, peer: str,
                  now: Callable[[], float] = time.time,
-                 refused: Recorder | None = None) -> None:
+                 recorder: Recorder = SILENT) -> None:
         self._topic = topic
-        self.refused = Refusals(refused)
+        self.refused = Refusals("answer", recorder)
         self._client = oslo_messaging.get_rpc_client(
             transport, oslo_messaging.Target(topic=topic, version="1.0"))
         self._keys = provider

@@ -22,6 +22,7 @@ from tests.functional.rpc.forgeries import (
     request,
     sealed,
 )
+from tests.scrape import RefusalsHeard
 from trove_ng.common.errors import GuestTimeout
 from trove_ng.rpc import keys, messages
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
@@ -40,7 +41,7 @@ class Service:
             {"heartbeat": Method(messages.Heartbeat, messages.Empty, self._handle),
              "rpc_ping": Method(messages.Empty, messages.Empty, self._handle),
              "wake": Method(messages.Wake, messages.Empty, self._handle)},
-            me, Ring(), 300, refused=self.recorded.append)
+            me, Ring(), 300, recorder=RefusalsHeard(self.recorded))
 
     def _handle(self, caller: Caller, message: messages.Message) -> messages.Empty:
         self.done.append((caller.party, message))
@@ -233,7 +234,7 @@ def test_an_answer_that_is_none_is_refused(name: str, answer: Any) -> None:
     client = SecureClient.__new__(SecureClient)
     client._keys, client._me, client._peer = Ring(), keys.API, keys.guest(ME)
     client._now, client._client = time.time, _Line(answer)
-    client.refused = Refusals(refused.append)
+    client.refused = Refusals("answer", RefusalsHeard(refused))
     with pytest.raises(GuestTimeout, match="no valid answer"):
         client.call("rpc_ping", messages.Empty(), messages.Flag, 1)
     assert refused == ["answer"]

@@ -14,6 +14,7 @@ import pytest
 from oslo_config import cfg
 
 from tests.functional.rpc.forgeries import ME, OTHER, Ring
+from tests.scrape import RefusalsHeard
 from tests.servers import rabbitmq
 from trove_ng.conf import rpc as rpc_conf
 from trove_ng.rpc import conductor, guest, keys, messages, taskmanager
@@ -68,7 +69,8 @@ class Topic:
             "rpc_ping": Method(messages.Empty, messages.Flag, self._flag),
         }
         self.transport = get_transport(conf)
-        self.endpoint = Endpoint(declared, me, provider, 300, refused=self.refused.append)
+        self.endpoint = Endpoint(declared, me, provider, 300,
+                                 recorder=RefusalsHeard(self.refused))
         self._server = start_server(conf, self.transport, topic, str(uuid.uuid4()),
                                     self.endpoint)
 
