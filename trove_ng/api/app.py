@@ -13,6 +13,7 @@ from trove_ng.api import openapi
 from trove_ng.api.controllers import RootController
 from trove_ng.api.middleware.errors import Errors
 from trove_ng.api.middleware.identity import Identity, TokenMemory
+from trove_ng.api.middleware.measured import Measured
 from trove_ng.api.middleware.negotiation import Negotiation
 from trove_ng.api.middleware.public import Public
 from trove_ng.api.middleware.ratelimit import RateLimits
@@ -21,6 +22,7 @@ from trove_ng.api.middleware.wsgi import App, Environ, StartResponse
 from trove_ng.api.router import Router
 from trove_ng.api.routes import ROUTES
 from trove_ng.api.services import Services
+from trove_ng.common.metrics import SILENT
 
 LOG = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ def build_app(services: Services, authentication: Authentication | None = None) 
     """Return the application.
 
     The order, from the outside: health check (no log, no token), proxy headers, CORS
-    (answers preflights itself), request id (everything below is logged with it),
+    (answers preflights itself), request id (everything below is logged with it), measuring,
     errors (all below raise), body size, negotiation, public documents, token with its
     memory, project of the path, rate limits, controllers.
 
@@ -40,14 +42,17 @@ def build_app(services: Services, authentication: Authentication | None = None) 
     """
     conf = services.conf
     check = authentication or (lambda below: keystone(conf, below))
-    app: App = _controllers(services)
-    app = RateLimits(app, services.buckets)
+    router = Router(ROUTES)
+    app: App = _controllers(services, router)
+    app = RateLimits(app, services.buckets, services.recorder)
     app = Identity(app, conf.region, _www_authenticate_uri(conf))
     app = TokenMemory(check(app), app, conf.api.token_cache_time, conf.api.token_cache_size)
     app = Public(app, openapi.Document(ROUTES), conf.api.public_endpoint)
     app = Negotiation(app)
     app = BodySize(app, conf.api.max_request_body_size)
     app = Errors(app)
+    if services.recorder is not SILENT:
+        app = Measured(app, router, services.recorder)
     return _oslo_layers(conf, app)
 
 
@@ -69,9 +74,9 @@ class _OneController(ExplicitPecan):
         state.response = controller(*args)
 
 
-def _controllers(services: Services) -> App:
+def _controllers(services: Services, router: Router) -> App:
     application: App = _OneController(
-        RootController(services, Router(ROUTES)), default_renderer="json",
+        RootController(services, router), default_renderer="json",
         guess_content_type_from_ext=False, force_canonical=False)
 
     def run(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

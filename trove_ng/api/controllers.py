@@ -17,7 +17,7 @@ from webob import Response
 from trove_ng.api.call import Call
 from trove_ng.api.idempotency import Idempotency
 from trove_ng.api.middleware.errors import Refused
-from trove_ng.api.middleware.wsgi import CONTEXT, SEGMENTS, encode
+from trove_ng.api.middleware.wsgi import CONTEXT, ROUTE, SEGMENTS, encode
 from trove_ng.api.parsing import parse_json, parse_query
 from trove_ng.api.router import Router
 from trove_ng.api.routes import Route
@@ -53,6 +53,7 @@ class RootController:
         route = match.methods.get("GET" if method == "HEAD" else method)
         if route is None:
             raise Refused({*match.methods, *(["HEAD"] if "GET" in match.methods else [])})
+        environ[ROUTE] = route.path
         call = self._make_call(environ, route, match.params)
         body = self._run(call, environ.get("HTTP_IDEMPOTENCY_KEY"))
         if route.answer is None:

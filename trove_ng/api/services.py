@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
+from trove_ng.common.metrics import SILENT, Recorder
+
 if TYPE_CHECKING:
     from oslo_config import cfg
 
@@ -41,6 +43,7 @@ class Services:
     :param requests: writes accepted operations
     :param idempotency_box: seals the answers that repeated requests get
     :param datastores: what was read of datastores a moment ago
+    :param recorder: is told what is measured
     """
 
     conf: cfg.ConfigOpts
@@ -54,3 +57,4 @@ class Services:
     clock: Clock
     buckets: Buckets
     datastores: Memory
+    recorder: Recorder = SILENT

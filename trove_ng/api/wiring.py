@@ -18,6 +18,7 @@ from trove_ng.cloud.catalog import CachedCatalog
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations.requests import PURPOSE, Requests
@@ -44,8 +45,9 @@ def _once(make: Callable[[], T]) -> Callable[[], T]:
 class _Bus:
     """The bus, connected at its first use: most requests do not need it."""
 
-    def __init__(self, conf: cfg.ConfigOpts, provider: keys.Keys) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, provider: keys.Keys, recorder: Recorder) -> None:
         self._conf = conf
+        self._recorder = recorder
         self._provider = provider
         self._transport = _once(self._connect)
 
@@ -67,21 +69,24 @@ class _Bus:
     def guest(self, instance_id: str, context: RequestContext) -> GuestClient:
         """Return the client that speaks to one instance's agent."""
         return GuestClient(self._conf, self._transport(), self._provider, keys.API,
-                           instance_id, context)
+                           instance_id, context, self._recorder)
 
 
-def make_services(conf: cfg.ConfigOpts) -> Services:
-    """Return the parts that requests need; nothing is connected yet."""
-    database = Database(conf)
+def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services:
+    """Return the parts that requests need; nothing is connected yet.
+
+    :param recorder: is told what is measured
+    """
+    database = Database(conf, recorder)
     provider = instance_keys.StoreKeys(
         database, SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE),
         conf.taskmanager_rpc_encr_key)
-    bus = _Bus(conf, provider)
+    bus = _Bus(conf, provider, recorder)
 
     def clouds() -> Any:
         from trove_ng.cloud.session import Clouds
 
-        return Clouds(conf)
+        return Clouds(conf, recorder=recorder)
 
     return Services(
         conf=conf, db=database, authorizer=Authorizer(conf),
@@ -89,4 +94,5 @@ def make_services(conf: cfg.ConfigOpts) -> Services:
         guests=bus.guest, waker=bus, clock=SystemClock(), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time),
         requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)),
-        idempotency_box=SecretBox(conf.inst_rpc_key_encr_key, idempotency.PURPOSE))
+        idempotency_box=SecretBox(conf.inst_rpc_key_encr_key, idempotency.PURPOSE),
+        recorder=recorder)

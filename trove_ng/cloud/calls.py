@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import tenacity
 
-from trove_ng.cloud.errors import CloudError, CloudNotFound, translated
+from trove_ng.cloud.errors import (
+    CloudConflict,
+    CloudError,
+    CloudNotFound,
+    CloudOverQuota,
+    CloudUnavailable,
+    translated,
+)
+from trove_ng.common.metrics import SILENT, Recorder
 
 T = TypeVar("T")
 
@@ -20,14 +29,31 @@ def allow(_only_once: bool) -> None:
     """Let every call be made."""
 
 
+_OUTCOMES: dict[type[CloudError], str] = {
+    CloudNotFound: "not_found", CloudConflict: "conflict", CloudOverQuota: "over_quota",
+    CloudUnavailable: "unavailable"}
+
+
+def operation_of(call: Callable[..., Any]) -> str:
+    """Return the name of a function, without what only its call knows.
+
+    A function inside of another one has the name of that one.
+    """
+    name: str = getattr(call, "__qualname__", type(call).__name__)
+    return name.partition(".<locals>")[0]
+
+
 class Calls:
     """Makes the calls to one service.
 
     :param service: its name, for messages
     :param tries: how often a call that may be repeated is made
+    :param recorder: is told of each try
     """
 
-    def __init__(self, service: str, tries: int, guard: Guard = allow) -> None:
+    def __init__(self, service: str, tries: int, guard: Guard = allow,
+                 recorder: Recorder = SILENT) -> None:
+        self._recorder = recorder
         self._service = service
         self._guard = guard
         self._retrying = tenacity.Retrying(
@@ -46,8 +72,18 @@ class Calls:
         return self._make(call, *args, **kwargs)
 
     def _make(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        with translated(self._service):
-            return call(*args, **kwargs)
+        begun, outcome = time.monotonic(), "failed"
+        try:
+            with translated(self._service):
+                found = call(*args, **kwargs)
+            outcome = "ok"
+            return found
+        except CloudError as err:
+            outcome = _OUTCOMES.get(type(err), "rejected")
+            raise
+        finally:
+            self._recorder.cloud_call(self._service.replace(" ", "_"), operation_of(call),
+                                      outcome, time.monotonic() - begun)
 
     def again(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Make a call that may be repeated while the service does not answer.

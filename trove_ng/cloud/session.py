@@ -15,6 +15,7 @@ from trove_ng.cloud.glance import Images
 from trove_ng.cloud.neutron import Network
 from trove_ng.cloud.nova import Compute
 from trove_ng.cloud.swift import ObjectStore
+from trove_ng.common.metrics import SILENT, Recorder
 
 
 def make_session(conf: cfg.ConfigOpts) -> session.Session:
@@ -76,20 +77,22 @@ class Clouds:
     """The services of the configured region.
 
     :param clients: None makes them of the configuration
+    :param recorder: is told of each call
     """
 
     def __init__(self, conf: cfg.ConfigOpts, clients: Clients | None = None,
-                 guard: Guard = allow) -> None:
+                 guard: Guard = allow, recorder: Recorder = SILENT) -> None:
         self._conf = conf
+        self._recorder = recorder
         self._clients = clients or Clients(conf)
         self._guard = guard
 
     def guarded(self, guard: Guard) -> Clouds:
         """Return the same services, with another guard."""
-        return type(self)(self._conf, self._clients, guard)
+        return type(self)(self._conf, self._clients, guard, self._recorder)
 
     def _calls(self, service: str) -> Calls:
-        return Calls(service, self._clients.options.tries, self._guard)
+        return Calls(service, self._clients.options.tries, self._guard, self._recorder)
 
     @property
     def compute(self) -> Compute:

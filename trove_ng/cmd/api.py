@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from trove_ng.cmd import process
-from trove_ng.conf import api, base, cloud, database, operations, quota, ratelimit, rpc
+from trove_ng.cmd.metrics import WorkersMetrics
+from trove_ng.common.metrics import API
+from trove_ng.conf import (
+    api,
+    base,
+    cloud,
+    database,
+    metrics,
+    operations,
+    quota,
+    ratelimit,
+    rpc,
+)
 
 if TYPE_CHECKING:
     from trove_ng.api.middleware.wsgi import App
@@ -21,18 +33,20 @@ def load(argv: list[str] | None) -> cfg.ConfigOpts:
     """Return the configuration of the API."""
     return base.load(argv, prog=PROG, registrars=(
         database.register, rpc.register, quota.register, operations.register,
-        cloud.register, api.register, ratelimit.register))
+        cloud.register, api.register, ratelimit.register, metrics.register))
 
 
-def make_app(conf: cfg.ConfigOpts) -> App:
-    """Return the WSGI application.
+def make_app(conf: cfg.ConfigOpts, measured: WorkersMetrics) -> App:
+    """Return the WSGI application of a worker, whose metrics are served from then on.
 
     :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
     """
     from trove_ng.api.app import build_app
     from trove_ng.api.wiring import make_services
 
-    return build_app(make_services(conf))
+    services = make_services(conf, measured.recorder())
+    measured.serve(services.db)
+    return build_app(services)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,13 +67,14 @@ def main(argv: list[str] | None = None) -> int:
         if not conf.inst_rpc_key_encr_key:
             raise KeysMissing("inst_rpc_key_encr_key is not configured; "
                               "'trove-manage generate_keys' makes one")
-    except KeysMissing as err:
+        measured = WorkersMetrics(conf, API)
+    except (KeysMissing, OSError) as err:
         return process.refuse(PROG, err)
-    _serve(conf)
+    _serve(conf, measured)
     return 0
 
 
-def _serve(conf: cfg.ConfigOpts) -> None:
+def _serve(conf: cfg.ConfigOpts, measured: WorkersMetrics) -> None:
     """Run gunicorn; it ends the process."""
     from gunicorn.app.base import BaseApplication
 
@@ -68,6 +83,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
         "workers": conf.trove_api_workers or os.cpu_count() or 1, "worker_class": "gthread",
         "threads": conf.api.threads, "timeout": conf.api.request_timeout,
         "graceful_timeout": 30, "keepalive": 75, "proc_name": PROG, "accesslog": None,
+        "on_exit": lambda _server: measured.end(),
         # the front end's own limits must not hide ours
         "limit_request_line": 8190, "limit_request_fields": 100}
 
@@ -81,7 +97,7 @@ def _serve(conf: cfg.ConfigOpts) -> None:
 
         def load(self) -> App:
             """Make the application, in the worker."""
-            return make_app(conf)
+            return make_app(conf, measured)
 
     Application().run()
 

@@ -7,7 +7,9 @@ import sys
 from oslo_config import cfg
 
 from trove_ng.cmd import process
-from trove_ng.conf import base, conductor, database, rpc
+from trove_ng.cmd.metrics import Metrics
+from trove_ng.common.metrics import CONDUCTOR
+from trove_ng.conf import base, conductor, database, metrics, rpc
 
 PROG = "trove-conductor"
 
@@ -21,16 +23,18 @@ def main(argv: list[str] | None = None) -> int:
     process.prepare()
     try:
         conf = base.load(argv, prog=PROG, registrars=(
-            database.register, rpc.register, conductor.register))
+            database.register, rpc.register, conductor.register, metrics.register))
     except cfg.Error as err:
         return process.refuse(PROG, err)
     from trove_ng.conductor.service import Service
     from trove_ng.rpc.keys import KeysMissing
 
     try:
-        service = Service(conf)
-    except KeysMissing as err:
+        measured = Metrics(conf, CONDUCTOR)
+        service = Service(conf, measured.recorder)
+    except (KeysMissing, OSError) as err:
         return process.refuse(PROG, err)
+    measured.serve(service.database)
     return process.run(service)
 
 

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
 from trove_ng.cmd import process
-from trove_ng.conf import base, cloud, database, operations, quota, rpc, taskmanager
+from trove_ng.cmd.metrics import Metrics
+from trove_ng.common.metrics import TASKMANAGER
+from trove_ng.conf import (
+    base,
+    cloud,
+    database,
+    metrics,
+    operations,
+    quota,
+    rpc,
+    taskmanager,
+)
+
+if TYPE_CHECKING:
+    from trove_ng.db.session import Database
+    from trove_ng.taskmanager.measures import StoreCollector
 
 PROG = "trove-taskmanager"
 
@@ -22,17 +38,27 @@ def main(argv: list[str] | None = None) -> int:
     try:
         conf = base.load(argv, prog=PROG, registrars=(
             database.register, rpc.register, quota.register, operations.register,
-            cloud.register, taskmanager.register))
+            cloud.register, taskmanager.register, metrics.register))
     except cfg.Error as err:
         return process.refuse(PROG, err)
     from trove_ng.rpc.keys import KeysMissing
     from trove_ng.taskmanager.service import Service
 
     try:
-        service = Service(conf)
-    except KeysMissing as err:
+        measured = Metrics(conf, TASKMANAGER)
+        service = Service(conf, measured.recorder)
+    except (KeysMissing, OSError) as err:
         return process.refuse(PROG, err)
+    measured.serve(service.database, lambda: [_counts(conf, service.database)])
     return process.run(service)
+
+
+def _counts(conf: cfg.ConfigOpts, db: Database) -> StoreCollector:
+    from trove_ng.common.clock import SystemClock
+    from trove_ng.taskmanager.measures import StoreCollector
+
+    return StoreCollector(db, SystemClock(), conf.agent_heartbeat_expiry,
+                          conf.metrics.store_cache_time)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,8 @@ STORE_ERRORS = Definition(
 
 STORE_RETRIES = Definition(
     name="trove_store_retries_total", kind=Kind.COUNTER, services=SERVICES,
-    help="Transactions that failed by a deadlock or a lost connection and were begun again.",
+    help="Transactions that failed by a deadlock or a lost connection and are begun again, "
+         "five times at most.",
     labels={"kind": ("deadlock", "disconnect")})
 
 BUILD = Definition(

@@ -10,6 +10,7 @@ from oslo_db.exception import DBConnectionError, DBDeadlock, DBError
 
 from trove_ng.common.clock import Clock
 from trove_ng.common.errors import Forbidden
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.conductor.writer import BatchWriter, Beat
 from trove_ng.db.repositories import operation_reports, service_statuses
 from trove_ng.db.session import Database, retry_on_db_error
@@ -30,13 +31,15 @@ class Conductor:
 
     :param batch_size: heartbeats written in one statement at most
     :param batch_wait: seconds that a heartbeat waits for others
+    :param recorder: is told what comes in and what becomes of it
     """
 
     def __init__(self, database: Database, clock: Clock, batch_size: int,
-                 batch_wait: float) -> None:
+                 batch_wait: float, recorder: Recorder = SILENT) -> None:
         self._database = database
         self._clock = clock
-        self._writer = BatchWriter(self._write, batch_size, batch_wait)
+        self._recorder = recorder
+        self._writer = BatchWriter(self._write, batch_size, batch_wait, recorder)
         self.counts: collections.Counter[str] = collections.Counter()
 
     def start(self) -> None:
@@ -56,6 +59,7 @@ class Conductor:
 
     def heartbeat(self, caller: Caller, beat: m.Heartbeat) -> m.Empty:
         """Take a guest's state."""
+        self._recorder.heartbeat_received()
         self._writer.put(self._row(self._instance(caller), beat))
         self.counts["heartbeat"] += 1
         return m.Empty()
@@ -64,6 +68,7 @@ class Conductor:
         """Take what a guest says of a step of an operation."""
         counted = self._report(self._instance(caller), report)
         self.counts["report" if counted else "report passed over"] += 1
+        self._recorder.step_reported("counted" if counted else "passed_over")
         return m.Empty()
 
     @staticmethod
@@ -83,31 +88,36 @@ class Conductor:
             "volume_used": volume.used if volume else None}
         return row
 
-    def _write(self, beats: list[Beat]) -> None:
-        """Write beats together; one that the store refuses does not cost the others."""
+    def _write(self, beats: list[Beat]) -> int:
+        """Write beats together; one that the store refuses does not cost the others.
+
+        :return: how many were newer than what was known
+        """
         try:
-            self._write_once(beats)
+            written: int = self._write_once(beats)
         except (DBConnectionError, DBDeadlock):
             raise
         except Exception as err:
             if len(beats) == 1:
                 raise
             LOG.warning("heartbeats are written one by one: %s", type(err).__name__)
-            for beat in beats:
-                self._write_alone(beat)
+            return sum(self._write_alone(beat) for beat in beats)
+        return written
 
-    def _write_alone(self, beat: Beat) -> None:
+    def _write_alone(self, beat: Beat) -> int:
         try:
-            self._write_once([beat])
+            written: int = self._write_once([beat])
         except DBError as err:
             self.counts["heartbeat refused"] += 1
             LOG.warning("the heartbeat of %s cannot be written: %s", beat["instance_id"],
                         type(err).__name__)
+            return 0
+        return written
 
     @retry_on_db_error
-    def _write_once(self, beats: list[Beat]) -> None:
+    def _write_once(self, beats: list[Beat]) -> int:
         with self._database.writer() as session:
-            service_statuses.record(session, beats)
+            return service_statuses.record(session, beats)
 
     @retry_on_db_error
     def _report(self, instance_id: str, report: m.StepReport) -> bool:

@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.crypto import SecretBox
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.conductor.manager import Conductor
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
@@ -24,23 +25,25 @@ LOG = logging.getLogger(__name__)
 class Service:
     """One conductor on the bus.
 
+    :param recorder: is told what is measured
     :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
     """
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> None:
         if not conf.inst_rpc_key_encr_key:
             raise keys.KeysMissing("inst_rpc_key_encr_key is not configured; "
                                    "'trove-manage generate_keys' makes one")
         keys.ControlPlaneKeys(conf.taskmanager_rpc_encr_key)
         self._conf = conf
-        database = Database(conf)
+        self.database = database = Database(conf, recorder)
         provider = instance_keys.StoreKeys(
             database, SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE),
             conf.taskmanager_rpc_encr_key)
         self._conductor = Conductor(
-            database, SystemClock(), conf.conductor_batch_size, conf.conductor_batch_wait)
+            database, SystemClock(), conf.conductor_batch_size, conf.conductor_batch_wait,
+            recorder)
         self._endpoint = Endpoint(self._conductor.table(), keys.CONDUCTOR, provider,
-                                  conf.rpc_message_max_age)
+                                  conf.rpc_message_max_age, recorder=recorder)
 
     def start(self) -> None:
         """Take messages from now on."""

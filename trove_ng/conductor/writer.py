@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from trove_ng.common.metrics import SILENT, Recorder
+
 LOG = logging.getLogger(__name__)
 
 Beat = dict[str, Any]
@@ -18,12 +20,16 @@ class BatchWriter:
 
     A beat that comes while its instance's last one still waits takes its place.
 
-    :param write: writes a list of beats, in one transaction
+    :param write: writes a list of beats, in one transaction; returns how many of them were
+        newer than what was known
     :param size: beats in one statement at most
     :param wait: seconds that the first beat of a batch waits for others
+    :param recorder: is told what becomes of beats
     """
 
-    def __init__(self, write: Callable[[list[Beat]], None], size: int, wait: float) -> None:
+    def __init__(self, write: Callable[[list[Beat]], int], size: int, wait: float,
+                 recorder: Recorder = SILENT) -> None:
+        self._recorder = recorder
         self._write = write
         self._size = size
         self._wait = wait
@@ -43,8 +49,11 @@ class BatchWriter:
         ident = str(beat["instance_id"])
         with self._condition:
             known = self._waiting.get(ident)
-            if known is not None and known["sequence"] >= beat["sequence"]:
-                return
+            if known is not None:
+                stale = known["sequence"] >= beat["sequence"]
+                self._recorder.heartbeats_handled("stale" if stale else "superseded", 1)
+                if stale:
+                    return
             self._waiting[ident] = beat
             self._condition.notify()
 
@@ -62,10 +71,13 @@ class BatchWriter:
             if not batch:
                 return
             try:
-                self._write(batch)
+                written = self._write(batch)
                 self.written += len(batch)
+                self._recorder.heartbeats_handled("written", written)
+                self._recorder.heartbeats_handled("stale", len(batch) - written)
             except Exception:  # noqa: BLE001  the next beats of these instances say it again
                 self.lost += len(batch)
+                self._recorder.heartbeats_handled("lost", len(batch))
                 LOG.exception("%d heartbeats could not be written", len(batch))
 
     def _next(self) -> list[Beat]:

@@ -6,14 +6,17 @@ There is no global: a service makes one :class:`Database` and passes it on.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
-import oslo_db.api
 from oslo_config import cfg
 from oslo_db.sqlalchemy import enginefacade
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
+
+from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.db import errors
 
 
 @enginefacade.transaction_context_provider
@@ -25,10 +28,13 @@ class Database:
     """The store that ``[database] connection`` names.
 
     :param conf: configuration with oslo.db's options registered
+    :param recorder: is told of the store's errors
     """
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> None:
         self._facade = enginefacade.transaction_context()
+        self._facade.append_on_engine_create(
+            functools.partial(errors.tell, recorder=recorder))
         options: dict[str, Any] = dict(conf.database)
         for unknown in ("backend", "use_tpool"):
             options.pop(unknown, None)
@@ -93,8 +99,5 @@ def _sqlite_pragmas(connection: Any) -> None:
     cursor.close()
 
 
-#: decorator: run again when the store reports a deadlock or a lost connection;
-#: only for functions whose whole work is inside one transaction
-retry_on_db_error = oslo_db.api.wrap_db_retry(
-    max_retries=5, retry_on_deadlock=True, retry_on_disconnect=True,
-    retry_interval=0.1, inc_retry_interval=True, max_retry_interval=2)
+#: where those who write transactions look for it
+retry_on_db_error = errors.retry_on_db_error

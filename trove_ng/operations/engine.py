@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from oslo_db.exception import DBConnectionError, DBDeadlock
@@ -65,19 +66,36 @@ class StepTask(task.Task):
         work, name = self._work, self._step.name
         try:
             work.allow_cancel(self._may_cancel)
-            self._begin()
-            work.check()
-            LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id, name)
-            self._observe(work, f"before {name}")
-            self._try(self._step.do)
-            self._observe(work, f"done {name}")
-            self._end(None)
-            self._observe(work, f"written {name}")
+            with self._measured("succeeded", "failed"):
+                self._begin()
+                work.check()
+                LOG.info("operation %s (%s %s): %s", work.id, work.action, work.resource_id,
+                         name)
+                self._observe(work, f"before {name}")
+                self._try(self._step.do)
+                self._observe(work, f"done {name}")
+                self._end(None)
+                self._observe(work, f"written {name}")
         except _STORE_AWAY as err:
             self._abandon(err)
         except Exception as err:
             self._failed(err)
             raise
+
+    @contextlib.contextmanager
+    def _measured(self, good: str, bad: str) -> Iterator[None]:
+        """Tell how long the block took, and how it ended."""
+        tools, outcome = self._work.tools, bad
+        begun = tools.clock.monotonic()
+        try:
+            yield
+            outcome = good
+        except (Abandoned, *_STORE_AWAY):
+            outcome = "abandoned"
+            raise
+        finally:
+            tools.recorder.step_ended(self._work.action, self._step.name, outcome,
+                                      tools.clock.monotonic() - begun)
 
     @retry_on_db_error
     def _begin(self) -> None:
@@ -101,7 +119,7 @@ class StepTask(task.Task):
         """Leave the operation to a later sweep: a store that is away is no failure."""
         LOG.warning("operation %s is left at %s: %s", self._work.id, self._step.name,
                     type(err).__name__)
-        self._work.lease.end()
+        self._work.lease.end("store_away")
         raise Abandoned(self._work.id) from err
 
     def _try(self, function: Callable[[Work], None]) -> None:
@@ -119,6 +137,7 @@ class StepTask(task.Task):
                     raise
                 LOG.warning("operation %s: %s is tried again: %s", self._work.id,
                             self._step.name, err.message)
+            self._work.tools.recorder.step_retried(self._work.action, self._step.name)
             self._work.lease.sleep(conf.step_retry_interval)
             self._work.check()
 
@@ -146,9 +165,10 @@ class StepTask(task.Task):
         self._work.begin_undo()
         LOG.info("operation %s: undo %s", self._work.id, self._step.name)
         try:
-            self._observe(self._work, f"undo {self._step.name}")
-            self._try(self._step.undo)
-            self._observe(self._work, f"undone {self._step.name}")
+            with self._measured("undone", "undo_failed"):
+                self._observe(self._work, f"undo {self._step.name}")
+                self._try(self._step.undo)
+                self._observe(self._work, f"undone {self._step.name}")
         except _STORE_AWAY as err:
             self._abandon(err)
         except Exception:
@@ -178,6 +198,7 @@ class Engine:
             row = operations.get(session, lease.operation_id)
         if row is None:
             return
+        self._tools.recorder.operation_claimed(row.action, row.attempts)
         work = Work(self._tools, row, lease)
         book = self._runbooks.get(row.action)
         if book is None:
@@ -210,6 +231,11 @@ class Engine:
             operations.erase_records(session, work.id)
         LOG.info("operation %s (%s %s) %s", work.id, work.action, work.resource_id,
                  "failed" if failed else "succeeded")
+        self._tell_end(work, operations.FAILED if failed else operations.SUCCEEDED)
+
+    def _tell_end(self, work: Work, status: str) -> None:
+        seconds = (self._tools.clock.now() - work.accepted).total_seconds()
+        self._tools.recorder.operation_ended(work.action, status, max(0.0, seconds))
 
     def _run_steps(self, book: Runbook, work: Work) -> bool:
         """Run all steps; return whether one failed (and those before it are undone)."""
@@ -252,3 +278,4 @@ class Engine:
             operations.end(session, work.id, operations.FAILED,
                            f"{work.action} is not known to this taskmanager.",
                            self._tools.clock.now())
+        self._tell_end(work, operations.FAILED)

@@ -48,6 +48,8 @@ class Lease:
         self._now = now
         self._ended = threading.Event()
         self._cancelled = False
+        #: why it ended, a value of the metric ``trove_operations_abandoned_total``
+        self.reason = "lease_lost"
 
     @property
     def cancelled(self) -> bool:
@@ -62,7 +64,7 @@ class Lease:
     def ended(self) -> bool:
         """True if the holder must stop."""
         if self._now() >= self._until:
-            self._ended.set()
+            self.end("lease_expired")
         return self._ended.is_set()
 
     def prolong(self, until: float) -> None:
@@ -70,8 +72,10 @@ class Lease:
         if not self.ended:
             self._until = until
 
-    def end(self) -> None:
-        """Make the holder stop at its next look."""
+    def end(self, reason: str = "lease_lost") -> None:
+        """Make the holder stop at its next look; the first reason stays."""
+        if not self._ended.is_set():
+            self.reason = reason
         self._ended.set()
 
     def check(self) -> None:
@@ -165,7 +169,7 @@ class LeaseKeeper:
         """Make the holders of all leases stop."""
         with self._lock:
             for lease in self._held.values():
-                lease.end()
+                lease.end("shutdown")
 
     def _run(self) -> None:
         while not self._stop.wait(min(self._seconds / 3, NOTICE)):

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.clock import Clock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
@@ -68,6 +69,7 @@ class Tools:
     :param operation_box: opens the secrets of operations
     :param key_box: seals the keys of guests
     :param datastores: declarations by manager name
+    :param recorder: is told what becomes of operations and their steps
     """
 
     conf: cfg.ConfigOpts
@@ -78,6 +80,7 @@ class Tools:
     operation_box: SecretBox
     key_box: SecretBox
     datastores: Mapping[str, Datastore]
+    recorder: Recorder = SILENT
 
     def guarded(self, guard: Callable[[bool], None]) -> Tools:
         """Return tools with a guard before each call of the cloud, or a guest.
@@ -106,6 +109,7 @@ class Work:
         self.action = operation.action
         self.resource_id = operation.resource_id
         self.tenant_id = operation.tenant_id
+        self.accepted = operation.created
         self.failure: str | None = operation.error
         self.context = RequestContext(
             project_id=operation.tenant_id, user_id=operation.user_id,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from trove_ng.common.clock import Clock
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
 from trove_ng.operations.lease import Abandoned, Lease, LeaseKeeper
@@ -22,10 +23,13 @@ class Manager:
 
     :param run: does a claimed operation
     :param workers: operations at the same time
+    :param recorder: is told of operations that are left to others
     """
 
     def __init__(self, db: Database, clock: Clock, keeper: LeaseKeeper,
-                 run: Callable[[Lease], None], workers: int) -> None:
+                 run: Callable[[Lease], None], workers: int,
+                 recorder: Recorder = SILENT) -> None:
+        self._recorder = recorder
         self._db = db
         self._clock = clock
         self._keeper = keeper
@@ -80,6 +84,7 @@ class Manager:
         try:
             self._run(lease)
         except Abandoned:
+            self._recorder.operation_abandoned(lease.reason)
             LOG.info("operation %s is left to another worker", lease.operation_id)
         finally:
             self._keeper.forget(lease)

@@ -14,6 +14,7 @@ from trove_ng.cloud.session import Clouds
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.datastores.base import load_datastores
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
@@ -38,30 +39,33 @@ LOG = logging.getLogger(__name__)
 class Service:
     """One taskmanager on the bus.
 
+    :param recorder: is told what is measured
     :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
     """
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> None:
         if not conf.inst_rpc_key_encr_key:
             raise keys.KeysMissing("inst_rpc_key_encr_key is not configured; "
                                    "'trove-manage generate_keys' makes one")
         keys.ControlPlaneKeys(conf.taskmanager_rpc_encr_key)
         self._conf = conf
         self._name = f"{socket.gethostname()}.{os.getpid()}"
-        clock, db = SystemClock(), Database(conf)
+        clock, db = SystemClock(), Database(conf, recorder)
+        self.database = db
         key_box = SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
         provider = instance_keys.StoreKeys(db, key_box, conf.taskmanager_rpc_encr_key)
         self._transport = get_transport(conf)
         tools = Tools(
-            conf=conf, db=db, clock=clock, clouds=Clouds(conf),
-            guests=_guests(conf, self._transport, provider),
+            conf=conf, db=db, clock=clock, clouds=Clouds(conf, recorder=recorder),
+            guests=_guests(conf, self._transport, provider, recorder),
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
-            key_box=key_box, datastores=load_datastores())
+            key_box=key_box, datastores=load_datastores(), recorder=recorder)
         # a host name and a pid come again after a restart
         self._keeper = LeaseKeeper(
             db, clock, f"{self._name}.{uuid.uuid4().hex[:8]}", conf.operations.lease)
         self._manager = Manager(
-            db, clock, self._keeper, Engine(tools, runbooks()).run, conf.taskmanager_workers)
+            db, clock, self._keeper, Engine(tools, runbooks()).run, conf.taskmanager_workers,
+            recorder)
         self._periodic = (
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
             Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval),
@@ -71,7 +75,7 @@ class Service:
                      HeartbeatWatch(db, clock, conf.agent_heartbeat_expiry).run,
                      conf.heartbeat_check_interval))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
-                                  conf.rpc_message_max_age)
+                                  conf.rpc_message_max_age, recorder=recorder)
 
     def start(self) -> None:
         """Take messages and work from now on."""
@@ -93,7 +97,9 @@ class Service:
         LOG.info("the taskmanager has ended, dropped %s", dict(self._endpoint.refused.counts))
 
 
-def _guests(conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys) -> Any:
+def _guests(conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys,
+            recorder: Recorder) -> Any:
     def client(instance_id: str, context: RequestContext | None = None) -> GuestClient:
-        return GuestClient(conf, transport, provider, keys.TASKMANAGER, instance_id, context)
+        return GuestClient(conf, transport, provider, keys.TASKMANAGER, instance_id, context,
+                           recorder)
     return client

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trove_ng.api.middleware.wsgi import CONTEXT, SEGMENTS, App, Environ, StartResponse
 from trove_ng.common.errors import OverLimit
+from trove_ng.common.metrics import SILENT, Recorder
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -83,7 +84,8 @@ class Buckets:
 class RateLimits:
     """Refuse requests above the limits with 413 and the time to wait."""
 
-    def __init__(self, app: App, buckets: Buckets) -> None:
+    def __init__(self, app: App, buckets: Buckets, recorder: Recorder = SILENT) -> None:
+        self._recorder = recorder
         self._app = app
         self._buckets = buckets
 
@@ -96,6 +98,7 @@ class RateLimits:
         wait = self._buckets.take(environ[CONTEXT].project_id, key)
         if wait > 0:
             limit = self._buckets.limits[key]
+            self._recorder.api_rate_limited(key)
             raise OverLimit(
                 f"Only {limit.per_minute} {limit.verb} requests a minute are allowed.",
                 retry_after=math.ceil(wait))

@@ -15,6 +15,8 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 SEGMENTS = "trove.segments"
 #: where the request's context is kept
 CONTEXT = "trove.context"
+#: where the template of the route is kept, once it was found
+ROUTE = "trove.route"
 
 _REASONS = {200: "OK", 202: "Accepted", 204: "No Content", 300: "Multiple Choices",
             400: "Bad Request",

@@ -29,7 +29,7 @@ def is_fresh(row: ServiceStatusRow | None, now: datetime.datetime, max_age: floa
             and (now - row.updated_at).total_seconds() <= max_age)
 
 
-def record(session: Session, beats: Sequence[dict[str, Any]]) -> None:
+def record(session: Session, beats: Sequence[dict[str, Any]]) -> int:
     """Write heartbeats, with a fixed number of statements; an older one changes nothing.
 
     What an instance's beat changes in its status, and that it is heard of again, are
@@ -38,6 +38,7 @@ def record(session: Session, beats: Sequence[dict[str, Any]]) -> None:
     :param beats: one an instance: ``instance_id``, ``sequence``, and the columns of
         :class:`ServiceStatusRow`; instances without a row (unknown, deleted) are
         passed over
+    :return: how many were written
     """
     known = {row.instance_id: row for row in session.execute(select(
         ServiceStatusRow.instance_id, ServiceStatusRow.status, ServiceStatusRow.sequence,
@@ -49,10 +50,11 @@ def record(session: Session, beats: Sequence[dict[str, Any]]) -> None:
              if beat["instance_id"] in known
              and known[beat["instance_id"]].sequence < beat["sequence"]]
     if not newer:
-        return
+        return 0
     _tell(session, [(known[beat["instance_id"]], beat) for beat in newer])
     session.connection().execute(_RECORD, [
         {f"b_{name}": value for name, value in beat.items()} for beat in newer])
+    return len(newer)
 
 
 _RECORD = update(ServiceStatusRow).where(

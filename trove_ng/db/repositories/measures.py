@@ -1,0 +1,77 @@
+"""What is counted in the store for a scrape: a few statements, whatever it holds."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from sqlalchemy import case, func, select
+
+from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.db.models import (
+    Backup,
+    Datastore,
+    DatastoreVersion,
+    Instance,
+    Operation,
+    ServiceStatusRow,
+)
+from trove_ng.db.repositories import operations
+from trove_ng.db.rows import AnyRow, Reader
+
+
+def live_operations(reader: Reader) -> Sequence[AnyRow]:
+    """Return ``action``, ``status``, ``number`` and ``oldest`` of what has not ended."""
+    return reader.execute(select(
+        Operation.action, Operation.status, func.count().label("number"),
+        func.min(Operation.created).label("oldest"),
+    ).where(Operation.status.in_((operations.PENDING, operations.RUNNING))).group_by(
+        Operation.action, Operation.status)).all()
+
+
+def instances(reader: Reader, heard_since: datetime.datetime) -> Sequence[AnyRow]:
+    """Return how many instances share each set of facts that a status follows from.
+
+    :param heard_since: heartbeats that are older are expired
+    :return: rows of ``task``, ``failed``, ``restart_required``, ``server_status``,
+        ``backup_running``, ``number``, ``expired`` (how many of these have no heartbeat
+        since then) and ``oldest`` (heartbeat)
+    """
+    running = select(Backup.instance_id).where(
+        Backup.state.in_([state.value for state in BACKUP_RUNNING]),
+        Backup.deleted.is_(False)).distinct().subquery("running")
+    beat = ServiceStatusRow.updated_at
+    failed = case((Instance.error != "", 1), else_=0).label("failed")
+    backup_running = case((running.c.instance_id.is_not(None), 1), else_=0).label(
+        "backup_running")
+    inner = select(
+        Instance.task, failed, Instance.restart_required, Instance.server_status,
+        backup_running, beat.label("beat"),
+        case((beat >= heard_since, 0), else_=1).label("expired"),
+    ).select_from(Instance).outerjoin(
+        ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).outerjoin(
+        running, running.c.instance_id == Instance.id).where(
+        Instance.deleted.is_(False)).subquery("facts")
+    facts = (inner.c.task, inner.c.failed, inner.c.restart_required, inner.c.server_status,
+             inner.c.backup_running)
+    return reader.execute(select(
+        *facts, func.count().label("number"), func.sum(inner.c.expired).label("expired"),
+        func.min(inner.c.beat).label("oldest")).group_by(*facts)).all()
+
+
+def backups(reader: Reader) -> Sequence[AnyRow]:
+    """Return ``state`` and ``number`` of the backups that are not deleted."""
+    return reader.execute(select(
+        Backup.state, func.count().label("number")).where(
+        Backup.deleted.is_(False)).group_by(Backup.state)).all()
+
+
+def newest_backups(reader: Reader) -> Sequence[AnyRow]:
+    """Return ``datastore`` (its name) and the time of its ``newest`` completed backup."""
+    return reader.execute(select(
+        Datastore.name.label("datastore"), func.max(Backup.backup_timestamp).label("newest"),
+    ).select_from(Backup).join(
+        DatastoreVersion, DatastoreVersion.id == Backup.datastore_version_id).join(
+        Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
+        Backup.state == BackupState.COMPLETED.value, Backup.deleted.is_(False),
+        Backup.backup_timestamp.is_not(None)).group_by(Datastore.name)).all()
