@@ -45,11 +45,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(conf: cfg.ConfigOpts) -> None:
     from trove_ng.guestagent import agent, bus
+    from trove_ng.guestagent.os import commands
     from trove_ng.rpc import keys
 
     # Databases run from here: what is secret gets its mode explicitly.
     os.umask(0o022)
     agent.check_identity(conf)
+    # What this agent runs can be found by the next one, should this one be killed.
+    os.environ[commands.MARK] = conf.guest_id
     make_manager = agent.load_manager(conf.datastore_manager)
     try:
         line = bus.AgentBus(conf)

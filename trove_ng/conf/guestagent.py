@@ -42,6 +42,18 @@ GROUP_OPTS: list[cfg.Opt] = [
     cfg.IntOpt("object_store_timeout", default=60, min=1,
                help="Seconds of silence after which a connection to the object store is "
                     "given up."),
+    cfg.BoolOpt("restart_database", default=True,
+                help="Whether the agent starts a database that ended and that its "
+                     "supervisor does not start again."),
+    cfg.IntOpt("restart_wait_max", default=300, min=1,
+               help="Seconds between two such starts at most; the first comes at once, "
+                    "and the time between two doubles from 5 seconds."),
+    cfg.IntOpt("crash_loop_count", default=3, min=2,
+               help="Ends of the database within ten minutes after which it is shown as "
+                    "CRASHED until it has run for a while."),
+    cfg.IntOpt("crash_loop_quiet", default=60, min=1,
+               help="Seconds without an end of the database after which such a loop is "
+                    "over."),
 ]
 
 VOLUME_OPTS: list[cfg.Opt] = [

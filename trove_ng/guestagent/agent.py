@@ -15,8 +15,10 @@ from typing import Any, Protocol
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
+from trove_ng.guestagent import leftovers
 from trove_ng.guestagent.context import AgentContext, Reporter
 from trove_ng.guestagent.dispatch import GuestHandler, handlers
+from trove_ng.guestagent.health import Reviver
 from trove_ng.guestagent.heartbeat import Heart, StatusWatch
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os import files
@@ -76,7 +78,11 @@ class Agent:
         self._heart = Heart(
             bus.reporter, manager.status, sequence, interval=conf.report_interval,
             version=version, volume_path=self._volume_path, details=self._details)
-        self._watch = StatusWatch(manager.status.update, conf.guest_agent.status_interval)
+        reviver = Reviver(manager, self._engine, manager.ctx.clock,
+                          longest_wait=conf.guest_agent.restart_wait_max)
+        self._watch = StatusWatch(
+            reviver.look if conf.guest_agent.restart_database else manager.look,
+            conf.guest_agent.status_interval)
         manager.status.on_change(self._heart.nudge)
         self._ending = threading.Event()
         self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -85,6 +91,11 @@ class Agent:
 
     def start(self) -> None:
         """Begin to work; returns at once, also while the bus is away."""
+        ctx = self._manager.ctx
+        leftovers.end_programs(ctx.instance_id)
+        leftovers.clear_scratch(ctx.scratch())
+        for folder in (ctx.state_dir, ctx.state_dir / "steps"):
+            leftovers.remove_unfinished(folder)
         self._manager.reload()
         self._heart.start()
         self._outbox.start()

@@ -34,6 +34,10 @@ class StatusSource(Protocol):
         """The present status."""
 
     @property
+    def reason(self) -> str:
+        """A sentence on what is wrong, or nothing."""
+
+    @property
     def restart_required(self) -> bool:
         """True if settings wait for a restart."""
 
@@ -88,7 +92,8 @@ class Heart:
             details |= self._details()
         return Heartbeat(
             status=self._status.current, sequence=self._sequence.next(),
-            sent_at=time.time(), agent_version=self._version, volume=self._volume(),
+            sent_at=time.time(), description=self._status.reason,
+            agent_version=self._version, volume=self._volume(),
             details=details)
 
     def _run(self) -> None:

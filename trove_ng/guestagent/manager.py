@@ -12,13 +12,16 @@ order that is the same for all datastores.
 from __future__ import annotations
 
 import abc
+import errno
 import logging
 import os
 import pathlib
 
 from trove_ng.common.errors import Conflict, GuestError, NotSupported, TroveError
 from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent import health, leftovers
 from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
@@ -56,7 +59,10 @@ class BaseManager(abc.ABC):
         self.ctx = ctx
         self.status = DatabaseStatus(
             instance_id=ctx.instance_id, state_dir=ctx.state_dir, clock=ctx.clock,
-            probe=self.probe, volume_dir=self.agent_volume_dir)
+            probe=self._examine_all, volume_dir=self.agent_volume_dir,
+            crashes=health.CrashCount(ctx.clock, ctx.conf.guest_agent.crash_loop_count,
+                                      ctx.conf.guest_agent.crash_loop_quiet))
+        self._volume_health = health.VolumeHealth()
 
     # ---- what a datastore must say ----------------------------------------
 
@@ -81,8 +87,8 @@ class BaseManager(abc.ABC):
         """Look at the database, within seconds, from any thread, and raise nothing.
 
         :return: HEALTHY (it answered), RUNNING (the process is there and could not
-            be asked), BLOCKED (there and refuses: disk full, too many connections),
-            SHUTDOWN (no process)
+            be asked), BLOCKED (there, and refuses or does not answer: disk full, too many
+            connections, hung), SHUTDOWN (no process)
         """
 
     @abc.abstractmethod
@@ -100,6 +106,10 @@ class BaseManager(abc.ABC):
         """
 
     # ---- what a datastore may say -----------------------------------------
+
+    def examine(self) -> Finding:
+        """Look at the database as :meth:`probe` does, and say why it is not well."""
+        return Finding(self.probe())
 
     def before_volume(self, request: m.PrepareRequest) -> None:
         """Let go of the mount point: called before the data volume is mounted.
@@ -198,9 +208,12 @@ class BaseManager(abc.ABC):
         self.status.begin_install()
         try:
             self._prepare(request, progress)
-        except BaseException:
+        except BaseException as err:
             LOG.exception("prepare failed")
+            trouble = self._volume_trouble()
             self.status.end_install(failed=True)
+            if isinstance(err, TroveError) and trouble:
+                raise GuestError(f"{err.message} {trouble}") from err
             raise
         self.status.end_install()
         try:
@@ -292,7 +305,60 @@ class BaseManager(abc.ABC):
         except TroveError:
             # The agent must come up, or nobody would hear of the trouble.
             LOG.exception("a volume cannot be mounted again")
+        self.clean()
         self.status.load()
+
+    def clean(self) -> None:
+        """Remove what an agent that was killed left on the volume, when the next starts."""
+        folder = self.agent_volume_dir()
+        if folder is not None:
+            leftovers.remove_unfinished(folder)
+
+    @property
+    def is_down(self) -> bool:
+        """True while the database should run and does not."""
+        return self.status.is_down
+
+    def look(self) -> ServiceStatus:
+        """Look at database and volume, and tell of changes."""
+        return self.status.update()
+
+    def may_start(self) -> bool:
+        """Return whether the volume allows the database to start."""
+        return self._volume_trouble() in ("", health.NOT_MOUNTED)
+
+    def revive(self) -> None:
+        """Start a database that ended; a volume that is gone is mounted first."""
+        self.ctx.volumes.remount()
+        self.start_db()
+
+    def _examine_all(self) -> Finding:
+        found = self.examine()
+        trouble = self._volume_trouble()
+        if not trouble:
+            if found == Finding(ServiceStatus.HEALTHY, "", found.incarnation) and (
+                    self._nearly_full()):
+                return found._replace(reason=health.NEARLY_FULL)
+            return found
+        if found.status in (ServiceStatus.HEALTHY, ServiceStatus.RUNNING):
+            # it answers, and cannot write
+            return found._replace(status=ServiceStatus.BLOCKED, reason=trouble)
+        return found._replace(reason=trouble)
+
+    def _volume_trouble(self) -> str:
+        path = self.volume_mount_point
+        try:
+            if any(spec.mount_point == path for spec in self.ctx.volumes.remembered()) \
+                    and not os.path.ismount(path):
+                return health.NOT_MOUNTED
+            return self._volume_health.trouble(path) if os.path.isdir(path) else ""
+        except OSError as err:
+            LOG.warning("the volume cannot be looked at: %s", err)
+            return health.READ_ONLY if err.errno == errno.EIO else ""
+
+    def _nearly_full(self) -> bool:
+        path = self.volume_mount_point
+        return os.path.isdir(path) and self._volume_health.nearly_full(path)
 
     def resume(self) -> None:
         """Start a database that ran before the server went down."""

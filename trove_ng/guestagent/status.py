@@ -12,6 +12,7 @@ from typing import Any
 
 from trove_ng.common.clock import Clock, isoformat
 from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.health import CrashCount, Finding
 from trove_ng.guestagent.os import files
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class DatabaseStatus:
 
     NEW until prepare begins, BUILDING while it runs, then FAILED or what the probe
     sees.  A database that is gone is SHUTDOWN when it was stopped on purpose and
-    CRASHED when it was not.
+    CRASHED when it was not; one that comes up and ends again and again stays CRASHED.
 
     The prepare markers name their instance, and lie on the root disk and, as soon as it
     is mounted, on the data volume: they outlast a rebuilt root disk and count while the
@@ -39,11 +40,13 @@ class DatabaseStatus:
 
     :param probe: how to look at the database
     :param volume_dir: the agent's directory on the data volume, None while unmounted
+    :param crashes: tells a loop of unwanted ends from an accident
     """
 
     def __init__(self, *, instance_id: str, state_dir: pathlib.Path, clock: Clock,
-                 probe: Callable[[], ServiceStatus],
-                 volume_dir: Callable[[], pathlib.Path | None]) -> None:
+                 probe: Callable[[], Finding],
+                 volume_dir: Callable[[], pathlib.Path | None],
+                 crashes: CrashCount | None = None) -> None:
         self._instance_id = instance_id
         self._state_dir = state_dir
         self._clock = clock
@@ -53,6 +56,10 @@ class DatabaseStatus:
         self._listeners: list[Callable[[], None]] = []
         self._mode: ServiceStatus | None = None
         self._current = ServiceStatus.NEW
+        self._reason = ""
+        self._is_down = False
+        self._incarnation = ""
+        self._crashes = crashes or CrashCount(clock, 3)
         self._prepared = False
         self._memory: dict[str, Any] = {}
 
@@ -62,6 +69,16 @@ class DatabaseStatus:
     def current(self) -> ServiceStatus:
         """The status as last determined."""
         return self._current
+
+    @property
+    def reason(self) -> str:
+        """A sentence on what is wrong, empty when nothing is."""
+        return self._reason
+
+    @property
+    def is_down(self) -> bool:
+        """True if the last look showed no process of a database that should run."""
+        return self._is_down and not self._is_held()
 
     @property
     def prepared(self) -> bool:
@@ -97,7 +114,8 @@ class DatabaseStatus:
         if self._prepared:
             self.update()
         else:
-            self._set(ServiceStatus.FAILED if started else ServiceStatus.NEW)
+            self._set(ServiceStatus.FAILED if started else ServiceStatus.NEW,
+                      "Preparing the instance was cut off, or failed." if started else "")
 
     def begin_install(self) -> None:
         """Prepare begins."""
@@ -109,6 +127,7 @@ class DatabaseStatus:
             self._prepared = False
             self._mark(PREPARE_START)
             self._mode = None
+            self._forget_crashes()
         self._set(ServiceStatus.BUILDING)
 
     def volume_mounted(self) -> None:
@@ -125,7 +144,7 @@ class DatabaseStatus:
     def end_install(self, failed: bool = False) -> None:
         """Prepare is over; report FAILED or what the database really is."""
         if failed:
-            self._set(ServiceStatus.FAILED)
+            self._set(ServiceStatus.FAILED, "Preparing the instance failed.")
             return
         with self._lock:
             self._mark(PREPARE_END)
@@ -138,6 +157,7 @@ class DatabaseStatus:
         """Show RESTARTING while the block runs, then the real status."""
         with self._lock:
             self._mode = ServiceStatus.RESTARTING
+            self._forget_crashes()
         self.expect_running(True)
         self._set(ServiceStatus.RESTARTING)
         try:
@@ -145,6 +165,7 @@ class DatabaseStatus:
         finally:
             with self._lock:
                 self._mode = None
+                self._forget_crashes()
             self.update()
 
     def update(self) -> ServiceStatus:
@@ -156,12 +177,11 @@ class DatabaseStatus:
             # Looking takes a while: prepare or a restart may have begun meanwhile.
             if self._is_held():
                 return self._current
-            if seen not in PROBED:
-                raise ValueError(f"a probe does not say {seen}")
-            if seen is ServiceStatus.SHUTDOWN and self.expects_running:
-                seen = ServiceStatus.CRASHED
-        self._set(seen)
-        return seen
+            if seen.status not in PROBED:
+                raise ValueError(f"a probe does not say {seen.status}")
+            seen = self._judge(seen)
+        self._set(seen.status, seen.reason)
+        return seen.status
 
     def expect_running(self, running: bool) -> None:
         """Remember whether the database is meant to run."""
@@ -179,12 +199,37 @@ class DatabaseStatus:
         """True while the status is not what the database shows."""
         return not self._prepared or self._mode is not None
 
-    def _set(self, status: ServiceStatus) -> None:
+    def _judge(self, seen: Finding) -> Finding:
+        """Return what a look means, given what was seen before."""
+        was_down, self._is_down = self._is_down, False
+        if not self.expects_running:
+            self._incarnation = ""
+            return seen
+        if seen.status is ServiceStatus.SHUTDOWN:
+            seen = seen._replace(status=ServiceStatus.CRASHED)
+            self._is_down, self._incarnation = True, ""
+            if not was_down:
+                self._crashes.add()
+        elif seen.incarnation:
+            if self._incarnation not in ("", seen.incarnation):
+                # it ended and its supervisor started it between two looks
+                self._crashes.add()
+            self._incarnation = seen.incarnation
+        if self._crashes.looping(seen.status is ServiceStatus.HEALTHY):
+            reason = f"The database ends again and again. {seen.reason}"
+            return Finding(ServiceStatus.CRASHED, reason.rstrip())
+        return seen
+
+    def _forget_crashes(self) -> None:
+        self._crashes.clear()
+        self._incarnation, self._is_down = "", False
+
+    def _set(self, status: ServiceStatus, reason: str = "") -> None:
         with self._lock:
-            if status is self._current:
+            if (status, reason) == (self._current, self._reason):
                 return
-            LOG.info("the status changes from %s to %s", self._current, status)
-            self._current = status
+            LOG.info("the status changes from %s to %s. %s", self._current, status, reason)
+            self._current, self._reason = status, reason
         self._tell()
 
     def _tell(self) -> None:
@@ -222,8 +267,13 @@ class DatabaseStatus:
                 self._write_memory()
 
     def _write_memory(self) -> None:
-        files.make_directory(self._state_dir, mode=0o700)
-        files.write_text(self._state_dir / STATE_FILE, json.dumps(self._memory), mode=0o600)
+        """Write what is remembered; on a full root disk only this life knows it."""
+        try:
+            files.make_directory(self._state_dir, mode=0o700)
+            files.write_text(self._state_dir / STATE_FILE, json.dumps(self._memory),
+                             mode=0o600)
+        except OSError as err:
+            LOG.error("the status is not remembered: %s", err)
 
     def _read_memory(self) -> dict[str, Any]:
         try:

@@ -8,6 +8,7 @@ before it is reported, so that a repeat is answered from memory.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from trove_ng.common.errors import Conflict, TroveError
+from trove_ng.common.errors import Conflict, GuestError, TroveError
 from trove_ng.common.states import ReportState
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.reports import Outbox
@@ -36,6 +37,8 @@ PROGRESS_INTERVAL = 1.0
 PATIENCE = 5.0
 #: seconds that a step gets to end when it is cancelled, before the answer is sent
 CANCEL_PATIENCE = 20.0
+_DISK_TROUBLE = {errno.ENOSPC: "is full", errno.EDQUOT: "is full",
+                 errno.EROFS: "is read-only", errno.EIO: "has failed"}
 INTERRUPTED = "The guest agent ended while it worked on this step."
 CANCELLED = "The step was cancelled."
 
@@ -75,20 +78,33 @@ class StepStore:
     def __init__(self, folder: pathlib.Path, remembered: int = REMEMBERED) -> None:
         self._folder = folder
         self._remembered = remembered
+        #: ends that a full disk kept from being written: this life knows them
+        self._unwritten: dict[pathlib.Path, StepRecord] = {}
         files.make_directory(folder, mode=0o700)
 
     def get(self, operation_id: str, step: str) -> StepRecord | None:
         """Return the record, None if the step is not known."""
-        return self._read(self._path(operation_id, step))
+        path = self._path(operation_id, step)
+        return self._unwritten.get(path) or self._read(path)
 
     def put(self, record: StepRecord) -> None:
         """Write a record; it is on the disk when this returns."""
-        files.write_bytes(self._path(record.operation_id, record.step),
-                          msgspec.json.encode(record), mode=0o600)
+        path = self._path(record.operation_id, record.step)
+        files.write_bytes(path, msgspec.json.encode(record), mode=0o600)
+        self._unwritten.pop(path, None)
+
+    def put_anyway(self, record: StepRecord) -> None:
+        """Write a record; on a full disk it is kept until the agent ends."""
+        try:
+            self.put(record)
+        except OSError as err:
+            LOG.error("the end of step %s is not remembered: %s", record.step, err)
+            self._unwritten[self._path(record.operation_id, record.step)] = record
 
     def all(self) -> list[StepRecord]:
         """Return all records that can be read."""
-        found = (self._read(path) for path in self._folder.glob("*.json"))
+        found = (self._unwritten.get(path) or self._read(path)
+                 for path in self._folder.glob("*.json"))
         return [record for record in found if record is not None]
 
     def prune(self) -> None:
@@ -213,17 +229,21 @@ class StepEngine:
     def call(self, request: R, work: Callable[[R], A], answer: type[A]) -> A:
         """Run a step now and return its answer; a repeat of a success is remembered.
 
-        A failed one runs again when it is asked for again.
+        A failed one runs again when it is asked for again, and a repeat while it runs
+        waits for its end.
 
         :raises Conflict: another step runs
         """
         key = (request.operation_id, request.step)
         with self._lock:
             # The answer to an earlier word may be lost: this one waits for the same end.
+            joined = self._running == key
             self._free.wait_for(lambda: self._running != key)
             record = self._store.get(*key)
             if record is not None and record.state is ReportState.SUCCEEDED:
                 return m.decode(json.dumps(record.result), answer)
+            if joined and record is not None:
+                raise GuestError(record.error)
             self._wait_until_free()
             record = self._begin(request, reported=True)
         try:
@@ -355,15 +375,13 @@ class StepEngine:
         record.ended_at = time.time()
         if state is ReportState.SUCCEEDED:
             record.percent = 100
-        try:
-            self._store.put(record)
-        finally:
-            with self._lock:
-                if self._running == (record.operation_id, record.step):
-                    self._running = None
-                    self._free.notify_all()
-            if report:
-                self._report(record)
+        self._store.put_anyway(record)
+        with self._lock:
+            if self._running == (record.operation_id, record.step):
+                self._running = None
+                self._free.notify_all()
+        if report:
+            self._report(record)
 
     def _report(self, record: StepRecord) -> None:
         self._outbox.put(m.StepReport(
@@ -382,6 +400,8 @@ def public_text(err: BaseException) -> str:
     """Return what may be told of an error: only Trove's own messages are."""
     if isinstance(err, TroveError):
         return err.message
+    if isinstance(err, OSError) and err.errno in _DISK_TROUBLE:
+        return f"A disk of the database server {_DISK_TROUBLE[err.errno]}."
     return f"The guest agent failed with {type(err).__name__}; its log tells more."
 
 

@@ -68,6 +68,9 @@ class MemoryServices:
     def disable(self, names: Sequence[str]) -> None:
         """A set of names has no boot."""
 
+    def recent_log(self, names: Sequence[str]) -> str:
+        return ""
+
 
 class ToyManager(BaseManager):
     """A datastore that is a flag and a list of what was asked."""

@@ -15,7 +15,7 @@ from tests.unit.guestagent.conftest import (
     prepare_request,
 )
 from trove_ng.common.clock import SystemClock
-from trove_ng.common.errors import Conflict, NotSupported, UnprocessableEntity
+from trove_ng.common.errors import Conflict, GuestError, NotSupported, UnprocessableEntity
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.guestagent import agent as agents
 from trove_ng.guestagent import dispatch
@@ -157,8 +157,32 @@ def test_ping_and_space_are_answered_always(running: Running, tmp_path: pathlib.
 
 def test_a_crash_of_the_database_is_told_at_once(running: Running) -> None:
     running.prepare()
+    running.manager.failure = GuestError("The database does not start.")
     running.manager.ctx.services.stop(["toy"])
     eventually(lambda: running.bus.reporter.heartbeats[-1].status is ServiceStatus.CRASHED)
+
+
+def test_a_database_that_ended_is_started_again(running: Running) -> None:
+    running.prepare()
+    running.manager.calls.clear()
+    running.manager.ctx.services.stop(["toy"])
+    eventually(lambda: running.manager.calls == ["start_db"])
+    eventually(lambda: running.bus.reporter.heartbeats[-1].status is ServiceStatus.HEALTHY)
+
+
+def test_a_database_that_ended_stays_so_if_that_is_configured(
+        manager: ToyManager, bus: MemoryBus) -> None:
+    manager.ctx.conf.set_override("restart_database", False, group="guest_agent")
+    running = Running(manager, bus)
+    try:
+        running.prepare()
+        manager.calls.clear()
+        manager.ctx.services.stop(["toy"])
+        eventually(lambda: [beat.status for beat in bus.reporter.heartbeats][-2:]
+                   == [ServiceStatus.CRASHED] * 2)
+        assert manager.calls == []
+    finally:
+        running.agent.stop()
 
 
 def test_the_agent_listens_as_soon_as_the_bus_is_there(

@@ -12,6 +12,7 @@ from trove_ng.guestagent.sequence import Sequence
 class Status:
     current = ServiceStatus.HEALTHY
     restart_required = True
+    reason = "why"
 
 
 def heart(tmp_path: pathlib.Path, recorder: Recorder, interval: float = 60,
@@ -27,6 +28,7 @@ def test_a_heartbeat_tells_status_space_and_what_the_datastore_can(
     assert beat.status is ServiceStatus.HEALTHY
     assert beat.agent_version == "1.2"
     assert beat.details == {"restart_required": True, "capabilities": ["x"]}
+    assert beat.description == "why"
     assert beat.volume is not None
     assert beat.volume.total >= beat.volume.used > 0
     assert abs(beat.sent_at - time.time()) < 5

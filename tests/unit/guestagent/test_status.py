@@ -9,6 +9,7 @@ import pytest
 from tests.unit.guestagent.conftest import INSTANCE, ToyManager
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.status import PREPARE_END, PREPARE_START, DatabaseStatus
 
 
@@ -24,7 +25,7 @@ class Disk:
     def status(self, instance_id: str = INSTANCE) -> DatabaseStatus:
         status = DatabaseStatus(
             instance_id=instance_id, state_dir=self.root, clock=SystemClock(),
-            probe=lambda: self.seen,
+            probe=lambda: Finding(self.seen),
             volume_dir=lambda: self.volume if self.mounted else None)
         status.load()
         return status

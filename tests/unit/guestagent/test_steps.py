@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
 import pathlib
+import select
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -9,7 +14,7 @@ import pytest
 from tests.unit.guestagent.conftest import Recorder, eventually
 from trove_ng.common.errors import Conflict, GuestError
 from trove_ng.common.states import ReportState
-from trove_ng.guestagent import steps
+from trove_ng.guestagent import leftovers, steps
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
 from trove_ng.rpc import messages as m
@@ -330,3 +335,110 @@ def test_records_hold_no_request_and_are_for_the_owner_only(
     for path in (tmp_path / "steps").glob("*.json"):
         assert b"hunter2" not in path.read_bytes()
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_call_that_is_repeated_while_it_runs_waits_for_its_end(
+        life: Life, fails: bool) -> None:
+    gate, done, answers = threading.Event(), [], []
+
+    def work(_request: m.StepRequest) -> m.Flag:
+        done.append(1)
+        gate.wait(5)
+        if fails:
+            raise GuestError("It did not stop.")
+        return m.Flag(value=True)
+
+    def ask() -> None:
+        try:
+            answers.append(life.engine.call(request("stop"), work, m.Flag))
+        except GuestError as err:
+            answers.append(err.message)
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for one in asking:
+        one.start()
+    eventually(lambda: done)
+    gate.set()
+    for one in asking:
+        one.join(5)
+    assert answers == ["It did not stop." if fails else m.Flag(value=True)] * 3
+    assert done == [1]
+
+
+def test_a_call_that_a_crash_cut_off_runs_again_when_it_is_repeated(
+        tmp_path: pathlib.Path, recorder: Recorder) -> None:
+    life = Life(tmp_path / "steps", recorder)
+    with pytest.raises(SystemExit):
+        life.engine.call(request("stop"), lambda _request: sys.exit(9), m.Flag)
+    record = steps.StepStore(tmp_path / "steps").get("op", "stop")
+    assert record is not None
+    record.state = RUNNING  # a killed agent writes no end
+    steps.StepStore(tmp_path / "steps").put(record)
+    again = Life(tmp_path / "steps", recorder)
+    again.engine.recover()
+    assert again.engine.call(request("stop"), flag, m.Flag) == m.Flag(value=True)
+
+
+def test_a_disk_that_fills_while_a_step_runs_loses_no_end(
+        life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
+        monkeypatch.setattr(steps.files, "write_bytes", full)
+        return m.Flag(value=True)
+
+    def full(*_args: Any, **_more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    life.engine.submit(request(), work)
+    assert life.last().state is SUCCEEDED
+    life.recorder.steps.clear()
+    life.engine.submit(request(), work)
+    assert life.last().state is SUCCEEDED
+    # a new step cannot be remembered, and is refused
+    life.recorder.steps.clear()
+    life.engine.submit(request("other"), work)
+    assert life.last().error == "A disk of the database server is full."
+    assert not life.engine.busy
+
+
+def test_a_full_disk_during_a_step_is_named(life: Life) -> None:
+    def work(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
+        with open("/dev/full", "wb") as full:
+            full.write(b"x" * 100_000)
+        return m.Flag(value=True)
+
+    life.engine.submit(request(), work)
+    assert life.last().error == "A disk of the database server is full."
+
+
+WRITER = """
+import sys
+from trove_ng.common.states import ReportState
+from trove_ng.guestagent import steps
+import pathlib
+store = steps.StepStore(pathlib.Path(sys.argv[1]))
+print("up", flush=True)
+for number in range(10 ** 9):
+    store.put(steps.StepRecord(operation_id="op", step="s", state=ReportState.RUNNING,
+                               result={"number": number, "more": "x" * 20000}))
+"""
+
+
+def test_a_record_is_whole_whenever_the_agent_is_killed(tmp_path: pathlib.Path) -> None:
+    last = -1
+    for wait in range(int(os.environ.get("TROVE_GUESTFAULTS", "1")) * 8):
+        child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)],
+                                 stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        select.select([], [], [], 0.003 * (wait + 1))
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        record = steps.StepStore(tmp_path).get("op", "s")
+        if record is not None:
+            assert record.result["more"] == "x" * 20000
+            last = record.result["number"]
+        leftovers.remove_unfinished(tmp_path)
+        assert len(list(tmp_path.iterdir())) <= 1
+    assert last >= 0

@@ -22,7 +22,9 @@ OUTPUT_LIMIT = 1024 * 1024
 #: characters of a program's complaint that an error's text shows
 SHOWN = 500
 #: variables a program inherits; nothing else of the agent's environment is passed
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+#: variable that marks the programs of an agent; its value is the instance's id
+MARK = "TROVE_GUEST_ID"
+INHERITED = (MARK, "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -60,6 +60,13 @@ class ServiceControl(Protocol):
     def disable(self, names: Sequence[str]) -> None:
         """Have it not started when the server boots."""
 
+    def recent_log(self, names: Sequence[str]) -> str:
+        """Return the end of what the service wrote."""
+
+
+#: bytes of a service's log that are read
+LOG_LIMIT = 64 * 1024
+
 
 class SystemdControl:
     """Services as units of systemd.
@@ -92,6 +99,11 @@ class SystemdControl:
             return False
         state = self._show(unit, "ActiveState")
         return state in ("active", "activating", "reloading", "deactivating")
+
+    def recent_log(self, names: Sequence[str]) -> str:
+        return str(self._run(
+            ["journalctl", "--unit", self._unit(names), "--lines", "300", "--output", "cat",
+             "--no-pager", "--quiet"], timeout=30).stdout)[-LOG_LIMIT:]
 
     def _systemctl(self, verb: str, names: Sequence[str], timeout: float) -> None:
         unit = self._unit(names)
@@ -147,6 +159,16 @@ class SupervisorControl:
             return self._find(names)[1] in _LIVING
         except ServiceError:
             return False
+
+    def recent_log(self, names: Sequence[str]) -> str:
+        # Not by supervisord: XML cannot hold what a service may write.
+        path = self._call("getProcessInfo", self._find(names)[0])["stdout_logfile"]
+        try:
+            with open(path, "rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_LIMIT))
+                return log.read(LOG_LIMIT).decode(errors="replace")
+        except OSError as err:
+            raise ServiceError(f"The log {path} cannot be read: {err.strerror}.") from err
 
     def enable(self, names: Sequence[str]) -> None:
         """Check that the service exists; at boot the agent itself starts it."""

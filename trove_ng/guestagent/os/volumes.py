@@ -173,7 +173,9 @@ class VolumeManager:
         held = self.filesystem_of(spec.device)
         if held is None:
             raise UnprocessableEntity(f"The device {spec.device} is empty.")
-        target = tempfile.mkdtemp(prefix="trove-migrate-")
+        scratch = self._memory.parent / "scratch"
+        files.make_directory(scratch, mode=0o700)
+        target = tempfile.mkdtemp(prefix="migrate-", dir=scratch)
         try:
             self._mount(spec.device, target, held, spec.mount_options)
             try:
@@ -343,6 +345,12 @@ def _is_mounted(device: str, mount_point: str) -> bool:
     point = os.path.realpath(mount_point)
     on_point = [held for held, where in _mounts() if where == point]
     return bool(on_point) and on_point[-1] == number
+
+
+def is_mount_point(path: str) -> bool:
+    """Return True if something is mounted on a path, be it a part of the same file system."""
+    point = os.path.realpath(path)
+    return any(where == point for _held, where in _mounts())
 
 
 def _mount_of_device(device: str) -> str | None:

@@ -11,8 +11,9 @@ import pymysql
 
 from trove_ng.common.errors import Conflict, GuestError
 from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent import leftovers
 from trove_ng.guestagent.context import AgentContext
-from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.databases import Databases
@@ -20,6 +21,7 @@ from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.root import USER as ROOT
 from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
+from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.manager import AGENT_DIR, BaseManager
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
@@ -100,6 +102,12 @@ class MySqlFamilyManager(BaseManager):
         if request.root_password is not None:
             self._root.enable(request.root_password)
 
+    def clean(self) -> None:
+        """Remove also the half of a restore."""
+        super().clean()
+        files.remove(self.paths.staging, recursive=True)
+        leftovers.remove_unfinished(pathlib.Path(self.paths.changes))
+
     def _take_over(self) -> None:
         """Start the server so that it gives the agent its account."""
         init_file = pathlib.Path(self.paths.init_file)
@@ -121,6 +129,15 @@ class MySqlFamilyManager(BaseManager):
 
     def start_db(self) -> None:
         """Start the server and wait until it answers."""
+        try:
+            self._start()
+        except GuestError as err:
+            cause = self._cause()
+            if not cause:
+                raise
+            raise GuestError(f"The database server does not start: {cause}") from err
+
+    def _start(self) -> None:
         limit = self.ctx.conf.guest_agent.state_change_wait_time
         self.ctx.services.start(self.services, limit)
         end = self.ctx.clock.monotonic() + limit
@@ -138,22 +155,48 @@ class MySqlFamilyManager(BaseManager):
 
     def probe(self) -> ServiceStatus:
         """Look whether the server answers."""
+        return self._ask().status
+
+    def examine(self) -> Finding:
+        """Look whether the server answers, and find in its log why it ended."""
+        found = self._ask()
+        if found.status is ServiceStatus.SHUTDOWN and self.status.expects_running:
+            cause = self._cause()
+            return found._replace(reason=f"The database has ended: {cause}" if cause else
+                                  "The database has ended, and its log does not say why.")
+        return found
+
+    def _ask(self) -> Finding:
         try:
             connection = self.server.connect(PROBE_SECONDS, PROBE_SECONDS)
-        except pymysql.MySQLError as err:
-            if err.args and err.args[0] in sql.TOO_MANY_CONNECTIONS:
-                return ServiceStatus.BLOCKED
-            return self._process_state()
-        except (GuestError, OSError):
-            return self._process_state()
+        except (pymysql.MySQLError, GuestError, OSError) as err:
+            return self._unanswered(err)
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            return ServiceStatus.HEALTHY
-        except (pymysql.MySQLError, OSError):
-            return self._process_state()
+            return Finding(ServiceStatus.HEALTHY, "", self._incarnation())
+        except (pymysql.MySQLError, OSError) as err:
+            return self._unanswered(err)
         finally:
             connection.close()
+
+    def _unanswered(self, err: Exception) -> Finding:
+        """Return what it means that the server did not answer as it should."""
+        code = err.args[0] if err.args and isinstance(err, pymysql.MySQLError) else 0
+        if code in sql.TOO_MANY_CONNECTIONS:
+            return Finding(ServiceStatus.BLOCKED, "The database takes no more connections.")
+        state = self._process_state()
+        if state is ServiceStatus.UNKNOWN:
+            return Finding(state, "It cannot be told whether the database runs.")
+        if state is ServiceStatus.SHUTDOWN:
+            return Finding(state)
+        if code in sql.ACCOUNT_REFUSED:
+            return Finding(state, "The database refuses the agent's account.")
+        if isinstance(err, GuestError):
+            return Finding(state, "The agent has no account in the database.")
+        if sql.is_not_listening(err):
+            return Finding(state, "The database runs and takes no connections yet.")
+        return Finding(ServiceStatus.BLOCKED, "The database runs and does not answer.")
 
     def _process_state(self) -> ServiceStatus:
         try:
@@ -162,6 +205,19 @@ class MySqlFamilyManager(BaseManager):
             LOG.exception("the supervisor does not tell whether the server runs")
             return ServiceStatus.UNKNOWN
         return ServiceStatus.RUNNING if running else ServiceStatus.SHUTDOWN
+
+    def _incarnation(self) -> str:
+        try:
+            return str(pathlib.Path(self.paths.pid_file).stat().st_mtime_ns)
+        except OSError:
+            return ""
+
+    def _cause(self) -> str:
+        try:
+            return causes.find(self.ctx.services.recent_log(self.services))
+        except GuestError as err:
+            LOG.warning("the server's log cannot be read: %s", err.message)
+            return ""
 
     def apply_config(self, request: m.ResizeRequest) -> None:
         """Write the settings for another amount of memory."""

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pymysql
-from pymysql.constants import CR, ER
+from pymysql.constants import ER
 
 from trove_ng.common.errors import Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
 
 #: the server is there and takes no more connections, at all or of this account
 TOO_MANY_CONNECTIONS = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS})
-CONNECTION_REFUSED = CR.CR_CONNECTION_ERROR
+#: the server answers, and does not know the account or its password
+ACCOUNT_REFUSED = frozenset({ER.ACCESS_DENIED_ERROR, 1698, ER.HOST_NOT_PRIVILEGED})
 
 Row = tuple[Any, ...]
 
@@ -41,6 +42,12 @@ def unescape(text: str) -> str:
     for special in ("_", "%", "\\"):
         text = text.replace("\\" + special, special)
     return text
+
+
+def is_not_listening(err: Exception) -> bool:
+    """Return whether an error says that nobody listens on the socket."""
+    inner = getattr(err, "original_exception", err)
+    return isinstance(inner, ConnectionRefusedError | FileNotFoundError)
 
 
 class Session:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from trove_ng.common.errors import BadRequest
+from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBackup
+from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.steps import Progress
@@ -20,6 +21,15 @@ class MariaDbManager(MySqlFamilyManager):
     def install_data(self) -> None:
         """Make an empty data directory with the server's own program."""
         files.make_directory(self.paths.data, mode=0o750, owner=OWNER)
+        try:
+            self._install()
+        except commands.CommandError as err:
+            cause = causes.find(err.stderr)
+            if not cause:
+                raise
+            raise GuestError(f"The database cannot be made: {cause}") from err
+
+    def _install(self) -> None:
         commands.run([
             "mariadb-install-db", f"--defaults-file={self.paths.base_config}",
             f"--user={OWNER}", f"--datadir={self.paths.data}",
