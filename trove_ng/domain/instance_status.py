@@ -59,6 +59,7 @@ class Facts:
     :param error: ``instances.error``, empty when nothing failed for good
     :param server_status: the compute service's word, as last seen
     :param service_status: the agent's word
+    :param reason: the agent's word on what is wrong with the database
     :param heartbeat_age: seconds since the newest heartbeat; None: there was none
     :param backup_running: a backup of the instance is not ended
     """
@@ -68,6 +69,7 @@ class Facts:
     restart_required: bool = False
     server_status: str | None = None
     service_status: str = ServiceStatus.UNKNOWN
+    reason: str = ""
     heartbeat_age: float | None = None
     backup_running: bool = False
 
@@ -144,6 +146,15 @@ def operating_status(facts: Facts, heartbeat_expiry: float) -> str:
     if not is_fresh(facts, heartbeat_expiry):
         return "ERROR"
     return facts.service_status
+
+
+def operating_status_reason(facts: Facts, heartbeat_expiry: float) -> str:
+    """Return a sentence on why the operating status is what it is; empty if all is well."""
+    if not operating_status(facts, heartbeat_expiry):
+        return ""
+    if not is_fresh(facts, heartbeat_expiry):
+        return "The guest agent has not been heard of in time."
+    return facts.reason
 
 
 def is_fresh(facts: Facts, heartbeat_expiry: float) -> bool:

@@ -231,3 +231,27 @@ def test_rate_limits_tell_when_to_come_again(app: Api, api_conf: object) -> None
                for _ in range(4)]
     assert [one.status_int for one in answers][-1] == 413
     assert int(answers[-1].headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(("status", "description", "age", "shown"), [
+    ("HEALTHY", "", 1, ("HEALTHY", None)),
+    ("BLOCKED", "The data volume is full.", 1, ("BLOCKED", "The data volume is full.")),
+    ("HEALTHY", "", 3600, ("ERROR", "The guest agent has not been heard of in time."))])
+def test_the_reason_of_an_operating_status_is_shown(
+        app: Api, status: str, description: str, age: int,
+        shown: tuple[str, str | None]) -> None:
+    with app.db.writer() as session:
+        row = session.get(ServiceStatusRow, f"{OWN}1")
+        assert row is not None
+        row.status, row.description = status, description
+        assert row.updated_at is not None
+        row.updated_at -= datetime.timedelta(seconds=age)
+    for found in (app("GET", f"/instances/{OWN}1").json["instance"],
+                  app("GET", "/instances/detail").json["instances"][0]):
+        assert (found["operating_status"], found.get("operating_status_reason")) == shown
+    with app.db.writer() as session:
+        instance = session.get(Instance, f"{OWN}1")
+        assert instance is not None
+        instance.task = "RESTARTING"
+    assert "operating_status_reason" not in app(
+        "GET", f"/instances/{OWN}1").json["instance"]

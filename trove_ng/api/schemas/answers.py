@@ -30,6 +30,7 @@ _INSTANCE_DATASTORE = obj({"type": _S, "version": _S, "version_number": _S},
                           ("type", "version"))
 _INSTANCE: dict[str, Any] = {
     "id": _S, "name": _S, "status": _S, "operating_status": _S, "links": LINKS,
+    "operating_status_reason": _S,
     "flavor": _REF, "datastore": _INSTANCE_DATASTORE, "region": _SN,
     "access": obj({"is_public": _B, "allowed_cidrs": array(_S)}),
     "volume": obj({"size": _IN, "used": _NN, "used_percent": _NN, "id": _SN, "type": _SN}),

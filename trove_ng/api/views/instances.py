@@ -8,7 +8,12 @@ from typing import Any
 from trove_ng.api.call import Call
 from trove_ng.common.clock import isoformat
 from trove_ng.common.states import ServiceStatus
-from trove_ng.domain.instance_status import Facts, operating_status, status
+from trove_ng.domain.instance_status import (
+    Facts,
+    operating_status,
+    operating_status_reason,
+    status,
+)
 
 _GB = 1024 ** 3
 
@@ -23,6 +28,8 @@ def facts(row: Any, now: datetime.datetime) -> Facts:
         task=row.task, error=row.error, restart_required=row.restart_required,
         server_status=row.server_status,
         service_status=row.service_status or ServiceStatus.UNKNOWN,
+        # only the detailed views have it
+        reason=getattr(row, "service_reason", None) or "",
         heartbeat_age=None if seen is None else (now - seen).total_seconds(),
         backup_running=bool(row.backup_running))
 
@@ -67,6 +74,10 @@ def detail(call: Call, row: Any, replicas: list[str], fault: Any,
            now: datetime.datetime) -> dict[str, Any]:
     """Return the view of one instance."""
     view = brief(call, row, replicas, now)
+    reason = operating_status_reason(
+        facts(row, now), call.services.conf.agent_heartbeat_expiry)
+    if reason:
+        view["operating_status_reason"] = reason
     view["created"] = isoformat(row.created)
     view["updated"] = isoformat(row.updated)
     view["service_status_updated"] = isoformat(row.service_updated)

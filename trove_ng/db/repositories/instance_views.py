@@ -83,6 +83,7 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             Instance.locality, Instance.configuration_id, Instance.cluster_id,
             Instance.shard_id, Instance.created, Instance.updated,
             Configuration.name.label("configuration_name"),
+            ServiceStatusRow.description.label("service_reason"),
             ServiceStatusRow.volume_total, ServiceStatusRow.volume_used, _has_faults()]
     if shape >= Shape.ALL:
         columns += [
