@@ -6,11 +6,13 @@ import time
 from typing import Any
 
 import pytest
+import requests
 
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
 from trove_ng.common.errors import GuestError
 from trove_ng.common.states import ServiceStatus
 from trove_ng.operations.work import CANCELLED
+from trove_ng.rpc import messages as m
 from trove_ng.rpc.messages import Empty
 
 FREE = {"instances": (0, 0), "volumes": (0, 0), "ram": (0, 0), "backups": (0, 0)}
@@ -221,6 +223,29 @@ def test_a_backup_that_fails_is_told_and_counts_until_deleted(
     plane.request("DELETE", f"/backups/{ident}", status=202)
     plane.wait_gone(f"/backups/{ident}")
     assert plane.quota()["backups"] == (0, 0)
+
+
+def test_the_segments_of_a_backup_that_failed_are_deleted(
+        plane: ControlPlane, instance: str) -> None:
+    plane.hypervisor.failures["create_backup"] = "The object store answered 507."
+    agent, = plane.hypervisor.agents.values()
+    objects = plane.minicloud.swift._store
+    account, stored = f"AUTH_{plane.project_id}", []
+
+    def store_and_fail(request: m.BackupRequest) -> m.Empty:
+        grant = request.grant
+        assert grant.put_query is not None
+        answer = requests.put(f"{grant.container_url}/{grant.prefix}00000001?"
+                              f"{grant.put_query.reveal()}", data=b"x", timeout=10)
+        assert answer.status_code == 201
+        stored.extend(one.name for one in objects.objects(account, "database_backups"))
+        type(agent)._create_backup(agent, request)
+        return m.Empty()
+
+    agent._create_backup = store_and_fail
+    wait_backup(plane, backup(plane, instance), "FAILED")
+    assert len(stored) == 1
+    assert objects.objects(account, "database_backups") == []
 
 
 def test_the_guest_is_given_leave_for_its_backup_only(plane: ControlPlane,

@@ -288,6 +288,10 @@ NO_SPACE = "[ERROR] InnoDB: Error number 28 means 'No space left on device'"
     ([START, NO_SPACE, *INNODB, "[ERROR] mariadbd: Error while setting value 'K' to 'sql_mode'"],
      "its configuration is refused."),
     ([START, NO_SPACE, *INNODB], "the disk is full."),
+    ([START, "[ERROR] InnoDB: preallocating 12582912 bytes for file ./ibtmp1 failed with "
+      "error 28", *INNODB], "the disk is full."),
+    ([START, "[ERROR] InnoDB: Could not set the file size of './ibtmp1'. Probably out of "
+      "disk space", *INNODB], "the disk is full."),
     ([START, NO_SPACE, *INNODB, START, "[ERROR] InnoDB: Invalid log header checksum", *INNODB],
      "the files of the database are damaged."),
     ([START, "[ERROR] InnoDB: The data file './ibdata1' has the wrong space ID.", *INNODB],

@@ -22,7 +22,7 @@ _SMALL_TALK = "improperly built"
 #: what is looked for, the most certain first
 _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in (
-        (r"no space left on device|disk (is )?full|errno: 28\b|os error: 28\b|error: 28\b",
+        (r"no space left on device|disk (is )?full|out of disk space|(errno|error):? 28\b",
          "the disk is full."),
         (r"disk quota exceeded", "the disk quota is used up."),
         (r"read-only file system", "the file system is read-only."),
