@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -30,6 +34,7 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import swift as streams
 from trove_ng.rpc import messages as m
 from trove_ng.standalone.minicloud.store import Store
 from trove_ng.standalone.minicloud.swift import Swift
@@ -54,6 +59,10 @@ class Process:
         if self.child is not None:
             self.child.terminate()
             self.child.wait(timeout)
+
+    def kill(self, names: Sequence[str]) -> None:
+        if self.child is not None:
+            self.child.kill()
 
     def restart(self, names: Sequence[str], timeout: float = 120) -> None:
         self.stop(names, timeout)
@@ -222,6 +231,42 @@ def test_databases_and_users_are_listed_in_pages(server: Server) -> None:
     assert rest.next_marker is None
     users = manager.list_users(m.PageRequest(limit=10)).users
     assert [(one.name, one.host) for one in users] == [("app", "%")]
+
+
+def test_pages_have_one_order_and_all_names_whatever_the_servers_collation(
+        server: Server) -> None:
+    manager = server.manager
+    # alike for a collation, and other names all the same
+    names = sorted(["sýs", "SHOP", "Sßhop", "zz", "Zz", "ä", "100%"])
+    manager.create_databases(m.DatabasesRequest(databases=[
+        m.DatabaseSpec(name=name) for name in names]))
+    users = sorted([("röot", "%"), ("ROOT2", "%"), ("u", "%"), ("u", "10.%"), ("U", "%"),
+                    ("app", "%")], key="@".join)
+    manager.create_users(m.UsersRequest(users=[
+        m.UserSpec(name=name, host=host, password=Secret("p"))
+        for name, host in users if name != "app"]))
+    for limit in (1, 2, 100):
+        found: list[str] = []
+        marker = None
+        while True:
+            page = manager.list_databases(m.PageRequest(limit=limit, marker=marker))
+            found += [one.name for one in page.databases]
+            marker = page.next_marker
+            if marker is None:
+                break
+        assert found == sorted([*names, "shop"])
+        seen: list[tuple[str, str | None]] = []
+        while True:
+            more = manager.list_users(m.PageRequest(limit=limit, marker=marker))
+            seen += [(one.name, one.host) for one in more.users]
+            marker = more.next_marker
+            if marker is None:
+                break
+        assert seen == users
+    again = manager.list_databases(m.PageRequest(limit=1, marker="zz", include_marker=True))
+    assert [one.name for one in again.databases] == ["zz"]
+    with pytest.raises(NotFound):
+        manager.get_user(m.UserRequest(name="root2"))
 
 
 def test_all_or_none_is_created(server: Server) -> None:
@@ -439,31 +484,128 @@ def test_a_restored_server_is_equal_row_for_row(filled: Server, make: Any,
     assert not other.paths.staging.exists()
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "list"])
-def test_a_damaged_backup_touches_no_data(filled: Server, make: Any,
-                                          store: tuple[str, Swift], damage: str) -> None:
+class Stored:
+    """The objects of a backup, to be damaged and put right."""
+
+    def __init__(self, swift: Swift) -> None:
+        self._store = swift._store
+        self._whole = {one.name: (one, self._store.path(one).read_bytes())
+                       for one in self._store.objects("AUTH_t", "c")}
+        self.names = sorted(self._whole)
+
+    def flip(self, name: str) -> None:
+        """Change one bit on the store's disk: the store knows nothing of it."""
+        _, content = self._whole[name]
+        at = random.randrange(len(content))
+        changed = bytes([content[at] ^ 1 << random.randrange(8)])
+        one = self._store.get("AUTH_t", "c", name)
+        assert one is not None
+        self._store.path(one).write_bytes(content[:at] + changed + content[at + 1:])
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Store something else under a name."""
+        one, _ = self._whole[name]
+        self._store.put(dataclasses.replace(
+            one, size=len(content), etag=hashlib.md5(content).hexdigest(),
+            file=self._new(content)))
+
+    def swap(self, first: str, second: str) -> None:
+        """Store two objects under each other's name."""
+        self.replace(first, self._whole[second][1])
+        self.replace(second, self._whole[first][1])
+
+    def drop(self, name: str) -> None:
+        self._store.delete("AUTH_t", "c", name)
+
+    def cut(self, name: str) -> None:
+        self.replace(name, self._whole[name][1][:-1])
+
+    def mend(self) -> None:
+        """Have all as it was."""
+        for one, content in self._whole.values():
+            self._store.put(dataclasses.replace(one, file=self._new(content)))
+
+    def _new(self, content: bytes) -> str:
+        path = self._store.new_file()
+        path.write_bytes(content)
+        return path.name
+
+
+def damages(stored: m.StoredBackup, objects: Stored) -> Iterator[tuple[m.StoredBackup, str]]:
+    """Damage a backup in many ways; give what is to be restored and what is to be told."""
+    names = objects.names
+    for name in names * int(os.environ.get("TROVE_GUESTFAULTS", "1")):
+        objects.flip(name)
+        yield stored, f"checksum of {name} is wrong"
+    for name in (names[0], names[1], names[-1]):
+        objects.drop(name)
+        yield stored, f"damaged: {name} is missing"
+        objects.cut(name)
+        yield stored, f"damaged: {name} is not what was stored"
+        objects.replace(name, b"")
+        yield stored, f"damaged: {name} is not what was stored"
+    objects.swap(names[0], names[1])
+    yield stored, f"damaged: {names[0]} is not"
+    change = msgspec.structs.replace
+    yield change(stored, segments=stored.segments[::-1]), "list of segments"
+    yield change(stored, segments=stored.segments[1:]), "list of segments"
+    yield change(stored, checksum=stored.checksum.translate(
+        str.maketrans("01", "10"))), "list of segments"
+    for about, why in (({"engine": "postgresql"}, "another database engine"),
+                       ({"form": "tar+aes"}, "form"), ({"version": "99.1"}, "version 99.1")):
+        yield change(stored, metadata=stored.metadata | about), why
+    yield change(stored, data_size=1000), "more than was recorded"
+    yield change(stored, data_size=2 ** 60), "volume is too small"
+    # sealed well, and no archive: what another program stored
+    objects.replace(names[-1], b"no archive")
+    segment = change(stored.segments[-1], size=10, md5=hashlib.md5(b"no archive").hexdigest(),
+                     sha256=hashlib.sha256(b"no archive").hexdigest())
+    yield change(stored, segments=[segment], size=10,
+                 checksum=streams.checksum([segment])), "cannot be decompressed"
+
+
+def test_a_damaged_backup_touches_no_data_and_a_whole_one_can_follow(
+        filled: Server, make: Any, store: tuple[str, Swift]) -> None:
     url, swift = store
     stored = backup(filled, url)
-    second = swift._store.objects("AUTH_t", "c")[1]
-    path = swift._store.path(second)
-    content = bytearray(path.read_bytes())
-    if damage == "flip":
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-    elif damage == "cut":
-        second.size = len(content) - 10
-        swift._store.put(second)
-    elif damage == "missing":
-        swift._store.delete("AUTH_t", "c", second.name)
-    else:
-        stored = msgspec.structs.replace(stored, segments=stored.segments[::-1])
+    before = filled.query(ROWS, *APP)
+    objects = Stored(swift)
+    assert len(objects.names) > 2
     other: Server = make("two")
-    with pytest.raises(GuestError):
-        other.prepare(restore=m.RestoreSpec(backup_id="1", chain=[stored],
-                                            grants=[grant(url)]))
-    assert not other.paths.data.exists()
-    assert not other.paths.staging.exists()
-    assert not other.process.is_running(())
+    for damaged, why in damages(stored, objects):
+        with pytest.raises((GuestError, BadRequest), match=why):
+            other.prepare(restore=m.RestoreSpec(backup_id="1", chain=[damaged],
+                                                grants=[grant(url)]))
+        assert not other.paths.data.exists(), why
+        assert not other.paths.staging.exists(), why
+        assert not other.process.is_running(()), why
+        objects.mend()
+    other.prepare(restore=m.RestoreSpec(backup_id="1", chain=[stored], grants=[grant(url)]))
+    assert other.query(ROWS, *APP) == before
+
+
+def test_a_volume_without_room_is_named_by_whatever_needs_it(
+        filled: Server, make: Any, store: tuple[str, Swift]) -> None:
+    url, _ = store
+    stored = backup(filled, url)
+    small: Server = make("two")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", small.paths.mount],
+                   check=True)
+
+    def restored(**change: Any) -> m.RestoreSpec:
+        return m.RestoreSpec(backup_id="1", grants=[grant(url)],
+                             chain=[msgspec.structs.replace(stored, **change)])
+
+    try:
+        with pytest.raises(GuestError, match="volume is too small: the backup needs"):
+            small.prepare(restore=restored())
+        with pytest.raises(GuestError, match="mbstream .*: the disk is full"):
+            small.prepare(restore=restored(data_size=0))
+        assert not small.paths.staging.exists()
+        with pytest.raises(GuestError, match="the disk is full"):
+            small.prepare()
+    finally:
+        subprocess.run(["umount", small.paths.mount], check=True)
 
 
 def test_a_grant_is_good_for_its_prefix_only(filled: Server, store: tuple[str, Swift]) -> None:

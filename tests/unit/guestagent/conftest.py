@@ -56,6 +56,9 @@ class MemoryServices:
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
         self.running.discard(names[0])
 
+    def kill(self, names: Sequence[str]) -> None:
+        self.running.discard(names[0])
+
     def restart(self, names: Sequence[str], timeout: float = 120) -> None:
         self.running.add(names[0])
 

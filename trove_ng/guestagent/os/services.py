@@ -48,6 +48,9 @@ class ServiceControl(Protocol):
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
         """Stop; returns when the process is gone."""
 
+    def kill(self, names: Sequence[str]) -> None:
+        """End the processes of a service that does not react."""
+
     def restart(self, names: Sequence[str], timeout: float = 120) -> None:
         """Stop if it runs, and start."""
 
@@ -82,6 +85,9 @@ class SystemdControl:
 
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
         self._systemctl("stop", names, timeout)
+
+    def kill(self, names: Sequence[str]) -> None:
+        self._run(["systemctl", "kill", "--signal=SIGKILL", self._unit(names)], timeout=60)
 
     def restart(self, names: Sequence[str], timeout: float = 120) -> None:
         self._systemctl("restart", names, timeout)
@@ -149,6 +155,13 @@ class SupervisorControl:
             if state != "STOPPING":
                 self._tell("stopProcess", name, accept=_NOT_RUNNING)
             self._wait(name, time.monotonic() + timeout, gone=True)
+
+    def kill(self, names: Sequence[str]) -> None:
+        try:
+            self._call("signalProcess", self._find(names)[0], "KILL")
+        except xmlrpc.client.Fault as err:
+            if err.faultCode != _NOT_RUNNING:
+                raise ServiceError(f"The service cannot be killed: {err.faultString}.") from err
 
     def restart(self, names: Sequence[str], timeout: float = 120) -> None:
         self.stop(names, timeout)

@@ -42,6 +42,7 @@ class FakeSupervisord:
     def __init__(self) -> None:
         self.states = {"mysqld": "STOPPED", "dies": "STOPPED"}
         self.asked: list[str] = []
+        self.log = "/nonexistent"
 
     def getAllProcessInfo(self) -> list[dict[str, str]]:
         return [self._info(name) for name in self.states]
@@ -66,7 +67,15 @@ class FakeSupervisord:
         return True
 
     def _info(self, name: str) -> dict[str, str]:
-        return {"name": name, "group": "db", "statename": self.states[name]}
+        return {"name": name, "group": "db", "statename": self.states[name],
+                "stdout_logfile": self.log}
+
+    def signalProcess(self, full: str, number: str) -> bool:
+        self.asked.append(f"signal {number} {full}")
+        if self.states[self._name(full)] == "STOPPED":
+            raise xmlrpc.client.Fault(70, "NOT_RUNNING")
+        self.states[self._name(full)] = "STOPPED"
+        return True
 
     @staticmethod
     def _name(full: str) -> str:
@@ -77,7 +86,8 @@ class FakeSupervisord:
 def supervisord(tmp_path: pathlib.Path) -> Iterator[FakeSupervisord]:
     fake = FakeSupervisord()
     server = _Server(str(tmp_path / "s.sock"))
-    for name in ("getAllProcessInfo", "getProcessInfo", "startProcess", "stopProcess"):
+    for name in ("getAllProcessInfo", "getProcessInfo", "startProcess", "stopProcess",
+                 "signalProcess"):
         server.register_function(getattr(fake, name), f"supervisor.{name}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -123,6 +133,28 @@ def test_an_unknown_service_is_an_error_and_does_not_run(
     assert not control.is_running(["x"])
 
 
+def test_a_program_is_killed_if_it_runs(
+        control: services.ServiceControl, supervisord: FakeSupervisord) -> None:
+    control.start(["mysqld"])
+    control.kill(["mysqld"])
+    assert not control.is_running(["mysqld"])
+    control.kill(["mysqld"])
+    assert supervisord.asked[1:] == ["signal KILL db:mysqld"] * 2
+
+
+def test_the_end_of_a_programs_log_is_read_whatever_is_in_it(
+        control: services.ServiceControl, supervisord: FakeSupervisord,
+        tmp_path: pathlib.Path) -> None:
+    supervisord.log = str(tmp_path / "log")
+    (tmp_path / "log").write_bytes(b"x" * 1_000_000 + b"\0\xff\x1b end")
+    read = control.recent_log(["mysqld"])
+    assert len(read) <= services.LOG_LIMIT
+    assert read.endswith("\0\ufffd\x1b end")
+    supervisord.log = str(tmp_path)
+    with pytest.raises(services.ServiceError, match="cannot be read"):
+        control.recent_log(["mysqld"])
+
+
 def test_a_supervisor_that_is_away_is_a_typed_error(tmp_path: pathlib.Path) -> None:
     control = services.SupervisorControl(str(tmp_path / "none.sock"))
     with pytest.raises(services.ServiceError, match="does not answer"):
@@ -162,6 +194,15 @@ def test_units_are_found_among_candidates_and_started() -> None:
     assert not control.is_running(["redis"])
     control.enable(["mysql"])
     assert fake.argv[-1] == ["systemctl", "enable", "mysql.service"]
+
+
+def test_a_unit_is_killed_and_its_journal_read() -> None:
+    fake = FakeSystemctl()
+    control = services.SystemdControl(fake)
+    control.kill(["mariadb", "mysql"])
+    assert fake.argv[-1] == ["systemctl", "kill", "--signal=SIGKILL", "mysql.service"]
+    assert control.recent_log(["mariadb", "mysql"]) == ""
+    assert fake.argv[-1][:3] == ["journalctl", "--unit", "mysql.service"]
 
 
 def test_a_unit_that_does_not_obey_is_a_typed_error() -> None:

@@ -19,13 +19,17 @@ class Databases:
     def page(self, request: m.PageRequest) -> m.DatabasePage:
         """Return databases by name, after the marker."""
         with self._server.session() as session:
+            where, values = sql.after("SCHEMA_NAME", request)
             found = session.run(
-                "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME "
-                "FROM information_schema.SCHEMATA")
-        # the server's order depends on its collation; a marker needs a fixed one
+                "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, "  # noqa: S608
+                "DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA "
+                f"WHERE BINARY LOWER(SCHEMA_NAME) NOT IN %s {where}",
+                [sorted(SYSTEM_DATABASES), *values])
         databases = [m.DatabaseSpec(name=row[0], character_set=row[1], collate=row[2])
-                     for row in found if row[0].lower() not in SYSTEM_DATABASES]
-        return _database_page(sorted(databases, key=lambda one: one.name), request)
+                     for row in found]
+        page = databases[:request.limit]
+        more = len(databases) > len(page) and page
+        return m.DatabasePage(databases=page, next_marker=page[-1].name if more else None)
 
     def create(self, databases: Sequence[m.DatabaseSpec]) -> None:
         """Create databases, all or none.
@@ -75,13 +79,3 @@ class Databases:
     def _refuse_system(name: str) -> None:
         if name.lower() in SYSTEM_DATABASES:
             raise NotFound.of("Database", name)
-
-
-def _database_page(found: Sequence[m.DatabaseSpec], request: m.PageRequest) -> m.DatabasePage:
-    marker = request.marker
-    if marker is not None:
-        found = [one for one in found if one.name > marker or (
-            request.include_marker and one.name == marker)]
-    page = list(found[:request.limit])
-    more = len(found) > len(page) and page
-    return m.DatabasePage(databases=page, next_marker=page[-1].name if more else None)

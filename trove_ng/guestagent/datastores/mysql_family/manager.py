@@ -24,6 +24,7 @@ from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.manager import AGENT_DIR, BaseManager
 from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.services import ServiceError
 from trove_ng.guestagent.steps import Progress
 from trove_ng.rpc import messages as m
 
@@ -33,6 +34,9 @@ LOG = logging.getLogger(__name__)
 OWNER = "mysql"
 #: seconds that a look at the server may wait for it
 PROBE_SECONDS = 3
+#: seconds that a server that does not answer gets to end when it is stopped
+HUNG_SECONDS = 10
+HUNG = "The database runs and does not answer."
 
 
 class MySqlFamilyManager(BaseManager):
@@ -148,10 +152,19 @@ class MySqlFamilyManager(BaseManager):
             self.ctx.clock.sleep(0.2)
 
     def stop_db(self) -> None:
-        """Stop the server and wait until it is gone."""
-        if self.ctx.services.is_running(self.services):
-            self.ctx.services.stop(
-                self.services, self.ctx.conf.guest_agent.state_change_wait_time)
+        """Stop the server and wait until it is gone; one that hangs is killed."""
+        services, limit = self.ctx.services, self.ctx.conf.guest_agent.state_change_wait_time
+        if not services.is_running(self.services):
+            return
+        if self._ask().reason != HUNG:
+            services.stop(self.services, limit)
+            return
+        try:
+            services.stop(self.services, min(limit, HUNG_SECONDS))
+        except ServiceError:
+            LOG.warning("the server hangs and is killed")
+            services.kill(self.services)
+            services.stop(self.services, limit)
 
     def probe(self) -> ServiceStatus:
         """Look whether the server answers."""
@@ -196,7 +209,7 @@ class MySqlFamilyManager(BaseManager):
             return Finding(state, "The agent has no account in the database.")
         if sql.is_not_listening(err):
             return Finding(state, "The database runs and takes no connections yet.")
-        return Finding(ServiceStatus.BLOCKED, "The database runs and does not answer.")
+        return Finding(ServiceStatus.BLOCKED, HUNG)
 
     def _process_state(self) -> ServiceStatus:
         try:

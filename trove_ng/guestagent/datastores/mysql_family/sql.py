@@ -14,6 +14,7 @@ from pymysql.constants import ER
 
 from trove_ng.common.errors import Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
+from trove_ng.rpc import messages as m
 
 #: the server is there and takes no more connections, at all or of this account
 TOO_MANY_CONNECTIONS = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS})
@@ -42,6 +43,21 @@ def unescape(text: str) -> str:
     for special in ("_", "%", "\\"):
         text = text.replace("\\" + special, special)
     return text
+
+
+def after(key: str, request: m.PageRequest) -> tuple[str, list[Any]]:
+    """Return the end of a statement that gives a page's rows and one more, and its values.
+
+    The order is that of the bytes: the server's own depends on its collation, and a marker
+    needs a fixed one.
+
+    :param key: expression that the marker is a value of
+    """
+    where, values = "", []
+    if request.marker is not None:
+        where = f"AND BINARY {key} {'>=' if request.include_marker else '>'} BINARY %s "
+        values = [request.marker]
+    return f"{where}ORDER BY BINARY {key} LIMIT %s", [*values, request.limit + 1]
 
 
 def is_not_listening(err: Exception) -> bool:

@@ -25,10 +25,7 @@ class Users:
     def page(self, request: m.PageRequest) -> m.UserPage:
         """Return users by name and host, after the marker ``name@host``."""
         with self._server.session() as session:
-            keys = sorted(self._all(session), key=lambda key: f"{key[0]}@{key[1]}")
-            if request.marker is not None:
-                keys = [key for key in keys if f"{key[0]}@{key[1]}" > request.marker or (
-                    request.include_marker and f"{key[0]}@{key[1]}" == request.marker)]
+            keys = self._keys(session, request)
             page = keys[:request.limit]
             users = [m.UserSpec(name=name, host=host,
                                 databases=self._granted(session, name, host))
@@ -38,10 +35,22 @@ class Users:
             users=users, next_marker=f"{page[-1][0]}@{page[-1][1]}" if more else None)
 
     @staticmethod
-    def _all(session: sql.Session) -> list[tuple[str, str]]:
-        return [(str(row[0]), str(row[1])) for row in session.run(
-            "SELECT User, Host FROM mysql.user WHERE is_role = 'N'")
-            if row[0] and str(row[0]).lower() not in SYSTEM_USERS]
+    def _keys(session: sql.Session, request: m.PageRequest) -> list[tuple[str, str]]:
+        """Return name and host of a page's users and of one more.
+
+        Not of all: an owner with root may have made any number.
+        """
+        where, values = sql.after("CONCAT(User, '@', Host)", request)
+        rows = session.run(
+            "SELECT User, Host FROM mysql.user WHERE is_role = 'N' AND User <> '' "  # noqa: S608
+            f"AND BINARY LOWER(User) NOT IN %s {where}", [sorted(SYSTEM_USERS), *values])
+        return [(str(row[0]), str(row[1])) for row in rows]
+
+    @staticmethod
+    def _exists(session: sql.Session, name: str, host: str) -> bool:
+        return bool(name) and name.lower() not in SYSTEM_USERS and bool(session.run(
+            "SELECT 1 FROM mysql.user WHERE is_role = 'N' AND BINARY User = BINARY %s "
+            "AND BINARY Host = BINARY %s", (name, host)))
 
     def get(self, name: str, host: str | None) -> m.UserSpec:
         """Return a user with the databases it may use.
@@ -56,7 +65,7 @@ class Users:
     def _find(self, session: sql.Session, name: str, host: str | None) -> str:
         """Return the host of an existing user."""
         wanted = _host(host)
-        if name.lower() in SYSTEM_USERS or (name, wanted) not in self._all(session):
+        if not self._exists(session, name, wanted):
             raise NotFound.of("User", name if host is None else f"{name}@{host}")
         return wanted
 
@@ -77,10 +86,9 @@ class Users:
         """
         made: list[tuple[str, str]] = []
         with self._server.session() as session:
-            known = set(self._all(session))
             for user in users:
                 self._refuse_system(user.name)
-                if (user.name, _host(user.host)) in known:
+                if self._exists(session, user.name, _host(user.host)):
                     raise Conflict(f"User {user.name}@{_host(user.host)} exists already.")
             try:
                 for user in users:
@@ -122,7 +130,7 @@ class Users:
             new = (change.name or name, _host(change.host) if change.host else found)
             if new != (name, found):
                 self._refuse_system(new[0])
-                if new in self._all(session):
+                if self._exists(session, *new):
                     raise Conflict(f"User {new[0]}@{new[1]} exists already.")
             if change.password is not None:
                 session.run("ALTER USER %s@%s IDENTIFIED BY %s",
