@@ -21,7 +21,7 @@ _PATIENCE = 10.0
 
 
 def end_programs(instance_id: str) -> int:
-    """Kill the programs that an earlier agent of the instance ran; return how many.
+    """Kill the disposable programs of an earlier agent of the instance; return how many.
 
     With a backup's program go its locks in the database.
     """

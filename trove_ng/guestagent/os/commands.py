@@ -22,9 +22,10 @@ OUTPUT_LIMIT = 1024 * 1024
 #: characters of a program's complaint that an error's text shows
 SHOWN = 500
 #: variables a program inherits; nothing else of the agent's environment is passed
-#: variable that marks the programs of an agent; its value is the instance's id
+#: variable that marks programs that the next agent may kill, should this one be killed;
+#: its value is the instance's id
 MARK = "TROVE_GUEST_ID"
-INHERITED = (MARK, "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -57,7 +58,8 @@ class Result:
 
 def run(argv: Sequence[str], *, timeout: float = 120, stdin: str | Secret | None = None,
         env: Mapping[str, str | Secret] | None = None, cwd: str | None = None,
-        user: str | None = None, accept: Sequence[int] = (0,)) -> Result:
+        user: str | None = None, accept: Sequence[int] = (0,),
+        disposable: bool = False) -> Result:
     """Run a program to its end.
 
     Arguments are logged and seen by every user of the machine, so a secret is
@@ -67,6 +69,8 @@ def run(argv: Sequence[str], *, timeout: float = 120, stdin: str | Secret | None
     :param env: added to a small inherited environment
     :param user: user name to run as
     :param accept: exit statuses that are no failure
+    :param disposable: True if the next agent may kill it when it outlives this one; what
+        changes a file system must not be killed
     :raises CommandTimeout: it took too long
     :raises CommandError: it could not start, or ended with another status
     """
@@ -79,7 +83,8 @@ def run(argv: Sequence[str], *, timeout: float = 120, stdin: str | Secret | None
         process = subprocess.Popen(
             list(argv), stdin=subprocess.PIPE if data is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
-            env=environment(env), start_new_session=True, **identity(user))
+            env=environment({**(mark() if disposable else {}), **(env or {})}),
+            start_new_session=True, **identity(user))
     except (OSError, KeyError) as err:
         raise CommandError(f"The program {name} cannot be run: "
                            f"{getattr(err, 'strerror', None) or err}.") from err
@@ -102,6 +107,11 @@ def identity(user: str | None) -> dict[str, Any]:
     entry = pwd.getpwnam(user)
     return {"user": entry.pw_uid, "group": entry.pw_gid,
             "extra_groups": os.getgrouplist(user, entry.pw_gid)}
+
+
+def mark() -> dict[str, str]:
+    """Return the variable that marks a program as disposable, if this agent has it."""
+    return {MARK: os.environ[MARK]} if MARK in os.environ else {}
 
 
 def environment(extra: Mapping[str, str | Secret] | None = None) -> dict[str, str]:

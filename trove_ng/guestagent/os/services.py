@@ -26,8 +26,9 @@ LOG = logging.getLogger(__name__)
 SYSTEMD_RUNTIME = "/run/systemd/system"
 #: faults of supervisord's API
 _BAD_NAME, _NOT_RUNNING, _ALREADY_STARTED = 10, 70, 60
-#: states of a supervised process in which it lives or is about to
-_LIVING = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
+#: states in which a supervised process lives, and in which it does or will again
+_ALIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
+_LIVING = _ALIVE | {"BACKOFF"}
 POLL_SECONDS = 0.1
 
 
@@ -55,7 +56,8 @@ class ServiceControl(Protocol):
         """Stop if it runs, and start."""
 
     def is_running(self, names: Sequence[str]) -> bool:
-        """Return True while the process lives; False also for an unknown service."""
+        """Return True while the process lives; False also for an unknown service, and
+        for one that ended and that its supervisor will start again."""
 
     def enable(self, names: Sequence[str]) -> None:
         """Have it started when the server boots."""
@@ -104,7 +106,8 @@ class SystemdControl:
         except ServiceError:
             return False
         state = self._show(unit, "ActiveState")
-        return state in ("active", "activating", "reloading", "deactivating")
+        return (state in ("active", "activating", "reloading", "deactivating")
+                and self._show(unit, "SubState") != "auto-restart")
 
     def recent_log(self, names: Sequence[str]) -> str:
         return str(self._run(
@@ -169,7 +172,7 @@ class SupervisorControl:
 
     def is_running(self, names: Sequence[str]) -> bool:
         try:
-            return self._find(names)[1] in _LIVING
+            return self._find(names)[1] in _ALIVE
         except ServiceError:
             return False
 
@@ -209,7 +212,7 @@ class SupervisorControl:
                 return
             if not gone and state == "RUNNING":
                 return
-            if not gone and state in ("FATAL", "EXITED", "UNKNOWN"):
+            if not gone and state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN"):
                 raise ServiceError(f"The service {name} ended at once.")
             if time.monotonic() >= deadline:
                 raise ServiceError(f"The service {name} is {state} after the time given.")

@@ -32,7 +32,7 @@ class Program:
         try:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                env=commands.environment(), start_new_session=True)
+                env=commands.environment(commands.mark()), start_new_session=True)
         except OSError as err:
             raise GuestError(f"The program {self._name} cannot be run: {err.strerror}."
                              ) from err

@@ -71,3 +71,11 @@ def test_a_program_runs_as_the_user_and_with_his_groups_only() -> None:
     assert commands.run(["id", "-G"], user="nobody").stdout.split() == ["65534"]
     with pytest.raises(commands.CommandError):
         commands.run(["id"], user="no-such-user")
+
+
+@pytest.mark.parametrize("disposable", [False, True])
+def test_only_a_disposable_program_may_be_killed_by_the_next_agent(
+        monkeypatch: pytest.MonkeyPatch, disposable: bool) -> None:
+    monkeypatch.setenv(commands.MARK, "the-instance")
+    told = commands.run(["env"], disposable=disposable).stdout.splitlines()
+    assert (f"{commands.MARK}=the-instance" in told) is disposable

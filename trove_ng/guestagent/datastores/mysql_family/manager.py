@@ -154,8 +154,7 @@ class MySqlFamilyManager(BaseManager):
     def stop_db(self) -> None:
         """Stop the server and wait until it is gone; one that hangs is killed."""
         services, limit = self.ctx.services, self.ctx.conf.guest_agent.state_change_wait_time
-        if not services.is_running(self.services):
-            return
+        # also when it is down: its supervisor may be about to start it again
         if self._ask().reason != HUNG:
             services.stop(self.services, limit)
             return

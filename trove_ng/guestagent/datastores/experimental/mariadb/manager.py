@@ -33,7 +33,8 @@ class MariaDbManager(MySqlFamilyManager):
         commands.run([
             "mariadb-install-db", f"--defaults-file={self.paths.base_config}",
             f"--user={OWNER}", f"--datadir={self.paths.data}",
-            "--auth-root-authentication-method=socket", "--skip-test-db"], timeout=600)
+            "--auth-root-authentication-method=socket", "--skip-test-db"],
+            timeout=600, disposable=True)
 
     def _strategy(self) -> MariaBackup:
         conf = self.ctx.conf.guest_agent
