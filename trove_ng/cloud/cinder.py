@@ -71,6 +71,14 @@ class BlockStorage:
         """Begin to delete a volume; one that is gone is no error."""
         self._calls.found(self._client.volumes.delete, volume_id)
 
+    def reset_volume(self, volume_id: str, status: str) -> None:
+        """Write a volume's status, as an administrator who knows better."""
+        self._calls.again(self._client.volumes.reset_state, volume_id, status)
+
+    def force_delete_volume(self, volume_id: str) -> None:
+        """Begin to delete a volume in any state; one that is gone is no error."""
+        self._calls.found(self._client.volumes.force_delete, volume_id)
+
     def list_volume_types(self) -> list[VolumeType]:
         """Return the public volume types."""
         return [VolumeType(id=one.id, name=one.name, is_public=bool(one.is_public),

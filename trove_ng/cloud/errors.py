@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
+
+LOG = logging.getLogger(__name__)
 
 
 class CloudError(Exception):
@@ -46,6 +49,8 @@ _BY_STATUS: dict[int, type[CloudError]] = {
     404: CloudNotFound, 409: CloudConflict, 413: CloudOverQuota, 429: CloudUnavailable}
 _QUOTA = re.compile(r"quota|OverLimit", re.IGNORECASE)
 #: what follows a word that names a secret is not shown
+#: where a service is inside is nobody's business
+_URL = re.compile(r"https?://[^\s'\")]+")
 _SECRET = re.compile(r"((?:password|token|temp_url_sig|secret)\S*[=:]\s*)\S+", re.IGNORECASE)
 
 
@@ -56,7 +61,11 @@ def translate(error: Exception, service: str) -> CloudError:
     """
     status = _status(error)
     text = _SECRET.sub(r"\1***", str(getattr(error, "message", None) or error))[:500]
-    if _is_connection_error(error) or status >= 500:
+    if _is_connection_error(error):
+        LOG.warning("the %s service does not answer: %s", service, text)
+        return CloudUnavailable(f"The {service} service does not answer.")
+    text = _URL.sub("(address)", text)
+    if status >= 500:
         return CloudUnavailable(f"The {service} service does not answer: {text}")
     if status in (403, 413) and _QUOTA.search(text) or "OverQuota" in type(error).__name__:
         return CloudOverQuota(f"The {service} service's quota is reached: {text}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.errors import CloudUnavailable
 from trove_ng.cloud.types import Port, SecurityGroup
 
 _PREFIX = "trove-"
@@ -80,13 +81,24 @@ class Network:
 
     # security groups
 
-    def find_security_group(self, instance_id: str) -> SecurityGroup | None:
-        """Return the security group that was made for an instance."""
+    def find_security_groups(self, instance_id: str) -> list[SecurityGroup]:
+        """Return the security groups that were made for an instance.
+
+        There are several when an answer was lost.
+        """
         found = self._own(
             self._client.list_security_groups, name=f"{_PREFIX}{instance_id}")
-        for one in found["security_groups"]:
-            return SecurityGroup(one["id"], one["name"])
-        return None
+        groups = [SecurityGroup(one["id"], one["name"]) for one in found["security_groups"]]
+        return sorted(groups, key=lambda one: one.id)
+
+    def list_security_groups_by_instance(self) -> dict[str, list[SecurityGroup]]:
+        """Return all security groups that were made for instances."""
+        found: dict[str, list[SecurityGroup]] = {}
+        for one in self._own(self._client.list_security_groups)["security_groups"]:
+            owner = one["name"].removeprefix(_PREFIX)
+            if one["name"].startswith(_PREFIX) and len(owner) == 36:
+                found.setdefault(owner, []).append(SecurityGroup(one["id"], one["name"]))
+        return found
 
     def create_security_group(self, instance_id: str, description: str) -> SecurityGroup:
         """Return a new security group, which lets nobody in."""
@@ -143,7 +155,16 @@ class Network:
 
     def delete_floating_ips(self, instance_id: str) -> None:
         """Delete the floating addresses that were made for an instance."""
-        found = self._own(
-            self._client.list_floatingips, description=f"{_PREFIX}{instance_id}")
-        for one in found["floatingips"]:
-            self._calls.found(self._client.delete_floatingip, one["id"])
+        found = self._floating_ips(instance_id)
+        while found:
+            for one in found:
+                self._calls.found(self._client.delete_floatingip, one["id"])
+            left = self._floating_ips(instance_id)
+            if len(left) == len(found):
+                raise CloudUnavailable("The network service does not delete an address.")
+            found = left
+
+    def _floating_ips(self, instance_id: str) -> list[dict[str, Any]]:
+        return list(self._own(
+            self._client.list_floatingips,
+            description=f"{_PREFIX}{instance_id}")["floatingips"])

@@ -121,4 +121,4 @@ class Clouds:
         """Swift, on the accounts of all projects."""
         options = self._clients.options
         return ObjectStore(self._clients.session, options.region_name, options.interface,
-                           self._calls("object store"))
+                           self._calls("object store"), options.timeout)

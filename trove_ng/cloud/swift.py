@@ -6,6 +6,8 @@ The service user needs the role that Swift is configured to let into every accou
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from keystoneauth1 import session
 from swiftclient import client, utils
 
 from trove_ng.cloud.calls import Calls
-from trove_ng.cloud.errors import CloudError, CloudUnavailable
+from trove_ng.cloud.errors import CloudError, CloudNotFound, CloudUnavailable
 from trove_ng.cloud.types import Grant
 from trove_ng.common.secret import Secret, generate_password
 
@@ -28,10 +30,12 @@ class ObjectStore:
     """The object store.
 
     :param auth: session of the service user
+    :param timeout: seconds that a call may take
     """
 
     def __init__(self, auth: session.Session, region: str, interface: str,
-                 calls: Calls) -> None:
+                 calls: Calls, timeout: float) -> None:
+        self._timeout = timeout
         self._auth = auth
         self._region = region
         self._interface = interface
@@ -54,22 +58,37 @@ class ObjectStore:
     def _connection(self, tenant_id: str) -> client.Connection:
         return client.Connection(
             preauthurl=self._account_url(tenant_id),
-            preauthtoken=self._calls.again(self._auth.get_token), retries=0, timeout=60)
+            preauthtoken=self._calls.again(self._auth.get_token), retries=0,
+            timeout=self._timeout)
+
+    def _ask(self, tenant_id: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Make a call of swiftclient's connection."""
+        function = getattr(client.Connection, method)
+
+        @functools.wraps(function)
+        def call() -> Any:
+            try:
+                return function(self._connection(tenant_id), *args, **kwargs)
+            except client.ClientException as err:
+                if err.http_status != 401:
+                    raise
+            # the token is no good any more
+            self._auth.invalidate()
+            return function(self._connection(tenant_id), *args, **kwargs)
+
+        return self._calls.again(call)
 
     def ensure_container(self, tenant_id: str, container: str) -> None:
         """Make a container if there is none, with a key for signed URLs."""
-        connection = self._connection(tenant_id)
-        self._calls.again(connection.put_container, container)
-        self._key(connection, container)
+        self._ask(tenant_id, "put_container", container)
+        self._key(tenant_id, container)
 
-    def _key(self, connection: client.Connection, container: str) -> Secret:
-        headers = self._calls.again(connection.head_container, container)
-        found = headers.get(_KEY)
+    def _key(self, tenant_id: str, container: str) -> Secret:
+        found = self._ask(tenant_id, "head_container", container).get(_KEY)
         if not found:
-            self._calls.again(connection.post_container, container,
-                              {_KEY: generate_password(40)})
+            self._ask(tenant_id, "post_container", container, {_KEY: generate_password(40)})
             # of two that made one at the same time, the last won
-            found = self._calls.again(connection.head_container, container)[_KEY]
+            found = self._ask(tenant_id, "head_container", container)[_KEY]
         return Secret(found)
 
     def grant(self, tenant_id: str, container: str, prefix: str, *, write: bool,
@@ -79,7 +98,7 @@ class ObjectStore:
         :param lifetime_s: seconds until it ends
         """
         url = f"{self._account_url(tenant_id)}/{quote(container)}"
-        key = self._key(self._connection(tenant_id), container)
+        key = self._key(tenant_id, container)
         # what the object store sees begins with its API version
         path = urlsplit(url).path
         path = path[path.index("/v1/"):]
@@ -103,34 +122,47 @@ class ObjectStore:
         body = json.dumps([
             {"path": f"/{container}/{one}", "etag": etag, "size_bytes": size}
             for one, etag, size in segments])
-        self._calls.again(
-            self._connection(tenant_id).put_object, container, name, body,
+        self._ask(
+            tenant_id, "put_object", container, name, body,
             query_string="multipart-manifest=put", content_type="application/octet-stream")
 
     def delete_object(self, tenant_id: str, container: str, name: str) -> None:
         """Delete one object; one that is gone is no error."""
-        self._calls.found(self._connection(tenant_id).delete_object, container, name)
+        with contextlib.suppress(CloudNotFound):
+            self._ask(tenant_id, "delete_object", container, name)
 
     def list_prefix(self, tenant_id: str, container: str, prefix: str) -> list[str]:
-        """Return the names of all objects below a prefix."""
-        found = self._calls.found(
-            self._connection(tenant_id).get_container, container, prefix=prefix,
-            full_listing=True)
-        return [] if found is None else [one["name"] for one in found[1]]
+        """Return the names of all objects whose names begin so."""
+        try:
+            found = self._ask(tenant_id, "get_container", container, prefix=prefix,
+                              full_listing=True)
+        except CloudNotFound:
+            with contextlib.suppress(CloudNotFound):
+                self._ask(tenant_id, "head_container", container)
+                raise CloudUnavailable("The object store does not list a container.") from None
+            return []
+        return [one["name"] for one in found[1]]
 
     def delete_prefix(self, tenant_id: str, container: str, prefix: str) -> None:
-        """Delete all objects below a prefix."""
-        names = self.list_prefix(tenant_id, container, prefix)
-        connection = self._connection(tenant_id)
-        for start in range(0, len(names), _PAGE):
-            body = "\n".join(quote(f"/{container}/{one}")
-                             for one in names[start:start + _PAGE])
-            _, answer = self._calls.again(
-                connection.post_account, headers={"Content-Type": "text/plain",
-                                                  "Accept": "application/json"},
-                query_string=urlencode({"bulk-delete": "true"}), data=body,
-                response_dict={})
-            self._check_bulk(answer)
+        """Delete all objects whose names begin so, and look that they are gone.
+
+        :raises CloudUnavailable: some are not
+        """
+        left: list[str] = []
+        while names := self.list_prefix(tenant_id, container, prefix):
+            if names == left:
+                raise CloudUnavailable("The object store does not delete objects.")
+            left = names
+            for start in range(0, len(names), _PAGE):
+                self._delete_all(tenant_id, container, names[start:start + _PAGE])
+
+    def _delete_all(self, tenant_id: str, container: str, names: Sequence[str]) -> None:
+        _, answer = self._ask(
+            tenant_id, "post_account",
+            headers={"Content-Type": "text/plain", "Accept": "application/json"},
+            query_string=urlencode({"bulk-delete": "true"}),
+            data="\n".join(quote(f"/{container}/{one}") for one in names), response_dict={})
+        self._check_bulk(answer)
 
     @staticmethod
     def _check_bulk(answer: Any) -> None:

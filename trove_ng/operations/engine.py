@@ -122,10 +122,12 @@ class StepTask(task.Task):
         self._work.lease.end("store_away")
         raise Abandoned(self._work.id) from err
 
-    def _try(self, function: Callable[[Work], None]) -> None:
+    def _try(self, function: Callable[[Work], None], *, always: bool = False) -> None:
         """Call a step's function, again when the cloud did not answer.
 
         It finds what a call did whose answer was lost.
+
+        :param always: again also when the cloud refused
         """
         conf = self._work.tools.conf.operations
         for left in reversed(range(conf.step_tries)):
@@ -133,7 +135,7 @@ class StepTask(task.Task):
                 function(self._work)
                 return
             except CloudError as err:
-                if not (err.retryable and left):
+                if not ((err.retryable or always) and left):
                     raise
                 LOG.warning("operation %s: %s is tried again: %s", self._work.id,
                             self._step.name, err.message)
@@ -157,8 +159,7 @@ class StepTask(task.Task):
     def revert(self, *_args: Any, **_kwargs: Any) -> None:
         """Undo the step.
 
-        What cannot be undone is logged and left to the sweep for forgotten resources,
-        so that the other steps are undone.
+        What cannot be undone is written down, so that the other steps are undone.
         """
         if self._step.undo is None:
             return
@@ -167,13 +168,23 @@ class StepTask(task.Task):
         try:
             with self._measured("undone", "undo_failed"):
                 self._observe(self._work, f"undo {self._step.name}")
-                self._try(self._step.undo)
+                self._try(self._step.undo, always=True)
                 self._observe(self._work, f"undone {self._step.name}")
         except _STORE_AWAY as err:
             self._abandon(err)
         except Exception:
             LOG.exception("operation %s (%s %s): %s could not be undone", self._work.id,
                           self._work.action, self._work.resource_id, self._step.name)
+            try:
+                self._note_left()
+            except _STORE_AWAY as err:
+                self._abandon(err)
+
+    @retry_on_db_error
+    def _note_left(self) -> None:
+        work = self._work
+        with work.writer() as session:
+            operations.note_left(session, work.id, self._step.name, work.tools.clock.now())
 
 
 class Engine:

@@ -5,6 +5,7 @@ All functions may be repeated: what carries the instance's id is found first.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 from pathlib import Path
@@ -48,7 +49,8 @@ def make_security_group(work: Work) -> None:
     instance = load(work)
     version, _ = load_version(work, instance)
     network = work.tools.clouds.network
-    group = network.find_security_group(instance.id) or network.create_security_group(
+    known = network.find_security_groups(instance.id)
+    group = known[0] if known else network.create_security_group(
         instance.id, f"Database instance {instance.id}")
     allowed = (instance.access or {}).get("allowed_cidrs")
     if allowed is None:
@@ -78,16 +80,14 @@ def _forget(work: Work, **values: object) -> None:
 def drop_security_group(work: Work) -> None:
     """Delete the security group."""
     network = work.tools.clouds.network
-    group = network.find_security_group(work.resource_id)
 
     def gone() -> bool | None:
-        if group is None:
-            return True
-        try:
-            network.delete_security_group(group.id)
-        except CloudConflict:
-            return None  # a port that goes away still uses it
-        return True
+        found = network.find_security_groups(work.resource_id)
+        for group in found:
+            # a port that goes away may still use it
+            with contextlib.suppress(CloudConflict):
+                network.delete_security_group(group.id)
+        return None if found else True
 
     work.wait("the security group to be deleted", gone, work.tools.conf.server_timeout)
     _forget(work, security_group_id=None)
@@ -132,8 +132,16 @@ def _address_type(address: str) -> str:
 def drop_ports(work: Work) -> None:
     """Delete the ports."""
     network = work.tools.clouds.network
-    for port in network.find_ports(work.resource_id):
-        network.delete_port(port.id)
+
+    def gone() -> bool | None:
+        found = network.find_ports(work.resource_id)
+        for port in found:
+            # its server may still go away
+            with contextlib.suppress(CloudConflict):
+                network.delete_port(port.id)
+        return None if found else True
+
+    work.wait("the ports to be deleted", gone, work.tools.conf.server_timeout)
     _forget(work, port_ids=[])
 
 
@@ -159,21 +167,28 @@ def make_volume(work: Work) -> None:
 
 
 def drop_volume(work: Work) -> None:
-    """Delete the data volume."""
-    storage = work.tools.clouds.volume
+    """Delete the data volume, by force if it is stuck."""
+    storage, clock = work.tools.clouds.volume, work.tools.clock
+    timeout = work.tools.conf.volume_timeout
+    stuck_at = clock.monotonic() + timeout / 2
+    forced: set[str] = set()
 
     def gone() -> bool | None:
         found = storage.find_volume(work.resource_id)
         if found is None:
             return True
-        if found.status in ("available", "error", "error_deleting"):
-            try:
+        # it may still be detached
+        with contextlib.suppress(CloudConflict):
+            if found.status in ("available", "error"):
                 storage.delete_volume(found.id)
-            except CloudConflict:
-                return None  # it is being detached
+            elif found.id not in forced and (
+                    found.status.startswith("error_") or clock.monotonic() > stuck_at):
+                LOG.warning("volume %s is %s; it is deleted by force", found.id, found.status)
+                forced.add(found.id)
+                storage.force_delete_volume(found.id)
         return None
 
-    work.wait("the volume to be deleted", gone, work.tools.conf.volume_timeout)
+    work.wait("the volume to be deleted", gone, timeout)
     _forget(work, volume_id=None)
 
 
@@ -271,13 +286,16 @@ def note_server(work: Work, server: Server) -> None:
 def drop_server(work: Work) -> None:
     """Delete the server, and others that a lost answer left behind."""
     compute = work.tools.clouds.compute
+    asked: set[str] = set()
 
     def gone() -> bool | None:
         found = compute.find_servers(work.resource_id)
         for server in found:
-            if server.task_state != "deleting":
+            # an earlier request may be lost, whatever the server says
+            if server.task_state != "deleting" or server.id not in asked:
                 try:
                     compute.delete_server(server.id)
+                    asked.add(server.id)
                 except CloudError as err:
                     LOG.warning("server %s is not deleted yet: %s", server.id, err.message)
         return None if found else True

@@ -15,8 +15,8 @@ LOG = logging.getLogger(__name__)
 class Reconciler:
     """Writes server states to instances, and deletes what no instance owns any more.
 
-    A server, volume or port is forgotten when its request reached the cloud, the answer
-    did not reach us, and the instance was deleted meanwhile.
+    Something is forgotten when its request reached the cloud, the answer did not reach us,
+    and the instance was deleted, or got another one, meanwhile.
     """
 
     def __init__(self, tools: Tools) -> None:
@@ -33,12 +33,15 @@ class Reconciler:
                        clouds.volume.list_volumes_by_instance().items() for one in found},
             "port": {one.id: ident for ident, found in
                      clouds.network.list_ports_by_instance().items() for one in found},
+            "security group": {
+                one.id: ident for ident, found in
+                clouds.network.list_security_groups_by_instance().items() for one in found},
         }
         owners = {owner for found in ids.values() for owner in found.values()}
-        gone = self._gone(owners)
+        gone, known = self._gone(owners), self._known(owners)
         for kind, found in ids.items():
             for ident, owner in found.items():
-                if owner in gone:
+                if owner in gone or ident not in known.get(owner, {ident}):
                     self._drop(kind, ident, owner)
 
     def _note_states(self, states: dict[str, str]) -> None:
@@ -59,12 +62,19 @@ class Reconciler:
         with self._tools.db.reader() as session:
             return instances.gone(session, owners, before)
 
+    def _known(self, owners: set[str]) -> dict[str, set[str]]:
+        before = self._tools.clock.now() - datetime.timedelta(
+            seconds=self._tools.conf.orphan_age)
+        with self._tools.db.reader() as session:
+            return instances.parts(session, owners, before)
+
     def _drop(self, kind: str, ident: str, owner: str) -> None:
         clouds = self._tools.clouds
-        LOG.warning("%s %s of the deleted instance %s was left behind; it is deleted",
+        LOG.warning("%s %s was made for instance %s, which does not have it; it is deleted",
                     kind, ident, owner)
         drop = {"server": clouds.compute.delete_server, "volume": clouds.volume.delete_volume,
-                "port": clouds.network.delete_port}[kind]
+                "port": clouds.network.delete_port,
+                "security group": clouds.network.delete_security_group}[kind]
         try:
             drop(ident)
         except CloudError as err:

@@ -112,7 +112,9 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
                  "ports": list(row.port_ids or []),
                  "groups": [row.security_group_id] if row.security_group_id else []}
         for kind, ids in has.items():
-            if Counter(ids) != Counter(known[kind]):
+            # what failed for good may have been taken away half-way
+            if Counter(ids) - Counter(known[kind]) or (
+                    not row.error and Counter(ids) != Counter(known[kind])):
                 yield f"{what} knows the {kind} {known[kind]}, the cloud has {ids}"
         if row.deleted and any(known.values()):
             yield f"{what} is deleted and knows {known}"
@@ -131,7 +133,8 @@ def _working(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
         yield f"{what} has flavor {row.flavor_id}, its server {server['flavor']['id']}"
     if (server["vm_state"], server["task_state"]) != ("active", None):
         yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
-    if volume["status"] != "in-use" or volume["size"] < (row.volume_size or 0):
+    # one that could not be extended is mended by the next resize
+    if volume["status"] not in ("in-use", "error_extending") or volume["size"] < (row.volume_size or 0):
         yield (f"the volume of {what} ({row.volume_size} GB) is {volume['status']} with "
                f"{volume['size']} GB")
     links = [one["instance_uuid"] for one in cloud.attachments

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import pytest
 
 from tests.functional.control_plane.scenarios import SCENARIOS, all_points
-from tests.functional.control_plane.world import Worker, World
+from tests.functional.control_plane.world import Worker, World, wait_for
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import StepFailed, Work
 
@@ -66,3 +66,90 @@ def test_another_worker_ends_what_one_left(world: World, action: str, fails: boo
     worker.end()
     assert scenario.check(world, resource_id, operation_id) is not fails
     world.tidy()
+
+
+class Calls:
+    """Stops at the n-th call of the cloud; calls that are made again and again count once."""
+
+    def __init__(self, when: str, number: int, fails_before: str | None = None) -> None:
+        self._when, self._number, self._fails_before = f"{when} ", number, fails_before
+        self._last = ""
+        self.count = 0
+        self.failed = False
+
+    def __call__(self, _work: Work | None, passed: str) -> bool:
+        if passed == self._fails_before:
+            self.failed = True
+            raise StepFailed("This fails.")
+        if not passed.startswith(self._when) or passed == self._last:
+            return False
+        self._last = passed
+        self.count += 1
+        return self.count == self._number
+
+
+def _numbers() -> Iterator[int]:
+    """Return which calls to stop at: all, or some from the beginning to the end."""
+    choice = random.Random(int(_SEED))
+    number = 0
+    while True:
+        number += 1 if _ALL else choice.randint(1, 9)
+        yield number
+
+
+def _ways() -> list[tuple[str, bool]]:
+    return [(action, fails) for action, book in runbooks().items() for fails in (False, True)
+            if not fails or any(step.undo for step in book.steps)]
+
+
+@pytest.mark.parametrize(("action", "fails"), _ways())
+def test_another_worker_ends_what_one_left_after_a_call(
+        world: World, action: str, fails: bool) -> None:
+    """The cloud did something, and nobody wrote it down."""
+    before = f"before {runbooks()[action].steps[-1].name}" if fails else None
+    scenario = SCENARIOS[action]
+    for number in _numbers():
+        resource_id, operation_id = scenario.begin(world)
+        calls = Calls("call", number, before)
+        worker = Worker(world.plane, calls)
+        parked = worker.run(operation_id)
+        if parked:
+            worker.expire(operation_id)
+        row = world.finish(operation_id)
+        assert scenario.check(world, resource_id, operation_id) is not calls.failed, row.error
+        worker.end()
+        assert scenario.check(world, resource_id, operation_id) is not calls.failed
+        world.tidy()
+        if not parked:
+            break
+
+
+@pytest.mark.parametrize("when", ["call", "ask"])
+@pytest.mark.parametrize(("action", "fails"), _ways())
+def test_a_worker_that_comes_back_does_no_more(
+        world: World, action: str, fails: bool, when: str) -> None:
+    """It was stopped in the middle of a call, for longer than its lease.
+
+    What was on its way to the cloud (``ask``) arrives after all; the reconciliation finds
+    what that made.
+    """
+    before = f"before {runbooks()[action].steps[-1].name}" if fails else None
+    scenario = SCENARIOS[action]
+    for number in _numbers():
+        resource_id, operation_id = scenario.begin(world)
+        worker = Worker(world.plane, Calls(when, number, before))
+        parked = worker.run(operation_id)
+        if parked:
+            worker.expire(operation_id)
+        world.finish(operation_id)
+        good = scenario.check(world, resource_id, operation_id)
+        worker.end(dies=False)
+        calls = [one for one in worker.later if one.startswith(("ask", "call"))]
+        assert calls in ([], [str(worker.where).replace("ask", "call")]), worker.later
+        if when == "ask":
+            wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
+            world.settle()
+        assert scenario.check(world, resource_id, operation_id) is good
+        world.tidy()
+        if not parked:
+            break

@@ -21,6 +21,7 @@ from sqlalchemy import update
 
 from tests.functional.conftest import make_database, make_store_conf
 from tests.functional.control_plane import invariants
+from tests.functional.control_plane.cloud_calls import PATIENCE
 from tests.functional.control_plane.conftest import (
     Agent,
     ControlPlane,
@@ -161,6 +162,7 @@ class Worker:
         self._release = threading.Event()
         self._dies = True
         self.points: list[str] = []
+        self.later: list[str] = []
         self.where: str | None = None
         clouds = WatchedClouds(plane.conf, plane.tools.clouds._clients)
         clouds.told = lambda what: self._pass(None, what)
@@ -173,6 +175,7 @@ class Worker:
 
     def _pass(self, work: Work | None, point: str) -> None:
         if self.where is not None:
+            self.later.append(point)
             return
         self.points.append(point)
         if self._at(work, point):
@@ -324,6 +327,23 @@ class World:
         found = invariants.violations(self.plane)
         assert not found, "\n".join(found)
 
+    def abandon(self) -> None:
+        """Use what cases share no more: something may be wrong with it."""
+        self._instance = self._backup = None
+
+    def secrets_in(self, text: str) -> list[str]:
+        """Return the secrets that a text shows."""
+        return [one for one in (*PASSWORDS, "s3cret-Word") if one in text]
+
+    def settle(self) -> None:
+        """Reconcile the store with the cloud until nothing is left to do."""
+        def done() -> bool:
+            self.plane.reconcile()
+            return not invariants.violations(self.plane)
+
+        with contextlib.suppress(AssertionError):  # the check that follows tells what is left
+            wait_for(done, "the reconciliation", 3)
+
     def tidy(self) -> None:
         """Delete what later cases do not need, and see that it is gone."""
         for kind, keep in (("backups", self._backup), ("instances", self._instance)):
@@ -346,10 +366,16 @@ def make_world(home: Path) -> Iterator[World]:
     hypervisor = Hypervisor(conf)
     hypervisor.make_agent = LivingAgent
     with running(conf, make_database(conf), home, hypervisor) as plane:
-        yield World(plane)
+        made = World(plane)
+        made.backup()  # what is asked once in a process is asked now
+        yield made
 
 
 def _hurry(conf: cfg.ConfigOpts) -> None:
     """Ask the cloud for its facts once, so that then only taskmanagers call it; wait little."""
     conf.set_override("catalog_cache_time", 3600, group="service_credentials")
+    conf.set_override("timeout", PATIENCE, group="service_credentials")
+    conf.set_override("server_timeout", 3)
+    conf.set_override("volume_timeout", 3)
     conf.set_override("max_volumes_per_tenant", -1)
+    conf.set_override("max_accepted_volume_size", 1000)

@@ -141,6 +141,30 @@ def note_server_state(session: Session, instance_id: str, before: str | None, af
             {"before": before, "after": after})
 
 
+def parts(session: Session, ids: Collection[str], before: datetime.datetime,
+          ) -> dict[str, set[str]]:
+    """Return id → ids of server, volume, ports and security group of idle instances.
+
+    Left out are those that are in error, that were changed since a time, or that do not
+    know all their parts.
+    """
+    found: dict[str, set[str]] = {}
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), 500):
+        for row in session.execute(select(
+                Instance.id, Instance.compute_instance_id, Instance.volume_id,
+                Instance.volume_size, Instance.port_ids, Instance.security_group_id).where(
+                    Instance.id.in_(wanted[start:start + 500]), Instance.deleted.is_(False),
+                    Instance.task == "NONE", Instance.error == "",
+                    Instance.updated < before)):
+            known = {row.compute_instance_id, row.security_group_id, *(row.port_ids or [])}
+            if row.volume_size:
+                known.add(row.volume_id)
+            if None not in known and row.port_ids:
+                found[row.id] = known
+    return found
+
+
 def gone(session: Session, ids: Collection[str], before: datetime.datetime) -> set[str]:
     """Return those of the ids whose instance was deleted before a time, for good."""
     found: set[str] = set()

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from oslo_db.exception import DBDuplicateEntry
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
@@ -19,6 +19,8 @@ RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 CANCELLED = "CANCELLED"
+#: state of a step that could not be undone
+LEFT = "LEFT"
 
 #: takeovers of an operation that are told on a timeline
 _TOLD_ATTEMPTS = 10
@@ -234,6 +236,22 @@ def end_step(session: Session, operation_id: str, step: str, error: str | None,
     if row is not None:
         row.state = SUCCEEDED if error is None else FAILED
         row.ended_at, row.error = now, error
+
+
+def note_left(session: Session, operation_id: str, step: str,
+              now: datetime.datetime) -> None:
+    """Write that a step of a held operation could not be undone."""
+    row = session.get(OperationStep, (operation_id, step))
+    if row is None:
+        row = OperationStep(operation_id=operation_id, step=step, started_at=now)
+        session.add(row)
+    row.state, row.ended_at = LEFT, now
+
+
+def was_left(session: Session, operation_id: str) -> bool:
+    """Return whether a step of an operation could not be undone."""
+    return bool(session.scalar(select(exists().where(
+        OperationStep.operation_id == operation_id, OperationStep.state == LEFT))))
 
 
 def note_error(session: Session, operation_id: str, error: str) -> None:

@@ -81,7 +81,8 @@ def drop_objects(work: Work) -> None:
     container, prefix = storage.location(backup)
     store = work.tools.clouds.objects
     store.delete_object(backup.tenant_id, container, storage.manifest_name(backup))
-    store.delete_prefix(backup.tenant_id, container, prefix)
+    # names of all its objects begin as the manifest's
+    store.delete_prefix(backup.tenant_id, container, prefix.rstrip("/"))
 
 
 def _unstream(work: Work) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import faults, instances, quotas
+from trove_ng.db.repositories import faults, instances, operations, quotas
 from trove_ng.operations.work import Work
 
 
@@ -37,9 +37,12 @@ def note_fault(work: Work, session: Session, why: str) -> None:
 def fail_unchanged(work: Work, session: Session, why: str) -> None:
     """End badly, with the instance as it was: what was reserved is given back.
 
-    The status is what server and database say; the fault tells why nothing changed.
+    The status is what server and database say; the fault tells why nothing changed.  When
+    something could not be undone the instance is in error.
     """
-    idle(work, session)
+    found = idle(work, session)
+    if found is not None and operations.was_left(session, work.id):
+        found.error = "UNDO"
     quotas.rollback(session, work.id)
     note_fault(work, session, why)
 

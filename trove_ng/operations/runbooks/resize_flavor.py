@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
-
 from trove_ng.cloud.types import Server
-from trove_ng.db.repositories import quotas
+from trove_ng.db.repositories import instances, quotas
 from trove_ng.operations import guest, payloads, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
+
+#: statuses of a server that no resize is about
+_AT_REST = ("ACTIVE", "SHUTOFF")
 
 
 def _server(work: Work) -> Server:
@@ -48,19 +49,39 @@ def _resize(work: Work) -> None:
     server = _server(work)
     if server.status == "ACTIVE" and not server.task_state and server.flavor_id != flavor_id:
         work.tools.clouds.compute.resize_server(server.id, flavor_id)
-    servers.note_server(work, servers.wait_for_server(work, server.id, "VERIFY_RESIZE"))
+    server = servers.wait_for_server(work, server.id, "VERIFY_RESIZE", *_AT_REST)
+    if server.status != "VERIFY_RESIZE":
+        raise StepFailed(server.fault or "The server was not resized.")
+    servers.note_server(work, server)
 
 
 def _revert(work: Work) -> None:
-    server = _server(work)
-    if server.status not in ("VERIFY_RESIZE", "ACTIVE", "SHUTOFF"):
-        server = servers.wait_for_server(work, server.id, "VERIFY_RESIZE", "ACTIVE", "SHUTOFF")
+    server, asked = _server(work), work.tools.clock.now()
+    moved = server.status not in _AT_REST
+    if moved:
+        server = servers.wait_for_server(work, server.id, "VERIFY_RESIZE", *_AT_REST)
     if server.status == "VERIFY_RESIZE":
-        asked = work.tools.clock.now()
         work.tools.clouds.compute.revert_resize(server.id)
-        server = servers.wait_for_server(work, server.id, "ACTIVE")
+        server = servers.wait_for_server(work, server.id, *_AT_REST)
+    if server.flavor_id == work.payload(payloads.ResizeFlavor).flavor_id:
+        _keep(work)
+    if moved:
         guest.wait_for_agent(work, work.resource_id, asked)
     servers.note_server(work, server)
+
+
+def _keep(work: Work) -> None:
+    """Write that the server has the new flavor for good."""
+    wanted = work.payload(payloads.ResizeFlavor)
+    with work.writer() as session:
+        found = instances.get(session, work.resource_id)
+        if found is None or found.flavor_id == wanted.flavor_id:
+            return
+        smaller = found.flavor_ram - wanted.ram_mb
+        found.flavor_id, found.flavor_ram = wanted.flavor_id, wanted.ram_mb
+        if smaller > 0:
+            quotas.release(session, found.tenant_id, {"ram": smaller})
+        quotas.commit(session, work.id)
 
 
 def _answers(work: Work) -> None:
@@ -77,18 +98,9 @@ def _confirm(work: Work) -> None:
     server = _server(work)
     if server.status == "VERIFY_RESIZE":
         work.tools.clouds.compute.confirm_resize(server.id)
-    servers.note_server(work, servers.wait_for_server(work, server.id, "ACTIVE"))
-
-
-def _succeed(work: Work, session: Session) -> None:
-    wanted = work.payload(payloads.ResizeFlavor)
-    found = ending.idle(work, session)
-    if found is not None:
-        smaller = found.flavor_ram - wanted.ram_mb
-        found.flavor_id, found.flavor_ram = wanted.flavor_id, wanted.ram_mb
-        if smaller > 0:
-            quotas.release(session, found.tenant_id, {"ram": smaller})
-    ending.succeed(work, session)
+    server = servers.wait_for_server(work, server.id, *_AT_REST)
+    _keep(work)
+    servers.note_server(work, server)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_FLAVOR, (
@@ -97,4 +109,4 @@ RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_FLAVOR, (
     Step("agent", _answers),
     Step("start", _start),
     Step("confirm", _confirm, final=True),
-), _succeed, ending.fail_unchanged, cancellable=True)
+), ending.succeed, ending.fail_unchanged, cancellable=True)

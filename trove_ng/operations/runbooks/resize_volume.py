@@ -38,6 +38,14 @@ def _start_as(work: Work, step: str) -> None:
     guest.wait_for_database(work, instance.id)
 
 
+def _mend(work: Work, volume_id: str) -> None:
+    """Make a volume usable that could not be extended before: it is as it was."""
+    storage = work.tools.clouds.volume
+    volume = storage.get_volume(volume_id)
+    if volume is not None and volume.status == "error_extending":
+        storage.reset_volume(volume_id, "in-use")
+
+
 def _extend(work: Work) -> None:
     instance = servers.load(work)
     size = work.payload(payloads.ResizeVolume).size
@@ -45,6 +53,7 @@ def _extend(work: Work) -> None:
     if instance.volume_id is None:
         raise StepFailed("The instance has no volume.")
     volume_id = instance.volume_id
+    _mend(work, volume_id)
     volume = storage.get_volume(volume_id)
     if volume is not None and volume.size_gb < size and volume.status == "in-use":
         storage.extend_volume(volume_id, size)

@@ -1,0 +1,116 @@
+"""Each call that each run-book makes of the cloud goes wrong, in each way.
+
+The calls are those of a run without faults.  By default some are tried, the same ones for
+the same ``TROVE_SEED``; all with ``TROVE_FAULTS=all``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.functional.control_plane.cloud_calls import FAULTS, CloudCall, Fault, Wire
+from tests.functional.control_plane.scenarios import SCENARIOS
+from tests.functional.control_plane.world import Worker, World
+from trove_ng.db.models import Operation
+from trove_ng.db.repositories import operations
+from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.work import StepFailed, Work
+
+_ALL = os.environ.get("TROVE_FAULTS") == "all"
+_SEED = os.environ.get("TROVE_SEED", "1")
+#: what a message must name
+_CAUSES = re.compile(
+    r"\b(compute|volume|network|image|object store|server|port|security group|backup|agent"
+    r"|database)\b")
+
+
+
+
+@pytest.fixture
+def wire(world: World) -> Iterator[Wire]:
+    """What sits before the cloud of the test's world."""
+    with Wire.before(world.plane.minicloud) as found:
+        yield found
+
+
+def _run(world: World, wire: Wire, action: str, fails: bool, target: CloudCall | None = None,
+         fault: Fault | None = None) -> tuple[str, Operation]:
+    """Run an action to its end; return its resource and its operation.
+
+    :param fails: its last step fails
+    """
+    last = f"before {runbooks()[action].steps[-1].name}"
+
+    def fail(_work: Work | None, point: str) -> bool:
+        if fails and point == last:
+            raise StepFailed("The database fails.")
+        return False
+
+    resource_id, operation_id = SCENARIOS[action].begin(world)
+    wire.begin(target, fault)
+    Worker(world.plane, fail).run(operation_id)
+    return resource_id, world.finish(operation_id)
+
+
+def _case(world: World, wire: Wire, action: str, fails: bool, target: CloudCall,
+          fault: Fault) -> None:
+    """Run an action with one fault and check how it ended."""
+    resource_id, row = _run(world, wire, action, fails, target, fault)
+    assert wire.hits, f"never called: {wire.seen}"
+    scenario = SCENARIOS[action]
+    if row.status == operations.FAILED:
+        assert _CAUSES.search(str(row.error)), row.error
+        assert not world.secrets_in(str(row.error)), row.error
+    if fault.times is None:
+        # what could not be undone is kept in mind; it goes with its owner
+        assert world.shown(scenario.kind, resource_id) in (
+            scenario.good if row.status == operations.SUCCEEDED else scenario.bad, "ERROR")
+        wire.begin()
+        world.abandon()
+    else:
+        scenario.check(world, resource_id, row.id)
+    wire.begin()
+    world.tidy()
+
+
+def _targets(world: World, wire: Wire, action: str, fails: bool, fault: Fault,
+             ) -> list[CloudCall]:
+    """Return the calls to spoil: those of a run without faults, or some of them."""
+    if fails:
+        _run(world, wire, action, False)
+        forward = set(wire.seen)
+        world.tidy()
+    _run(world, wire, action, fails)
+    found = [one for one in wire.seen if not fails or one not in forward]
+    world.tidy()
+    if _ALL or not found:
+        return found
+    choice = random.Random(zlib.crc32(f"{_SEED}{action}{fails}{fault.name}".encode()))
+    return [choice.choice(found)]
+
+
+def _ways() -> list[tuple[str, bool]]:
+    return [(action, fails) for action, book in runbooks().items() for fails in (False, True)
+            if not fails or any(step.undo for step in book.steps)]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
+@pytest.mark.parametrize(("action", "fails"), _ways())
+def test_an_operation_ends_whatever_one_call_does(
+        world: World, wire: Wire, action: str, fails: bool, fault: Fault) -> None:
+    wrong = []
+    for target in _targets(world, wire, action, fails, fault):
+        try:
+            _case(world, wire, action, fails, target, fault)
+        except AssertionError as err:
+            wrong.append(f"{target}: {fault.name}: {err}")
+            wire.begin()
+            world.abandon()
+            world.tidy()
+    assert not wrong, "\n".join(wrong)
