@@ -134,7 +134,8 @@ def _working(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
     if (server["vm_state"], server["task_state"]) != ("active", None):
         yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
     # one that could not be extended is mended by the next resize
-    if volume["status"] not in ("in-use", "error_extending") or volume["size"] < (row.volume_size or 0):
+    if (volume["status"] not in ("in-use", "error_extending")
+            or volume["size"] < (row.volume_size or 0)):
         yield (f"the volume of {what} ({row.volume_size} GB) is {volume['status']} with "
                f"{volume['size']} GB")
     links = [one["instance_uuid"] for one in cloud.attachments
