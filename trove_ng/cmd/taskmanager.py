@@ -36,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     process.prepare()
     try:
-        conf = base.load(argv, prog=PROG, registrars=(
-            database.register, rpc.register, quota.register, operations.register,
-            cloud.register, taskmanager.register, metrics.register))
+        conf = load(argv)
     except cfg.Error as err:
         return process.refuse(PROG, err)
     from trove_ng.rpc.keys import KeysMissing
@@ -51,6 +49,16 @@ def main(argv: list[str] | None = None) -> int:
         return process.refuse(PROG, err)
     measured.serve(service.database, lambda: [_counts(conf, service.database)])
     return process.run(service)
+
+
+def load(argv: list[str] | None) -> cfg.ConfigOpts:
+    """Return the configuration of a taskmanager.
+
+    :raises oslo_config.cfg.Error: a file is missing or a value does not fit
+    """
+    return base.load(argv, prog=PROG, registrars=(
+        database.register, rpc.register, quota.register, operations.register,
+        cloud.register, taskmanager.register, metrics.register))
 
 
 def _counts(conf: cfg.ConfigOpts, db: Database) -> StoreCollector:

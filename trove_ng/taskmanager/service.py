@@ -19,7 +19,7 @@ from trove_ng.datastores.base import load_datastores
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations import requests
-from trove_ng.operations.engine import Engine
+from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import Tools
@@ -40,10 +40,12 @@ class Service:
     """One taskmanager on the bus.
 
     :param recorder: is told what is measured
+    :param observe: is told of every point that an operation passes
     :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, recorder: Recorder = SILENT,
+                 observe: Observer = nobody) -> None:
         if not conf.inst_rpc_key_encr_key:
             raise keys.KeysMissing("inst_rpc_key_encr_key is not configured; "
                                    "'trove-manage generate_keys' makes one")
@@ -63,9 +65,9 @@ class Service:
         # a host name and a pid come again after a restart
         self._keeper = LeaseKeeper(
             db, clock, f"{self._name}.{uuid.uuid4().hex[:8]}", conf.operations.lease)
-        self._manager = Manager(
-            db, clock, self._keeper, Engine(tools, runbooks()).run, conf.taskmanager_workers,
-            recorder)
+        engine = Engine(tools, runbooks(), observe)
+        self._manager = Manager(db, clock, self._keeper, engine.run, conf.taskmanager_workers,
+                                recorder)
         self._periodic = (
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
             Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval),

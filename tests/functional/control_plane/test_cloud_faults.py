@@ -6,6 +6,7 @@ the same ``TROVE_SEED``; all with ``TROVE_FAULTS=all``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -61,7 +62,8 @@ def _run(world: World, wire: Wire, action: str, fails: bool, target: CloudCall |
 def _case(world: World, wire: Wire, action: str, fails: bool, target: CloudCall,
           fault: Fault) -> None:
     """Run an action with one fault and check how it ended."""
-    resource_id, row = _run(world, wire, action, fails, target, fault)
+    with world.hurry() if fault.times is None else contextlib.nullcontext():
+        resource_id, row = _run(world, wire, action, fails, target, fault)
     assert wire.hits, f"never called: {wire.seen}"
     scenario = SCENARIOS[action]
     if row.status == operations.FAILED:

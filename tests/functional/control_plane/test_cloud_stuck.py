@@ -44,8 +44,10 @@ def document(world: World, kind: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _no_rules(world: World) -> Any:
-    yield
+def _hurry(world: World) -> Any:
+    world.instance()
+    with world.hurry():
+        yield
     world.plane.minicloud.faults.clear()
 
 
@@ -106,7 +108,6 @@ def test_a_volume_that_cannot_be_deleted_is_deleted_by_force(world: World) -> No
 
 @pytest.mark.parametrize("status", ["error_extending", "maintenance"])
 def test_a_volume_in_a_strange_state_is_deleted(world: World, status: str) -> None:
-    world.instance()
     volume = document(world, "volume")
 
     def spoil() -> None:
@@ -138,8 +139,6 @@ def test_a_server_that_stays_half_resized_is_an_error(world: World) -> None:
 
 def test_a_server_that_finds_no_host_stays(world: World,
                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    world.instance()
-
     def nowhere(*_args: Any, **_options: Any) -> str:
         raise NoValidHost
 
@@ -151,7 +150,6 @@ def test_a_server_that_finds_no_host_stays(world: World,
 
 @pytest.mark.parametrize("kind", ["server", "volume", "port"])
 def test_what_is_gone_already_is_no_obstacle(world: World, kind: str) -> None:
-    world.instance()
     found = document(world, kind)
     clouds = world.plane.tools.clouds
 
@@ -171,7 +169,6 @@ def test_what_is_gone_already_is_no_obstacle(world: World, kind: str) -> None:
 
 def test_a_security_group_that_is_used_elsewhere_stops_a_delete_with_its_reason(
         world: World) -> None:
-    world.instance()
     network = world.plane.tools.clouds.network
     group = document(world, "security_group")
     other = "00000000-0000-4000-8000-000000000000"
@@ -191,7 +188,6 @@ def test_a_security_group_that_is_used_elsewhere_stops_a_delete_with_its_reason(
 def test_what_the_api_accepted_and_told_nobody_is_done(
         world: World, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the API dies between its commit and its cast."""
-    world.instance()
     world.backup()
 
     def die(_bus: Any, _operation_id: str) -> None:

@@ -45,6 +45,8 @@ from trove_ng.taskmanager.manager import Manager
 T = TypeVar("T")
 Observe = Callable[[Work, str], None]
 
+_TIMEOUTS = ("server_timeout", "volume_timeout", "agent_start_timeout",
+             "guest_long_call_timeout", "guest_call_timeout")
 #: what must never be shown
 PASSWORDS = ("trove-pw", "demo-pw", "control-plane-key-for-tests", "instance-key-for-tests")
 
@@ -331,6 +333,19 @@ class World:
         """Use what cases share no more: something may be wrong with it."""
         self._instance = self._backup = None
 
+    @contextlib.contextmanager
+    def hurry(self) -> Iterator[None]:
+        """Wait for the cloud for a short time only: what it does not do, it never will."""
+        conf = self.plane.conf
+        before = {name: conf[name] for name in _TIMEOUTS}
+        for name in ("server_timeout", "volume_timeout"):
+            conf.set_override(name, 4)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                conf.set_override(name, value)
+
     def secrets_in(self, text: str) -> list[str]:
         """Return the secrets that a text shows."""
         return [one for one in (*PASSWORDS, "s3cret-Word") if one in text]
@@ -362,7 +377,7 @@ def make_world(home: Path) -> Iterator[World]:
     for name in ("http_get_rate", "http_post_rate", "http_put_rate", "http_delete_rate",
                  "http_mgmt_post_rate"):
         conf.set_override(name, 0)
-    _hurry(conf)
+    _arrange(conf)
     hypervisor = Hypervisor(conf)
     hypervisor.make_agent = LivingAgent
     with running(conf, make_database(conf), home, hypervisor) as plane:
@@ -371,11 +386,11 @@ def make_world(home: Path) -> Iterator[World]:
         yield made
 
 
-def _hurry(conf: cfg.ConfigOpts) -> None:
-    """Ask the cloud for its facts once, so that then only taskmanagers call it; wait little."""
+def _arrange(conf: cfg.ConfigOpts) -> None:
+    """Ask the cloud for its facts once, so that then only taskmanagers call it."""
     conf.set_override("catalog_cache_time", 3600, group="service_credentials")
     conf.set_override("timeout", PATIENCE, group="service_credentials")
-    conf.set_override("server_timeout", 3)
-    conf.set_override("volume_timeout", 3)
+    for name in _TIMEOUTS:
+        conf.set_override(name, 30)
     conf.set_override("max_volumes_per_tenant", -1)
     conf.set_override("max_accepted_volume_size", 1000)

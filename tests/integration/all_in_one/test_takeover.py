@@ -1,14 +1,34 @@
-"""A taskmanager dies during a create; another one finishes it."""
+"""Taskmanagers die, or are stopped, at work; another one finishes it.
+
+By default at a few points; at all points of all run-books with
+``TROVE_CRASH_POINTS=all``.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
 
+from tests.functional.control_plane.scenarios import points
+from trove_ng.operations.runbooks.registry import runbooks
+
 from .conftest import AllInOne
+
+_SOME = [("instance.create", "done server"), ("instance.create", "written prepare"),
+         ("instance.resize_volume", "done extend"), ("backup.create", "done stream"),
+         ("backup.delete", "done objects"), ("instance.delete", "done server")]
+_ALL = [(action, point) for action, book in runbooks().items()
+        for point in points(book, fails=False)]
+_POINTS = _ALL if os.environ.get("TROVE_CRASH_POINTS") == "all" else _SOME
 
 
 def taskmanagers(cloud: AllInOne) -> list[psutil.Process]:
@@ -22,31 +42,197 @@ def taskmanagers(cloud: AllInOne) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("delay", [0.3, 1.5, 4.0])
-def test_create_survives_the_death_of_its_taskmanager(
-        cloud: AllInOne, delay: float) -> None:
+@contextlib.contextmanager
+def stopped(cloud: AllInOne) -> Iterator[None]:
+    """Keep the taskmanagers of the all-in-one from working, as if the machine hung."""
+    found = taskmanagers(cloud)
+    assert found, "a taskmanager must run to be stopped"
+    for process in found:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in found:
+            process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def another(cloud: AllInOne, action: str, point: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run another taskmanager, which kills itself at a point."""
+    line = taskmanagers(cloud)[0].cmdline()
+    options = line[next(index for index, word in enumerate(line)
+                        if "trove-taskmanager" in word) + 1:]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.dying_taskmanager", action, point,
+         *options])
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+
+
+def parts(cloud: AllInOne, instance_id: str) -> dict[str, int]:
+    """Return how much the cloud has of an instance."""
     admin = cloud.rest("openrc-admin")
-    made = cloud.rest().post("/instances", {"instance": {
-        "name": f"survivor-{delay}", "flavorRef": "1", "volume": {"size": 1},
-        "datastore": {"type": "mariadb"}}}).json()["instance"]
-    time.sleep(delay)
-    killed = taskmanagers(cloud)
-    assert killed, "a taskmanager must run to be killed"
-    for process in killed:
-        process.send_signal(signal.SIGKILL)
-    cloud.wait_status(made["id"], "ACTIVE", 150)
-
-    shown = admin.get(f"/mgmt/instances/{made['id']}").json()["instance"]
     servers = admin.service("compute", "/servers/detail?all_tenants=1")["servers"]
-    mine = [server for server in servers if made["id"] in str(server["metadata"])
-            or server["id"] == shown["server"]["id"]]
-    assert len(mine) == 1
     volumes = admin.service("volumev3", "/volumes/detail?all_tenants=1")["volumes"]
-    assert len([item for item in volumes if made["id"] in str(item)]) == 1
-    ports = admin.service("network", f"/v2.0/ports?device_id={mine[0]['id']}")["ports"]
-    assert len(ports) == 1
+    ports = admin.service("network", "/v2.0/ports")["ports"]
+    groups = admin.service("network", "/v2.0/security-groups")["security_groups"]
+    return {
+        "servers": sum(instance_id in str(one["metadata"]) for one in servers),
+        "volumes": sum(instance_id in str(one["metadata"]) for one in volumes),
+        "ports": sum(one["name"].startswith(f"trove-{instance_id}-") for one in ports),
+        "groups": sum(one["name"] == f"trove-{instance_id}" for one in groups)}
 
-    cloud.run("openstack", "database", "instance", "delete", made["id"])
-    cloud.wait_gone(made["id"])
-    servers = admin.service("compute", "/servers/detail?all_tenants=1")["servers"]
-    assert mine[0]["id"] not in [server["id"] for server in servers]
+
+ONE = {"servers": 1, "volumes": 1, "ports": 1, "groups": 1}
+NOTHING = dict.fromkeys(ONE, 0)
+
+
+class Bench:
+    """Asks for actions by REST; keeps an instance and a backup for them."""
+
+    def __init__(self, cloud: AllInOne) -> None:
+        self.cloud = cloud
+        self.ident = ""
+        self._backup = ""
+
+    def create(self) -> Callable[[], object]:
+        made = self.cloud.rest().post("/instances", {"instance": {
+            "name": "survivor", "flavorRef": "1", "volume": {"size": 1},
+            "datastore": {"type": "mariadb"}}}).json()["instance"]
+        self.ident = str(made["id"])
+        return self.active
+
+    def create_anew(self) -> Callable[[], object]:
+        """Ask for another instance; return when a taskmanager works on it."""
+        if self.ident:
+            self.delete()()
+        check = self.create()
+        end = time.monotonic() + 60
+        while not parts(self.cloud, self.ident)["volumes"]:
+            assert time.monotonic() < end, f"nobody works on {self.ident}"
+            time.sleep(0.05)
+        return check
+
+    def active(self) -> dict[str, Any]:
+        shown = self.cloud.wait_status(self.ident, "ACTIVE", 240)
+        assert shown.get("fault") is None
+        assert parts(self.cloud, self.ident) == ONE
+        return shown
+
+    def instance(self) -> str:
+        """Return an instance that works."""
+        if not self.ident:
+            self.create()
+        self.active()
+        return self.ident
+
+    def act(self, body: Any) -> Callable[[], object]:
+        self.cloud.rest("openrc-admin").post(f"/instances/{self.instance()}/action", body)
+        return self.active
+
+    def resize_volume(self) -> Callable[[], object]:
+        size = self.active()["volume"]["size"] + 1
+        self.act({"resize": {"volume": {"size": size}}})
+
+        def grown() -> None:
+            assert self.active()["volume"]["size"] == size
+        return grown
+
+    def resize_flavor(self) -> Callable[[], object]:
+        other = "2" if self.active()["flavor"]["id"] == "1" else "1"
+        self.act({"resize": {"flavorRef": other}})
+
+        def moved() -> None:
+            assert self.active()["flavor"]["id"] == other
+        return moved
+
+    def delete(self) -> Callable[[], object]:
+        self.cloud.rest().request("DELETE", f"/instances/{self.instance()}")
+        return self._gone
+
+    def force_delete(self) -> Callable[[], object]:
+        self.act({"reset_status": {"force_delete": True}})
+        return self._gone
+
+    def _gone(self) -> None:
+        ident, self.ident = self.ident, ""
+        self.cloud.wait_gone(ident, 240)
+        assert parts(self.cloud, ident) == NOTHING
+
+    def backup(self) -> Callable[[], object]:
+        self._backup = self.cloud.rest().post("/backups", {"backup": {
+            "name": "b", "instance": self.instance()}}).json()["backup"]["id"]
+        return lambda: self.cloud.wait_backup(self._backup, seconds=240)
+
+    def delete_backup(self) -> Callable[[], object]:
+        rest = self.cloud.rest()
+        rest.request("DELETE", f"/backups/{self._backup}")
+
+        def gone() -> None:
+            end = time.monotonic() + 240
+            while rest.get(f"/backups/{self._backup}", check=False).status_code != 404:
+                assert time.monotonic() < end
+                time.sleep(0.5)
+        return gone
+
+    def prepare(self, action: str) -> None:
+        """Make what an action needs, while a taskmanager still works."""
+        if action == "backup.delete":
+            self.backup()()
+        elif action != "instance.create":
+            self.instance()
+        elif self.ident:
+            self.delete()()
+
+    def ask(self, action: str) -> Callable[[], object]:
+        """Ask for an action; return what checks its end."""
+        return {
+            "instance.create": self.create, "instance.delete": self.delete,
+            "instance.force_delete": self.force_delete,
+            "instance.restart": lambda: self.act({"restart": {}}),
+            "instance.resize_flavor": self.resize_flavor,
+            "instance.resize_volume": self.resize_volume,
+            "backup.create": self.backup, "backup.delete": self.delete_backup}[action]()
+
+
+@pytest.fixture(scope="module")
+def bench(cloud: AllInOne) -> Iterator[Bench]:
+    made = Bench(cloud)
+    yield made
+    if made.ident:
+        made.delete()()
+
+
+@pytest.mark.parametrize(("action", "point"), _POINTS)
+def test_another_taskmanager_ends_what_a_killed_one_left(
+        bench: Bench, action: str, point: str) -> None:
+    bench.prepare(action)
+    with another(bench.cloud, action, point) as dying, stopped(bench.cloud):
+        check = bench.ask(action)
+        assert dying.wait(120) == -signal.SIGKILL
+    check()
+
+
+def test_a_taskmanager_that_is_killed_is_started_again(bench: Bench) -> None:
+    check = bench.create_anew()
+    for process in taskmanagers(bench.cloud):
+        process.send_signal(signal.SIGKILL)
+    check()
+
+
+def test_a_taskmanager_that_wakes_up_again_changes_nothing(bench: Bench) -> None:
+    """It is stopped in the middle of a create, for longer than its lease."""
+    cloud, check = bench.cloud, bench.create_anew()
+    with another(cloud, "", "never"):
+        with stopped(cloud):
+            check()
+        # the one that was stopped comes to itself while the other still runs
+        time_to_renew = time.monotonic() + 15
+        while time.monotonic() < time_to_renew:
+            assert parts(cloud, bench.ident) == ONE
+            time.sleep(1)
+        bench.active()

@@ -1,0 +1,77 @@
+"""A taskmanager's process is killed, by SIGKILL; another one takes over.
+
+The process has the store and the cloud of the test, and a bus of its own: it is killed
+before it needs a guest.  ``TROVE_CRASH_POINTS=all`` tries all such points.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.functional.control_plane.scenarios import SCENARIOS, points
+from tests.functional.control_plane.test_crash_points import some
+from tests.functional.control_plane.world import World, expire
+from trove_ng.operations import payloads
+from trove_ng.operations.runbooks.registry import runbooks
+
+_ACTIONS = (payloads.INSTANCE_CREATE, payloads.INSTANCE_DELETE, payloads.INSTANCE_FORCE_DELETE,
+            payloads.BACKUP_DELETE)
+
+
+def _points(action: str) -> list[str]:
+    found = points(runbooks()[action], fails=False)
+    return found[:found.index("before prepare") + 1] if "before prepare" in found else found
+
+
+def _cases() -> list[tuple[str, str]]:
+    return [(action, point) for action in _ACTIONS for point in some(_points(action), 0.1, 2)]
+
+
+def _config_file(world: World, home: Path) -> Path:
+    conf = world.plane.conf
+    file = configparser.ConfigParser(interpolation=None)
+    file["DEFAULT"] = {
+        "transport_url": "fake://", "guest_config": conf.guest_config,
+        "taskmanager_rpc_encr_key": conf.taskmanager_rpc_encr_key[0],
+        "inst_rpc_key_encr_key": conf.inst_rpc_key_encr_key[0],
+        "sweep_interval": "0.1", "reconcile_interval": "3600"}
+    file["database"] = {"connection": conf.database.connection}
+    file["service_credentials"] = {
+        "auth_url": conf.service_credentials.auth_url,
+        "password": conf.service_credentials.password}
+    path = home / "trove.conf"
+    with path.open("w") as target:
+        file.write(target)
+    return path
+
+
+@pytest.mark.parametrize(("action", "point"), _cases())
+def test_another_worker_ends_what_a_killed_process_left(
+        world: World, tmp_path: Path, action: str, point: str) -> None:
+    scenario = SCENARIOS[action]
+    resource_id, operation_id = scenario.begin(world)
+    log = tmp_path / "taskmanager.log"
+    with log.open("wb") as target:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.dying_taskmanager", action, point,
+             "--config-file", str(_config_file(world, tmp_path))],
+            stdout=target, stderr=target, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    try:
+        assert process.wait(120) == -signal.SIGKILL, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    row = world.operation(operation_id)
+    # it ended only if the process was killed after the last write
+    assert (row.live_key is None) == (point == "ended"), row.step
+    expire(world.plane, operation_id)
+    row = world.finish(operation_id)
+    assert scenario.check(world, resource_id, operation_id), row.error
+    world.tidy()
