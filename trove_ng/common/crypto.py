@@ -50,6 +50,16 @@ class SecretBox:
         self._seal_key = keys[0]
         self._keys = {key_id(key): key for key in keys}
 
+    @property
+    def names(self) -> list[str]:
+        """Public names of the keys, in hex, the one that seals first."""
+        return [name.hex() for name in self._keys]
+
+    @staticmethod
+    def name_of(sealed: str) -> str:
+        """Return the public name, in hex, of the key that a text was sealed with."""
+        return base64.b64decode(sealed)[1:1 + _KID].hex()
+
     def seal(self, text: str, bound_to: str) -> str:
         """Return base64 of version, key id, nonce and ciphertext.
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from oslo_config import cfg
 from oslo_log import log as oslo_log
 
+from trove_ng.common.tracebacks import WithoutTexts
+
 Registrar = Callable[[cfg.ConfigOpts], None]
 
 PROJECT = "trove"
@@ -68,6 +70,8 @@ def load(argv: Sequence[str] | None, *, prog: str, registrars: Sequence[Registra
     if setup_logging:
         oslo_log.setup(conf, PROJECT)
         logging.captureWarnings(True)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(WithoutTexts())
     return conf
 
 

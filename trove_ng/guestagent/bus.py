@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from oslo_config import cfg
 
 from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.dispatch import GuestHandler
+from trove_ng.guestagent.keys import AgentKeys
+from trove_ng.guestagent.requests import RequestFile
 from trove_ng.rpc import guest, keys, transport
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Handler, Method
@@ -23,7 +26,9 @@ class AgentBus:
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
-        self._keys = keys.GuestKeys(conf, conf.guest_id)
+        self._state_dir = pathlib.Path(conf.state_path)
+        self._keys = AgentKeys(conf.instance_rpc_encr_key, conf.guest_id,
+                               self._state_dir / "keys.json")
         self._transport = transport.get_transport(conf)
         self._reporter = ConductorClient(self._transport, self._keys, conf.guest_id)
 
@@ -35,11 +40,15 @@ class AgentBus:
     def listen(self, table: Mapping[str, GuestHandler]) -> Any:
         """Serve this instance's topic.
 
-        :param table: call name → handler, for every call of the guest call table
+        :param table: call name → handler, for every call of the guest call table but
+            ``change_key``
         :return: the running server, with ``stop()`` and ``wait()``
         """
-        endpoint = Endpoint(methods(table), keys.guest(self._conf.guest_id), self._keys,
-                            self._conf.rpc_message_max_age)
+        age = self._conf.rpc_message_max_age
+        endpoint = Endpoint(
+            methods({**table, "change_key": self._keys.change}),
+            keys.guest(self._conf.guest_id), self._keys, age,
+            journal=RequestFile(self._state_dir / "requests", 2 * age))
         return transport.start_server(
             self._conf, self._transport, guest.topic(self._conf.guest_id),
             self._conf.guest_id, endpoint)

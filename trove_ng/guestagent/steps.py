@@ -330,7 +330,7 @@ class StepEngine:
                 finally:
                     self._waiting.discard((request.operation_id, request.step))
         except Exception as err:  # noqa: BLE001  whatever it is, the asker must hear of it
-            LOG.warning("step %s is refused: %s", request.step, err)
+            LOG.warning("step %s is refused: %s", request.step, public_text(err))
             self._refuse(request, public_text(err))
             return
         self._run(record, request, work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import select
@@ -15,10 +16,11 @@ from trove_ng.db.models import Operation
 from trove_ng.db.repositories import instance_keys
 from trove_ng.manage.command import Command, Tools
 from trove_ng.operations import requests
+from trove_ng.rpc.keys import derived
 
 
 def _generate(tools: Tools, _options: argparse.Namespace) -> None:
-    tools.say("# one set for all services; put new keys before old ones to rotate")
+    tools.say("# one set for all services; the operator's guide tells how to rotate them")
     tools.say("[DEFAULT]")
     for name in ("taskmanager_rpc_encr_key", "inst_rpc_key_encr_key"):
         tools.say(f"{name} = {secrets.token_urlsafe(32)}")
@@ -49,8 +51,27 @@ def _reseal_operations(session: Session, box: SecretBox) -> int:
     return len(rows)
 
 
+def _show(tools: Tools, _options: argparse.Namespace) -> None:
+    tools.say("option                    key               sealed with it in the store")
+    for name in tools.conf.taskmanager_rpc_encr_key:
+        tools.say(f"taskmanager_rpc_encr_key  {derived(name)[0]}  -")
+    with tools.db.reader() as session:
+        guests = instance_keys.sealed_with(session)
+        running = Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
+            select(Operation.secrets).where(Operation.secrets.is_not(None))) if sealed)
+    for secret in tools.conf.inst_rpc_key_encr_key:
+        known = (SecretBox([secret], instance_keys.PURPOSE).names[0],
+                 SecretBox([secret], requests.PURPOSE).names[0])
+        tools.say(f"inst_rpc_key_encr_key     {known[0]}  {guests.pop(known[0], 0)} keys of "
+                  f"guests, secrets of {running.pop(known[1], 0)} operations")
+    lost = guests.total() + running.total()
+    if lost:
+        raise BadRequest(f"{lost} rows are sealed with a key that is not configured.")
+
+
 COMMANDS = (
     Command("generate_keys", "print new keys for the configuration", _generate),
     Command("instance_keys_reseal",
             "seal the keys and secrets in the store with the newest configured key", _reseal),
+    Command("keys_show", "name the configured keys, and what is sealed with each", _show),
 )

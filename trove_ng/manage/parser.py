@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from trove_ng.manage import datastores, events, keys, operations, quotas, schema
+from trove_ng.manage import (
+    datastores,
+    events,
+    key_rotation,
+    keys,
+    operations,
+    quotas,
+    schema,
+)
 from trove_ng.manage.command import Command
 
 COMMANDS: tuple[Command, ...] = (
     *schema.COMMANDS, *datastores.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
-    *operations.COMMANDS, *events.COMMANDS)
+    *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS)
 
 
 def make() -> argparse.ArgumentParser:

@@ -146,9 +146,9 @@ class StepTask(task.Task):
     def _failed(self, err: Exception) -> None:
         work, name = self._work, self._step.name
         expected = isinstance(err, StepFailed | TroveError | CloudError)
-        LOG.error("operation %s (%s %s) failed at %s: %s", work.id, work.action,
-                  work.resource_id, name, err, exc_info=not expected)
         message = describe(err, name)
+        LOG.error("operation %s (%s %s) failed at %s: %s", work.id, work.action,
+                  work.resource_id, name, message, exc_info=not expected)
         work.failure = work.failure or message
         work.cancelled = isinstance(err, Cancelled)
         try:

@@ -34,6 +34,7 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "create_backup": GuestMethod(m.BackupRequest, m.Empty, "cast"),
     "cancel_step": GuestMethod(m.StepRequest, m.Flag, slow=True),
     "rpc_ping": GuestMethod(m.Empty, m.Flag),
+    "change_key": GuestMethod(m.KeyRequest, m.Empty),
     "list_databases": GuestMethod(m.PageRequest, m.DatabasePage),
     "create_databases": GuestMethod(m.DatabasesRequest, m.Empty),
     "delete_database": GuestMethod(m.NameRequest, m.Empty),
@@ -105,6 +106,10 @@ class GuestClient:
     def rpc_ping(self) -> bool:
         """Return whether the agent answers."""
         return self._call("rpc_ping", m.Empty(), m.Flag).value
+
+    def change_key(self, request: m.KeyRequest) -> None:
+        """Have the agent use another key, and forget the one before when told so."""
+        self._done("change_key", request)
 
     def list_databases(self, page: m.PageRequest) -> m.DatabasePage:
         """Return one page of databases."""

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from oslo_config import cfg
-
 from trove_ng.common.crypto import derive_key, key_id
 
 TASKMANAGER = "taskmanager"
@@ -60,11 +58,8 @@ class Keys(Protocol):
 class Renewable(Protocol):
     """Keys whose source may have newer ones than what is kept in memory."""
 
-    def look_again(self, instance_id: str) -> bool:
-        """Read a guest's secrets anew, for a message with a key that is not known.
-
-        :return: False when there is nothing newer to be had at present
-        """
+    def look_again(self, instance_id: str) -> None:
+        """Read a guest's secrets anew, for a message with a key that is not known."""
 
 
 class KeysMissing(Exception):
@@ -84,30 +79,15 @@ class ControlPlaneKeys:
         return () if instance_id else self._secrets
 
 
-class GuestKeys:
-    """A guest's own secrets; it shares them with the control plane only.
-
-    :raises KeysMissing: the agent's configuration has none
-    """
-
-    def __init__(self, conf: cfg.ConfigOpts, instance_id: str) -> None:
-        if not conf.instance_rpc_encr_key:
-            raise KeysMissing("instance_rpc_encr_key is not configured")
-        self._instance_id = instance_id
-        self._secrets = tuple(conf.instance_rpc_encr_key)
-
-    def secrets(self, instance_id: str | None) -> Sequence[str]:
-        return self._secrets if instance_id == self._instance_id else ()
-
-
 def find(provider: Keys, instance_id: str | None, kid: str) -> bytes | None:
     """Return the AES key that an id names, None if it is not shared."""
     def look() -> bytes | None:
         return dict(derived(secret) for secret in provider.secrets(instance_id)).get(kid)
 
     found = look()
-    if found is None and instance_id and isinstance(provider, Renewable) \
-            and provider.look_again(instance_id):
+    if found is None and instance_id and isinstance(provider, Renewable):
+        # also when it was looked for just now: another thread may have found it
+        provider.look_again(instance_id)
         found = look()
     return found
 

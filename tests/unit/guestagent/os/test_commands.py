@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,13 @@ def test_only_a_disposable_program_may_be_killed_by_the_next_agent(
     monkeypatch.setenv(commands.MARK, "the-instance")
     told = commands.run(["env"], disposable=disposable).stdout.splitlines()
     assert (f"{commands.MARK}=the-instance" in told) is disposable
+
+
+@pytest.mark.parametrize("given", [
+    {"stdin": Secret("s3cret-word")}, {"env": {"WORD": Secret("s3cret-word")}}])
+def test_what_a_program_quotes_of_a_secret_is_not_logged(
+        given: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(commands.CommandError) as caught:
+        commands.run(["sh", "-c", "cat >&2; echo $WORD >&2; exit 3"], **given)
+    assert "s3cret-word" not in caplog.text + str(caught.value)
+    assert "status 3" in caplog.text

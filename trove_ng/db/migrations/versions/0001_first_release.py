@@ -663,6 +663,9 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("instance_id", sa.String(length=36), nullable=False),
         sa.Column("encrypted_key", sa.String(length=512), nullable=False),
+        sa.Column("next_key", sa.String(length=512), nullable=True),
+        sa.Column("previous_key", sa.String(length=512), nullable=True),
+        sa.Column("previous_until", MOMENT, nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(

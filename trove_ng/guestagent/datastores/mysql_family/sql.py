@@ -86,7 +86,8 @@ class Session:
                 cursor.execute(statement, shown or None)
                 return list(cursor.fetchall())
         except pymysql.MySQLError as err:
-            raise translate(err) from err
+            # without its cause: the server's words quote the statement
+            raise translate(err) from None
 
 
 def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
