@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import base64
 import configparser
+import contextlib
 import copy
 import hashlib
 import json
 import pathlib
 import random
+import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import oslo_messaging
 import yaml
 from oslo_config import cfg
+from sqlalchemy import select
 
-from tests.functional.control_plane.conftest import Hypervisor
+from tests.functional.control_plane.conftest import ControlPlane, Hypervisor, running
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import Conflict, NotFound
 from trove_ng.common.states import ServiceStatus
 from trove_ng.conf import guestagent as guest_conf
 from trove_ng.conf import rpc as rpc_conf
+from trove_ng.db.models import (
+    Backup,
+    Instance,
+    InstanceKey,
+    Operation,
+    OperationReport,
+    ServiceStatusRow,
+)
+from trove_ng.db.session import Database
 from trove_ng.guestagent.agent import Agent
 from trove_ng.guestagent.bus import AgentBus
 from trove_ng.guestagent.context import AgentContext
@@ -32,6 +45,7 @@ from trove_ng.guestagent.storage import swift
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.transport import get_transport
 from trove_ng.standalone.minicloud.hypervisor import ServerSpec
+from trove_ng.taskmanager.periodic import Periodic
 
 #: the longest a message is late, seconds
 LATEST = 0.3
@@ -172,6 +186,7 @@ class MemoryDatabase(BaseManager):
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         self._did("backup")
+        self.disk.grants.append(request.grant)
         writer = swift.SegmentWriter(request.grant, request.segment_size)
         writer.write(json.dumps(self.disk.data, sort_keys=True).encode())
         progress.report(50)
@@ -185,12 +200,26 @@ class MemoryDatabase(BaseManager):
         return m.Empty()
 
     def create_users(self, request: m.UsersRequest) -> m.Empty:
+        for one in request.users:
+            if one.name == "boom" and one.password is not None:
+                # as a driver quotes the statement that a server refused
+                raise RuntimeError(f"1064: near IDENTIFIED BY '{one.password.reveal()}'")
         self._add("users", {one.name: _hash(one) for one in request.users})
         return m.Empty()
 
     def change_passwords(self, request: m.UsersRequest) -> m.Empty:
         self.disk.data["users"] |= {one.name: _hash(one) for one in request.users}
         return m.Empty()
+
+    def update_user(self, request: m.UserUpdateRequest) -> m.Empty:
+        if request.change.password is not None:
+            self.disk.data["users"][request.name] = _hash(m.UserSpec(
+                name=request.name, password=request.change.password))
+        return m.Empty()
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        assert request.password is not None
+        return m.UserSpec(name="root", password=request.password)
 
     def delete_user(self, request: m.UserRequest) -> m.Empty:
         if self.disk.data["users"].pop(request.name, None) is None:
@@ -216,6 +245,7 @@ class Disk:
         self.running = False
         self.data: dict[str, dict[str, str]] = {"databases": {}, "users": {}}
         self.done: list[str] = []
+        self.grants: list[m.ObjectStoreGrant] = []
 
 
 class RealAgents(Hypervisor):
@@ -277,3 +307,104 @@ class RealAgents(Hypervisor):
             reporter=bus.reporter, state_dir=disk.folder), disk), bus, "1.0")
         self._real[server_id] = agent
         agent.start()
+
+
+class Lab:
+    """A control plane on a bad bus, and the user's side of it."""
+
+    def __init__(self, plane: ControlPlane, agents: RealAgents) -> None:
+        self.plane, self.agents = plane, agents
+
+    def until(self, probe: Callable[[], Any], seconds: float = 60) -> Any:
+        end = time.monotonic() + seconds
+        while not (found := probe()):
+            assert time.monotonic() < end, self.state()
+            time.sleep(0.03)
+        return found
+
+    def idle(self, instance: str) -> None:
+        """Wait until nothing works on an instance, and it serves."""
+        def done() -> bool:
+            with self.plane.db.reader() as session:
+                live = session.scalar(select(Operation.id).where(
+                    Operation.live_key.is_not(None)))
+                assert not session.scalar(select(Operation.error).where(
+                    Operation.status == "FAILED")), self.state()
+            return live is None and self.plane.show(instance)["status"] == "ACTIVE"
+
+        self.until(done)
+
+    def act(self, instance: str, body: object) -> None:
+        self.plane.request("POST", f"/instances/{instance}/action", body, status=202)
+        self.idle(instance)
+
+    def insist(self, method: str, path: str, body: Any, *final: int) -> None:
+        """Ask until the answer is one of those that say that it is done.
+
+        The agent may have done it although the answer says that it did not answer.
+        """
+        def asked() -> bool:
+            answer = self.plane.request(method, path, body)
+            assert answer.status_int in (*final, 503), answer.text
+            return answer.status_int != 503
+
+        self.until(asked)
+
+    def backup(self, instance: str) -> str:
+        made = str(self.plane.request("POST", "/backups", {"backup": {
+            "name": "b", "instance": instance}}, status=202).json["backup"]["id"])
+
+        self.idle(instance)
+        return made
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that is left, without ids and times."""
+        with self.plane.db.reader() as session:
+            instances = session.scalars(select(Instance).order_by(Instance.name)).all()
+            backups = session.scalars(select(Backup)).all()
+            operations = session.execute(select(
+                Operation.action, Operation.status, Operation.error).order_by(
+                Operation.created, Operation.id)).all()
+            reports = session.execute(select(
+                OperationReport.step, OperationReport.state).order_by(
+                OperationReport.updated_at)).all()
+            keys = len(session.scalars(select(InstanceKey.id)).all())
+            found: dict[str, Any] = {
+                "instances": [(one.name, one.deleted, one.error, one.task, one.flavor_id,
+                               one.volume_size, one.server_status) for one in instances],
+                "backups": [(one.name, str(one.state), one.deleted, one.size_bytes)
+                            for one in backups],
+                "operations": sorted(tuple(one) for one in operations),
+                "reports": sorted(tuple(one) for one in reports), "keys": keys}
+            statuses = session.scalars(select(ServiceStatusRow.status).join(
+                Instance, Instance.id == ServiceStatusRow.instance_id).where(
+                Instance.deleted.is_(False))).all()
+        return found | {
+            "cloud": self.plane.resources(), "quota": self.plane.quota(),
+            "databases": list(statuses), "objects": self._objects(),
+            "done": sorted(one.done for one in self.agents.disks.values()),
+            "data": sorted(sorted(one.data["users"]) for one in self.agents.disks.values())}
+
+
+    def _objects(self) -> int:
+        found, = pathlib.Path(self.plane.minicloud.config.state_dir).glob("**/objects.sqlite")
+        with contextlib.closing(sqlite3.connect(found)) as connection:
+            return int(connection.execute("SELECT count(*) FROM objects").fetchone()[0])
+
+
+@contextlib.contextmanager
+def laboratory(conf: cfg.ConfigOpts, database: Database,
+               tmp_path: pathlib.Path) -> Iterator[Lab]:
+    """Run a control plane with real agents until the block ends."""
+    for name, value in (("prepare_retry", 1), ("agent_start_timeout", 60),
+                        ("server_timeout", 60), ("volume_timeout", 60),
+                        ("guest_long_call_timeout", 60), ("guest_call_timeout", 5)):
+        conf.set_override(name, value)
+    agents = RealAgents(conf, tmp_path)
+    with running(conf, database, tmp_path, agents) as plane:
+        plane.start_taskmanager("tm-1")
+        sweep = Periodic("the sweep", plane.manager.sweep, 0.3)
+        sweep.start()
+        yield Lab(plane, agents)
+        sweep.stop()
+        agents.stop_all()

@@ -319,7 +319,8 @@ ONE = {"servers": 1, "volumes": 1, "ports": 1, "groups": 1, "keys": 1}
 def _identify(below: Any, project_id: str) -> Any:
     """Return a check of tokens that knows two."""
     def check(environ: dict[str, Any], start_response: Any) -> Any:
-        token = environ.get("HTTP_X_AUTH_TOKEN")
+        # what follows a colon makes a token one that can be searched for
+        token = (environ.get("HTTP_X_AUTH_TOKEN") or "").partition(":")[0]
         if token in ("demo", "admin"):
             environ |= {
                 "HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_PROJECT_ID": project_id,
@@ -374,8 +375,8 @@ def running(conf: cfg.ConfigOpts, database: Database, home: Path,
     config = MiniCloudConfig(
         state_dir=home / "cloud", port=port, hypervisor="null", users=(
             User("demo", Secret("demo-pw"), "demo", ("member",)),
-            User("trove", Secret("trove-pw"), "service", ("admin", "service",
-                                                          "ResellerAdmin"))))
+            User("trove", Secret(conf.service_credentials.password), "service",
+                 ("admin", "service", "ResellerAdmin"))))
     minicloud = MiniCloud(config, hypervisor)
     server, = make_servers(config, minicloud)
     minicloud.start()

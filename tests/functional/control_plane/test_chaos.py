@@ -2,134 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from oslo_config import cfg
 from oslo_messaging._drivers.impl_fake import FakeDriver
-from sqlalchemy import select
 
-from tests.functional.control_plane.chaos import Chaos, RealAgents
-from tests.functional.control_plane.conftest import ControlPlane, running
-from trove_ng.db.models import (
-    Backup,
-    Instance,
-    InstanceKey,
-    Operation,
-    OperationReport,
-    ServiceStatusRow,
-)
+from tests.functional.control_plane.chaos import Chaos, Lab, laboratory
 from trove_ng.db.session import Database
-from trove_ng.taskmanager.periodic import Periodic
 
 SEEDS = int(os.environ.get("TROVE_SEEDS", "6"))
 FIRST = int(os.environ.get("TROVE_FIRST_SEED", "1"))
 CHANCE = 0.2
 
 
-class Lab:
-    """A control plane on a bad bus, and the user's side of it."""
-
-    def __init__(self, plane: ControlPlane, agents: RealAgents) -> None:
-        self.plane, self.agents = plane, agents
-
-    def until(self, probe: Callable[[], Any], seconds: float = 60) -> Any:
-        end = time.monotonic() + seconds
-        while not (found := probe()):
-            assert time.monotonic() < end, self.state()
-            time.sleep(0.03)
-        return found
-
-    def idle(self, instance: str) -> None:
-        """Wait until nothing works on an instance, and it serves."""
-        def done() -> bool:
-            with self.plane.db.reader() as session:
-                live = session.scalar(select(Operation.id).where(
-                    Operation.live_key.is_not(None)))
-                assert not session.scalar(select(Operation.error).where(
-                    Operation.status == "FAILED")), self.state()
-            return live is None and self.plane.show(instance)["status"] == "ACTIVE"
-
-        self.until(done)
-
-    def act(self, instance: str, body: object) -> None:
-        self.plane.request("POST", f"/instances/{instance}/action", body, status=202)
-        self.idle(instance)
-
-    def insist(self, method: str, path: str, body: Any, *final: int) -> None:
-        """Ask until the answer is one of those that say that it is done.
-
-        The agent may have done it although the answer says that it did not answer.
-        """
-        def asked() -> bool:
-            answer = self.plane.request(method, path, body)
-            assert answer.status_int in (*final, 503), answer.text
-            return answer.status_int != 503
-
-        self.until(asked)
-
-    def backup(self, instance: str) -> str:
-        made = str(self.plane.request("POST", "/backups", {"backup": {
-            "name": "b", "instance": instance}}, status=202).json["backup"]["id"])
-
-        self.idle(instance)
-        return made
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that is left, without ids and times."""
-        with self.plane.db.reader() as session:
-            instances = session.scalars(select(Instance).order_by(Instance.name)).all()
-            backups = session.scalars(select(Backup)).all()
-            operations = session.execute(select(
-                Operation.action, Operation.status, Operation.error).order_by(
-                Operation.created, Operation.id)).all()
-            reports = session.execute(select(
-                OperationReport.step, OperationReport.state).order_by(
-                OperationReport.updated_at)).all()
-            keys = len(session.scalars(select(InstanceKey.id)).all())
-            found: dict[str, Any] = {
-                "instances": [(one.name, one.deleted, one.error, one.task, one.flavor_id,
-                               one.volume_size, one.server_status) for one in instances],
-                "backups": [(one.name, str(one.state), one.deleted, one.size_bytes)
-                            for one in backups],
-                "operations": sorted(tuple(one) for one in operations),
-                "reports": sorted(tuple(one) for one in reports), "keys": keys}
-            statuses = session.scalars(select(ServiceStatusRow.status).join(
-                Instance, Instance.id == ServiceStatusRow.instance_id).where(
-                Instance.deleted.is_(False))).all()
-        return found | {
-            "cloud": self.plane.resources(), "quota": self.plane.quota(),
-            "databases": list(statuses), "objects": self._objects(),
-            "done": sorted(one.done for one in self.agents.disks.values()),
-            "data": sorted(sorted(one.data["users"]) for one in self.agents.disks.values())}
-
-
-    def _objects(self) -> int:
-        found, = Path(self.plane.minicloud.config.state_dir).glob("**/objects.sqlite")
-        with contextlib.closing(sqlite3.connect(found)) as connection:
-            return int(connection.execute("SELECT count(*) FROM objects").fetchone()[0])
-
-
 @pytest.fixture
 def lab(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[Lab]:
-    for name, value in (("prepare_retry", 1), ("agent_start_timeout", 60),
-                        ("server_timeout", 60), ("volume_timeout", 60),
-                        ("guest_long_call_timeout", 60), ("guest_call_timeout", 5)):
-        conf.set_override(name, value)
-    agents = RealAgents(conf, tmp_path)
-    with running(conf, database, tmp_path, agents) as plane:
-        plane.start_taskmanager("tm-1")
-        sweep = Periodic("the sweep", plane.manager.sweep, 0.3)
-        sweep.start()
-        yield Lab(plane, agents)
-        sweep.stop()
-        agents.stop_all()
+    with laboratory(conf, database, tmp_path) as made:
+        yield made
 
 
 def work(lab: Lab) -> dict[str, Any]:
