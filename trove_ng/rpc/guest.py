@@ -73,6 +73,7 @@ class GuestClient:
 
     :param me: own party name, for example ``keys.API``
     :param context: on whose behalf, or None for the service's own
+    :param recorder: is told when an answer is refused
     """
 
     def __init__(self, conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys, me: str,

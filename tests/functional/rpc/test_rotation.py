@@ -15,6 +15,7 @@ import pytest
 from oslo_config import cfg
 from sqlalchemy import event
 
+from tests.scrape import RefusalsHeard
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import Conflict, GuestTimeout
@@ -45,10 +46,11 @@ class Crash(Exception):
 class Lab:
     """An agent, a conductor, an API and a taskmanager, each with its own memory of keys."""
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, folder: Path) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, database: Database, folder: Path,
+                 url: str = "fake://") -> None:
         self.conf, self.db, self.folder = conf, database, folder
         self.box = SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)
-        self.transport = get_transport(conf, "fake://")
+        self.transport = get_transport(conf, url)
         self.later = 0.0
         self.refused: list[str] = []
         self.beats: list[int] = []
@@ -91,7 +93,8 @@ class Lab:
 
     def serve(self, topic: str, me: str, provider: Any, table: Any) -> Any:
         server = start_server(self.conf, self.transport, topic, f"s{len(self._servers)}",
-                              Endpoint(table, me, provider, 300, refused=self.refused.append))
+                              Endpoint(table, me, provider, 300,
+                                       recorder=RefusalsHeard(self.refused)))
         self._servers.append(server)
         return server
 

@@ -44,6 +44,7 @@ def write_config(layout: Layout, settings: Settings, credentials: Credentials) -
         f"listeners.tcp.2 = {settings.gateway}:{ports['rabbitmq']}",
         f"load_definitions = {home}/definitions.json",
         "disk_free_limit.absolute = 200MB",
+        "max_message_size = 16777216",
         "vm_memory_high_watermark.relative = 0.3",
         "log.file = false",
         "log.console = true",

@@ -1,0 +1,232 @@
+"""No secret is found where none belongs, with the real processes, at DEBUG."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kombu
+import psutil
+import pytest
+
+from trove_ng.common.crypto import SecretBox
+from trove_ng.db.repositories import instance_keys
+
+from .conftest import AllInOne, ClientError
+
+SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
+WORDS = {name: f"canary-{number}-Yv5{number * 7919}" for number, name in enumerate((
+    "password of a new instance's user", "password of a new user", "a changed password",
+    "password of root", "password of a request that is refused"))}
+
+
+def services(cloud: AllInOne) -> dict[int, str]:
+    """Return pid → name of the running services."""
+    found = {}
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        name = next((one for one in SERVICES if f"/{one} " in line), None)
+        if name and str(cloud.state_dir) in line:
+            found[process.pid] = name
+    return found
+
+
+def restart(cloud: AllInOne) -> None:
+    """Have supervisord start the services anew, and wait until they serve."""
+    before = services(cloud)
+    for pid in before:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 60
+    while True:
+        now = services(cloud)
+        if set(now.values()) == set(SERVICES) and not now.keys() & before.keys():
+            with contextlib.suppress(OSError, ClientError):
+                if cloud.rest().get("/datastores").ok:
+                    return
+        assert time.monotonic() < end, now
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def debugging(cloud: AllInOne) -> Iterator[AllInOne]:
+    """The all-in-one, and guests that are made from now on, with DEBUG."""
+    services_conf = cloud.state_dir / "etc" / "trove.conf.d" / "debug.conf"
+    guests_conf = cloud.state_dir / "etc" / "trove-guestagent.conf"
+    before = guests_conf.read_text()
+    services_conf.write_text("[DEFAULT]\ndebug = true\n")
+    guests_conf.write_text(before + "\n[DEFAULT]\ndebug = true\n")
+    restart(cloud)
+    yield cloud
+    services_conf.unlink()
+    guests_conf.write_text(before)
+    restart(cloud)
+
+
+class Sampler:
+    """Reads command line and environment of all processes, as any user's ``ps`` could."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self._own = psutil.Process()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.05):
+            # the clients of this test have the user's password in their environment
+            mine = {one.pid for one in self._own.children(recursive=True)} | {self._own.pid}
+            for entry in os.listdir("/proc"):
+                if entry.isdigit() and int(entry) not in mine:
+                    for name in ("cmdline", "environ"):
+                        with contextlib.suppress(OSError):
+                            text = Path("/proc", entry, name).read_bytes()
+                            self.seen.add(text.decode(errors="replace"))
+
+
+class Sniffer:
+    """A queue that gets a copy of every message of the services' exchange."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = kombu.Connection(url.replace("rabbit:", "amqp:"))
+        self._queue = kombu.Queue(
+            "sniffer", kombu.Exchange("openstack", "topic", passive=True), "#",
+            exclusive=True)(self._connection.default_channel)
+        self._queue.declare()
+
+    def messages(self) -> list[str]:
+        found = []
+        while (one := self._queue.get(no_ack=True)) is not None:
+            found.append(one.body if isinstance(one.body, str) else bytes(one.body).decode(
+                errors="replace"))
+        self._connection.release()
+        return found
+
+
+def option(path: Path, name: str) -> str:
+    """Return an option's value from a configuration file."""
+    line, = [one for one in path.read_text().splitlines() if one.startswith(f"{name} = ")]
+    return line.split(" = ", 1)[1].replace("$$", "$")
+
+
+def work(cloud: AllInOne) -> tuple[str, str, list[str]]:
+    """Use every way in; return the instance, the agent's log, and the API's answers."""
+    rest, answers = cloud.rest(), []
+
+    def ask(method: str, path: str, body: Any = None, shows: bool = False) -> Any:
+        answer = rest.request(method, path, json=body, check=False)
+        if not shows:
+            answers.append(f"{method} {path} {answer.headers} {answer.text}")
+        return answer
+
+    def user(name: str, word: str) -> dict[str, Any]:
+        return {"name": name, "password": WORDS[word], "databases": []}
+
+    made = ask("POST", "/instances", {"instance": {
+        "name": "secrets", "flavorRef": "1", "volume": {"size": 1},
+        "datastore": {"type": "mariadb"},
+        "users": [user("app", "password of a new instance's user")]}})
+    ident = str(made.json()["instance"]["id"])
+    cloud.wait_status(ident, "ACTIVE", 180)
+    users = f"/instances/{ident}/users"
+    assert ask("POST", users, {"users": [user("one", "password of a new user")]}).ok
+    assert ask("PUT", users, {"users": [
+        {"name": "one", "password": WORDS["a changed password"]}]}).ok
+    shown = ask("POST", f"/instances/{ident}/root", {
+        "password": WORDS["password of root"]}, shows=True)
+    assert shown.json()["user"]["password"] == WORDS["password of root"]
+    refused = "password of a request that is refused"
+    assert ask("POST", users, {"users": [user("one", refused)]}).status_code == 409
+    assert ask("POST", users, {"users": [user("x" * 500, refused)]}).status_code == 400
+    assert ask("PUT", users, {"users": [
+        {"name": "nobody", "password": WORDS[refused]}]}).status_code == 404
+    backup = ask("POST", "/backups", {"backup": {"name": "b", "instance": ident}}).json()
+    cloud.wait_backup(backup["backup"]["id"])
+    for path in (f"/instances/{ident}", users, "/backups", "/instances"):
+        ask("GET", path)
+    log = agents_log(ident)
+    ask("DELETE", f"/instances/{ident}")
+    cloud.wait_gone(ident)
+    ask("DELETE", f"/backups/{backup['backup']['id']}")
+    return ident, log, answers
+
+
+def agents_log(instance: str) -> str:
+    """Return all logs of a guest, from inside of it."""
+    for process in psutil.process_iter(["cmdline"]):
+        if not any("trove-guestagent" in word for word in process.info["cmdline"] or []):
+            continue
+        root = Path("/proc", str(process.pid), "root")
+        info = root / "etc/trove/conf.d/guest_info.conf"
+        with contextlib.suppress(OSError):
+            if instance in info.read_text():
+                return "\n".join(file.read_text(errors="replace") for file in (
+                    root / "var/log").rglob("*") if file.is_file())
+    raise AssertionError("the agent does not run")
+
+
+def guests_key(cloud: AllInOne, secret: str, sniffed: dict[str, str]) -> None:
+    """Remember the guests' keys while they are in the store."""
+    box = SecretBox([secret], instance_keys.PURPOSE)
+    with contextlib.closing(sqlite3.connect(cloud.state_dir / "trove.sqlite")) as store:
+        for ident, sealed in store.execute(
+                "SELECT instance_id, encrypted_key FROM instance_keys"):
+            sniffed[f"message key of {ident}"] = box.open(sealed, ident)
+
+
+def test_no_secret_is_found_where_none_belongs(debugging: AllInOne) -> None:
+    cloud = debugging
+    conf = cloud.state_dir / "etc" / "trove.conf"
+    url = option(conf, "transport_url")
+    words = dict(WORDS)
+    credentials = json.loads((cloud.state_dir / "etc" / "credentials.json").read_text())
+    words |= {f"credential {name}": text for name, text in credentials.items()}
+    words["token of the user"] = str(cloud.rest().session.headers["X-Auth-Token"])
+    sniffer, keys, end = Sniffer(url), {}, threading.Event()
+
+    def watch_keys() -> None:
+        while not end.wait(0.5):
+            guests_key(cloud, credentials["instance_key"], keys)
+
+    watcher = threading.Thread(target=watch_keys)
+    watcher.start()
+    try:
+        with Sampler() as sampler:
+            ident, agent, answers = work(cloud)
+    finally:
+        end.set()
+        watcher.join()
+    assert f"message key of {ident}" in keys
+    words |= keys
+    with contextlib.closing(sqlite3.connect(cloud.state_dir / "trove.sqlite")) as store:
+        dump = "\n".join(store.iterdump())
+    places = {
+        "answers": "\n".join(answers), "guest": agent, "store": dump,
+        "messages": "\n".join(sniffer.messages()), "processes": "\n".join(sampler.seen)}
+    for file in (cloud.state_dir / "log").rglob("*"):
+        if file.is_file():
+            places[f"log {file.name}"] = file.read_text(errors="replace")
+    for name in ("answers", "guest", "store", "messages", "processes", "log trove-api.log",
+                 "log trove-taskmanager.log", "log trove-conductor.log"):
+        assert places[name], name
+    assert "DEBUG" in places["guest"]
+    assert "DEBUG" in places["log trove-taskmanager.log"]
+    found = {place: hits for place, text in places.items()
+             if (hits := [name for name, word in words.items() if word in text])}
+    assert found == {}
