@@ -22,6 +22,7 @@ import pytest
 import webtest
 import yaml
 from oslo_config import cfg
+from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
 from tests.servers.mariadb import free_port
@@ -32,6 +33,8 @@ from trove_ng.cmd.minicloud import make_servers
 from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.errors import GuestError
+from trove_ng.common.metrics import API, CONDUCTOR, SERVICES, TASKMANAGER
+from trove_ng.common.prometheus import PrometheusRecorder
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.conductor.manager import Conductor
@@ -202,13 +205,18 @@ class ControlPlane:
                  minicloud: MiniCloud) -> None:
         self.conf, self.db, self.hypervisor, self.minicloud = conf, db, hypervisor, minicloud
         self.clock = SystemClock()
+        self.registries = {service: CollectorRegistry() for service in SERVICES}
+        self._recorders = {service: PrometheusRecorder(registry, service)
+                           for service, registry in self.registries.items()}
         self.project_id = minicloud.people.named("project", "demo")["id"]
         self._key_box = SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
         self._provider = instance_keys.StoreKeys(
             db, self._key_box, conf.taskmanager_rpc_encr_key)
         self.transport = get_transport(conf)
         self.tools = Tools(
-            conf=conf, db=db, clock=self.clock, clouds=Clouds(conf), guests=self._guest,
+            conf=conf, db=db, clock=self.clock, guests=self._guest,
+            clouds=Clouds(conf, self._recorders[TASKMANAGER]),
+            recorder=self._recorders[TASKMANAGER],
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
             key_box=self._key_box, datastores=load_datastores())
         self._servers: list[Any] = []
@@ -219,16 +227,18 @@ class ControlPlane:
                                      keys.TASKMANAGER, instance_id, context)
 
     def start(self) -> None:
-        conductor_ = Conductor(self.db, self.clock, 100, 0.0)
+        conductor_ = Conductor(self.db, self.clock, 100, 0.0, self._recorders[CONDUCTOR])
         conductor_.start()
         self._closing.append(conductor_.stop)
-        self._serve(conductor_rpc.TOPIC, keys.CONDUCTOR, conductor_.table())
+        self._serve(conductor_rpc.TOPIC, keys.CONDUCTOR, conductor_.table(), CONDUCTOR)
         self.app = webtest.TestApp(build_app(
-            make_services(self.conf), lambda below: _identify(below, self.project_id)))
+            make_services(self.conf, self._recorders[API]),
+            lambda below: _identify(below, self.project_id)))
 
-    def _serve(self, topic: str, me: str, table: Any) -> None:
+    def _serve(self, topic: str, me: str, table: Any, service: str) -> None:
         server = start_server(self.conf, self.transport, topic, f"{me}-{uuid.uuid4()}",
-                              Endpoint(table, me, self._provider, 300))
+                              Endpoint(table, me, self._provider, 300,
+                                       recorder=self._recorders[service]))
         self._closing.append(lambda: (server.stop(), server.wait()))
 
     def start_taskmanager(self, name: str, *, awake: bool = True) -> Manager:
@@ -238,10 +248,11 @@ class ControlPlane:
         """
         keeper = LeaseKeeper(self.db, self.clock, name, self.conf.operations.lease)
         keeper.start()
-        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run, 8)
+        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run, 8,
+                          self._recorders[TASKMANAGER])
         self._closing += [keeper.stop, manager.stop]
         if awake:
-            self._serve(taskmanager_rpc.TOPIC, keys.TASKMANAGER, manager.table())
+            self._serve(taskmanager_rpc.TOPIC, keys.TASKMANAGER, manager.table(), TASKMANAGER)
         self.manager = manager
         return manager
 
