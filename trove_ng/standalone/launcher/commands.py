@@ -10,14 +10,18 @@ from pathlib import Path
 from trove_ng.standalone.launcher import bootstrap, broker, clients, configs, preflight
 from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.errors import LauncherError
-from trove_ng.standalone.launcher.layout import Layout, Settings, claim_index, release_index
+from trove_ng.standalone.launcher.layout import (
+    TROVE_SERVICES,
+    Layout,
+    Settings,
+    claim_index,
+    release_index,
+)
 from trove_ng.standalone.launcher.progress import Progress, table
 from trove_ng.standalone.launcher.supervision import Supervisor, render
 from trove_ng.standalone.runtime.hypervisor import NamespaceHypervisor
 from trove_ng.standalone.runtime.network import Network, ensure_bridge, remove_bridge
 
-#: services in the order in which they stop; they start the other way round
-_TROVE = ("trove-api", "trove-taskmanager", "trove-conductor")
 _NOT_RUNNING = 3
 #: a database with much to write needs its time to stop
 _STOP_SECONDS = 180
@@ -110,6 +114,8 @@ class AllInOne:
         self._progress.show()
         self._progress.show(f"Trove     {settings.api_url}")
         self._progress.show(f"Keystone  {settings.identity_url}")
+        for name, url in settings.metrics_urls.items():
+            self._progress.show(f"Metrics   {url} ({name})")
         running = all(state == "RUNNING" for state, _ in states.values())
         return 0 if running else _NOT_RUNNING
 
@@ -156,12 +162,12 @@ class AllInOne:
             supervisor.wait_ready(
                 "rabbitmq", lambda: broker.answers("127.0.0.1", ports["rabbitmq"]), 90)
         with self._progress.stage("starting the Trove services"):
-            for name in reversed(_TROVE):
+            for name in reversed(TROVE_SERVICES):
                 supervisor.start(name)
             bootstrap.load_datastores(self._layout, settings.database_url)
             supervisor.wait_ready(
                 "trove-api", lambda: bootstrap.answers(f"{settings.api_url}/"), 60)
-            for name in _TROVE:
+            for name in TROVE_SERVICES:
                 supervisor.wait_ready(name, partial(self._runs, name), 60)
 
     def _runs(self, name: str) -> bool:
@@ -171,7 +177,7 @@ class AllInOne:
         running = self._supervisor.running()
         if running:
             with self._progress.stage("stopping the Trove services and the minicloud"):
-                for name in (*_TROVE, "minicloud"):
+                for name in (*TROVE_SERVICES, "minicloud"):
                     self._supervisor.stop(name)
         if not quickly:
             with self._progress.stage("stopping the servers"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from trove_ng.standalone.launcher import broker
 from trove_ng.standalone.launcher.clients import DOMAIN, REGION
 from trove_ng.standalone.launcher.credentials import Credentials, write_private
-from trove_ng.standalone.launcher.layout import Layout, Settings
+from trove_ng.standalone.launcher.layout import TROVE_SERVICES, Layout, Settings
 from trove_ng.standalone.launcher.supervision import Program
 
 SERVICE_USER = "trove"
@@ -21,7 +21,6 @@ _USERS = (
     ("alt", "alt", ("member",), "alt_password"),
     (SERVICE_USER, "service", ("admin", "service", "ResellerAdmin"), "service_password"),
 )
-_SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 
 Sections = dict[str, dict[str, str]]
 
@@ -46,7 +45,7 @@ def programs(layout: Layout) -> list[Program]:
         str(scripts / "trove-minicloud"), "--config", str(layout.minicloud_conf)])]
     found += [Program(name, [
         str(scripts / name), "--config-file", str(layout.trove_conf),
-        "--config-dir", str(layout.trove_conf_dir)], stop_seconds=40) for name in _SERVICES]
+        "--config-dir", str(layout.trove_conf_dir)], stop_seconds=40) for name in TROVE_SERVICES]
     return found
 
 
@@ -113,6 +112,9 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
             "service_token_roles_required": "true",
         },
         "service_credentials": {**_service(settings, credentials), "region_name": REGION},
+        "metrics": {"enabled": "true", "bind_host": "127.0.0.1", **{
+            f"{name.removeprefix('trove-')}_port": str(ports[f"metrics of {name}"])
+            for name in TROVE_SERVICES}},
     }
 
 

@@ -19,6 +19,8 @@ from trove_ng.standalone.launcher.errors import LauncherError
 
 DEFAULT_STATE_DIR = Path("/var/lib/trove-standalone")
 REGISTRY = Path("/run/trove-standalone")
+#: in the order in which they stop; they start the other way round
+TROVE_SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 _INDEXES = 200
 _PORT_BASE = 8770
 _PORT_BLOCK = 20
@@ -49,7 +51,9 @@ class Settings:
         """What listens where."""
         base = _PORT_BASE + _PORT_BLOCK * self.index
         return {"erlang": base, "epmd": base + 1, "rabbitmq": base + 2,
-                "minicloud": base + 4, "api": base + 9}
+                "minicloud": base + 4, "api": base + 9,
+                **{f"metrics of {name}": base + 10 + number
+                   for number, name in enumerate(TROVE_SERVICES)}}
 
     @property
     def client_address(self) -> str:
@@ -60,6 +64,12 @@ class Settings:
     def api_url(self) -> str:
         """Where the Trove API answers, without a project."""
         return f"http://{self.client_address}:{self.ports['api']}"
+
+    @property
+    def metrics_urls(self) -> dict[str, str]:
+        """Where Prometheus finds each service, on this machine only."""
+        return {name: f"http://127.0.0.1:{self.ports[f'metrics of {name}']}/metrics"
+                for name in TROVE_SERVICES}
 
     @property
     def identity_url(self) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from oslo_config import cfg
 
-from trove_ng.conf import api, base, cloud, database, guestagent, rpc, taskmanager
+from trove_ng.conf import api, base, cloud, database, guestagent, metrics, rpc, taskmanager
 from trove_ng.standalone.launcher import broker, configs
 from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.layout import Layout, Settings
@@ -65,6 +65,18 @@ def test_the_services_read_what_was_decided(one: Layout, credentials: Credential
         broker.USER, credentials["broker_password"], "127.0.0.1", SETTINGS.ports["rabbitmq"])
 
 
+def test_each_service_has_a_metrics_port_of_its_own(
+        one: Layout, credentials: Credentials) -> None:
+    configs.write_files(one, SETTINGS, credentials)
+    conf = load(one.trove_conf, metrics)
+    assert (conf.metrics.enabled, conf.metrics.bind_host) == (True, "127.0.0.1")
+    ports = [conf.metrics.api_port, conf.metrics.taskmanager_port, conf.metrics.conductor_port]
+    assert ports == [8840, 8841, 8842]
+    assert SETTINGS.metrics_urls == {
+        name: f"http://127.0.0.1:{port}/metrics" for name, port in zip(
+            ("trove-api", "trove-taskmanager", "trove-conductor"), ports, strict=True)}
+
+
 def test_the_taskmanager_gives_agents_the_file_that_was_written(
         one: Layout, credentials: Credentials) -> None:
     configs.write_files(one, SETTINGS, credentials)
@@ -91,7 +103,7 @@ def test_agents_get_their_own_broker_user_and_no_secret_of_the_control_plane(
 def test_every_option_of_the_services_is_known(one: Layout, credentials: Credentials) -> None:
     """A misspelt option would be ignored in silence."""
     configs.write_files(one, SETTINGS, credentials)
-    conf = load(one.trove_conf, api, cloud, database, rpc, taskmanager)
+    conf = load(one.trove_conf, api, cloud, database, metrics, rpc, taskmanager)
     section, unknown = "", []
     for line in one.trove_conf.read_text().splitlines():
         if found := re.fullmatch(r"\[(\w+)\]", line):
