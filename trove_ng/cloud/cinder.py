@@ -37,14 +37,9 @@ class BlockStorage:
                  if one.metadata.get(INSTANCE_KEY) == instance_id]
         return next(iter(sorted(found, key=lambda one: one.id)), None)
 
-    def list_volumes_by_instance(self) -> dict[str, list[Volume]]:
-        """Return all volumes that were made for instances."""
-        found: dict[str, list[Volume]] = {}
-        for one in self._all():
-            owner = one.metadata.get(INSTANCE_KEY)
-            if owner:
-                found.setdefault(owner, []).append(one)
-        return found
+    def list_volumes(self) -> list[Volume]:
+        """Return all volumes of the service's project."""
+        return self._all()
 
     def create_volume(self, *, instance_id: str, name: str, size_gb: int,
                       volume_type: str | None = None,

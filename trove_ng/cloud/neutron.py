@@ -20,7 +20,7 @@ def _port(found: dict[str, Any]) -> Port:
     return Port(id=found["id"], name=found.get("name") or "",
                 network_id=found["network_id"],
                 ip_address=fixed[0]["ip_address"] if fixed else None,
-                device_id=found.get("device_id") or "")
+                device_id=found.get("device_id") or "", status=found.get("status") or "")
 
 
 class Network:
@@ -46,14 +46,9 @@ class Network:
                  if one["name"].startswith(f"{_PREFIX}{instance_id}-")]
         return sorted(found, key=lambda one: int(one.name.rsplit("-", 1)[1]))
 
-    def list_ports_by_instance(self) -> dict[str, list[Port]]:
-        """Return all ports that were made for instances."""
-        found: dict[str, list[Port]] = {}
-        for one in self._ports():
-            owner, _, number = one["name"].removeprefix(_PREFIX).rpartition("-")
-            if one["name"].startswith(_PREFIX) and number.isdigit() and len(owner) == 36:
-                found.setdefault(owner, []).append(_port(one))
-        return found
+    def list_ports(self) -> list[Port]:
+        """Return all ports of the service's project."""
+        return [_port(one) for one in self._ports()]
 
     def _ports(self) -> list[dict[str, Any]]:
         return list(self._own(self._client.list_ports)["ports"])
@@ -91,14 +86,11 @@ class Network:
         groups = [SecurityGroup(one["id"], one["name"]) for one in found["security_groups"]]
         return sorted(groups, key=lambda one: one.id)
 
-    def list_security_groups_by_instance(self) -> dict[str, list[SecurityGroup]]:
-        """Return all security groups that were made for instances."""
-        found: dict[str, list[SecurityGroup]] = {}
-        for one in self._own(self._client.list_security_groups)["security_groups"]:
-            owner = one["name"].removeprefix(_PREFIX)
-            if one["name"].startswith(_PREFIX) and len(owner) == 36:
-                found.setdefault(owner, []).append(SecurityGroup(one["id"], one["name"]))
-        return found
+
+    def list_security_groups(self) -> list[SecurityGroup]:
+        """Return all security groups of the service's project."""
+        return [SecurityGroup(one["id"], one["name"]) for one in self._own(
+            self._client.list_security_groups)["security_groups"]]
 
     def create_security_group(self, instance_id: str, description: str) -> SecurityGroup:
         """Return a new security group, which lets nobody in."""

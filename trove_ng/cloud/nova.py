@@ -39,7 +39,7 @@ class Compute:
     def find_servers(self, instance_id: str) -> list[Server]:
         """Return the servers that were made for an instance, the oldest first."""
         # names are the users' choice; what a lost answer left is found by metadata
-        found = [one for one in self._all() if one.metadata.get(INSTANCE_KEY) == instance_id]
+        found = [one for one in self.list_servers() if one.instance_id == instance_id]
         return sorted(found, key=lambda one: (one.created, one.id))
 
     def find_server(self, instance_id: str) -> Server | None:
@@ -49,13 +49,13 @@ class Compute:
     def list_servers_by_instance(self) -> dict[str, list[Server]]:
         """Return all servers that were made for instances."""
         found: dict[str, list[Server]] = {}
-        for one in self._all():
-            owner = one.metadata.get(INSTANCE_KEY)
-            if owner:
-                found.setdefault(owner, []).append(one)
+        for one in self.list_servers():
+            if one.instance_id:
+                found.setdefault(one.instance_id, []).append(one)
         return found
 
-    def _all(self) -> list[Server]:
+    def list_servers(self) -> list[Server]:
+        """Return all servers of the service's project."""
         found: list[Server] = []
         marker = None
         while True:

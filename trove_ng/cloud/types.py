@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from trove_ng.common.secret import Secret
 
 #: metadata that names the instance a server or volume was made for
 INSTANCE_KEY = "trove_instance_id"
+#: names of ports and security groups, which have no metadata
+_GROUP_NAME = re.compile(r"trove-([0-9a-f-]{36})")
+_PORT_NAME = re.compile(r"trove-([0-9a-f-]{36})-[0-9]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,11 @@ class Server:
     fault: str
     metadata: Mapping[str, str]
 
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for."""
+        return self.metadata.get(INSTANCE_KEY) or None
+
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
@@ -71,6 +80,11 @@ class Volume:
     device: str | None
     metadata: Mapping[str, str]
 
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for."""
+        return self.metadata.get(INSTANCE_KEY) or None
+
 
 @dataclasses.dataclass(frozen=True)
 class Port:
@@ -81,6 +95,13 @@ class Port:
     network_id: str
     ip_address: str | None
     device_id: str
+    status: str = ""
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for."""
+        found = _PORT_NAME.fullmatch(self.name)
+        return found[1] if found else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +110,12 @@ class SecurityGroup:
 
     id: str
     name: str
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for."""
+        found = _GROUP_NAME.fullmatch(self.name)
+        return found[1] if found else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from oslo_config import cfg
 
 from trove_ng.cmd import process
-from trove_ng.conf import base, database, quota, rpc, taskmanager
+from trove_ng.conf import base, cloud, database, quota, rpc, taskmanager
 
 if TYPE_CHECKING:
     from trove_ng.manage.command import Tools
@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.make().parse_args(argv)
     try:
         conf = base.load(_conf_args(options), prog=PROG, registrars=(
-            database.register, rpc.register, quota.register, taskmanager.register))
+            database.register, rpc.register, quota.register, cloud.register,
+            taskmanager.register, _log_apart))
     except cfg.Error as err:
         return process.refuse(PROG, err)
     # an operator waits: say at once that the store is away
@@ -35,6 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     if not options.debug:
         logging.getLogger("alembic").setLevel(logging.WARNING)
     return run(options, Tools(conf, _say))
+
+
+def _log_apart(conf: cfg.ConfigOpts) -> None:
+    """Keep logs out of the output, which may be read by a program."""
+    conf.set_default("use_stderr", True)
 
 
 def _conf_args(options: argparse.Namespace) -> list[str]:
@@ -50,7 +56,7 @@ def _say(line: str) -> None:
 def run(options: argparse.Namespace, tools: Tools) -> int:
     """Run the chosen command; what goes wrong is one line on standard error.
 
-    :return: the exit code
+    :return: the exit code: the command's, or 1 when it failed
     """
     from oslo_db.exception import DBError, DBNonExistentTable
     from sqlalchemy.exc import SQLAlchemyError
@@ -58,7 +64,7 @@ def run(options: argparse.Namespace, tools: Tools) -> int:
     from trove_ng.common.errors import TroveError
 
     try:
-        options.command.run(tools, options)
+        return options.command.run(tools, options) or 0
     except TroveError as err:
         return process.refuse(PROG, err)
     except (DBError, SQLAlchemyError, ImportError) as err:
@@ -70,7 +76,6 @@ def run(options: argparse.Namespace, tools: Tools) -> int:
                 "the store has no schema, or an old one: run 'trove-manage db_sync'"))
         return process.refuse(PROG, RuntimeError(
             f"the store refused: {str(err).splitlines()[0]} (more with --debug)"))
-    return 0
 
 
 if __name__ == "__main__":

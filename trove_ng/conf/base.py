@@ -19,9 +19,10 @@ QUIET_LIBRARIES = (
     "amqp=WARNING", "amqplib=WARNING", "oslo.messaging=INFO", "oslo_messaging=INFO",
     "kombu=WARNING", "urllib3=WARNING", "requests=WARNING", "keystoneauth=WARNING",
     "keystonemiddleware=WARNING", "stevedore=WARNING", "taskflow=WARNING",
+    # it warns of its own deprecation at each start
+    "neutronclient=ERROR",
     "sqlalchemy=WARNING", "iso8601=WARNING", "routes=WARNING", "novaclient=WARNING",
-    "cinderclient=WARNING", "glanceclient=WARNING", "neutronclient=WARNING",
-    "swiftclient=CRITICAL", "pymysql=WARNING",
+    "cinderclient=WARNING", "glanceclient=WARNING", "swiftclient=CRITICAL", "pymysql=WARNING",
 )
 
 BASE_OPTS: list[cfg.Opt] = [

@@ -12,14 +12,14 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("sweep_interval", default=5, min=0.1,
                  help="Seconds between two looks for operations that nobody works on."),
     cfg.FloatOpt("reconcile_interval", default=60, min=1,
-                 help="Seconds between two comparisons of the store with the cloud: server "
-                      "states, forgotten resources."),
+                 help="Seconds between two comparisons of the store with the cloud, whichever "
+                      "taskmanager does them."),
     cfg.FloatOpt("housekeeping_interval", default=3600, min=1,
                  help="Seconds between two looks for what was kept for its time, as the "
                       "answers to requests with an Idempotency-Key."),
     cfg.FloatOpt("orphan_age", default=120, min=0,
-                 help="Seconds since the end of an instance after which servers, volumes and "
-                      "ports that still carry its id are deleted."),
+                 help="Seconds since an instance was last worked on, or deleted, in which what it "
+                      "has in the cloud is not judged; after them leftovers are deleted."),
     cfg.FloatOpt("event_keep_days", default=90, min=0,
                  help="Days after which lines of the instances' timelines are removed; 0 keeps "
                       "them."),

@@ -6,11 +6,16 @@ import argparse
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
+from trove_ng.common.clock import Clock, SystemClock
 from trove_ng.common.errors import BadRequest
 from trove_ng.db.session import Database
+
+if TYPE_CHECKING:
+    from trove_ng.cloud.session import Clouds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +38,23 @@ class Tools:
             raise BadRequest("[database] connection is not configured.")
         return Database(self.conf)
 
+    @functools.cached_property
+    def clouds(self) -> Clouds:
+        """The services of the cloud; loaded for the commands that ask them.
+
+        :raises BadRequest: they are not configured
+        """
+        from trove_ng.cloud.session import Clouds
+
+        if not self.conf.service_credentials.auth_url:
+            raise BadRequest("[service_credentials] auth_url is not configured.")
+        return Clouds(self.conf)
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return SystemClock()
+
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
@@ -46,12 +68,13 @@ class Argument:
 class Command:
     """A command of ``trove-manage``.
 
-    :param run: does it; raises TroveError with what went wrong
+    :param run: does it; raises TroveError with what went wrong; returns an exit code, None
+        for 0
     """
 
     name: str
     help: str
-    run: Callable[[Tools, argparse.Namespace], None]
+    run: Callable[[Tools, argparse.Namespace], int | None]
     arguments: Sequence[Argument] = ()
 
 

@@ -12,13 +12,14 @@ from trove_ng.manage import (
     keys,
     operations,
     quotas,
+    reconcile,
     schema,
 )
 from trove_ng.manage.command import Command
 
 COMMANDS: tuple[Command, ...] = (
     *schema.COMMANDS, *datastores.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
-    *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS)
+    *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS, *reconcile.COMMANDS)
 
 
 def make() -> argparse.ArgumentParser:

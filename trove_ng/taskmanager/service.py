@@ -31,7 +31,7 @@ from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 from trove_ng.taskmanager.housekeeping import Housekeeping
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.periodic import Periodic
-from trove_ng.taskmanager.reconcile import Reconciler
+from trove_ng.taskmanager.reconcile import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -63,14 +63,15 @@ class Service:
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
             key_box=key_box, datastores=load_datastores(), recorder=recorder)
         # a host name and a pid come again after a restart
-        self._keeper = LeaseKeeper(
-            db, clock, f"{self._name}.{uuid.uuid4().hex[:8]}", conf.operations.lease)
+        owner = f"{self._name}.{uuid.uuid4().hex[:8]}"
+        self._keeper = LeaseKeeper(db, clock, owner, conf.operations.lease)
         engine = Engine(tools, runbooks(), observe)
         self._manager = Manager(db, clock, self._keeper, engine.run, conf.taskmanager_workers,
                                 recorder)
         self._periodic = (
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
-            Periodic("the reconciliation", Reconciler(tools).run, conf.reconcile_interval),
+            Periodic("the reconciliation", Turns(tools, owner, conf.reconcile_interval).run,
+                     conf.reconcile_interval),
             Periodic("the housekeeping", Housekeeping(conf, db, clock).run,
                      conf.housekeeping_interval),
             Periodic("the watch for heartbeats",

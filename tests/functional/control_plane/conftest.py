@@ -46,6 +46,7 @@ from trove_ng.db.session import Database
 from trove_ng.operations import requests
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
+from trove_ng.operations.reconcile.findings import Outcome
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import Tools
 from trove_ng.rpc import conductor as conductor_rpc
@@ -219,6 +220,7 @@ class ControlPlane:
             recorder=self._recorders[TASKMANAGER],
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
             key_box=self._key_box, datastores=load_datastores())
+        self.reconciler = Reconciler(self.tools)
         self._servers: list[Any] = []
         self._closing: list[Callable[[], None]] = []
 
@@ -256,8 +258,8 @@ class ControlPlane:
         self.manager = manager
         return manager
 
-    def reconcile(self) -> None:
-        Reconciler(self.tools).run()
+    def reconcile(self) -> list[Outcome]:
+        return self.reconciler.run()
 
     def stop(self) -> None:
         for close in reversed(self._closing):

@@ -9,7 +9,7 @@ import pytest
 from oslo_config import cfg
 
 from trove_ng.cmd import manage
-from trove_ng.conf import quota, taskmanager
+from trove_ng.conf import cloud, quota, taskmanager
 from trove_ng.db.session import Database
 from trove_ng.manage import parser
 from trove_ng.manage.command import Tools
@@ -49,6 +49,7 @@ def operator(store_conf: cfg.ConfigOpts, database: Database,
              capsys: pytest.CaptureFixture[str]) -> Operator:
     """An operator with a migrated store."""
     quota.register(store_conf)
+    cloud.register(store_conf)
     taskmanager.register(store_conf)
     return Operator(store_conf, lambda: capsys.readouterr().err)
 

@@ -22,7 +22,7 @@ def test_every_command_has_a_name_and_a_help_of_its_own() -> None:
     "datastore_version_volume_type_delete", "datastore_version_volume_type_list",
     "quota_show", "quota_update", "quota_recount", "generate_keys",
     "instance_keys_reseal",
-    "operation_list", "operation_show"])
+    "operation_list", "operation_show", "event_list", "event_purge", "reconcile"])
 def test_a_command_shows_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:
         parser.make().parse_args([name, "--help"])

@@ -158,3 +158,5 @@ class Duty(Base):
     owner: Mapped[str] = mapped_column(String(255))
     #: others may take it from then on
     until: Mapped[datetime.datetime]
+    #: when it was last done
+    ended_at: Mapped[datetime.datetime | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.orm import Session
@@ -118,17 +118,9 @@ def note_root_enabled(session: Session, instance_id: str, user: str,
         session.add(RootHistory(instance_id=instance_id, user=user, created=now))
 
 
-def server_states(session: Session) -> dict[str, tuple[str | None, bool]]:
-    """Return id → (server status as last seen, whether there is a server) of idle ones."""
-    rows = session.execute(select(
-        Instance.id, Instance.server_status, Instance.compute_instance_id).where(
-            Instance.deleted.is_(False), Instance.task == "NONE"))
-    return {row.id: (row.server_status, row.compute_instance_id is not None) for row in rows}
-
-
 def note_server_state(session: Session, instance_id: str, before: str | None, after: str,
-                      now: datetime.datetime) -> None:
-    """Write and tell a server's status, unless something works on the instance meanwhile."""
+                      now: datetime.datetime) -> bool:
+    """Write and tell a server's status; False if something works on the instance meanwhile."""
     changed = session.connection().execute(update(Instance).where(
         Instance.id == instance_id, Instance.task == "NONE",
         Instance.server_status == before if before is not None
@@ -139,38 +131,4 @@ def note_server_state(session: Session, instance_id: str, before: str | None, af
             session, EventKind.SERVER_STATUS, instance_id,
             f"The server is {after}" + (f"; it was {before}." if before else "."), now,
             {"before": before, "after": after})
-
-
-def parts(session: Session, ids: Collection[str], before: datetime.datetime,
-          ) -> dict[str, set[str]]:
-    """Return id → ids of server, volume, ports and security group of idle instances.
-
-    Left out are those that are in error, that were changed since a time, or that do not
-    know all their parts.
-    """
-    found: dict[str, set[str]] = {}
-    wanted = sorted(ids)
-    for start in range(0, len(wanted), 500):
-        for row in session.execute(select(
-                Instance.id, Instance.compute_instance_id, Instance.volume_id,
-                Instance.volume_size, Instance.port_ids, Instance.security_group_id).where(
-                    Instance.id.in_(wanted[start:start + 500]), Instance.deleted.is_(False),
-                    Instance.task == "NONE", Instance.error == "",
-                    Instance.updated < before)):
-            known = {row.compute_instance_id, row.security_group_id, *(row.port_ids or [])}
-            if row.volume_size:
-                known.add(row.volume_id)
-            if None not in known and row.port_ids:
-                found[row.id] = known
-    return found
-
-
-def gone(session: Session, ids: Collection[str], before: datetime.datetime) -> set[str]:
-    """Return those of the ids whose instance was deleted before a time, for good."""
-    found: set[str] = set()
-    wanted = sorted(ids)
-    for start in range(0, len(wanted), 500):
-        found.update(session.scalars(select(Instance.id).where(
-            Instance.id.in_(wanted[start:start + 500]), Instance.deleted.is_(True),
-            Instance.deleted_at < before)))
-    return found
+    return bool(changed.rowcount)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from oslo_db.exception import DBDuplicateEntry
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import QuotaExceeded
-from trove_ng.db.models import Backup, Instance, Quota, QuotaUsage, Reservation
+from trove_ng.db.models import Backup, Instance, Operation, Quota, QuotaUsage, Reservation
 
 #: resources with a quota: instances, GB of volumes, backups, MiB of memory
 RESOURCES = ("instances", "volumes", "backups", "ram")
@@ -140,3 +140,61 @@ def recount(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:
             changed[name] = (rows[name].in_use, count)
             rows[name].in_use = count
     return changed
+
+
+def differences(session: Session) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return project → resource → use and count, where they are not the same.
+
+    A project with a running operation that holds a reservation is left out: what it has
+    reserved is not in its rows yet.
+    """
+    used = {(row.tenant_id, row.resource): row for row in session.execute(select(
+        QuotaUsage.tenant_id, QuotaUsage.resource, QuotaUsage.in_use, QuotaUsage.reserved))}
+    counts = _counts(session)
+    busy = set(session.scalars(select(Reservation.tenant_id).where(
+        Reservation.status == "RESERVED", _is_running()).distinct()))
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for tenant, resource in sorted({*used, *counts}):
+        row, count = used.get((tenant, resource)), counts.get((tenant, resource), 0)
+        in_use, reserved = (row.in_use, row.reserved) if row is not None else (0, 0)
+        if tenant not in busy and (in_use != count or reserved):
+            found.setdefault(tenant, {})[resource] = (in_use, count)
+    return found
+
+
+def _is_running() -> ColumnElement[bool]:
+    return exists().where(Operation.id == Reservation.operation_id,
+                          Operation.live_key.is_not(None))
+
+
+def _counts(session: Session) -> dict[tuple[str, str], int]:
+    """Return project and resource → what the rows of all projects add up to."""
+    found: dict[tuple[str, str], int] = {}
+    for row in session.execute(select(
+            Instance.tenant_id, func.count().label("instances"),
+            func.coalesce(func.sum(Instance.volume_size), 0).label("volumes"),
+            func.coalesce(func.sum(Instance.flavor_ram), 0).label("ram")).where(
+                Instance.deleted.is_(False)).group_by(Instance.tenant_id)):
+        found |= {(row.tenant_id, name): int(getattr(row, name))
+                  for name in ("instances", "volumes", "ram")}
+    for tenant_id, count in session.execute(select(Backup.tenant_id, func.count()).where(
+            Backup.deleted.is_(False)).group_by(Backup.tenant_id)):
+        found[tenant_id, "backups"] = int(count)
+    return found
+
+
+def recount_quiet(session: Session, tenant_id: str) -> dict[str, tuple[int, int]] | None:
+    """Like :func:`recount`, and end reservations whose operations have ended.
+
+    :return: None, and nothing is changed, while an operation holds a reservation
+    """
+    rows = _locked(session, tenant_id, sorted(RESOURCES))
+    held = select(Reservation).where(
+        Reservation.tenant_id == tenant_id, Reservation.status == "RESERVED")
+    if session.scalars(held.where(_is_running()).limit(1)).first() is not None:
+        return None
+    for one in session.scalars(held):
+        one.status = "RELEASED"
+    for row in rows.values():
+        row.reserved = 0
+    return recount(session, tenant_id)

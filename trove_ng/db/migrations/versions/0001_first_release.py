@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("owner", sa.String(length=255), nullable=False),
         sa.Column("until", MOMENT, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_duties")),
     )
 

@@ -1,0 +1,465 @@
+"""Each difference between store and cloud: made, found, repaired or left, and not found again."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, update
+
+from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
+from tests.functional.control_plane.test_events import timeline
+from trove_ng.common.clock import utcnow
+from trove_ng.db.models import (
+    Backup,
+    Duty,
+    Instance,
+    InstanceKey,
+    Operation,
+    QuotaUsage,
+    Reservation,
+    ServiceStatusRow,
+)
+from trove_ng.operations.duty import Duty as OneDuty
+from trove_ng.operations.reconcile.findings import Kind, Outcome
+from trove_ng.taskmanager.reconcile import Turns
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def instance(plane: ControlPlane) -> str:
+    """An instance that works, and with which nothing is wrong."""
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    assert plane.reconcile() == []
+    return ident
+
+
+def kinds(found: list[Outcome]) -> list[tuple[str, str, bool]]:
+    return sorted((str(one.finding.kind), one.finding.resource, one.repaired) for one in found)
+
+
+def row(plane: ControlPlane, ident: str) -> Instance:
+    with plane.db.reader() as session:
+        found = session.get(Instance, ident)
+        assert found is not None
+        session.expunge(found)
+        return found
+
+
+def change(plane: ControlPlane, statement: Any) -> None:
+    with plane.db.writer() as session:
+        session.execute(statement)
+
+
+def edit(plane: ControlPlane, kind: str, ident: str, how: Change) -> None:
+    """Change something in the cloud behind our back."""
+    store = plane.minicloud.store
+    doc = store.get(kind, ident)
+    assert doc is not None
+    how(doc)
+    store.put(kind, ident, doc, doc["project_id"])
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def server_states(plane: ControlPlane) -> list[str]:
+    return [one.status for one in plane.tools.clouds.compute.list_servers()]
+
+
+def make_late(plane: ControlPlane, ident: str) -> None:
+    """Make all that a worker which lost its lease may still have made."""
+    clouds = plane.tools.clouds
+    before = len(plane.minicloud.store.list("volume"))
+    plane.hypervisor.silent = True
+    network = clouds.network.default_network()
+    assert network is not None
+    group = clouds.network.create_security_group(ident, "late")
+    port = clouds.network.create_port(
+        instance_id=ident, index=0, network_id=network, security_group_ids=[group.id])
+    image, = plane.minicloud.store.list("image")
+    clouds.compute.create_server(
+        instance_id=ident, name="late", image_id=image["id"], flavor_id="1",
+        port_ids=[port.id], user_data="#cloud-config\n")
+    clouds.volume.create_volume(instance_id=ident, name="late", size_gb=1)
+    wait_until(lambda: [one["status"] for one in plane.minicloud.store.list("volume")].count(
+        "available") >= 1 and len(plane.minicloud.store.list("volume")) == before + 1)
+    wait_until(lambda: set(server_states(plane)) == {"ACTIVE"})
+
+
+ALL = ["port", "security_group", "server", "volume"]
+
+
+def repair_until(plane: ControlPlane, resources: dict[str, int]) -> list[Outcome]:
+    """Reconcile until no more than this is left; return what the first run found."""
+    first = plane.reconcile()
+    # a group goes only after its ports, a server takes a moment
+    wait_until(lambda: plane.resources() == resources or not plane.reconcile())
+    wait_until(lambda: plane.resources() == resources)
+    assert plane.reconcile() == []
+    return first
+
+
+def test_what_is_left_of_a_deleted_instance_goes(plane: ControlPlane, instance: str) -> None:
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    make_late(plane, instance)
+    plane.conf.set_override("orphan_age", 1000)
+    assert plane.reconcile() == []
+    plane.conf.set_override("orphan_age", 0)
+    found = repair_until(plane, NOTHING)
+    assert [one.finding.resource for one in found] == ["server", "volume", "port",
+                                                       "security_group"]
+    assert {one.finding.kind for one in found} == {Kind.LEFTOVER}
+    told = timeline(plane, instance, "?kind=mismatch.repaired")
+    assert sorted(one["details"]["resource"] for one in told) == ALL
+
+
+def test_what_is_left_of_a_failed_create_goes(plane: ControlPlane) -> None:
+    plane.hypervisor.failures["prepare"] = "The disk is full."
+    ident = plane.create()
+    plane.wait(ident, "ERROR")
+    assert plane.reconcile() == []
+    make_late(plane, ident)
+    found = repair_until(plane, NOTHING)
+    assert {one.finding.kind for one in found} == {Kind.LEFTOVER}
+
+
+def test_a_second_one_of_everything_goes_and_the_first_stays(
+        plane: ControlPlane, instance: str) -> None:
+    first = row(plane, instance)
+    make_late(plane, instance)
+    found = repair_until(plane, ONE)
+    assert {one.finding.kind for one in found} == {Kind.DUPLICATE}
+    assert sorted(one.finding.resource for one in found) == ALL
+    store = plane.minicloud.store
+    assert store.list("server")[0]["id"] == first.compute_instance_id
+    assert store.list("volume")[0]["id"] == first.volume_id
+    assert [one["id"] for one in store.list("port")] == first.port_ids
+    assert plane.show(instance)["status"] == "ACTIVE"
+
+
+def test_a_second_volume_or_port_that_may_be_in_use_is_left(
+        plane: ControlPlane, instance: str) -> None:
+    server = row(plane, instance).compute_instance_id
+    assert server is not None
+    clouds = plane.tools.clouds
+    network = clouds.network.default_network()
+    assert network is not None
+    volume = clouds.volume.create_volume(instance_id=instance, name="second", size_gb=1)
+    port = clouds.network.create_port(instance_id=instance, index=7, network_id=network,
+                                      security_group_ids=[])
+    edit(plane, "port", port.id, lambda doc: doc.update(device_id=server))
+    wait_until(lambda: (clouds.volume.get_volume(volume.id) or volume).status == "available")
+    clouds.compute.attach_volume(server, volume.id)
+    for _ in range(2):
+        assert kinds(plane.reconcile()) == [
+            ("duplicate", "port", False), ("duplicate", "volume", False)]
+    assert clouds.volume.get_volume(volume.id) is not None
+    # told once, not with each comparison
+    assert len(timeline(plane, instance, "?kind=mismatch.found")) == 2
+
+
+def test_what_we_did_not_make_is_not_touched(plane: ControlPlane, instance: str) -> None:
+    """Neither what has no mark of ours nor what another store's instance has."""
+    clouds = plane.tools.clouds
+    clouds.volume.create_volume(instance_id=str(uuid.uuid4()), name="theirs", size_gb=1)
+    clouds.volume._client.volumes.create(1, name=f"trove-{instance}")
+    network = clouds.network.default_network()
+    for name in ("trove-x", f"trove-{instance}-x", f"x-trove-{instance}-0"):
+        clouds.network._client.create_port({"port": {"name": name, "network_id": network}})
+    clouds.network._client.create_security_group({"security_group": {"name": "trove-7"}})
+    before = plane.resources()
+    for _ in range(2):
+        assert kinds(plane.reconcile()) == [("unknown-instance", "volume", False)]
+    assert plane.resources() == before
+
+
+def live_operation(plane: ControlPlane, ident: str) -> None:
+    with plane.db.writer() as session:
+        session.add(Operation(
+            action="instance.restart", resource_type="instance", resource_id=ident,
+            live_key=ident, tenant_id=plane.project_id, status="RUNNING", owner="someone",
+            lease_expires_at=utcnow() + datetime.timedelta(hours=1)))
+
+
+def test_nothing_of_a_live_operation_is_judged(plane: ControlPlane, instance: str) -> None:
+    live_operation(plane, instance)
+    make_late(plane, instance)
+    edit(plane, "port", row(plane, instance).port_ids[0],
+         lambda doc: doc.update(status="DOWN"))
+    change(plane, update(Instance).values(task="RESIZING", server_status="SHUTOFF"))
+    before = plane.resources()
+    assert plane.reconcile() == []
+    assert plane.resources() == before
+    # and what has just ended is left alone for a while
+    change(plane, update(Operation).values(live_key=None, status="SUCCEEDED",
+                                           ended_at=utcnow()))
+    change(plane, update(Instance).values(task="NONE", server_status="ACTIVE"))
+    plane.conf.set_override("orphan_age", 1000)
+    assert plane.reconcile() == []
+    assert plane.resources() == before
+
+
+def test_an_operation_that_begins_meanwhile_stops_a_repair(
+        plane: ControlPlane, instance: str) -> None:
+    make_late(plane, instance)
+    before = plane.resources()
+
+    def begins() -> bool:
+        if row(plane, instance).task == "NONE":
+            live_operation(plane, instance)
+            change(plane, update(Instance).values(task="RESTARTING"))
+        return True
+
+    found = plane.reconciler.run(begins)
+    assert len(found) == 4
+    assert {one.problem for one in found} == {"It has changed meanwhile."}
+    assert plane.resources() == before
+
+
+def test_a_person_is_told_once_of_what_cannot_be_repaired(
+        plane: ControlPlane, instance: str) -> None:
+    mine, store = row(plane, instance), plane.minicloud.store
+    server, volume, port = mine.compute_instance_id, mine.volume_id, mine.port_ids[0]
+    assert server is not None and volume is not None
+    attachment = store.list("volume_attachment")[0]["id"]
+    cases: list[tuple[str, str, str, Change]] = [
+        ("volume-elsewhere", "volume_attachment", attachment,
+         lambda doc: doc.update(server_id="other", instance="other", instance_uuid="other")),
+        ("volume-detached", "volume_attachment", attachment,
+         lambda doc: doc.update(volume_id="other")),
+        ("volume-size", "volume", volume, lambda doc: doc.update(size=5)),
+        ("port-down", "port", port, lambda doc: doc.update(status="DOWN")),
+        ("port-elsewhere", "port", port, lambda doc: doc.update(device_id=""))]
+    for kind, resource, ident, how in cases:
+        good = store.get(resource, ident)
+        assert good is not None
+        edit(plane, resource, ident, how)
+        for _ in range(2):
+            assert kinds(plane.reconcile()) == [(kind, resource.partition("_")[0], False)]
+        newest = timeline(plane, instance)[-1]
+        assert (newest["kind"], newest["details"]["finding"]) == ("mismatch.found", kind)
+        store.put(resource, ident, good, good["project_id"])
+        assert plane.reconcile() == []
+    assert len(timeline(plane, instance, "?kind=mismatch.found")) == len(cases)
+
+
+def test_what_is_missing_is_told(plane: ControlPlane, instance: str) -> None:
+    mine, store = row(plane, instance), plane.minicloud.store
+    for resource, ident in (("volume", mine.volume_id), ("port", mine.port_ids[0]),
+                            ("security_group", mine.security_group_id)):
+        assert ident is not None
+        good = store.get(resource, ident)
+        assert good is not None
+        store.delete(resource, ident)
+        assert kinds(plane.reconcile()) == [("missing", resource, False)]
+        store.put(resource, ident, good, good["project_id"])
+        assert plane.reconcile() == []
+    assert mine.compute_instance_id is not None
+    store.delete("server", mine.compute_instance_id)
+    assert kinds(plane.reconcile()) == [
+        ("missing", "server", False), ("server-status", "server", True)]
+    assert kinds(plane.reconcile()) == [("missing", "server", False)]
+    assert plane.show(instance)["status"] == "ERROR"
+    assert timeline(plane, instance, "?kind=status.server")[-1]["details"] == {
+        "before": "ACTIVE", "after": "DELETED"}
+
+
+def test_a_server_that_does_not_run_is_shown_and_told(plane: ControlPlane,
+                                                      instance: str) -> None:
+    server = row(plane, instance).compute_instance_id
+    assert server is not None
+    plane.tools.clouds.compute.stop_server(server)
+    wait_until(lambda: server_states(plane) == ["SHUTOFF"])
+    first = kinds(plane.reconcile())
+    assert ("server-not-active", "server", False) in first
+    assert ("server-status", "server", True) in first
+    assert plane.show(instance)["status"] == "SHUTDOWN"
+    assert ("server-not-active", "server", False) in kinds(plane.reconcile())
+    plane.tools.clouds.compute.start_server(server)
+    wait_until(lambda: server_states(plane) == ["ACTIVE"])
+    plane.reconcile()
+    assert plane.show(instance)["status"] == "ACTIVE"
+    assert plane.reconcile() == []
+    assert [one["details"]["after"] for one in timeline(plane, instance, "?kind=status.server")
+            ] == ["SHUTOFF", "ACTIVE"]
+
+
+def test_the_use_of_quotas_is_counted_again(plane: ControlPlane, instance: str) -> None:
+    change(plane, update(QuotaUsage).where(QuotaUsage.resource == "instances").values(in_use=7))
+    with plane.db.writer() as session:
+        # of an operation that ended without settling it
+        session.add(Reservation(operation_id="ended", tenant_id=plane.project_id,
+                                resource="ram", delta=512))
+        session.execute(update(QuotaUsage).where(QuotaUsage.resource == "ram").values(
+            in_use=1024, reserved=512))
+    assert kinds(plane.reconcile()) == [
+        ("quota-usage", "instances", True), ("quota-usage", "ram", True)]
+    assert plane.quota() == {"instances": (1, 0), "volumes": (1, 0), "ram": (512, 0),
+                             "backups": (0, 0)}
+    assert plane.reconcile() == []
+    # what a running operation has reserved is not in the rows yet
+    with plane.db.writer() as session:
+        session.add(Operation(
+            id="grow", action="instance.resize_volume", resource_type="instance",
+            resource_id="x", live_key="x", tenant_id=plane.project_id, status="RUNNING",
+            lease_expires_at=utcnow() + datetime.timedelta(hours=1)))
+        session.add(Reservation(operation_id="grow", tenant_id=plane.project_id,
+                                resource="volumes", delta=2))
+        session.execute(update(QuotaUsage).where(QuotaUsage.resource == "volumes").values(
+            in_use=3, reserved=2))
+    assert plane.reconcile() == []
+    assert plane.quota()["volumes"] == (1, 2)
+
+
+def test_work_that_nobody_does_is_ended_with_a_fault(plane: ControlPlane,
+                                                     instance: str) -> None:
+    for task, status in (("RESIZING", "ACTIVE"), ("DELETING", "ERROR"), ("BUILDING", "ERROR")):
+        change(plane, update(Instance).values(task=task, error=""))
+        assert kinds(plane.reconcile()) == [("task-without-operation", "instance", True)]
+        shown = plane.show(instance)
+        assert shown["status"] == status
+        assert shown["fault"]["message"] == "The work was interrupted and cannot go on."
+        change(plane, update(Instance).values(error=""))
+        assert plane.reconcile() == []
+    for state, after in (("SAVING", "FAILED"), ("DELETING", "DELETE_FAILED")):
+        ident = str(uuid.uuid4())
+        with plane.db.writer() as session:
+            session.add(Backup(id=ident, name="b", tenant_id=plane.project_id, state=state,
+                               instance_id=instance, datastore_version_id="v"))
+            session.execute(update(QuotaUsage).where(QuotaUsage.resource == "backups").values(
+                in_use=QuotaUsage.in_use + 1))
+        found = kinds(plane.reconcile())
+        assert ("task-without-operation", "backup", True) in found
+        shown = plane.request("GET", f"/backups/{ident}", status=200).json["backup"]
+        assert shown["status"] == after
+        plane.reconcile()
+        assert plane.reconcile() == []
+
+
+def test_keys_heartbeats_and_waiting_operations(plane: ControlPlane, instance: str) -> None:
+    with plane.db.writer() as session:
+        session.add(Instance(id="gone", name="gone", tenant_id="t", flavor_id="1",
+                             datastore_version_id="v", deleted=True, deleted_at=utcnow()))
+        session.flush()
+        session.add(InstanceKey(instance_id="gone", encrypted_key="x"))
+    assert kinds(plane.reconcile()) == [("key-without-instance", "key", True)]
+    assert plane.reconcile() == []
+
+    change(plane, update(ServiceStatusRow).values(
+        updated_at=utcnow() - datetime.timedelta(hours=1)))
+    for _ in range(2):
+        assert kinds(plane.reconcile()) == [("heartbeat-old", "agent", False)]
+    change(plane, update(ServiceStatusRow).values(updated_at=utcnow()))
+
+    long_ago = utcnow() - datetime.timedelta(minutes=5)
+    with plane.db.writer() as session:
+        for number in range(3):
+            session.add(Operation(
+                id=f"op{number}", action="backup.create", resource_type="backup",
+                resource_id=f"b{number}", live_key=f"b{number}", tenant_id="t",
+                status="PENDING", created=long_ago, updated=long_ago))
+    found, = plane.reconcile()
+    assert (found.finding.kind, found.finding.after) == (Kind.OPERATIONS_WAIT, "3")
+    assert not found.repaired
+
+
+def test_the_number_of_calls_and_statements_does_not_grow(plane: ControlPlane,
+                                                          instance: str) -> None:
+    session_ = plane.tools.clouds._session
+    calls: list[str] = []
+    statements: list[str] = []
+    here = threading.get_ident()
+    request = session_.request
+
+    def counted(url: str, method: str, **options: Any) -> Any:
+        calls.append(f"{method} {url}")
+        return request(url, method, **options)
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if threading.get_ident() == here:
+            statements.append(statement)
+
+    session_.request = counted
+    event.listen(plane.db.engine, "before_cursor_execute", note)
+    assert plane.reconcile() == []
+    few = len(calls), len(statements)
+    with plane.db.writer() as session:
+        for number in range(200):
+            session.add(Instance(
+                id=f"more-{number}", name="more", tenant_id="t", flavor_id="1",
+                datastore_version_id="v", created=utcnow()))
+        for resource, used in (("instances", 200), ("volumes", 0), ("ram", 0)):
+            session.add(QuotaUsage(tenant_id="t", resource=resource, in_use=used))
+    calls.clear()
+    statements.clear()
+    assert plane.reconcile() == []
+    event.remove(plane.db.engine, "before_cursor_execute", note)
+    assert (len(calls), len(statements)) == few
+    assert len(calls) <= 5
+
+
+def test_one_taskmanager_at_a_time(plane: ControlPlane, instance: str) -> None:
+    change(plane, update(Instance).values(server_status="SHUTOFF"))
+    other = OneDuty(plane.db, plane.clock, "reconciliation", "another")
+    assert other.take()
+    turn = Turns(plane.tools, "me", 60)
+    turn.run()
+    assert plane.show(instance)["status"] == "SHUTDOWN"
+    other.end()
+    turn.run()  # it was just done
+    assert plane.show(instance)["status"] == "SHUTDOWN"
+    long_ago = utcnow() - datetime.timedelta(minutes=2)
+    change(plane, update(Duty).values(ended_at=long_ago))
+    assert other.take()
+    change(plane, update(Duty).values(until=long_ago))  # the other one has died
+    turn.run()
+    assert plane.show(instance)["status"] == "ACTIVE"
+    assert not other.hold()
+
+
+def test_the_command_reports_and_repairs(plane: ControlPlane, instance: str,
+                                         tmp_path: Path) -> None:
+    credentials = plane.conf.service_credentials
+    file = tmp_path / "manage.conf"
+    file.write_text(
+        f"[DEFAULT]\norphan_age = 0\n[database]\nconnection = {plane.db.url}\n"
+        f"[service_credentials]\nauth_url = {credentials.auth_url}\n"
+        f"password = {credentials.password}\ntries = 1\n")
+
+    def manage(*words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "trove-manage", "--config-file", file, "reconcile",
+             *words], capture_output=True, text=True, timeout=120)
+        return done.returncode, done.stdout, done.stderr
+
+    change(plane, update(QuotaUsage).where(QuotaUsage.resource == "instances").values(in_use=7))
+    code, out, _ = manage("--json")
+    finding, = json.loads(out)["findings"]
+    assert (code, finding["kind"], finding["repair"], finding["before"], finding["after"]) == (
+        1, "quota-usage", "recount", "7", "1")
+    assert finding["repaired"] is False
+    assert plane.quota()["instances"] == (7, 0)
+    code, out, _ = manage("--fix")
+    assert (code, "repaired" in out, out.endswith("1 findings\n")) == (0, True, True)
+    assert plane.quota()["instances"] == (1, 0)
+    assert manage("--json") == (0, '{\n  "findings": []\n}\n', "")
+    plane.minicloud.faults.add({"kind": "error", "service": "volume", "status": 503})
+    code, _, err = manage()
+    assert (code, "volume service" in err, credentials.password in err) == (1, True, False)

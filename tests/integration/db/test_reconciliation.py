@@ -1,0 +1,247 @@
+"""Events, duties and the comparison's statements on every kind of store."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from sqlalchemy import MetaData, func, select, update
+
+from trove_ng.common.clock import SystemClock, utcnow
+from trove_ng.common.states import EventKind
+from trove_ng.conf import database as database_conf
+from trove_ng.db.migrations import api as migrations
+from trove_ng.db.models import (
+    Backup,
+    Datastore,
+    DatastoreVersion,
+    Event,
+    Instance,
+    InstanceKey,
+    Operation,
+    QuotaUsage,
+    Reservation,
+    ServiceStatusRow,
+)
+from trove_ng.db.repositories import (
+    duties,
+    events,
+    operations,
+    quotas,
+    reconciliation,
+    service_statuses,
+)
+from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.taskmanager.heartbeats import HeartbeatWatch
+
+COUNT = 30
+
+
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """A store of each kind with instances ``i00`` to ``i29``, all HEALTHY."""
+    url = (f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite"
+           else request.getfixturevalue(f"{request.param}_url"))
+    conf = cfg.ConfigOpts()
+    database_conf.register(conf)
+    conf([], project="trove")
+    conf.set_override("connection", url, group="database")
+    made = Database(conf)
+    left = MetaData()
+    left.reflect(made.engine)
+    left.drop_all(made.engine)
+    migrations.upgrade(made.engine)
+    with made.writer() as session:
+        session.add(Datastore(id="d", name="mariadb"))
+        session.flush()
+        session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
+                                     manager="mariadb"))
+        session.flush()
+        for number in range(COUNT):
+            session.add(Instance(id=f"i{number:02}", name="x", tenant_id="t", flavor_id="1",
+                                 flavor_ram=10, volume_size=2, datastore_version_id="v"))
+        session.flush()
+        for number in range(COUNT):
+            session.add(ServiceStatusRow(instance_id=f"i{number:02}", status="HEALTHY",
+                                         sequence=1, updated_at=utcnow()))
+            session.add(InstanceKey(instance_id=f"i{number:02}", encrypted_key="x"))
+    return made
+
+
+def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
+    with concurrent.futures.ThreadPoolExecutor(number) as pool:
+        return list(pool.map(work, range(number)))
+
+
+def told(db: Database, kind: EventKind) -> int:
+    with db.reader() as session:
+        return int(session.scalar(select(func.count()).where(Event.kind == kind)) or 0)
+
+
+def test_conductors_at_once_tell_each_change_of_status_once(db: Database) -> None:
+    @retry_on_db_error
+    def beat(worker: int) -> None:
+        with db.writer() as session:
+            service_statuses.record(session, [
+                {"instance_id": f"i{number:02}", "status": "CRASHED", "description": "",
+                 "sequence": 2 + worker, "sent_at": 1.0, "updated_at": utcnow(),
+                 "agent_version": "1", "volume_total": 1, "volume_used": 1, "details": {}}
+                # each in another order
+                for number in ((one * 7 + worker) % COUNT for one in range(COUNT))])
+
+    at_once(6, beat)
+    assert told(db, EventKind.DATABASE_STATUS) == COUNT
+    with db.reader() as session:
+        states = set(session.scalars(select(ServiceStatusRow.status)))
+    assert states == {"CRASHED"}
+
+
+def test_watchers_at_once_tell_each_silence_once(db: Database) -> None:
+    with db.writer() as session:
+        session.execute(update(ServiceStatusRow).values(
+            updated_at=utcnow() - datetime.timedelta(seconds=90)))
+    at_once(4, lambda _: HeartbeatWatch(db, SystemClock(), 60).run())
+    assert told(db, EventKind.HEARTBEAT_LOST) == COUNT
+
+
+def test_a_duty_is_taken_by_one(db: Database) -> None:
+    now = utcnow()
+
+    @retry_on_db_error
+    def take(worker: int) -> bool:
+        with db.writer() as session:
+            return duties.take(session, "duty", f"w{worker}", now, 60)
+
+    assert sum(at_once(8, take)) == 1
+    later = now + datetime.timedelta(seconds=61)
+
+    @retry_on_db_error
+    def take_over(worker: int) -> bool:
+        with db.writer() as session:
+            return duties.take(session, "duty", f"n{worker}", later, 60)
+
+    assert sum(at_once(8, take_over)) == 1
+
+
+def test_events_are_paged_and_removed(db: Database) -> None:
+    start = utcnow()
+    for number in range(30):
+        with db.writer() as session:
+            events.add(session, EventKind.FAULT, str(number),
+                       start + datetime.timedelta(microseconds=number), tenant_id="t",
+                       resource_id="i00")
+    seen: list[str] = []
+    marker = None
+    while True:
+        with db.reader() as session:
+            found = events.page(session, "i00", limit=7, marker=marker)
+        seen += [one.message for one in found[:7]]
+        if len(found) <= 7:
+            break
+        marker = found[6].id
+    assert seen == [str(number) for number in reversed(range(30))]
+    with db.writer() as session:
+        removed = events.purge(session, start + datetime.timedelta(microseconds=20), 15)
+        removed_more = events.purge(session, start + datetime.timedelta(microseconds=20), 15)
+    assert (removed, removed_more, told(db, EventKind.FAULT)) == (15, 5, 10)
+
+
+def test_what_is_known_of_instances(db: Database) -> None:
+    ended = utcnow() - datetime.timedelta(hours=1)
+    with db.writer() as session:
+        session.execute(update(Instance).where(Instance.id == "i02").values(region_id="there"))
+        for ident, live, status in (("a", None, "SUCCEEDED"), ("b", "i01", "RUNNING")):
+            session.add(Operation(
+                id=ident, action="instance.restart", resource_type="instance", status=status,
+                resource_id="i00" if live is None else live, live_key=live, tenant_id="t",
+                ended_at=ended if live is None else None))
+    with db.reader() as session:
+        rows = reconciliation.existing(session, "here")
+        some = reconciliation.of(session, {"i00", "nowhere"})
+    assert len(rows) == COUNT - 1
+    assert "i02" not in rows
+    assert (rows["i00"].live, rows["i00"].worked_at, rows["i00"].has_key) == (False, ended, True)
+    assert (bool(rows["i01"].live), rows["i01"].worked_at) == (True, None)
+    assert list(some) == ["i00"]
+
+
+def test_work_that_nobody_does_is_found_and_ended_but_not_the_other(db: Database) -> None:
+    with db.writer() as session:
+        session.execute(update(Instance).where(Instance.id.in_(["i00", "i01"])).values(
+            task="RESIZING"))
+        session.add(Operation(id="b", action="instance.resize_volume", resource_type="instance",
+                              status="RUNNING", resource_id="i01", live_key="i01",
+                              tenant_id="t"))
+        session.add(Backup(id="bk", name="b", tenant_id="t", state="SAVING", instance_id="i00",
+                           datastore_version_id="v"))
+    with db.writer() as session:
+        assert [one.id for one in reconciliation.stuck_instances(session)] == ["i00"]
+        assert [one.id for one in reconciliation.stuck_backups(session)] == ["bk"]
+        assert reconciliation.clear_task(session, "i00", "RESIZING", "")
+        assert not reconciliation.clear_task(session, "i01", "RESIZING", "")
+        assert reconciliation.fail_backup(session, "bk", "SAVING", "FAILED", "why")
+        assert not reconciliation.fail_backup(session, "bk", "SAVING", "FAILED", "why")
+        assert not reconciliation.stuck_instances(session)
+        assert not reconciliation.stuck_backups(session)
+
+
+def test_keys_and_waiting_operations(db: Database) -> None:
+    now = utcnow()
+    with db.writer() as session:
+        session.execute(update(Instance).where(Instance.id == "i03").values(deleted=True))
+        session.add(Operation(
+            id="w", action="instance.restart", resource_type="instance", resource_id="i04",
+            live_key="i04", tenant_id="t", status=operations.PENDING, created=now, updated=now))
+    with db.writer() as session:
+        assert [one.id for one in reconciliation.keys_of_deleted(session)] == ["i03"]
+        assert reconciliation.delete_key_of_deleted(session, "i03")
+        assert not reconciliation.delete_key_of_deleted(session, "i04")
+        assert reconciliation.waiting(session, now) == (0, None)
+        assert reconciliation.waiting(session, now + datetime.timedelta(seconds=1)) == (1, "w")
+
+
+def test_quotas_are_compared_and_counted_while_others_reserve(db: Database) -> None:
+    truth = {"instances": COUNT, "volumes": 2 * COUNT, "ram": 10 * COUNT}
+    with db.writer() as session:
+        for resource, used in truth.items():
+            session.add(QuotaUsage(tenant_id="t", resource=resource, in_use=used + 5))
+    with db.reader() as session:
+        found = quotas.differences(session)
+    assert found == {"t": {name: (used + 5, used) for name, used in truth.items()}}
+
+    @retry_on_db_error
+    def work(worker: int) -> Any:
+        if worker % 2:
+            with db.writer() as session:
+                return quotas.recount_quiet(session, "t")
+        with db.writer() as session:
+            # as the API accepts a create: the row, the operation, the reservation
+            session.add(Instance(id=f"n{worker}", name="x", tenant_id="t", flavor_id="1",
+                                 flavor_ram=10, volume_size=2, datastore_version_id="v"))
+            session.add(Operation(id=f"n{worker}", action="instance.create", tenant_id="t",
+                                  resource_type="instance", resource_id=f"n{worker}",
+                                  live_key=f"n{worker}", status="RUNNING"))
+            session.flush()
+            quotas.reserve(session, "t", f"n{worker}", {"instances": 1, "volumes": 2, "ram": 10},
+                           {"instances": -1, "volumes": -1, "ram": -1})
+        return None
+
+    at_once(8, work)
+    with db.writer() as session:
+        for worker in range(0, 8, 2):
+            quotas.commit(session, f"n{worker}")
+            session.execute(update(Operation).where(Operation.id == f"n{worker}").values(
+                live_key=None, status="SUCCEEDED"))
+    with db.writer() as session:
+        quotas.recount_quiet(session, "t")
+    with db.reader() as session:
+        assert quotas.differences(session) == {}
+        used = quotas.usage(session, "t")
+        held = session.scalars(select(Reservation).where(Reservation.status == "RESERVED")).all()
+    assert used["instances"] == (COUNT + 4, 0)
+    assert not held

@@ -1,0 +1,199 @@
+"""Judgements on facts, without a store or a cloud."""
+
+from __future__ import annotations
+
+import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trove_ng.cloud.types import INSTANCE_KEY, Port, SecurityGroup, Server, Volume
+from trove_ng.operations.reconcile import compare
+from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
+
+NOW = datetime.datetime(2026, 1, 1, 12)
+ONE = "00000000-0000-4000-8000-000000000001"
+TIMES = compare.When(NOW, NOW - datetime.timedelta(seconds=120),
+                     NOW - datetime.timedelta(seconds=60))
+
+
+def ago(seconds: float) -> datetime.datetime:
+    return NOW - datetime.timedelta(seconds=seconds)
+
+
+def server(ident: str = "s", **more: Any) -> Server:
+    return Server(**{"id": ident, "name": "db", "status": "ACTIVE", "task_state": None,
+                     "flavor_id": "1", "created": "", "fault": "",
+                     "metadata": {INSTANCE_KEY: ONE}, **more})
+
+
+def volume(ident: str = "v", **more: Any) -> Volume:
+    return Volume(**{"id": ident, "name": "x", "status": "in-use", "size_gb": 2,
+                     "attached_to": "s", "device": None, "metadata": {INSTANCE_KEY: ONE},
+                     **more})
+
+
+def port(ident: str = "p", **more: Any) -> Port:
+    return Port(**{"id": ident, "name": f"trove-{ONE}-0", "network_id": "n", "ip_address": None,
+                   "device_id": "s", "status": "ACTIVE", **more})
+
+
+def group(ident: str = "g", **more: Any) -> SecurityGroup:
+    return SecurityGroup(**{"id": ident, "name": f"trove-{ONE}", **more})
+
+
+def row(**more: Any) -> Any:
+    return SimpleNamespace(**{
+        "id": ONE, "tenant_id": "t", "deleted": False, "deleted_at": None, "task": "NONE",
+        "error": "", "compute_instance_id": "s", "server_status": "ACTIVE", "volume_id": "v",
+        "volume_size": 2, "port_ids": ["p"], "security_group_id": "g", "heartbeat": ago(5),
+        "live": False, "has_key": True, "worked_at": ago(3600), **more})
+
+
+def cloud(*resources: compare.Resource) -> compare.Cloud:
+    kinds = {Server: "server", Volume: "volume", Port: "port", SecurityGroup: "security_group"}
+    found: dict[str, dict[str, compare.Resource]] = {kind: {} for kind in compare.KINDS}
+    for one in resources:
+        found[kinds[type(one)]][one.id] = one
+    return compare.Cloud(found)
+
+
+WHOLE = (server(), volume(), port(), group())
+
+
+def find(one: Any, *resources: compare.Resource) -> list[Finding]:
+    rows = {} if one is None else {ONE: one}
+    seen = cloud(*resources)
+    return [*compare.owners(rows, seen, TIMES), *compare.instances(rows, seen, TIMES)]
+
+
+def found(one: Any, *resources: compare.Resource) -> list[tuple[Kind, str, Repair | None]]:
+    return [(each.kind, each.resource_id, each.repair) for each in find(one, *resources)]
+
+
+def test_a_whole_instance_gives_nothing() -> None:
+    assert found(row(), *WHOLE) == []
+
+
+@pytest.mark.parametrize("more", [
+    {"live": True}, {"task": "RESIZING"}, {"worked_at": NOW},
+    {"error": "DELETE"}])
+def test_an_instance_that_is_worked_on_is_not_judged(more: dict[str, Any]) -> None:
+    assert found(row(**more), server("x", status="ERROR"), volume("y"), port("z")) == []
+
+
+def test_what_ended_a_moment_ago_is_judged_by_its_server_only() -> None:
+    late = row(worked_at=ago(30), server_status="BUILD")
+    assert found(late, server(), volume("other")) == [
+        (Kind.SERVER_STATUS, "s", Repair.NOTE_STATUS)]
+
+
+@pytest.mark.parametrize("resource", [server("x"), volume("x"), port("x"), group("x")])
+@pytest.mark.parametrize(("more", "repair"), [
+    ({"deleted": True, "deleted_at": ago(121)}, True),
+    ({"deleted": True, "deleted_at": ago(119)}, False),
+    ({"deleted": True, "deleted_at": None}, False),
+    ({"deleted": True, "deleted_at": ago(121), "live": True}, False),
+    ({"error": "BUILD", "worked_at": ago(121)}, True),
+    ({"error": "BUILD", "worked_at": ago(119)}, False)])
+def test_leftovers_go_when_they_are_old_enough(
+        resource: compare.Resource, more: dict[str, Any], repair: bool) -> None:
+    assert found(row(**more), resource) == (
+        [(Kind.LEFTOVER, "x", Repair.DELETE)] if repair else [])
+
+
+@pytest.mark.parametrize("resource", [server("x"), volume("x"), port("x"), group("x")])
+def test_what_another_store_may_know_is_never_deleted(resource: compare.Resource) -> None:
+    assert found(None, resource) == [(Kind.UNKNOWN_INSTANCE, "x", None)]
+
+
+@pytest.mark.parametrize("resource", [
+    server("x", metadata={}), server("x", metadata={INSTANCE_KEY: ""}),
+    volume("x", metadata={"name": ONE}), port("x", name=ONE), port("x", name=f"trove-{ONE}"),
+    port("x", name=f"trove-{ONE}-0x"), port("x", name=f"atrove-{ONE}-0"),
+    group("x", name="default"), group("x", name=f"trove-{ONE}-2"), group("x", name="trove-")])
+def test_what_carries_no_mark_of_ours_is_not_ours(resource: compare.Resource) -> None:
+    gone = row(deleted=True, deleted_at=ago(9999))
+    assert found(gone, resource) == []
+    assert found(None, resource) == []
+
+
+@pytest.mark.parametrize("resource", [
+    server("x", task_state="deleting"), server("x", status="DELETED"),
+    volume("x", status="deleting")])
+def test_what_goes_already_is_no_leftover(resource: compare.Resource) -> None:
+    assert found(row(deleted=True, deleted_at=ago(9999)), resource) == []
+
+
+@pytest.mark.parametrize(("resource", "repair"), [
+    (server("x"), Repair.DELETE), (group("x"), Repair.DELETE),
+    (volume("x", attached_to=None, status="available"), Repair.DELETE),
+    (volume("x", attached_to="s"), None), (volume("x", attached_to="other"), None),
+    (port("x", device_id=""), Repair.DELETE), (port("x", device_id="other"), Repair.DELETE),
+    (port("x", device_id="s"), None)])
+def test_a_second_one_goes_unless_it_may_be_in_use(
+        resource: compare.Resource, repair: Repair | None) -> None:
+    assert found(row(), *WHOLE, resource) == [(Kind.DUPLICATE, "x", repair)]
+
+
+def test_a_second_volume_stays_while_the_first_is_not_at_its_place() -> None:
+    spare = volume("x", attached_to=None, status="available")
+    detached = volume(attached_to=None, status="available")
+    assert (Kind.DUPLICATE, "x", None) in found(row(), server(), detached, port(), group(), spare)
+
+
+@pytest.mark.parametrize("more", [
+    {"compute_instance_id": None}, {"compute_instance_id": "lost"}])
+def test_a_second_server_stays_while_the_first_is_not_there(more: dict[str, Any]) -> None:
+    assert (Kind.DUPLICATE, "s", None) in found(row(**more), *WHOLE)
+
+
+@pytest.mark.parametrize("kind", compare.KINDS)
+def test_what_is_missing_is_told(kind: str) -> None:
+    rest = [one for one, name in zip(WHOLE, compare.KINDS, strict=True) if name != kind]
+    missing = [each for each in find(row(), *rest) if each.kind is Kind.MISSING]
+    assert [(each.resource, each.repair) for each in missing] == [(kind, None)]
+
+
+def test_without_a_server_nothing_is_said_of_what_hangs_on_it() -> None:
+    assert [kind for kind, _, _ in found(row(), volume(attached_to=None), port(device_id=""),
+                                         group())] == [Kind.SERVER_STATUS, Kind.MISSING]
+
+
+@pytest.mark.parametrize(("resources", "kind"), [
+    ((server(status="SHUTOFF"), volume(), port(status="DOWN"), group()), Kind.SERVER_NOT_ACTIVE),
+    ((server(status="ERROR"), volume(), port(), group()), Kind.SERVER_NOT_ACTIVE),
+    ((server(), volume(attached_to=None), port(), group()), Kind.VOLUME_DETACHED),
+    ((server(), volume(attached_to="x"), port(), group()), Kind.VOLUME_ELSEWHERE),
+    ((server(), volume(size_gb=3), port(), group()), Kind.VOLUME_SIZE),
+    ((server(), volume(), port(status="DOWN"), group()), Kind.PORT_DOWN),
+    ((server(), volume(), port(device_id="x"), group()), Kind.PORT_ELSEWHERE)])
+def test_what_only_a_person_can_decide(
+        resources: tuple[compare.Resource, ...], kind: Kind) -> None:
+    seen = row(server_status=resources[0].status)  # type: ignore[union-attr]
+    assert [(each.kind, each.repair) for each in find(seen, *resources)] == [(kind, None)]
+
+
+def test_a_server_that_is_rebooted_now_is_not_told_as_wrong() -> None:
+    booting = server(status="REBOOT", task_state="rebooting")
+    assert found(row(server_status="REBOOT"), booting, volume(), port(), group()) == []
+
+
+@pytest.mark.parametrize(("more", "told"), [
+    ({"heartbeat": ago(61)}, True), ({"heartbeat": ago(59)}, False), ({"heartbeat": None}, False),
+    ({"heartbeat": ago(61), "has_key": False}, False),
+    ({"heartbeat": ago(61), "live": True}, False)])
+def test_old_heartbeats(more: dict[str, Any], told: bool) -> None:
+    assert [each.kind for each in find(row(**more), *WHOLE)] == (
+        [Kind.HEARTBEAT_OLD] if told else [])
+
+
+def test_a_volume_is_not_asked_of_an_instance_without_one() -> None:
+    assert found(row(volume_id=None, volume_size=None), server(), port(), group()) == []
+
+
+def test_findings_are_the_same_while_nothing_changes() -> None:
+    first = find(row(heartbeat=ago(61)), server(), volume(attached_to=None), port(), group())
+    later = find(row(heartbeat=ago(99)), server(), volume(attached_to=None), port(), group())
+    assert [each.key for each in first] == [each.key for each in later]

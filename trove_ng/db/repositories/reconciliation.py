@@ -1,0 +1,116 @@
+"""What a comparison of the store with the cloud reads, and the repairs in the store.
+
+The number of statements does not depend on how many instances there are.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.db.models import Backup, Instance, InstanceKey, Operation, ServiceStatusRow
+from trove_ng.db.repositories import operations
+from trove_ng.db.rows import AnyRow, AnySelect
+
+_CHUNK = 500
+_WORKED_ON = [*(state.value for state in BACKUP_RUNNING), BackupState.DELETING.value]
+
+
+def _is_live(resource_id: object) -> ColumnElement[bool]:
+    return exists().where(Operation.live_key == resource_id)
+
+
+def _facts() -> AnySelect:
+    return select(
+        Instance.id, Instance.tenant_id, Instance.deleted, Instance.deleted_at, Instance.task,
+        Instance.error, Instance.compute_instance_id, Instance.server_status,
+        Instance.volume_id, Instance.volume_size, Instance.port_ids,
+        Instance.security_group_id, ServiceStatusRow.updated_at.label("heartbeat"),
+        _is_live(Instance.id).label("live"),
+        exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),
+        select(func.max(Operation.ended_at)).where(Operation.resource_id == Instance.id)
+        .scalar_subquery().label("worked_at"),
+    ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id)
+
+
+def existing(session: Session, region: str) -> dict[str, AnyRow]:
+    """Return what is known of a region's instances that are not deleted, by id.
+
+    :return: rows with, beside columns of the instance: ``heartbeat``, the newest; ``live``,
+        whether an operation works on it; ``worked_at``, when the last one ended;
+        ``has_key``
+    """
+    return {row.id: row for row in session.execute(
+        _facts().where(Instance.deleted.is_(False), or_(
+            Instance.region_id.is_(None), Instance.region_id == region)))}
+
+
+def of(session: Session, ids: Collection[str]) -> dict[str, AnyRow]:
+    """Return the same of some instances, also of deleted ones."""
+    found: dict[str, AnyRow] = {}
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), _CHUNK):
+        found |= {row.id: row for row in session.execute(
+            _facts().where(Instance.id.in_(wanted[start:start + _CHUNK])))}
+    return found
+
+
+def stuck_instances(session: Session) -> Sequence[AnyRow]:
+    """Return id, tenant_id and task of instances that show work which nobody does."""
+    return session.execute(select(Instance.id, Instance.tenant_id, Instance.task).where(
+        Instance.deleted.is_(False), Instance.task != "NONE",
+        ~_is_live(Instance.id)).order_by(Instance.id)).all()
+
+
+def stuck_backups(session: Session) -> Sequence[AnyRow]:
+    """Return id, tenant_id, instance_id and state of backups of the same kind."""
+    return session.execute(select(
+        Backup.id, Backup.tenant_id, Backup.instance_id, Backup.state).where(
+            Backup.deleted.is_(False), Backup.state.in_(_WORKED_ON),
+            ~_is_live(Backup.id)).order_by(Backup.id)).all()
+
+
+def clear_task(session: Session, instance_id: str, task: str, error: str) -> bool:
+    """Set the task of an instance to none, unless something works on it after all."""
+    changed = session.connection().execute(update(Instance).where(
+        Instance.id == instance_id, Instance.task == task, ~_is_live(Instance.id),
+    ).values(task="NONE", operation_id=None, error=error))
+    return bool(changed.rowcount)
+
+
+def fail_backup(session: Session, backup_id: str, before: str, after: str, why: str) -> bool:
+    """Let a backup have failed, unless something works on it after all."""
+    changed = session.connection().execute(update(Backup).where(
+        Backup.id == backup_id, Backup.state == before, ~_is_live(Backup.id),
+    ).values(state=after, error=why))
+    return bool(changed.rowcount)
+
+
+def waiting(session: Session, before: datetime.datetime) -> tuple[int, str | None]:
+    """Return how many operations nobody works on since a time, and the oldest's id."""
+    ids = session.scalars(select(Operation.id).where(
+        Operation.status.in_((operations.PENDING, operations.RUNNING)),
+        Operation.created < before,
+        or_(Operation.not_before.is_(None), Operation.not_before < before),
+        or_(and_(Operation.lease_expires_at.is_(None), Operation.updated < before),
+            Operation.lease_expires_at < before)).order_by(Operation.created)).all()
+    return len(ids), ids[0] if ids else None
+
+
+def keys_of_deleted(session: Session) -> Sequence[AnyRow]:
+    """Return id and tenant_id of the deleted instances that still have an RPC key."""
+    return session.execute(select(Instance.id, Instance.tenant_id).join(
+        InstanceKey, InstanceKey.instance_id == Instance.id).where(
+            Instance.deleted.is_(True)).order_by(Instance.id)).all()
+
+
+def delete_key_of_deleted(session: Session, instance_id: str) -> bool:
+    """Forget the key of an instance, if it is deleted."""
+    changed = session.connection().execute(delete(InstanceKey).where(
+        InstanceKey.instance_id == instance_id,
+        exists().where(Instance.id == instance_id, Instance.deleted.is_(True))))
+    return bool(changed.rowcount)

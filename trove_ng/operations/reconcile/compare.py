@@ -1,0 +1,205 @@
+"""Pure functions from facts of the store and the cloud to findings."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterator, Mapping
+
+from trove_ng.cloud.types import Port, SecurityGroup, Server, Volume
+from trove_ng.db.rows import AnyRow
+from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
+
+Resource = Server | Volume | Port | SecurityGroup
+
+#: in the order in which they are deleted
+KINDS = ("server", "volume", "port", "security_group")
+_FAILED_CREATE = "BUILD"
+_FAILED_DELETE = "DELETE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """All that the service's project has in the cloud, by kind and id."""
+
+    found: Mapping[str, Mapping[str, Resource]]
+
+    def servers(self) -> Mapping[str, Server]:
+        """Return the servers by id."""
+        return {ident: one for ident, one in self.found["server"].items()
+                if isinstance(one, Server)}
+
+
+@dataclasses.dataclass(frozen=True)
+class When:
+    """The times that judgements depend on.
+
+    :param begun: when the comparison began; what was worked on since is not judged
+    :param settled: what was worked on since is not judged by what it has in the cloud
+    :param heard: an older heartbeat says nothing any more
+    """
+
+    begun: datetime.datetime
+    settled: datetime.datetime
+    heard: datetime.datetime
+
+
+def own(row: AnyRow, kind: str) -> list[str]:
+    """Return the ids of one kind of resource that an instance's row names."""
+    if kind == "port":
+        return [str(one) for one in row.port_ids or []]
+    found = {"server": row.compute_instance_id, "volume": row.volume_id,
+             "security_group": row.security_group_id}[kind]
+    return [found] if found else []
+
+
+def is_idle(row: AnyRow, since: datetime.datetime) -> bool:
+    """Return whether nothing works on an instance, or did since a time."""
+    return bool(row.task == "NONE" and not row.live
+                and (row.worked_at is None or row.worked_at < since))
+
+
+def _going(resource: Resource) -> bool:
+    """Return whether a resource is being deleted already."""
+    if isinstance(resource, Server):
+        return resource.task_state == "deleting" or resource.status == "DELETED"
+    return isinstance(resource, Volume) and resource.status == "deleting"
+
+
+def judge(kind: str, resource: Resource, row: AnyRow | None, cloud: Cloud, when: When,
+          ) -> Finding | None:
+    """Return what is wrong with the owner of a resource that was made for an instance.
+
+    :param row: of the instance that the resource names, None if there is none
+    """
+    owner = resource.instance_id
+    if _going(resource):
+        return None
+    if row is None:
+        return Finding(
+            Kind.UNKNOWN_INSTANCE, f"The {kind} was made for an instance that this store does "
+            "not know.", owner, None, kind, resource.id)
+    if row.deleted:
+        if row.live or row.deleted_at is None or row.deleted_at >= when.settled:
+            return None
+        return _leftover(kind, resource, row, "The instance is deleted")
+    if not is_idle(row, when.settled) or row.error == _FAILED_DELETE:
+        return None
+    if row.error == _FAILED_CREATE:
+        return _leftover(kind, resource, row, "The instance could not be created")
+    if resource.id in own(row, kind):
+        return None
+    return Finding(
+        Kind.DUPLICATE, f"The instance has another {kind} than the one it uses.", row.id,
+        row.tenant_id, kind, resource.id,
+        Repair.DELETE if _superfluous(kind, resource, row, cloud) else None,
+        before=",".join(own(row, kind)) or None)
+
+
+def _leftover(kind: str, resource: Resource, row: AnyRow, why: str) -> Finding:
+    return Finding(Kind.LEFTOVER, f"{why}, its {kind} was left behind.", row.id, row.tenant_id,
+                   kind, resource.id, Repair.DELETE)
+
+
+def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bool:
+    """Return whether a second resource can hold nothing that the instance uses.
+
+    The instance's own must be there, at its place, and the second one must not be part
+    of the instance's server.
+    """
+    mine = own(row, kind)
+    if not mine or any(one not in cloud.found[kind] for one in mine):
+        return False
+    if isinstance(resource, Volume):
+        attached = cloud.found[kind][mine[0]]
+        return (isinstance(attached, Volume) and resource.attached_to is None
+                and attached.attached_to is not None
+                and attached.attached_to == str(row.compute_instance_id))
+    if isinstance(resource, Port):
+        return resource.device_id != str(row.compute_instance_id)
+    return True
+
+
+def owners(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[Finding]:
+    """Give what is wrong with owners of resources, in the order of their deletion."""
+    for kind in KINDS:
+        for resource in cloud.found[kind].values():
+            if resource.instance_id is not None:
+                finding = judge(kind, resource, rows.get(resource.instance_id), cloud, when)
+                if finding is not None:
+                    yield finding
+
+
+def instances(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[Finding]:
+    """Give what is wrong with what existing instances consist of."""
+    for row in rows.values():
+        if row.deleted or row.error in (_FAILED_CREATE, _FAILED_DELETE):
+            continue
+        server = cloud.servers().get(row.compute_instance_id or "")
+        if is_idle(row, when.begun):
+            yield from _status(row, server)
+            if row.has_key and row.heartbeat is not None and row.heartbeat < when.heard:
+                yield _about(row, Kind.HEARTBEAT_OLD, "The agent is not heard of any more.",
+                             "agent", before=row.heartbeat.isoformat())
+        if is_idle(row, when.settled):
+            yield from _missing(row, cloud)
+            if server is not None:
+                yield from _volume(row, cloud, server)
+                yield from _ports(row, cloud, server)
+
+
+def _about(row: AnyRow, kind: Kind, what: str, resource: str, resource_id: str = "",
+           repair: Repair | None = None, before: str | None = None,
+           after: str | None = None) -> Finding:
+    return Finding(kind, what, row.id, row.tenant_id, resource, resource_id, repair, before,
+                   after)
+
+
+def _status(row: AnyRow, server: Server | None) -> Iterator[Finding]:
+    if row.compute_instance_id is None:
+        return
+    status = server.status if server is not None else "DELETED"
+    if status != row.server_status:
+        yield _about(row, Kind.SERVER_STATUS, "The server has another status than is shown.",
+                     "server", row.compute_instance_id, Repair.NOTE_STATUS,
+                     row.server_status, status)
+    if server is not None and status != "ACTIVE" and not server.task_state:
+        yield _about(row, Kind.SERVER_NOT_ACTIVE, f"The server is {status}.", "server",
+                     server.id, None, "ACTIVE", status)
+
+
+def _missing(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:
+    for kind in KINDS:
+        for ident in own(row, kind):
+            if ident not in cloud.found[kind]:
+                yield _about(row, Kind.MISSING, f"The {kind.replace('_', ' ')} of the instance "
+                             "is gone.", kind, ident)
+
+
+def _volume(row: AnyRow, cloud: Cloud, server: Server) -> Iterator[Finding]:
+    volume = cloud.found["volume"].get(row.volume_id or "")
+    if not isinstance(volume, Volume):
+        return
+    if volume.attached_to is None:
+        yield _about(row, Kind.VOLUME_DETACHED, "The volume is not attached.", "volume",
+                     volume.id, before=server.id, after=volume.status)
+    elif volume.attached_to != server.id:
+        yield _about(row, Kind.VOLUME_ELSEWHERE, "The volume is attached to another server.",
+                     "volume", volume.id, before=server.id, after=volume.attached_to)
+    if volume.size_gb != row.volume_size:
+        yield _about(row, Kind.VOLUME_SIZE, f"The volume has {volume.size_gb} GB, not "
+                     f"{row.volume_size} GB.", "volume", volume.id,
+                     before=str(row.volume_size), after=str(volume.size_gb))
+
+
+def _ports(row: AnyRow, cloud: Cloud, server: Server) -> Iterator[Finding]:
+    for ident in own(row, "port"):
+        port = cloud.found["port"].get(ident)
+        if not isinstance(port, Port):
+            continue
+        if port.device_id != server.id:
+            yield _about(row, Kind.PORT_ELSEWHERE, "A port is not plugged into the server.",
+                         "port", ident, before=server.id, after=port.device_id or None)
+        elif port.status == "DOWN" and server.status == "ACTIVE":
+            yield _about(row, Kind.PORT_DOWN, "A port of the server is down.", "port", ident,
+                         after=port.status)

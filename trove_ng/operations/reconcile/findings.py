@@ -1,0 +1,96 @@
+"""What a comparison finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class Kind(enum.StrEnum):
+    """What is wrong."""
+
+    #: a resource of an instance that was deleted, or whose creation failed
+    LEFTOVER = "leftover"
+    #: a resource that names an instance which the store never had
+    UNKNOWN_INSTANCE = "unknown-instance"
+    #: a second resource of an instance that needs one
+    DUPLICATE = "duplicate"
+    #: what the instance's row names is not in the cloud
+    MISSING = "missing"
+    #: the row says another server status than the cloud
+    SERVER_STATUS = "server-status"
+    #: the server does not run, and nobody stopped it here
+    SERVER_NOT_ACTIVE = "server-not-active"
+    VOLUME_DETACHED = "volume-detached"
+    VOLUME_ELSEWHERE = "volume-elsewhere"
+    VOLUME_SIZE = "volume-size"
+    PORT_DOWN = "port-down"
+    PORT_ELSEWHERE = "port-elsewhere"
+    #: the use of a quota is not what the rows add up to
+    QUOTA_USAGE = "quota-usage"
+    #: operations that no taskmanager works on
+    OPERATIONS_WAIT = "operations-wait"
+    #: a row shows that it is worked on, and nothing works on it
+    TASK_WITHOUT_OPERATION = "task-without-operation"
+    #: the RPC key of an instance that is deleted
+    KEY_WITHOUT_INSTANCE = "key-without-instance"
+    HEARTBEAT_OLD = "heartbeat-old"
+
+
+class Repair(enum.StrEnum):
+    """What is done about it; no repair can lose data of an instance that exists."""
+
+    DELETE = "delete"
+    NOTE_STATUS = "note-status"
+    RECOUNT = "recount"
+    CLEAR_TASK = "clear-task"
+    DELETE_KEY = "delete-key"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    :param what: a sentence, for operators
+    :param resource: ``server``, ``volume``, ``port``, ``security_group``, ``backup``, or
+        the name of a quota
+    :param repair: None: a person must decide
+    :param before: what the row says
+    :param after: what the cloud has
+    """
+
+    kind: Kind
+    what: str
+    instance_id: str | None = None
+    tenant_id: str | None = None
+    resource: str = ""
+    resource_id: str = ""
+    repair: Repair | None = None
+    before: str | None = None
+    after: str | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What makes it the same finding in the next comparison."""
+        return (self.kind, self.instance_id or "", self.tenant_id or "", self.resource,
+                self.resource_id)
+
+    def details(self) -> dict[str, str]:
+        """Return what it is about, for an event or as JSON."""
+        return {name: str(value) for name, value in (
+            ("finding", self.kind), ("resource", self.resource),
+            ("resource_id", self.resource_id), ("before", self.before), ("after", self.after))
+            if value}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a finding.
+
+    :param repaired: it was repaired, or its repair is under way
+    :param problem: why its repair did not succeed
+    """
+
+    finding: Finding
+    repaired: bool = False
+    problem: str = ""

@@ -1,0 +1,123 @@
+"""Reading the cloud and the store, and comparing them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from oslo_config import cfg
+
+from trove_ng.common.clock import Clock
+from trove_ng.db.repositories import quotas, reconciliation
+from trove_ng.db.rows import AnyRow
+from trove_ng.db.session import Database
+from trove_ng.operations.reconcile import compare
+from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
+
+if TYPE_CHECKING:
+    from trove_ng.cloud.session import Clouds
+
+#: seconds that an operation may wait for a taskmanager before it is told
+_WAIT = 60.0
+
+
+class Parts(Protocol):
+    """What a comparison works with."""
+
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """With the options of conf.base and conf.taskmanager."""
+
+    @property
+    def db(self) -> Database:
+        """The store."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    @property
+    def clouds(self) -> Clouds:
+        """The services of the cloud."""
+
+
+def when(parts: Parts) -> compare.When:
+    """Return the times that a comparison that begins now depends on."""
+    now = parts.clock.now()
+    return compare.When(
+        begun=now, settled=now - datetime.timedelta(seconds=parts.conf.orphan_age),
+        heard=now - datetime.timedelta(seconds=parts.conf.agent_heartbeat_expiry))
+
+
+def read_cloud(parts: Parts) -> compare.Cloud:
+    """Return what the cloud has: four lists, whatever the number of instances.
+
+    :raises trove_ng.cloud.errors.CloudError: a service does not answer
+    """
+    clouds = parts.clouds
+    return compare.Cloud({
+        "server": {one.id: one for one in clouds.compute.list_servers()},
+        "volume": {one.id: one for one in clouds.volume.list_volumes()},
+        "port": {one.id: one for one in clouds.network.list_ports()},
+        "security_group": {one.id: one for one in clouds.network.list_security_groups()}})
+
+
+def read_rows(parts: Parts, cloud: compare.Cloud) -> dict[str, AnyRow]:
+    """Return the existing instances, and those that resources of the cloud name."""
+    named = {one.instance_id for found in cloud.found.values() for one in found.values()
+             if one.instance_id is not None}
+    with parts.db.reader() as session:
+        rows = reconciliation.existing(session, parts.conf.region)
+        return rows | reconciliation.of(session, named - set(rows))
+
+
+def look(parts: Parts) -> tuple[compare.Cloud, list[Finding]]:
+    """Return what the cloud has, and all that is wrong.
+
+    The cloud is read first: an operation that changed something since has ended, or runs,
+    when the store is read, and its instance is left alone.
+
+    :raises trove_ng.cloud.errors.CloudError: a service does not answer
+    """
+    times = when(parts)
+    cloud = read_cloud(parts)
+    rows = read_rows(parts, cloud)
+    return cloud, [*compare.owners(rows, cloud, times), *compare.instances(rows, cloud, times),
+                   *_store(parts)]
+
+
+def _store(parts: Parts) -> list[Finding]:
+    """Return what is wrong within the store."""
+    before = parts.clock.now() - datetime.timedelta(seconds=_WAIT)
+    with parts.db.reader() as session:
+        found = [*_tasks(reconciliation.stuck_instances(session),
+                         reconciliation.stuck_backups(session))]
+        count, oldest = reconciliation.waiting(session, before)
+        found += [Finding(
+            Kind.KEY_WITHOUT_INSTANCE, "The key of a deleted instance is still there.", row.id,
+            row.tenant_id, "key", "", Repair.DELETE_KEY)
+            for row in reconciliation.keys_of_deleted(session)]
+        for tenant_id, wrong in quotas.differences(session).items():
+            found += [Finding(
+                Kind.QUOTA_USAGE, f"{used} {name} are in use by the records, {counted} are "
+                "there.", None, tenant_id, name, "", Repair.RECOUNT, str(used), str(counted))
+                for name, (used, counted) in wrong.items()]
+    if count:
+        found.append(Finding(
+            Kind.OPERATIONS_WAIT, f"No taskmanager works on {count} operations.", None, None,
+            "operation", oldest or "", after=str(count)))
+    return found
+
+
+def _tasks(instances: Sequence[AnyRow], backups: Sequence[AnyRow]) -> Iterator[Finding]:
+    for row in instances:
+        yield Finding(
+            Kind.TASK_WITHOUT_OPERATION, f"The instance is shown as {row.task}, and nothing "
+            "works on it.", row.id, row.tenant_id, "instance", row.id, Repair.CLEAR_TASK,
+            before=row.task)
+    for row in backups:
+        yield Finding(
+            Kind.TASK_WITHOUT_OPERATION, f"The backup is shown as {row.state}, and nothing "
+            "works on it.", row.instance_id, row.tenant_id, "backup", row.id,
+            Repair.CLEAR_TASK, before=row.state)

@@ -1,0 +1,87 @@
+"""Repairs: each is decided again on fresh facts, just before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trove_ng.cloud.errors import CloudError
+from trove_ng.common.states import BackupState
+from trove_ng.db.repositories import faults, instances, quotas, reconciliation
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.operations.reconcile import compare
+from trove_ng.operations.reconcile.findings import Finding, Outcome, Repair
+from trove_ng.operations.reconcile.look import Parts, when
+
+#: task → error of an instance that cannot be used after it
+_ERRORS = {"BUILDING": "BUILD", "DELETING": "DELETE"}
+_INTERRUPTED = "The work was interrupted and cannot go on."
+
+
+class Repairer:
+    """Repairs what may be repaired."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._by_kind: dict[Repair, Callable[[Finding], bool]] = {
+            Repair.NOTE_STATUS: self._note_status, Repair.RECOUNT: self._recount,
+            Repair.CLEAR_TASK: self._clear_task, Repair.DELETE_KEY: self._delete_key}
+
+    def repair(self, finding: Finding, cloud: compare.Cloud) -> Outcome:
+        """Repair one finding; what is not safe any more is left alone."""
+        if finding.repair is None:
+            return Outcome(finding)
+        if finding.repair is Repair.DELETE:
+            return self._delete(finding, cloud)
+        done = self._by_kind[finding.repair](finding)
+        return Outcome(finding, done, "" if done else "It has changed meanwhile.")
+
+    def _delete(self, finding: Finding, cloud: compare.Cloud) -> Outcome:
+        resource = cloud.found[finding.resource][finding.resource_id]
+        owner = finding.instance_id or ""
+        with self._parts.db.reader() as session:
+            row = reconciliation.of(session, [owner]).get(owner)
+        now = compare.judge(finding.resource, resource, row, cloud, when(self._parts))
+        if now is None or now.repair is not Repair.DELETE:
+            return Outcome(finding, False, "It has changed meanwhile.")
+        clouds = self._parts.clouds
+        drop = {"server": clouds.compute.delete_server, "volume": clouds.volume.delete_volume,
+                "port": clouds.network.delete_port,
+                "security_group": clouds.network.delete_security_group}[finding.resource]
+        try:
+            drop(finding.resource_id)
+        except CloudError as err:
+            return Outcome(finding, False, err.message)
+        return Outcome(finding, True)
+
+    @retry_on_db_error
+    def _note_status(self, finding: Finding) -> bool:
+        with self._parts.db.writer() as session:
+            return instances.note_server_state(
+                session, finding.instance_id or "", finding.before, finding.after or "",
+                self._parts.clock.now())
+
+    @retry_on_db_error
+    def _recount(self, finding: Finding) -> bool:
+        with self._parts.db.writer() as session:
+            return quotas.recount_quiet(session, finding.tenant_id or "") is not None
+
+    @retry_on_db_error
+    def _clear_task(self, finding: Finding) -> bool:
+        before = finding.before or ""
+        with self._parts.db.writer() as session:
+            if finding.resource == "backup":
+                after = (BackupState.DELETE_FAILED if before == BackupState.DELETING
+                         else BackupState.FAILED)
+                return reconciliation.fail_backup(
+                    session, finding.resource_id, before, after, _INTERRUPTED)
+            done = reconciliation.clear_task(
+                session, finding.resource_id, before, _ERRORS.get(before, ""))
+            if done:
+                faults.add(session, finding.resource_id, _INTERRUPTED,
+                           f"task {before} without an operation", self._parts.clock.now())
+            return done
+
+    @retry_on_db_error
+    def _delete_key(self, finding: Finding) -> bool:
+        with self._parts.db.writer() as session:
+            return reconciliation.delete_key_of_deleted(session, finding.instance_id or "")
