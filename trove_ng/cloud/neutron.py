@@ -86,7 +86,6 @@ class Network:
         groups = [SecurityGroup(one["id"], one["name"]) for one in found["security_groups"]]
         return sorted(groups, key=lambda one: one.id)
 
-
     def list_security_groups(self) -> list[SecurityGroup]:
         """Return all security groups of the service's project."""
         return [SecurityGroup(one["id"], one["name"]) for one in self._own(
