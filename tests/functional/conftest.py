@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,25 @@ def make_database(conf: cfg.ConfigOpts) -> Database:
     return made
 
 
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a migrated, empty store, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "store.db"
+    conf = cfg.ConfigOpts()
+    database_conf.register(conf)
+    conf([], project="trove")
+    conf.set_override("connection", f"sqlite:///{path}", group="database")
+    made = make_database(conf)
+    with made.engine.connect() as connection:
+        # all of it into the one file
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    made.engine.dispose()
+    return path
+
+
 @pytest.fixture
-def database(store_conf: cfg.ConfigOpts) -> Database:
+def database(store_conf: cfg.ConfigOpts, migrated_store: Path) -> Database:
     """A migrated, empty store."""
-    return make_database(store_conf)
+    path = store_conf.database.connection.removeprefix("sqlite:///")
+    shutil.copyfile(migrated_store, path)
+    return Database(store_conf)

@@ -90,8 +90,8 @@ class Call:
         :raises BadRequest: the parameter ``limit`` is not a number from 0 up
         """
         most: int = self.services.conf.api.max_page_size
-        text = self.query.get("limit", "")
-        if not text:
+        text = self.query.get("limit")
+        if text is None:
             return most
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise BadRequest("Validation error: limit must be an integer from 0 up.")
@@ -109,7 +109,7 @@ class Call:
 
         :raises BadRequest: it is not a number from 0 up
         """
-        marker = self.query.get("marker") or "0"
+        marker = self.query.get("marker", "0")
         if not (marker.isascii() and marker.isdigit() and len(marker) < 10):
             raise BadRequest("Validation error: marker must be an integer from 0 up.")
         return int(marker)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from trove_ng.api.parsing import flag_pattern
 from trove_ng.api.schemas import answers, backups, common, instances, quotas, users
 from trove_ng.common.states import EventKind
 
@@ -27,6 +28,8 @@ class Route:
     :param answer: JSON schema of the body of a good answer; None: there is no body
     :param query: names of query parameters → JSON schema of each
     :param body_optional: the body may be left out
+    :param fails: statuses of failures besides those that any route may answer, which are
+        400, 401, 403, 406, 413, 415, 503, and 404 where the path has parameters
     """
 
     method: str
@@ -38,12 +41,23 @@ class Route:
     request: Schema | None = None
     query: dict[str, Schema] = dataclasses.field(default_factory=dict)
     body_optional: bool = False
+    fails: tuple[int, ...] = ()
 
 
 _TEXT: Schema = {"type": "string"}
-_FLAG: Schema = {"type": "boolean"}
-_PAGE: dict[str, Schema] = {"limit": {"type": "integer", "minimum": 0}, "marker": _TEXT}
+_FLAG: Schema = {"anyOf": [{"type": "boolean"},
+                           {"type": "string", "pattern": flag_pattern()}]}
+_PAGE: dict[str, Schema] = {
+    "limit": {"type": "integer", "minimum": 0, "maximum": 999999999},
+    "marker": {"type": "string", "maxLength": 512}}
+#: pages by position
+_OFFSET: dict[str, Schema] = {
+    **_PAGE, "marker": {"type": "integer", "minimum": 0, "maximum": 999999999}}
 _EVENT_LIST = {**_PAGE, "kind": {"type": "string", "enum": [str(one) for one in EventKind]}}
+#: what begins work fails so, when other work is done, or the state does not allow it
+_WORK = (409, 422)
+#: what asks an agent fails so
+_GUEST = (409, 422, 501)
 _INSTANCE_LIST = {**_PAGE, "include_clustered": _FLAG, "deleted": _FLAG}
 
 _INSTANCES = (
@@ -52,70 +66,71 @@ _INSTANCES = (
     Route("GET", "/instances/detail", "instances:detail", "instance:detail", 200,
           answers.INSTANCES, query=_INSTANCE_LIST),
     Route("POST", "/instances", "create_instance:create", "instance:create", 200,
-          answers.INSTANCE, instances.CREATE),
+          answers.INSTANCE, instances.CREATE, fails=(404, 501)),
     Route("GET", "/instances/{id}", "instances:show", "instance:show", 200,
           answers.INSTANCE),
     Route("PUT", "/instances/{id}", "instances:update", "instance:update", 202,
-          None, instances.UPDATE),
+          None, instances.UPDATE, fails=(501,)),
     Route("PATCH", "/instances/{id}", "instances:update", "instance:edit", 202,
-          None, instances.UPDATE),
-    Route("DELETE", "/instances/{id}", "instances:delete", "instance:delete", 202),
+          None, instances.UPDATE, fails=(501,)),
+    Route("DELETE", "/instances/{id}", "instances:delete", "instance:delete", 202,
+          fails=_WORK),
     # The action's own rule is asked by the handler.
     Route("POST", "/instances/{id}/action", "instance_actions:act", "instance:show", 202,
-          None, instances.ACTION),
+          None, instances.ACTION, fails=_WORK),
     Route("GET", "/instances/{id}/backups", "backups:of_instance", "instance:backups", 200,
-          answers.BACKUPS, query=_PAGE),
+          answers.BACKUPS, query=_OFFSET),
     Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
           answers.EVENTS, query=_EVENT_LIST),
 )
 
 _DATABASES = (
     Route("GET", "/instances/{id}/databases", "databases:index",
-          "instance:extension:database:index", 200, answers.DATABASES, query=_PAGE),
+          "instance:extension:database:index", 200, answers.DATABASES, query=_PAGE, fails=_GUEST),
     Route("POST", "/instances/{id}/databases", "databases:create",
-          "instance:extension:database:create", 202, None, users.DATABASES),
+          "instance:extension:database:create", 202, None, users.DATABASES, fails=_GUEST),
     Route("GET", "/instances/{id}/databases/{database}", "databases:show",
-          "instance:extension:database:show", 200, answers.DATABASE),
+          "instance:extension:database:show", 200, answers.DATABASE, fails=_GUEST),
     Route("DELETE", "/instances/{id}/databases/{database}", "databases:delete",
-          "instance:extension:database:delete", 202),
+          "instance:extension:database:delete", 202, fails=_GUEST),
 )
 
 _USERS = (
     Route("GET", "/instances/{id}/users", "users:index",
-          "instance:extension:user:index", 200, answers.USERS, query=_PAGE),
+          "instance:extension:user:index", 200, answers.USERS, query=_PAGE, fails=_GUEST),
     Route("POST", "/instances/{id}/users", "users:create",
-          "instance:extension:user:create", 202, None, users.USERS),
+          "instance:extension:user:create", 202, None, users.USERS, fails=_GUEST),
     Route("PUT", "/instances/{id}/users", "users:change_passwords",
-          "instance:extension:user:update_all", 202, None, users.PASSWORDS),
+          "instance:extension:user:update_all", 202, None, users.PASSWORDS, fails=_GUEST),
     Route("GET", "/instances/{id}/users/{user}", "users:show",
-          "instance:extension:user:show", 200, answers.USER),
+          "instance:extension:user:show", 200, answers.USER, fails=_GUEST),
     Route("PUT", "/instances/{id}/users/{user}", "users:update",
-          "instance:extension:user:update", 202, None, users.USER_UPDATE),
+          "instance:extension:user:update", 202, None, users.USER_UPDATE, fails=_GUEST),
     Route("DELETE", "/instances/{id}/users/{user}", "users:delete",
-          "instance:extension:user:delete", 202),
+          "instance:extension:user:delete", 202, fails=_GUEST),
     Route("GET", "/instances/{id}/users/{user}/databases", "users:list_access",
-          "instance:extension:user_access:index", 200, answers.DATABASES),
+          "instance:extension:user_access:index", 200, answers.DATABASES, fails=_GUEST),
     Route("PUT", "/instances/{id}/users/{user}/databases", "users:grant_access",
-          "instance:extension:user_access:update", 202, None, users.GRANT),
+          "instance:extension:user_access:update", 202, None, users.GRANT, fails=_GUEST),
     Route("DELETE", "/instances/{id}/users/{user}/databases/{database}",
-          "users:revoke_access", "instance:extension:user_access:delete", 202),
+          "users:revoke_access", "instance:extension:user_access:delete", 202, fails=_GUEST),
     Route("GET", "/instances/{id}/root", "root:show",
           "instance:extension:root:index", 200, answers.ROOT_ENABLED),
     Route("POST", "/instances/{id}/root", "root:enable",
           "instance:extension:root:create", 200, answers.ROOT_USER, users.ROOT,
-          body_optional=True),
+          body_optional=True, fails=_GUEST),
     Route("DELETE", "/instances/{id}/root", "root:disable",
-          "instance:extension:root:delete", 204),
+          "instance:extension:root:delete", 204, fails=_GUEST),
 )
 
 _BACKUPS = (
     Route("GET", "/backups", "backups:index", "backup:index", 200, answers.BACKUPS,
-          query={**_PAGE, "datastore": _TEXT, "instance_id": _TEXT, "project_id": _TEXT,
+          query={**_OFFSET, "datastore": _TEXT, "instance_id": _TEXT, "project_id": _TEXT,
                  "all_projects": _FLAG}),
     Route("POST", "/backups", "backups:create", "backup:create", 202, answers.BACKUP,
-          backups.CREATE),
+          backups.CREATE, fails=(404, *_WORK, 501)),
     Route("GET", "/backups/{id}", "backups:show", "backup:show", 200, answers.BACKUP),
-    Route("DELETE", "/backups/{id}", "backups:delete", "backup:delete", 202),
+    Route("DELETE", "/backups/{id}", "backups:delete", "backup:delete", 202, fails=_WORK),
 )
 
 _DATASTORES = (
@@ -172,7 +187,7 @@ _OPERATIONS = (
     Route("GET", "/operations/{id}", "operations:show", "operation:show", 200,
           answers.OPERATION),
     Route("POST", "/operations/{id}/cancel", "operations:cancel", "operation:cancel", 202,
-          request=common.EMPTY, body_optional=True),
+          request=common.EMPTY, body_optional=True, fails=(409,)),
     Route("GET", "/mgmt/operations", "operations:index_all", "mgmt:operation:index", 200,
           answers.OPERATIONS, query={**_OPERATION_LIST, "project_id": _TEXT}),
 )

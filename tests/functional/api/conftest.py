@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import sqlite3
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,9 @@ from trove_ng.rpc import messages as m
 MINE = "a" * 32
 OTHER = "b" * 32
 NETWORK = "11111111-1111-4111-8111-111111111111"
+#: those of the other project
+FOREIGN_NETWORK = "22222222-2222-4222-8222-222222222222"
+FOREIGN_SUBNET = "33333333-3333-4333-8333-333333333333"
 #: ids that begin so belong to the other project
 FOREIGN = "f0000000-0000-4000-8000-00000000000"
 OWN = "00000000-0000-4000-8000-00000000000"
@@ -65,10 +71,12 @@ class Catalog:
         return name in ("vt", "lvm")
 
     def network_exists(self, network_id: str, project_id: str) -> bool:
-        return network_id == NETWORK
+        return network_id == NETWORK or (
+            network_id == FOREIGN_NETWORK and project_id == OTHER)
 
     def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
-        return None
+        found = subnet_id == FOREIGN_SUBNET and project_id == OTHER
+        return FOREIGN_NETWORK if found else None
 
     def availability_zone_exists(self, name: str) -> bool:
         return name == "nova"
@@ -116,7 +124,7 @@ class Waker:
 TOKENS = {
     "mine": (MINE, "member,reader"), "reader": (MINE, "reader"), "roleless": (MINE, ""),
     "other": (OTHER, "member,reader"), "admin": (MINE, "admin,member,reader"),
-    "service": ("c" * 32, "service"),
+    "service": ("c" * 32, "service"), "stranger": ("d" * 32, "member,reader"),
 }
 
 
@@ -126,7 +134,8 @@ class Api:
     def __init__(self, conf: cfg.ConfigOpts, db: Database) -> None:
         self.conf, self.db, self.guest, self.waker = conf, db, Guest(), Waker()
         self.services = dataclasses.replace(
-            make_services(conf), db=db, catalog=Catalog(), waker=self.waker,
+            make_services(conf), db=db, catalog=Catalog(),
+            waker=types.SimpleNamespace(wake=lambda ident: self.waker.wake(ident)),
             guests=lambda _instance, _context: self.guest)
         self.wsgi = build_app(self.services, _identify)
         self.app = webtest.TestApp(self.wsgi)
@@ -165,6 +174,24 @@ class Api:
 
         event.listen(self.db.engine, "before_cursor_execute", note)
         return seen
+
+
+class PutBack:
+    """Puts the store of an API back to how it was when this was made."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self._path = api.db.url.removeprefix("sqlite:///")
+        self._kept = sqlite3.connect(":memory:")
+        with contextlib.closing(sqlite3.connect(self._path)) as now:
+            now.backup(self._kept)
+
+    def __call__(self) -> None:
+        """Put the store back; forget what was asked of guests and taskmanagers."""
+        with contextlib.closing(sqlite3.connect(self._path, timeout=30)) as now:
+            self._kept.backup(now)
+        self.api.guest.asked.clear()
+        self.api.waker.woken.clear()
 
 
 def _keep_sample(method: str, path: str, body: Any, answer: Any) -> None:

@@ -33,15 +33,19 @@ class Public:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             raise Refused(["GET", "HEAD"])
         if len(segments) == 2:
-            return answer(start_response, 200, self._document.render())
-        version = self._version(environ)
+            return answer(start_response, 200, {
+                **self._document.render(), "servers": [{"url": self._base(environ)}]})
+        version = self._version(self._base(environ))
         body = {"version": version} if segments else {"versions": [version]}
         return answer(start_response, 200, body)
 
-    def _version(self, environ: Environ) -> dict[str, Any]:
+    def _base(self, environ: Environ) -> str:
         host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-        base = (self._endpoint or f"{environ['wsgi.url_scheme']}://{host}"
+        return (self._endpoint or f"{environ['wsgi.url_scheme']}://{host}"
                                   f"{environ.get('SCRIPT_NAME', '')}").rstrip("/")
+
+    @staticmethod
+    def _version(base: str) -> dict[str, Any]:
         return {"id": "v1.0", "status": "CURRENT", "updated": _UPDATED,
                 "links": [{"rel": "self", "href": f"{base}/v1.0/"},
                           {"rel": "describedby", "type": "application/json",

@@ -16,4 +16,5 @@ CREATE: Schema = obj({"backup": obj({
     "incremental": {"enum": [0, 1, True, False]},
     "swift_container": _CONTAINER,
     "storage_driver": {"enum": ["swift", None]},
-}, ("name", "instance"))}, ("backup",))
+}, ("name", "instance"))}, ("backup",), examples=[
+    {"backup": {"name": "nightly", "instance": "0b6f2a43-5e0c-4a49-9d34-0a6d5b0a51c7"}}])

@@ -31,6 +31,8 @@ def array(items: Schema, minimum: int = 0, maximum: int | None = None) -> Schema
     return schema
 
 
+#: what ids of projects look like
+PROJECT_ID = r"^[0-9A-Za-z_.-]{1,36}$"
 #: no control characters
 _PRINTABLE = r"[^\x00-\x1f\x7f]"
 #: a letter or digit of the Latin alphabet, or a character of any other

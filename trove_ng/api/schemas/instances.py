@@ -47,7 +47,12 @@ CREATE: Schema = obj({"instance": obj({
     "modules": array(obj({"id": UUID}, ("id",))),
     "locality": _LOCALITY,
     "region_name": {"type": ["string", "null"], "maxLength": 255},
-}, ("name",))}, ("instance",))
+}, ("name",))}, ("instance",), examples=[{"instance": {
+    "name": "shop", "flavorRef": "1", "volume": {"size": 5},
+    "datastore": {"type": "mariadb", "version": "10.11"},
+    "databases": [{"name": "shop"}],
+    "users": [{"name": "app", "password": "a-Password1", "databases": [{"name": "shop"}]}],
+    "access": {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]}}}])
 
 UPDATE: Schema = obj({"instance": obj({
     "name": TITLE,
@@ -56,7 +61,7 @@ UPDATE: Schema = obj({"instance": obj({
     "slave_of": {"oneOf": [UUID, {"type": "null"}]},
     "access": ACCESS,
     "datastore_version": NAME,
-})}, ("instance",))
+})}, ("instance",), examples=[{"instance": {"name": "shop-2"}}])
 
 _RESIZE: Schema = obj({
     "flavorRef": FLAVOR_REF,
@@ -70,7 +75,9 @@ ACTIONS: dict[str, Schema] = {
     "reset_status": {"type": ["object", "null"], "additionalProperties": False,
                      "properties": {"force_delete": {"type": "boolean"}}},
 }
-ACTION: Schema = obj(ACTIONS, minProperties=1, maxProperties=1)
+ACTION: Schema = obj(ACTIONS, minProperties=1, maxProperties=1, examples=[
+    {"restart": {}}, {"resize": {"flavorRef": "2"}}, {"resize": {"volume": {"size": 10}}}])
 
 MGMT_ACTIONS: dict[str, Schema] = {"reset-task-status": EMPTY}
-MGMT_ACTION: Schema = obj(MGMT_ACTIONS, minProperties=1, maxProperties=1)
+MGMT_ACTION: Schema = obj(MGMT_ACTIONS, minProperties=1, maxProperties=1,
+                          examples=[{"reset-task-status": {}}])

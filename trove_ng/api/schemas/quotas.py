@@ -10,4 +10,5 @@ LIMIT: Schema = {"type": "integer", "minimum": -1, "maximum": 2 ** 31 - 1}
 RESOURCES = ("instances", "ram", "volumes", "backups")
 
 UPDATE: Schema = obj({"quotas": obj(
-    dict.fromkeys(RESOURCES, LIMIT), minProperties=1)}, ("quotas",))
+    dict.fromkeys(RESOURCES, LIMIT), minProperties=1)}, ("quotas",),
+    examples=[{"quotas": {"instances": 20, "volumes": -1}}])
