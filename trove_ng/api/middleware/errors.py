@@ -39,6 +39,16 @@ class Errors:
         self._app = app
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = self._answer(environ, start_response)
+        if environ.get("REQUEST_METHOD") != "HEAD":
+            return body
+        # Not every server cuts it off, and the client would take it for the next answer.
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+        return []
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             return self._app(environ, start_response)
         except TroveError as error:
