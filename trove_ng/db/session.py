@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from oslo_config import cfg
+from oslo_db.exception import DBDuplicateEntry, RetryRequest
 from oslo_db.sqlalchemy import enginefacade
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
@@ -101,3 +102,15 @@ def _sqlite_pragmas(connection: Any) -> None:
 
 #: where those who write transactions look for it
 retry_on_db_error = errors.retry_on_db_error
+
+
+def flush_or_retry(session: Session) -> None:
+    """Write what is pending, under :data:`retry_on_db_error`.
+
+    When another request added the same row meanwhile, the whole transaction is run
+    again, and finds it.
+    """
+    try:
+        session.flush()
+    except DBDuplicateEntry as err:
+        raise RetryRequest(err) from err

@@ -11,6 +11,7 @@ from trove_ng.api.handlers.guest import connect
 from trove_ng.common.errors import NotFound
 from trove_ng.common.secret import Secret
 from trove_ng.db.repositories import instances
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.rpc.messages import RootRequest
 
 
@@ -29,11 +30,16 @@ def enable(call: Call) -> dict[str, Any]:
     if text is not None:
         statements.password(engine, text)
     user = guest.enable_root(RootRequest(password=None if text is None else Secret(text)))
+    _note(call)
+    shown = user.password.reveal() if user.password is not None else (text or "")
+    return {"user": {"name": user.name, "password": shown}}
+
+
+@retry_on_db_error
+def _note(call: Call) -> None:
     with call.services.db.writer() as session:
         instances.note_root_enabled(
             session, call.params["id"], call.context.user_id, call.services.clock.now())
-    shown = user.password.reveal() if user.password is not None else (text or "")
-    return {"user": {"name": user.name, "password": shown}}
 
 
 def disable(call: Call) -> None:

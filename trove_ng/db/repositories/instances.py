@@ -19,6 +19,7 @@ from trove_ng.db.models import (
 from trove_ng.db.repositories import events
 from trove_ng.db.repositories.instance_views import backup_running
 from trove_ng.db.rows import AnyRow, Reader
+from trove_ng.db.session import flush_or_retry
 
 
 def replica_ids(session: Reader, instance_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -80,8 +81,7 @@ def owner(reader: Reader, instance_id: str, *, include_deleted: bool = False) ->
 def get_with_status(session: Session, instance_id: str, tenant_id: str | None = None,
                     ) -> tuple[Instance, ServiceStatusRow | None, bool, str] | None:
     """Return the locked instance, its newest heartbeat, whether a backup runs, manager."""
-    statement = select(Instance, ServiceStatusRow, backup_running(),
-                       DatastoreVersion.manager).join(
+    statement = select(Instance, ServiceStatusRow, DatastoreVersion.manager).join(
         DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).outerjoin(
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
         Instance.id == instance_id, Instance.deleted.is_(False))
@@ -89,7 +89,12 @@ def get_with_status(session: Session, instance_id: str, tenant_id: str | None = 
         statement = statement.where(Instance.tenant_id == tenant_id)
     row = session.execute(statement.with_for_update(of=Instance).execution_options(
         populate_existing=True)).one_or_none()
-    return None if row is None else (row[0], row[1], row[2], row[3])
+    if row is None:
+        return None
+    # A statement of its own: in the one above the store would look for backups as they
+    # were before it waited for the lock, and two backups at once would not see each other.
+    running = session.scalar(select(backup_running()).where(Instance.id == instance_id))
+    return row[0], row[1], bool(running), row[2]
 
 
 def has_replicas(session: Session, instance_id: str) -> bool:
@@ -116,6 +121,7 @@ def note_root_enabled(session: Session, instance_id: str, user: str,
     """Remember that root was enabled; the first time stays."""
     if session.get(RootHistory, instance_id) is None:
         session.add(RootHistory(instance_id=instance_id, user=user, created=now))
+        flush_or_retry(session)
 
 
 def note_server_state(session: Session, instance_id: str, before: str | None, after: str,

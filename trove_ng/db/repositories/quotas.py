@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import QuotaExceeded
 from trove_ng.db.models import Backup, Instance, Operation, Quota, QuotaUsage, Reservation
+from trove_ng.db.session import flush_or_retry
 
 #: resources with a quota: instances, GB of volumes, backups, MiB of memory
 RESOURCES = ("instances", "volumes", "backups", "ram")
@@ -32,6 +32,7 @@ def set_limits(session: Session, tenant_id: str, wanted: Mapping[str, int]) -> N
             session.add(Quota(tenant_id=tenant_id, resource=resource, hard_limit=limit))
         else:
             row.hard_limit = limit
+    flush_or_retry(session)
 
 
 def usage(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:
@@ -42,21 +43,18 @@ def usage(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:
     return {row.resource: (row.in_use, row.reserved) for row in rows}
 
 
-def _locked(session: Session, tenant_id: str, resources: list[str]) -> dict[str, QuotaUsage]:
+def _locked(session: Session, tenant_id: str, resources: list[str], *,
+            add: bool = True) -> dict[str, QuotaUsage]:
     statement = select(QuotaUsage).where(
         QuotaUsage.tenant_id == tenant_id, QuotaUsage.resource.in_(resources),
     ).order_by(QuotaUsage.resource).with_for_update().execution_options(
         populate_existing=True)
     found = {row.resource: row for row in session.scalars(statement)}
     missing = [name for name in resources if name not in found]
-    if not missing:
+    if not (missing and add):
         return found
-    for name in missing:
-        try:
-            with session.begin_nested():
-                session.add(QuotaUsage(tenant_id=tenant_id, resource=name))
-        except DBDuplicateEntry:
-            continue  # another request made it meanwhile; it is locked next
+    session.add_all(QuotaUsage(tenant_id=tenant_id, resource=name) for name in missing)
+    flush_or_retry(session)
     return {row.resource: row for row in session.scalars(statement)}
 
 
@@ -115,7 +113,7 @@ def release(session: Session, tenant_id: str, amounts: Mapping[str, int]) -> Non
     wanted = {name: amount for name, amount in sorted(amounts.items()) if amount}
     if not wanted:
         return
-    for name, row in _locked(session, tenant_id, list(wanted)).items():
+    for name, row in _locked(session, tenant_id, list(wanted), add=False).items():
         row.in_use = max(0, row.in_use - wanted[name])
 
 
