@@ -69,14 +69,18 @@ class Program:
         """The end of what it wrote to its error output."""
         return bytes(self._kept).decode(errors="replace")
 
+    def collect(self) -> int:
+        """Wait for the end and for the last messages; return the exit status."""
+        status = self.process.wait()
+        self._reader.join()
+        return status
+
     def wait(self) -> None:
         """Wait for the end.
 
         :raises GuestError: it failed
         """
-        status = self.process.wait()
-        self._reader.join()
-        if status:
+        if status := self.collect():
             raise self.failure(f"ended with status {status}")
 
     def said(self, text: str) -> bool:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from trove_ng.guestagent.storage import http as wire
 from trove_ng.guestagent.storage.http import Broken, Patience, StorageError
 from trove_ng.rpc.messages import ObjectStoreGrant, Segment, StoredBackup
@@ -64,6 +66,25 @@ def read(backup: StoredBackup, grant: ObjectStoreGrant, patience: Patience | Non
             yield piece
         if size != segment.size or digest.hexdigest() != segment.sha256:
             raise StorageError(f"The checksum of {segment.name} is wrong: the backup is damaged.")
+
+
+def check_segment_at(backup: StoredBackup, grant: ObjectStoreGrant, offset: int,
+                     patience: Patience | None = None,
+                     check: Callable[[], None] = lambda: None) -> None:
+    """Read the one segment that holds a byte of the whole again, and check it.
+
+    For who cannot use the data: it may be damaged before its end was reached.
+
+    :raises StorageError: it is not what was stored
+    """
+    for segment in backup.segments:
+        if offset < segment.size:
+            one = msgspec.structs.replace(
+                backup, segments=[segment], size=segment.size, checksum=checksum([segment]))
+            for _piece in read(one, grant, patience, check):
+                continue
+            return
+        offset -= segment.size
 
 
 def _check_record(backup: StoredBackup) -> None:

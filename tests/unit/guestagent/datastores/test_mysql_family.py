@@ -298,6 +298,9 @@ NO_SPACE = "[ERROR] InnoDB: Error number 28 means 'No space left on device'"
      "the files of the database are damaged."),
     ([START, *INNODB], "InnoDB does not start."),
     ([START, NO_SPACE, *INNODB, START, READY], ""),
+    # the supervisor has begun the next attempt, which says nothing yet
+    ([START, NO_SPACE, *INNODB, START, "[Note] InnoDB: Using io_uring"], "the disk is full."),
+    ([START, NO_SPACE, *INNODB, START, READY, "[Note] mariadbd: Shutdown complete", START], ""),
     ([START, READY, "mysqld got signal 11 ;", "libraries is corrupt, improperly built, or"],
      "it crashed."),
     ([START, READY, "[ERROR] [FATAL] InnoDB: Database page corruption", "got signal 6 ;"],

@@ -395,6 +395,19 @@ def test_what_the_store_has_is_looked_at_before_anything_is_read(
     assert {method for method, _, _ in store.requests} == {"HEAD"}
 
 
+def test_the_segment_of_a_byte_is_checked_alone(store: ObjectServer) -> None:
+    backup = stored(store, CONTENT)
+    name = backup.segments[1].name
+    store.objects[name] = b"!" + store.objects[name][1:]
+    store.requests.clear()
+    for offset in (0, 999, 2000, 2559, 99999):
+        swift.check_segment_at(backup, grant(store), offset, QUICK)
+    for offset in (1000, 1999):
+        with pytest.raises(StorageError, match=f"checksum of {name}"):
+            swift.check_segment_at(backup, grant(store), offset, QUICK)
+    assert [asked[-1] for _, asked, _ in store.requests] == ["1", "1", "3", "3", "2", "2"]
+
+
 @pytest.mark.parametrize("change", [
     {"segments": []}, {"size": 1}, {"checksum": "0" * 64}])
 def test_a_damaged_record_is_refused_before_the_store_is_asked(

@@ -6,16 +6,17 @@ made to deceive.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 #: characters of a log's end, and of one line, that are looked at
 LOOKED_AT = 32 * 1024
 _LINE = 1000
-#: what a server writes when a life begins, and when what came before is over
+#: what a server writes when a life begins, when a start has failed, and when it has not
 _BEGIN = re.compile(r"\[Note\] Starting MariaDB|starting as process", re.IGNORECASE)
-_OVER = re.compile(r"ready for connections|shutdown complete|\] aborting", re.IGNORECASE)
+_ABORTS = re.compile(r"\] aborting", re.IGNORECASE)
+_WELL = re.compile(r"ready for connections|(mariadbd|mysqld): shutdown complete",
+                   re.IGNORECASE)
 #: part of what every crash writes, whatever its cause
 _SMALL_TALK = "improperly built"
 
@@ -53,25 +54,27 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def find(text: str) -> str:
-    """Return the cause of the last failure in a text, as the end of a sentence, or nothing."""
-    lines = [line[:_LINE] for line in _last_life(text) if _SMALL_TALK not in line]
+    """Return the cause of the last failure in a text, as the end of a sentence, or nothing.
+
+    A start that goes on, or that says nothing, is no news; one that went well is.
+    """
+    life: list[str] = []
+    for line in reversed(text[-LOOKED_AT:].splitlines()):
+        if _WELL.search(line):
+            break
+        begins = _BEGIN.search(line)
+        if _ABORTS.search(line) or begins:
+            if cause := _cause(life):
+                return cause
+            life.clear()
+        if _SMALL_TALK not in line and not begins:
+            life.append(line[:_LINE])
+    return _cause(life)
+
+
+def _cause(lines: Sequence[str]) -> str:
+    """Return the most certain cause in the lines of one life."""
     for pattern, sentence in _CAUSES:
         if any(pattern.search(line) for line in lines):
             return sentence
     return ""
-
-
-def _last_life(text: str) -> Iterator[str]:
-    """Give the lines of the last start, back to where it began."""
-    lines = reversed(text[-LOOKED_AT:].splitlines())
-    # the line that ends this life is not the one that ended the life before
-    for line in itertools.islice(lines, 1):
-        yield line
-        if _BEGIN.search(line) or "ready for connections" in line:
-            return
-    for line in lines:
-        if _OVER.search(line):
-            return
-        yield line
-        if _BEGIN.search(line):
-            return

@@ -151,12 +151,18 @@ class MariaBackup:
                     done += len(piece)
                     progress.report(10 + 35 * done // max(1, stored.size))
                 program.process.stdin.close()
-            except zstandard.ZstdError as err:
-                raise GuestError("The backup is damaged: it cannot be decompressed.") from err
-            except BrokenPipeError:
                 program.wait()
-                raise program.failure("ended before its input") from None
-            program.wait()
+                return
+            except zstandard.ZstdError:
+                failure = GuestError("The backup is damaged: it cannot be decompressed.")
+            except BrokenPipeError:
+                program.collect()
+                failure = program.failure("ended before its input")
+            except _TooMuch:
+                failure = GuestError("The backup is damaged: it holds more than was recorded.")
+        # the data may be wrong although the end of their segment was not reached
+        swift.check_segment_at(stored, grant, done, self._patience, progress.check)
+        raise failure
 
     @staticmethod
     def _prepare(staging: pathlib.Path) -> None:
@@ -165,6 +171,10 @@ class MariaBackup:
             program.wait()
             if not program.said(_DONE):
                 raise program.failure("did not complete")
+
+
+class _TooMuch(Exception):
+    """A backup holds more than was recorded."""
 
 
 class _Bounded:
@@ -177,7 +187,7 @@ class _Bounded:
     def write(self, data: bytes) -> int:
         self._left -= len(data)
         if self._left < 0:
-            raise GuestError("The backup is damaged: it holds more than was recorded.")
+            raise _TooMuch
         return self._stream.write(data)
 
     def flush(self) -> None:
