@@ -159,10 +159,13 @@ class VolumeManager:
     def remembered(self) -> list[VolumeSpec]:
         """Return the volumes that belong to this server, outer mount points first."""
         try:
-            listed = json.loads(self._memory.read_text())
+            specs = msgspec.json.decode(self._memory.read_bytes(), type=list[VolumeSpec])
         except FileNotFoundError:
             return []
-        specs = [msgspec.convert(entry, VolumeSpec) for entry in listed]
+        except msgspec.MsgspecError as err:
+            # the agent must come up; the fstab still mounts what was remembered
+            LOG.error("the remembered volumes cannot be read: %s", err)
+            return []
         return sorted(specs, key=lambda spec: spec.mount_point)
 
     def migrate(self, spec: VolumeSpec) -> None:

@@ -73,3 +73,12 @@ def test_a_file_is_no_block_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "f").write_text("x")
     assert not volumes.is_block_device(str(tmp_path / "f"))
     assert not volumes.is_block_device(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"device": 1}]', "\0" * 100])
+def test_remembered_volumes_that_cannot_be_read_do_not_keep_the_agent_down(
+        conf: cfg.ConfigOpts, tmp_path: pathlib.Path, content: str) -> None:
+    (tmp_path / "volumes.json").write_text(content)
+    manager = volumes.VolumeManager(conf, tmp_path, SystemClock())
+    assert manager.remembered() == []
+    manager.remount()
