@@ -65,7 +65,6 @@ def token_of(path: str) -> str:
 @seed(fuzzing.SEED)
 def test_every_answer_is_as_documented(case: Any, store: PutBack) -> None:
     answer = case.call_and_validate(headers={"X-Auth-Token": token_of(case.path)})
-    assert answer.elapsed < 5
     if answer.status_code < 300 and case.method not in ("GET", "HEAD"):
         store()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
 from tests.functional.api.conftest import NETWORK, OWN, Api
 from tests.functional.api.test_instances import GOOD
+from trove_ng.api.schemas.instances import CREATE
+from trove_ng.api.validation import Validator
+from trove_ng.common.errors import BadRequest
 
 BACKUP = {"name": "b", "instance": f"{OWN}1"}
 
@@ -25,16 +27,16 @@ def refused(app: Api, path: str, body: object, raw: bytes | None = None) -> str:
 
 
 @pytest.mark.parametrize("more", [
-    {"name": "a" * 100_000 + "\n\n"},
-    {"datastore": {"type": "a" * 50_000 + "\n\n"}},
-    {"datastore": {"version": "_" * 100_000}},
-    {"users": [{"name": "u", "password": "p" * 100_000 + "\n\n"}]},
-    {"users": [{"name": "u", "password": "p", "host": "a" * 100_000 + "\n\n"}]},
+    {"name": "a" * 1_000_000 + "\n\n"},
+    {"datastore": {"type": "a" * 1_000_000 + "\n\n"}},
+    {"datastore": {"version": "_" * 1_000_000}},
+    {"users": [{"name": "u", "password": "p" * 1_000_000 + "\n\n"}]},
+    {"users": [{"name": "u", "password": "p", "host": "a" * 1_000_000 + "\n\n"}]},
 ])
-def test_a_long_text_costs_no_time(app: Api, more: dict[str, object]) -> None:
-    began = time.process_time()
-    refused(app, "/instances", {"instance": {**GOOD, **more}})
-    assert time.process_time() - began < 2
+def test_the_rules_of_a_long_text_are_not_tried(more: dict[str, object]) -> None:
+    # looking for some of the patterns would take hours
+    with pytest.raises(BadRequest):
+        Validator().check(CREATE, {"instance": {**GOOD, **more}})
 
 
 @pytest.mark.parametrize(("more", "field"), [
