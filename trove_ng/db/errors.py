@@ -18,20 +18,8 @@ _AGAIN = frozenset({"deadlock", "disconnect"})
 _RECORDER = "trove_recorder"
 
 
-def _lost_savepoint(error: BaseException | None) -> bool:
-    """Return True if a deadlock inside a savepoint is hidden.
-
-    MariaDB ends the transaction with its savepoints then, and leaving the savepoint
-    fails with an error of its own.
-    """
-    cause = getattr(getattr(error, "inner_exception", None), "orig", None)
-    return isinstance(error, DBError) and getattr(cause, "args", (0,))[:1] == (1305,)
-
-
 def kind_of(error: BaseException | None) -> str:
     """Return the kind of an error, one of the metric ``trove_store_errors_total``."""
-    if _lost_savepoint(error):
-        return "deadlock"
     return next((kind for known, kind in _KINDS if isinstance(error, known)), "other")
 
 

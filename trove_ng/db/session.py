@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from oslo_config import cfg
-from oslo_db.exception import DBDuplicateEntry, RetryRequest
+from oslo_db.exception import DBDeadlock, DBDuplicateEntry, DBError, RetryRequest
 from oslo_db.sqlalchemy import enginefacade
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
@@ -81,14 +81,37 @@ class Database:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:
-        """Give a session whose work is committed when the block ends well."""
-        with self._facade.writer.using(_SessionContext()) as session:
-            if self._sqlite:
-                # Take the write lock at once: a reader that turns writer
-                # later is refused by SQLite without waiting.
-                session.execute(text(
-                    "UPDATE alembic_version SET version_num = version_num WHERE 0"))
-            yield session
+        """Give a session whose work is committed when the block ends well.
+
+        :raises DBDeadlock: also when the end of a savepoint hid it
+        """
+        try:
+            with self._facade.writer.using(_SessionContext()) as session:
+                if self._sqlite:
+                    # Take the write lock at once: a reader that turns writer
+                    # later is refused by SQLite without waiting.
+                    session.execute(text(
+                        "UPDATE alembic_version SET version_num = version_num WHERE 0"))
+                yield session
+        except DBError as err:
+            hidden = _deadlock_behind(err)
+            if hidden is None:
+                raise
+            raise hidden from err
+
+
+def _deadlock_behind(error: DBError) -> DBDeadlock | None:
+    """Return the deadlock that an error hides.
+
+    MariaDB ends the whole transaction at a deadlock; going back to a savepoint then fails
+    with an error of its own, which nobody would try again.
+    """
+    cause: BaseException | None = error
+    while isinstance(cause, DBError):
+        if isinstance(cause, DBDeadlock):
+            return cause
+        cause = cause.cause
+    return None
 
 
 def _sqlite_pragmas(connection: Any) -> None:
