@@ -23,11 +23,43 @@ def free_port() -> int:
 
 
 class Server:
-    """A running server with one database, ``trove``."""
+    """A server with one database, ``trove``."""
 
-    def __init__(self, port: int, socket_path: Path) -> None:
-        self._socket = socket_path
-        self.url = f"mysql+pymysql://trove:trove@127.0.0.1:{port}/trove?charset=utf8mb4"
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._socket = directory / "s"
+        self._port = free_port()
+        self.url = f"mysql+pymysql://trove:trove@127.0.0.1:{self._port}/trove?charset=utf8mb4"
+        self.process: subprocess.Popen[bytes]
+
+    def install(self) -> None:
+        """Make the data directory, start, make the database and its user."""
+        shutil.chown(self._directory, "mysql", "mysql")
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", "--user=mysql",
+             f"--datadir={self._directory / 'data'}",
+             "--auth-root-authentication-method=socket", "--skip-test-db"],
+            check=True, stdout=subprocess.DEVNULL)
+        self.start()
+        self.execute("CREATE DATABASE trove CHARACTER SET utf8mb4")
+        self.execute("CREATE USER trove@'127.0.0.1' IDENTIFIED BY 'trove'")
+        self.execute("GRANT ALL ON trove.* TO trove@'127.0.0.1'")
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self.process = subprocess.Popen(
+            ["mariadbd", "--no-defaults", "--user=mysql",
+             f"--datadir={self._directory / 'data'}",
+             f"--socket={self._socket}", f"--port={self._port}", "--bind-address=127.0.0.1",
+             "--innodb-buffer-pool-size=512M", "--innodb-flush-log-at-trx-commit=1",
+             "--skip-name-resolve", f"--pid-file={self._directory / 'pid'}"],
+            stderr=(self._directory / "log").open("a"))
+        _wait(self._socket, self.process)
+
+    def stop(self) -> None:
+        """Stop the server in an orderly way."""
+        self.process.terminate()
+        self.process.wait(60)
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the server's root."""
@@ -48,37 +80,14 @@ class Server:
 def server() -> Iterator[Server]:
     """Run a MariaDB server in a temporary directory."""
     directory = Path(tempfile.mkdtemp(prefix="trove-bench-"))
+    made = Server(directory)
     try:
-        with _running(directory) as (port, socket_path):
-            made = Server(port, socket_path)
-            made.execute("CREATE DATABASE trove CHARACTER SET utf8mb4")
-            made.execute("CREATE USER trove@'127.0.0.1' IDENTIFIED BY 'trove'")
-            made.execute("GRANT ALL ON trove.* TO trove@'127.0.0.1'")
-            yield made
+        made.install()
+        yield made
     finally:
+        if hasattr(made, "process"):
+            made.stop()
         shutil.rmtree(directory)
-
-
-@contextlib.contextmanager
-def _running(directory: Path) -> Iterator[tuple[int, Path]]:
-    shutil.chown(directory, "mysql", "mysql")
-    data, path, port = directory / "data", directory / "s", free_port()
-    subprocess.run(
-        ["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}",
-         "--auth-root-authentication-method=socket", "--skip-test-db"],
-        check=True, stdout=subprocess.DEVNULL)
-    process = subprocess.Popen(
-        ["mariadbd", "--no-defaults", "--user=mysql", f"--datadir={data}",
-         f"--socket={path}", f"--port={port}", "--bind-address=127.0.0.1",
-         "--innodb-buffer-pool-size=512M", "--innodb-flush-log-at-trx-commit=1",
-         "--skip-name-resolve", f"--pid-file={directory / 'pid'}"],
-        stderr=(directory / "log").open("w"))
-    try:
-        _wait(path, process)
-        yield port, path
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _wait(path: Path, process: subprocess.Popen[bytes]) -> None:

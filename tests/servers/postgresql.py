@@ -10,6 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import psycopg2
 
 from tests.servers.mariadb import free_port
 
@@ -21,29 +24,69 @@ def _program(name: str) -> str:
     return str(found[-1])
 
 
+class Server:
+    """A server with one empty database; its superuser is ``trove``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._port = free_port()
+        self.url = f"postgresql+psycopg2://trove@127.0.0.1:{self._port}/postgres"
+        self.process: subprocess.Popen[bytes]
+
+    def install(self) -> None:
+        """Make the data directory and start."""
+        shutil.chown(self._directory, "postgres", "postgres")
+        subprocess.run(
+            [_program("initdb"), "-D", self._directory / "data", "-U", "trove", "-A", "trust",
+             "-E", "UTF8", "--locale=C.UTF-8"],
+            check=True, stdout=subprocess.DEVNULL, user="postgres", cwd="/")
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self.process = subprocess.Popen(
+            [_program("postgres"), "-D", self._directory / "data", "-p", str(self._port),
+             "-k", self._directory, "-c", "listen_addresses=127.0.0.1"],
+            user="postgres", cwd="/", stderr=(self._directory / "log").open("a"))
+        _wait(self.process, self._port)
+
+    def stop(self) -> None:
+        """Stop the server; it does not wait for clients."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement as the superuser."""
+        connection = psycopg2.connect(host="127.0.0.1", port=self._port, user="trove",
+                                      dbname="postgres", connect_timeout=10)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """Run a PostgreSQL server in a temporary directory."""
+    directory = Path(tempfile.mkdtemp(prefix="trove-test-"))
+    made = Server(directory)
+    try:
+        made.install()
+        yield made
+    finally:
+        if hasattr(made, "process"):
+            made.stop()
+        shutil.rmtree(directory)
+
+
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """Run a PostgreSQL server and give the URL of an empty database."""
-    directory = Path(tempfile.mkdtemp(prefix="trove-test-"))
-    shutil.chown(directory, "postgres", "postgres")
-    data, port = directory / "data", free_port()
-    try:
-        subprocess.run(
-            [_program("initdb"), "-D", data, "-U", "trove", "-A", "trust", "-E", "UTF8",
-             "--locale=C.UTF-8"],
-            check=True, stdout=subprocess.DEVNULL, user="postgres", cwd="/")
-        process = subprocess.Popen(
-            [_program("postgres"), "-D", data, "-p", str(port), "-k", directory,
-             "-c", "listen_addresses=127.0.0.1"],
-            user="postgres", cwd="/", stderr=(directory / "log").open("w"))
-        try:
-            _wait(process, port)
-            yield f"postgresql+psycopg2://trove@127.0.0.1:{port}/postgres"
-        finally:
-            process.send_signal(signal.SIGINT)  # does not wait for clients
-            process.wait(60)
-    finally:
-        shutil.rmtree(directory)
+    with running() as made:
+        yield made.url
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:

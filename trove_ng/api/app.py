@@ -8,6 +8,7 @@ from typing import Any
 
 from oslo_config import cfg
 from pecan.core import ExplicitPecan
+from sqlalchemy import text
 
 from trove_ng.api import openapi
 from trove_ng.api.controllers import RootController
@@ -18,11 +19,12 @@ from trove_ng.api.middleware.negotiation import Negotiation
 from trove_ng.api.middleware.public import Public
 from trove_ng.api.middleware.ratelimit import RateLimits
 from trove_ng.api.middleware.size import BodySize
-from trove_ng.api.middleware.wsgi import App, Environ, StartResponse
+from trove_ng.api.middleware.wsgi import App, Environ, StartResponse, answer
 from trove_ng.api.router import Router
 from trove_ng.api.routes import ROUTES
 from trove_ng.api.services import Services
 from trove_ng.common.metrics import SILENT
+from trove_ng.db.session import Database
 
 LOG = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ Authentication = Callable[[App], App]
 def build_app(services: Services, authentication: Authentication | None = None) -> App:
     """Return the application.
 
-    The order, from the outside: health check (no log, no token), proxy headers, CORS
+    The order, from the outside: health checks (no log, no token), proxy headers, CORS
     (answers preflights itself), request id (everything below is logged with it), measuring,
     errors (all below raise), body size, negotiation, public documents, token with its
     memory, project of the path, rate limits, controllers.
@@ -53,7 +55,7 @@ def build_app(services: Services, authentication: Authentication | None = None) 
     app = Errors(app)
     if services.recorder is not SILENT:
         app = Measured(app, router, services.recorder)
-    return _oslo_layers(conf, app)
+    return _oslo_layers(conf, app, services.db)
 
 
 class _OneController(ExplicitPecan):
@@ -87,7 +89,7 @@ def _controllers(services: Services, router: Router) -> App:
     return run
 
 
-def _oslo_layers(conf: cfg.ConfigOpts, app: App) -> App:
+def _oslo_layers(conf: cfg.ConfigOpts, app: App, db: Database) -> App:
     """Put oslo.middleware around; what the configuration leaves off costs nothing."""
     from oslo_middleware import cors, healthcheck, http_proxy_to_wsgi, request_id
 
@@ -98,7 +100,23 @@ def _oslo_layers(conf: cfg.ConfigOpts, app: App) -> App:
     proxy_layer = http_proxy_to_wsgi.HTTPProxyToWSGI(app, conf)
     if conf.oslo_middleware.enable_proxy_headers_parsing:
         app = proxy_layer
-    return PathSwitch(app, {"/healthcheck": healthcheck.Healthcheck(app, conf)})
+    return PathSwitch(app, {"/healthcheck": healthcheck.Healthcheck(app, conf),
+                            "/healthcheck/ready": Errors(Readiness(db))})
+
+
+class Readiness:
+    """Answer whether requests can be served now: 200, or 503 while the store is away.
+
+    The message bus is not asked for: without it requests are accepted all the same.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with self._db.connection() as connection:
+            connection.execute(text("SELECT 1"))
+        return answer(start_response, 200, {"store": "ok"}, [])
 
 
 class PathSwitch:

@@ -23,6 +23,7 @@ from trove_ng.common.errors import BadRequest, Conflict
 from trove_ng.db.repositories import idempotency
 from trove_ng.db.repositories.idempotency import Claim
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 
 #: what ``inst_rpc_key_encr_key`` is used for here
 PURPOSE = "idempotency"
@@ -85,7 +86,7 @@ class Idempotency:
 
     def _release(self, held: Claim) -> None:
         # when the store is away too, the key is free again after a while
-        with contextlib.suppress(DBError), self._services.db.writer() as session:
+        with contextlib.suppress(DBError, StoreAway), self._services.db.writer() as session:
             idempotency.release(session, held)
 
 

@@ -14,6 +14,7 @@ from trove_ng.api.authorization import Authorizer
 from trove_ng.api.memory import Memory
 from trove_ng.api.middleware.ratelimit import Buckets, limits_of
 from trove_ng.api.services import Services
+from trove_ng.api.wake import BackgroundWaker
 from trove_ng.cloud.catalog import CachedCatalog
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
@@ -24,6 +25,7 @@ from trove_ng.db.session import Database
 from trove_ng.operations.requests import PURPOSE, Requests
 from trove_ng.rpc import keys
 from trove_ng.rpc.guest import GuestClient
+from trove_ng.rpc.lines import Lines
 
 T = TypeVar("T")
 
@@ -50,6 +52,8 @@ class _Bus:
         self._recorder = recorder
         self._provider = provider
         self._transport = _once(self._connect)
+        self._lines = Lines(2 * conf.api.threads + 4)
+        self._waker = BackgroundWaker(lambda ident: self._client.wake(ident))
 
     def _connect(self) -> Any:
         from trove_ng.rpc.transport import get_transport
@@ -60,16 +64,16 @@ class _Bus:
     def _client(self) -> Any:
         from trove_ng.rpc.taskmanager import TaskManagerClient
 
-        return TaskManagerClient(self._transport(), self._provider)
+        return TaskManagerClient(self._transport(), self._provider, lines=self._lines)
 
     def wake(self, operation_id: str) -> None:
-        """Tell a taskmanager that work waits."""
-        self._client.wake(operation_id)
+        """Tell a taskmanager that work waits, without waiting for the bus."""
+        self._waker.wake(operation_id)
 
     def guest(self, instance_id: str, context: RequestContext) -> GuestClient:
         """Return the client that speaks to one instance's agent."""
         return GuestClient(self._conf, self._transport(), self._provider, keys.API,
-                           instance_id, context, self._recorder)
+                           instance_id, context, self._recorder, self._lines)
 
 
 def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services:

@@ -26,6 +26,7 @@ from sqlalchemy import text
 
 from trove_ng.common import metrics as m
 from trove_ng.conf import base
+from trove_ng.db.trouble import StoreAway
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -171,7 +172,7 @@ class Health:
             with self._db.connection() as connection:
                 connection.execute(text("SELECT 1"))
             return True
-        except DBError as err:
+        except (DBError, StoreAway) as err:
             LOG.warning("the store does not answer: %s", type(err).__name__)
             return False
         finally:

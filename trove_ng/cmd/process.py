@@ -36,12 +36,32 @@ def refuse(prog: str, why: Exception) -> int:
 
 
 def run(service: Service) -> int:
-    """Run a service until SIGTERM or SIGINT and return the exit code."""
+    """Run a service until SIGTERM or SIGINT and return the exit code.
+
+    Its start waits for a broker or a store that is not there yet; it can be ended
+    meanwhile.
+    """
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: ending.set())
-    service.start()
+    failed: list[BaseException] = []
+    started = threading.Event()
+
+    def start() -> None:
+        try:
+            service.start()
+            started.set()
+        except BaseException as err:
+            LOG.exception("the service could not start")
+            failed.append(err)
+            ending.set()
+
+    threading.Thread(target=start, name="start", daemon=True).start()
     ending.wait()
+    if not started.is_set():
+        LOG.info("the service ends before its start was done")
+        logging.shutdown()
+        os._exit(1 if failed else 0)
     # A library's thread that waits for a broker must not keep the process.
     watchdog = threading.Timer(30, _give_up)
     watchdog.daemon = True

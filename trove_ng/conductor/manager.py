@@ -6,7 +6,7 @@ import collections
 import logging
 from typing import Any
 
-from oslo_db.exception import DBConnectionError, DBDeadlock, DBError
+from oslo_db.exception import DBError
 
 from trove_ng.common.clock import Clock
 from trove_ng.common.errors import Forbidden
@@ -14,6 +14,7 @@ from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.conductor.writer import BatchWriter, Beat
 from trove_ng.db.repositories import operation_reports, service_statuses
 from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.endpoint import Caller, Method
 
@@ -95,7 +96,7 @@ class Conductor:
         """
         try:
             written: int = self._write_once(beats)
-        except (DBConnectionError, DBDeadlock):
+        except StoreAway:
             raise
         except Exception as err:
             if len(beats) == 1:

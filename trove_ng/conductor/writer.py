@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.metrics import SILENT, Recorder
 
 LOG = logging.getLogger(__name__)
@@ -75,6 +76,10 @@ class BatchWriter:
                 self.written += len(batch)
                 self._recorder.heartbeats_handled("written", written)
                 self._recorder.heartbeats_handled("stale", len(batch) - written)
+            except ServiceUnavailable as err:
+                self.lost += len(batch)
+                self._recorder.heartbeats_handled("lost", len(batch))
+                LOG.warning("%d heartbeats could not be written: %s", len(batch), err.message)
             except Exception:  # noqa: BLE001  the next beats of these instances say it again
                 self.lost += len(batch)
                 self._recorder.heartbeats_handled("lost", len(batch))

@@ -1,21 +1,17 @@
-"""Errors of the store: told to a recorder, and tried again where that helps."""
+"""Errors of the store, told to a recorder."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import oslo_db.api
 from oslo_db.exception import DBConnectionError, DBDeadlock, DBDuplicateEntry, DBError
 from sqlalchemy import Engine, event
 
-from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.common.metrics import Recorder
 
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (DBDeadlock, "deadlock"), (DBConnectionError, "disconnect"),
     (DBDuplicateEntry, "duplicate"))
-_AGAIN = frozenset({"deadlock", "disconnect"})
-#: where an error keeps the recorder of the store that it came from
-_RECORDER = "trove_recorder"
 
 
 def kind_of(error: BaseException | None) -> str:
@@ -33,21 +29,3 @@ def tell(engine: Engine, recorder: Recorder) -> None:
         error = context.chained_exception
         kind = "disconnect" if error is None and context.is_disconnect else kind_of(error)
         recorder.store_failed(kind)
-        if error is not None:
-            setattr(error, _RECORDER, recorder)
-
-
-def _again(error: Exception) -> bool:
-    kind = kind_of(error)
-    if kind not in _AGAIN:
-        return False
-    recorder: Recorder = getattr(error, _RECORDER, SILENT)
-    recorder.store_retried(kind)
-    return True
-
-
-#: decorator: run again when the store reports a deadlock or a lost connection;
-#: only for functions whose whole work is inside one transaction
-retry_on_db_error = oslo_db.api.wrap_db_retry(
-    max_retries=5, exception_checker=_again,
-    retry_interval=0.1, inc_retry_interval=True, max_retry_interval=2)

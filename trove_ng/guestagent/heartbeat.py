@@ -16,7 +16,7 @@ from trove_ng.rpc.messages import FilesystemStats, Heartbeat
 LOG = logging.getLogger(__name__)
 
 #: longest wait between two attempts while the bus is away, seconds
-LONGEST_WAIT = 15.0
+LONGEST_WAIT = 4.0
 
 
 class HeartbeatReporter(Protocol):

@@ -17,7 +17,7 @@ LOG = logging.getLogger(__name__)
 #: and the receiver drops what it knows already
 REPEAT_AFTER = (10.0, 60.0)
 #: longest wait between two attempts while the bus is away, seconds
-LONGEST_WAIT = 15.0
+LONGEST_WAIT = 4.0
 
 
 class StepReporter(Protocol):

@@ -15,9 +15,10 @@ from trove_ng.datastores.base import load_datastores
 from trove_ng.db.migrations import api as migrations
 from trove_ng.db.repositories import datastore_admin
 from trove_ng.db.session import Database
+from trove_ng.db.trouble import StoreAway
 
 #: ImportError: the store's driver is not installed
-_STORE_ERRORS = (DBError, SQLAlchemyError, ImportError)
+_STORE_ERRORS = (DBError, SQLAlchemyError, StoreAway, ImportError)
 
 
 class Checks:

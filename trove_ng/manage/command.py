@@ -36,7 +36,7 @@ class Tools:
         """
         if not self.conf.database.connection:
             raise BadRequest("[database] connection is not configured.")
-        return Database(self.conf)
+        return Database(self.conf, patient=True)
 
     @functools.cached_property
     def clouds(self) -> Clouds:

@@ -13,18 +13,20 @@ from taskflow.patterns import linear_flow
 from taskflow.persistence import models
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.common.errors import TroveError
+from trove_ng.common.errors import Conflict, GuestTimeout, TroveError
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.lease import Abandoned, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import Cancelled, StepFailed, Tools, Work
+from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
 
 _BOOK = "operation"
-_STORE_AWAY = (DBConnectionError, DBDeadlock)
+_STORE_AWAY = (StoreAway, DBConnectionError, DBDeadlock)
 
 #: is told where an operation is: ``before|done|written <step>`` while it is done,
 #: ``undo|undone <step>`` while it is taken back, ``end`` and ``ended``
@@ -123,25 +125,35 @@ class StepTask(task.Task):
         raise Abandoned(self._work.id) from err
 
     def _try(self, function: Callable[[Work], None], *, always: bool = False) -> None:
-        """Call a step's function, again when the cloud did not answer.
+        """Call a step's function, again when the cloud or the agent did not answer.
 
-        It finds what a call did whose answer was lost.
+        It finds what a call did whose answer was lost.  While the bus is away it is
+        called again until the operation's own time is over.
 
         :param always: again also when the cloud refused
         """
-        conf = self._work.tools.conf.operations
-        for left in reversed(range(conf.step_tries)):
+        work, conf = self._work, self._work.tools.conf
+        left, asked = conf.operations.step_tries - 1, work.tools.clock.monotonic()
+        while True:
             try:
-                function(self._work)
+                function(work)
                 return
             except CloudError as err:
                 if not ((err.retryable or always) and left):
                     raise
-                LOG.warning("operation %s: %s is tried again: %s", self._work.id,
-                            self._step.name, err.message)
-            self._work.tools.recorder.step_retried(self._work.action, self._step.name)
-            self._work.lease.sleep(conf.step_retry_interval)
-            self._work.check()
+                left -= 1
+                why = err.message
+            except BusAway as err:
+                why = err.message
+            except (GuestTimeout, Conflict) as err:
+                # the agent may be at it still, or its answer may be lost
+                if work.tools.clock.monotonic() - asked > conf.guest_long_call_timeout:
+                    raise
+                why = err.message
+            LOG.warning("operation %s: %s is tried again: %s", work.id, self._step.name, why)
+            work.tools.recorder.step_retried(work.action, self._step.name)
+            work.lease.sleep(conf.operations.step_retry_interval)
+            work.check()
 
     def _failed(self, err: Exception) -> None:
         work, name = self._work, self._step.name

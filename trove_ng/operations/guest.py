@@ -11,8 +11,10 @@ from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.db.models import OperationReport, ServiceStatusRow
 from trove_ng.db.repositories import instances, operation_reports, service_statuses
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
+from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ def ask(work: Work, call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
+        except (StoreAway, BusAway):
+            raise  # the engine has more patience with these
         except ServiceUnavailable as err:
             if clock.monotonic() > end:
                 raise
@@ -87,19 +91,18 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
     clock, silence = work.tools.clock, work.tools.conf.prepare_retry
     last_word, last_seen = clock.monotonic(), (-1, -1)
     report = _report(work, instance_id, step)
-    if report is None or report.state == ReportState.RUNNING:
-        _send(work, send)
+    asked = report is not None and report.state != ReportState.RUNNING or _send(work, send)
 
     def ended() -> OperationReport | None:
-        nonlocal last_word, last_seen
+        nonlocal last_word, last_seen, asked
         report = _report(work, instance_id, step)
         seen = (report.sequence, report.percent) if report is not None else (-1, -1)
         if seen != last_seen:
             last_seen, last_word = seen, clock.monotonic()
             if on_progress and report is not None:
                 on_progress(report.percent)
-        elif clock.monotonic() - last_word > silence:
-            _send(work, send)
+        elif not asked or clock.monotonic() - last_word > silence:
+            asked = _send(work, send)
             last_word = clock.monotonic()
         if report is None or report.state == ReportState.RUNNING:
             return None
@@ -120,6 +123,8 @@ def stop_step(work: Work, instance_id: str, step: str) -> None:
     try:
         left = client.cancel_step(messages.StepRequest(operation_id=work.id, step=step))
         why = "it works on it still"
+    except StoreAway:
+        raise
     except TroveError as err:
         left, why = False, err.message
     if not left:
@@ -127,12 +132,16 @@ def stop_step(work: Work, instance_id: str, step: str) -> None:
                     work.id, instance_id, step, why)
 
 
-def _send(work: Work, send: Callable[[], None]) -> None:
-    """Send; while the bus is away, the agent's silence has it sent again."""
+def _send(work: Work, send: Callable[[], None]) -> bool:
+    """Send; False while the bus is away: then it is sent again soon."""
     try:
         send()
+    except StoreAway:
+        raise
     except ServiceUnavailable as err:
         LOG.info("operation %s: the agent is asked later: %s", work.id, err.message)
+        return False
+    return True
 
 
 def _report(work: Work, instance_id: str, step: str) -> OperationReport | None:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 
 LOG = logging.getLogger(__name__)
 
@@ -88,7 +89,10 @@ class Lease:
 
         :raises Abandoned: the right has ended
         """
-        self._ended.wait(max(0.0, min(seconds, self._until - self._now())))
+        end = self._now() + seconds
+        while (left := end - self._now()) > 0:
+            self._ended.wait(max(0.0, min(left, self._until - self._now())))
+            self.check()
         self.check()
 
     def prove(self, db: Database) -> None:
@@ -116,6 +120,9 @@ class Lease:
 
 class LeaseKeeper:
     """Prolongs the leases of a process from a thread of its own.
+
+    A lease that could not be prolonged ends for its holder before others may take it,
+    also while the store does not answer at all.
 
     :param owner: unique name of this process
     :param seconds: how long a lease lasts without being prolonged
@@ -172,10 +179,16 @@ class LeaseKeeper:
                 lease.end("shutdown")
 
     def _run(self) -> None:
-        while not self._stop.wait(min(self._seconds / 3, NOTICE)):
+        pause = usual = min(self._seconds / 3, NOTICE)
+        while not self._stop.wait(pause):
+            pause = usual
             try:
                 self._renew()
-            except Exception:  # noqa: BLE001 - the store may come back before they end
+            except StoreAway as err:
+                # it may come back before they end
+                LOG.warning("leases could not be prolonged: %s", err.message)
+                pause = min(1.0, usual)
+            except Exception:
                 LOG.exception("leases could not be prolonged")
 
     def _renew(self) -> None:

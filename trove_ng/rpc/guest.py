@@ -10,6 +10,7 @@ from trove_ng.common.context import RequestContext
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
+from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.transport import SecureClient
 
 T = TypeVar("T", bound=m.Message)
@@ -74,16 +75,17 @@ class GuestClient:
     :param me: own party name, for example ``keys.API``
     :param context: on whose behalf, or None for the service's own
     :param recorder: is told when an answer is refused
+    :param lines: those of the process
     """
 
     def __init__(self, conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys, me: str,
                  instance_id: str, context: RequestContext | None = None,
-                 recorder: Recorder = SILENT) -> None:
+                 recorder: Recorder = SILENT, lines: Lines | None = None) -> None:
         self._conf = conf
         self._context = context
         self._client = SecureClient(
             transport, topic(instance_id), provider, me, keys.guest(instance_id),
-            recorder=recorder)
+            recorder=recorder, lines=lines)
 
     def _call(self, method: str, request: m.Message, answer: type[T]) -> T:
         return self._client.call(

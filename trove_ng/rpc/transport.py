@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -13,14 +14,16 @@ from typing import Any, TypeVar
 import msgspec
 import oslo_messaging
 from oslo_config import cfg
+from oslo_messaging import opts as oslo_options
 from oslo_messaging.rpc.server import RPCServer
 
 from trove_ng.common.context import RequestContext
-from trove_ng.common.errors import GuestTimeout, NotFound, ServiceUnavailable
+from trove_ng.common.errors import GuestTimeout, NotFound
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import endpoint as receiving
 from trove_ng.rpc import envelope as sealing
 from trove_ng.rpc import faults, intake, keys, messages
+from trove_ng.rpc.lines import BusAway, Lines
 from trove_ng.rpc.refusals import Reason, Refusals, Rejected
 
 LOG = logging.getLogger(__name__)
@@ -32,6 +35,24 @@ T = TypeVar("T", bound=messages.Message)
 #: process-wide configuration only (18.3 does)
 _GLOBAL_GROUPS = ("oslo_messaging_tracing", "oslo_messaging_metrics")
 
+_RABBIT = "oslo_messaging_rabbit"
+#: other defaults than the driver's: a broker that is back is found within seconds, and one
+#: that vanished without a word is noticed soon
+_RABBIT_DEFAULTS = {"rabbit_interval_max": 4, "heartbeat_timeout_threshold": 20}
+
+#: seconds that the broker may take to accept a message
+SEND_TIME = 10.0
+#: and when it is only asked whether it does
+PROBE_TIME = 2.0
+#: tries to send: the first may find a connection that is lost
+_RETRY = 1
+#: seconds that nobody's answer to the question is waited for
+_PROBE_ANSWER = 0.01
+#: whose errors tell of a lost connection
+_LIBRARIES = frozenset({"amqp", "kombu"})
+#: seconds for which an answer proves the bus
+_PROVEN = 5.0
+
 
 def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     """Return the RPC transport that ``transport_url``, or ``url``, names."""
@@ -40,6 +61,9 @@ def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
             # Not listed in oslo_messaging.opts, hence from the group itself.
             options = cfg.CONF._groups[name]._opts.values()
             conf.register_opts([entry["opt"] for entry in options], group=name)
+    conf.register_opts(dict(oslo_options.list_opts())[_RABBIT], group=_RABBIT)
+    for name, value in _RABBIT_DEFAULTS.items():
+        conf.set_default(name, value, group=_RABBIT)
     return oslo_messaging.get_rpc_transport(conf, url=url)
 
 
@@ -104,15 +128,17 @@ class SecureClient:
     :param peer: receiver's party name
     :param now: the wall clock, Unix time in seconds
     :param recorder: is told when an answer is refused
+    :param lines: shared by the clients of a process
     """
 
     def __init__(self, transport: Any, topic: str, provider: keys.Keys, me: str, peer: str,
-                 now: Callable[[], float] = time.time,
-                 recorder: Recorder = SILENT) -> None:
+                 now: Callable[[], float] = time.time, recorder: Recorder = SILENT,
+                 lines: Lines | None = None) -> None:
         self._topic = topic
         self.refused = Refusals("answer", recorder)
         self._client = oslo_messaging.get_rpc_client(
-            transport, oslo_messaging.Target(topic=topic, version="1.0"))
+            transport, oslo_messaging.Target(topic=topic, version="1.0"), retry=_RETRY)
+        self._lines = lines or Lines()
         self._keys = provider
         self._me = me
         self._peer = peer
@@ -122,13 +148,10 @@ class SecureClient:
              context: RequestContext | None = None) -> None:
         """Send and do not wait.
 
-        :raises ServiceUnavailable: the bus does not take it
+        :raises BusAway: the bus does not take it within :data:`SEND_TIME`
         """
         envelope, _nonce = self._sealed(method, message, context)
-        try:
-            self._client.cast({}, "invoke", envelope=envelope)
-        except oslo_messaging.MessagingException as err:
-            raise ServiceUnavailable("The message bus is not available.") from err
+        self._send(lambda: self._client.cast({}, "invoke", envelope=envelope), SEND_TIME)
 
     def call(self, method: str, message: messages.Message, answer_type: type[T],
              timeout: float, context: RequestContext | None = None) -> T:
@@ -136,24 +159,58 @@ class SecureClient:
 
         :param timeout: seconds to wait
         :raises GuestTimeout: no answer in time, or none that can be trusted
-        :raises ServiceUnavailable: the bus does not take it
+        :raises BusAway: the bus does not take it
         :raises TroveError: the error that the receiver's handler raised
         """
         envelope, nonce = self._sealed(method, message, context)
+        self._prove()
+        prepared = self._client.prepare(timeout=timeout)
         try:
-            answer = self._client.prepare(timeout=timeout).call(
-                {}, "invoke", envelope=envelope)
+            answer = self._send(lambda: prepared.call({}, "invoke", envelope=envelope),
+                                timeout + PROBE_TIME)
         except oslo_messaging.MessagingTimeout as err:
             raise GuestTimeout(
                 f"{self._peer} did not answer {method} within {timeout:g} seconds.") from err
+        except (BusAway, GuestTimeout):
+            raise
         except oslo_messaging.RemoteError:
             answer = None
-        except oslo_messaging.MessagingException as err:
-            raise ServiceUnavailable("The message bus is not available.") from err
         except Exception as err:  # noqa: BLE001  a forged failure names any class
             LOG.warning("%s is said to have failed with %s", self._peer, type(err).__name__)
             answer = None
+        self._lines.prove()
         return self._opened(method, answer, nonce, answer_type)
+
+    def _prove(self) -> None:
+        """See that the bus takes calls before one waits long for an answer.
+
+        The call that proves it has no receiver: its own timeout is the good end.
+
+        :raises BusAway: it does not
+        """
+        if self._lines.proven(_PROVEN):
+            return
+        probe = self._client.prepare(topic="trove-probe", timeout=_PROBE_ANSWER)
+
+        def ask() -> None:
+            with contextlib.suppress(oslo_messaging.MessagingTimeout):
+                probe.call({}, "probe")
+
+        self._send(ask, PROBE_TIME)
+        self._lines.prove()
+
+    def _send(self, work: Callable[[], Any], seconds: float) -> Any:
+        try:
+            return self._lines.run(work, seconds)
+        except (oslo_messaging.MessagingTimeout, oslo_messaging.RemoteError, BusAway):
+            raise
+        except Exception as err:
+            # not only MessagingException: connecting raises the library's own errors
+            if not isinstance(err, oslo_messaging.MessagingException | OSError) and (
+                    type(err).__module__.partition(".")[0] not in _LIBRARIES):
+                raise
+            self._lines.failed()
+            raise BusAway from err
 
     def _sealed(self, method: str, message: messages.Message,
                 context: RequestContext | None) -> tuple[dict[str, Any], str]:

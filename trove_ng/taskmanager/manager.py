@@ -11,6 +11,7 @@ from trove_ng.common.clock import Clock
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.lease import Abandoned, Lease, LeaseKeeper
 from trove_ng.rpc import messages
 from trove_ng.rpc.endpoint import Caller, Method
@@ -74,6 +75,9 @@ class Manager:
             lease = self._keeper.claim(operation_id)
             if lease is not None:
                 self._run_leased(lease)
+        except StoreAway as err:
+            LOG.warning("operation %s is left to the next sweep: %s", operation_id,
+                        err.message)
         except Exception:
             LOG.exception("operation %s is left to the next sweep", operation_id)
         finally:

@@ -17,6 +17,7 @@ from trove_ng.common.states import BackupState
 from trove_ng.db.repositories import measures
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import Database
+from trove_ng.db.trouble import StoreAway
 from trove_ng.domain.instance_status import Facts, Status, Task, status
 
 LOG = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class StoreCollector(Collector):
             return
         try:
             self._known = [_family(m.STORE_UP, {(): 1}), *self._read()]
-        except DBError as err:
+        except (DBError, StoreAway) as err:
             LOG.warning("the store was not counted: %s", type(err).__name__)
             self._known = [_family(m.STORE_UP, {(): 0})]
         self._counted_at = self._clock.monotonic()

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from trove_ng.common.errors import ServiceUnavailable
+
 LOG = logging.getLogger(__name__)
 
 
@@ -35,6 +37,8 @@ class Periodic:
         while not self._stop.is_set():
             try:
                 self._work()
+            except ServiceUnavailable as err:
+                LOG.warning("%s waits %s s: %s", self._name, self._interval, err.message)
             except Exception:
                 LOG.exception("%s failed; it is tried again in %s s", self._name,
                               self._interval)

@@ -26,6 +26,7 @@ from trove_ng.operations.work import Tools
 from trove_ng.rpc import keys, taskmanager
 from trove_ng.rpc.endpoint import Endpoint
 from trove_ng.rpc.guest import GuestClient
+from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.transport import get_transport, start_server
 from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 from trove_ng.taskmanager.housekeeping import Housekeeping
@@ -59,7 +60,8 @@ class Service:
         self._transport = get_transport(conf)
         tools = Tools(
             conf=conf, db=db, clock=clock, clouds=Clouds(conf, recorder=recorder),
-            guests=_guests(conf, self._transport, provider, recorder),
+            guests=_guests(conf, self._transport, provider, recorder,
+                           Lines(2 * conf.taskmanager_workers)),
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
             key_box=key_box, datastores=load_datastores(), recorder=recorder)
         # a host name and a pid come again after a restart
@@ -83,10 +85,11 @@ class Service:
     def start(self) -> None:
         """Take messages and work from now on."""
         self._keeper.start()
-        self._server = start_server(
-            self._conf, self._transport, taskmanager.TOPIC, self._name, self._endpoint)
+        # what the sweep finds needs no bus to begin
         for one in self._periodic:
             one.start()
+        self._server = start_server(
+            self._conf, self._transport, taskmanager.TOPIC, self._name, self._endpoint)
         LOG.info("the taskmanager is up")
 
     def stop(self) -> None:
@@ -101,8 +104,8 @@ class Service:
 
 
 def _guests(conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys,
-            recorder: Recorder) -> Any:
+            recorder: Recorder, lines: Lines) -> Any:
     def client(instance_id: str, context: RequestContext | None = None) -> GuestClient:
         return GuestClient(conf, transport, provider, keys.TASKMANAGER, instance_id, context,
-                           recorder)
+                           recorder, lines)
     return client

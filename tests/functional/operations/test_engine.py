@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +20,7 @@ from trove_ng.common.errors import Conflict
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Operation, OperationRecord
 from trove_ng.db.repositories import operations
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.lease import Abandoned, LeaseKeeper
 from trove_ng.operations.runbook import Step
 from trove_ng.operations.work import StepFailed, Work
@@ -234,17 +236,17 @@ def test_an_unknown_action_fails(bench: Bench) -> None:
 
 def test_a_keeper_prolongs_and_tells_of_a_loss(bench: Bench) -> None:
     ident = bench.submit()
-    keeper = LeaseKeeper(bench.db, bench.clock, "one", 0.3)
+    keeper = LeaseKeeper(bench.db, bench.clock, "one", 1.5)
     keeper.start()
     try:
         lease = keeper.claim(ident)
         assert lease is not None
-        lease.sleep(0.7)
+        lease.sleep(2.5)
         assert bench.claim(ident, "two") is None, "the lease was prolonged"
         with bench.db.writer() as session:
             operations.cancel_live(session, RESOURCE, bench.clock.now())
         with pytest.raises(Abandoned):
-            lease.sleep(2)
+            lease.sleep(5)
     finally:
         keeper.stop()
 
@@ -310,6 +312,30 @@ def test_the_way_of_an_operation_is_told(bench: Bench, step: Maker) -> None:
         "end", "ended",
         "before one", "done one", "written one", "before two", "undo two", "undone two",
         "undo one", "undone one", "end", "ended"]
+def test_a_holder_stops_before_others_may_begin_when_the_store_is_frozen(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ident = bench.submit()
+    keeper = LeaseKeeper(bench.db, bench.clock, "one", 0.6)
+    thawed = threading.Event()
+
+    def hang(*_args: Any) -> set[str]:
+        thawed.wait(30)
+        raise StoreAway
+
+    monkeypatch.setattr(operations, "renew", hang)
+    keeper.start()
+    try:
+        lease = keeper.claim(ident)
+        assert lease is not None
+        with pytest.raises(Abandoned):
+            lease.sleep(20)
+        # renewing hangs still: nobody told the holder
+        assert not thawed.is_set()
+        with pytest.raises(Abandoned), lease.writer(bench.db):
+            raise AssertionError("the holder wrote")
+    finally:
+        thawed.set()
+        keeper.stop()
 
 
 def test_an_operation_that_cannot_even_be_undone_ends_some_time(

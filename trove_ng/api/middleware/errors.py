@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from trove_ng.api.middleware.wsgi import App, Environ, StartResponse, answer
 from trove_ng.common.errors import MethodNotAllowed, OverLimit, ServiceUnavailable, TroveError
+from trove_ng.db import trouble
+from trove_ng.db.trouble import StoreAway
 
 LOG = logging.getLogger(__name__)
 
@@ -56,7 +58,11 @@ class Errors:
                 LOG.warning("%s %s: %s", environ.get("REQUEST_METHOD"),
                             environ.get("PATH_INFO"), error.message)
             return respond(error, start_response)
-        except Exception:  # noqa: BLE001 - the last resort: no internals to clients
+        except Exception as err:  # noqa: BLE001 - the last resort: no internals to clients
+            if trouble.of(err) is not None:
+                LOG.warning("%s %s: the store is away", environ.get("REQUEST_METHOD"),
+                            environ.get("PATH_INFO"))
+                return respond(StoreAway(), start_response)
             request_id = environ.get("openstack.request_id", "")
             LOG.exception("%s %s failed, request id %s", environ.get("REQUEST_METHOD"),
                           environ.get("PATH_INFO"), request_id)
