@@ -107,9 +107,8 @@ class Clouds:
     @property
     def network(self) -> Network:
         """Neutron."""
-        session = self._clients.session
         return Network(self._clients.neutron, self._calls("network"),
-                       lambda: str(session.get_project_id()))
+                       lambda: str(self._clients.session.get_project_id()))
 
     @property
     def images(self) -> Images:

@@ -11,7 +11,7 @@ from oslo_db.exception import DBError
 from trove_ng.common.clock import Clock
 from trove_ng.common.errors import Forbidden
 from trove_ng.common.metrics import SILENT, Recorder
-from trove_ng.conductor.writer import BatchWriter, Beat
+from trove_ng.conductor.writer import BatchWriter, Beat, Written
 from trove_ng.db.repositories import operation_reports, service_statuses
 from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.db.trouble import StoreAway
@@ -89,31 +89,27 @@ class Conductor:
             "volume_used": volume.used if volume else None}
         return row
 
-    def _write(self, beats: list[Beat]) -> int:
-        """Write beats together; one that the store refuses does not cost the others.
-
-        :return: how many were newer than what was known
-        """
+    def _write(self, beats: list[Beat]) -> Written:
+        """Write beats together; one that the store refuses does not cost the others."""
         try:
-            written: int = self._write_once(beats)
+            return Written(self._write_once(beats), 0)
         except StoreAway:
             raise
         except Exception as err:
             if len(beats) == 1:
                 raise
             LOG.warning("heartbeats are written one by one: %s", type(err).__name__)
-            return sum(self._write_alone(beat) for beat in beats)
-        return written
+        each = [self._write_alone(beat) for beat in beats]
+        return Written(*map(sum, zip(*each, strict=True)))
 
-    def _write_alone(self, beat: Beat) -> int:
+    def _write_alone(self, beat: Beat) -> Written:
         try:
-            written: int = self._write_once([beat])
+            return Written(self._write_once([beat]), 0)
         except DBError as err:
             self.counts["heartbeat refused"] += 1
             LOG.warning("the heartbeat of %s cannot be written: %s", beat["instance_id"],
                         type(err).__name__)
-            return 0
-        return written
+            return Written(0, 1)
 
     @retry_on_db_error
     def _write_once(self, beats: list[Beat]) -> int:

@@ -6,7 +6,7 @@ import collections
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.metrics import SILENT, Recorder
@@ -16,19 +16,29 @@ LOG = logging.getLogger(__name__)
 Beat = dict[str, Any]
 
 
+class Written(NamedTuple):
+    """What became of a list of beats.
+
+    :param newer: how many were newer than what was known
+    :param refused: how many the store does not take
+    """
+
+    newer: int
+    refused: int
+
+
 class BatchWriter:
     """Writes the newest beat of each instance; one statement for many.
 
     A beat that comes while its instance's last one still waits takes its place.
 
-    :param write: writes a list of beats, in one transaction; returns how many of them were
-        newer than what was known
+    :param write: writes a list of beats
     :param size: beats in one statement at most
     :param wait: seconds that the first beat of a batch waits for others
     :param recorder: is told what becomes of beats
     """
 
-    def __init__(self, write: Callable[[list[Beat]], int], size: int, wait: float,
+    def __init__(self, write: Callable[[list[Beat]], Written], size: int, wait: float,
                  recorder: Recorder = SILENT) -> None:
         self._recorder = recorder
         self._write = write
@@ -72,10 +82,12 @@ class BatchWriter:
             if not batch:
                 return
             try:
-                written = self._write(batch)
-                self.written += len(batch)
-                self._recorder.heartbeats_handled("written", written)
-                self._recorder.heartbeats_handled("stale", len(batch) - written)
+                written, refused = self._write(batch)
+                self.written += len(batch) - refused
+                self.lost += refused
+                for outcome, count in (("written", written), ("lost", refused),
+                                       ("stale", len(batch) - written - refused)):
+                    self._recorder.heartbeats_handled(outcome, count)
             except ServiceUnavailable as err:
                 self.lost += len(batch)
                 self._recorder.heartbeats_handled("lost", len(batch))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from oslo_config import cfg
-from oslo_db.exception import DBConnectionError, DBDuplicateEntry, DBError
+from oslo_db.exception import DBDuplicateEntry, DBError
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
@@ -17,6 +17,7 @@ from trove_ng.common.prometheus import PrometheusRecorder
 from trove_ng.db.migrations import api as migrations
 from trove_ng.db.models import Datastore
 from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 
 
 class Store:
@@ -65,7 +66,7 @@ def test_retries_without_a_recorder_still_happen(store: Store) -> None:
     def work() -> str:
         if left:
             left.pop()
-            raise DBConnectionError
+            raise StoreAway
         return "done"
 
     assert work() == "done"

@@ -280,9 +280,10 @@ def test_a_worker_whose_lease_is_over_calls_nobody(bench: Bench) -> None:
     keeper = LeaseKeeper(bench.db, clock, "one", 30)
     lease = keeper.claim(ident)
     assert lease is not None
-    client = SimpleNamespace(list_ports=lambda: asked.append("ports") or {"ports": []})
+    client = SimpleNamespace(list_ports=lambda **_: asked.append("ports") or {"ports": []})
     clouds = Clouds(bench.tools.conf, cast(Clients, SimpleNamespace(
-        neutron=client, options=SimpleNamespace(tries=3))))
+        neutron=client, options=SimpleNamespace(tries=3),
+        session=SimpleNamespace(get_project_id=lambda: "p"))))
     tools = dataclasses.replace(
         bench.tools, clouds=clouds, guests=lambda *_args: asked.append("guest"))
     work = Work(tools, bench.row(ident), lease)

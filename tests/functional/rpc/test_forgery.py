@@ -27,6 +27,7 @@ from trove_ng.common.errors import GuestTimeout
 from trove_ng.rpc import keys, messages
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
 from trove_ng.rpc.envelope import Kind, open_body
+from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.refusals import Reason, Refusals
 from trove_ng.rpc.transport import SecureClient
 
@@ -198,8 +199,8 @@ class _Line:
     def prepare(self, **_options: Any) -> _Line:
         return self
 
-    def call(self, _context: Any, _method: str, envelope: Any) -> Any:
-        return self._answer(envelope)
+    def call(self, _context: Any, method: str, envelope: Any = None) -> Any:
+        return None if method == "probe" else self._answer(envelope)
 
 
 def _nonce_of(envelope: Any) -> str:
@@ -234,6 +235,7 @@ def test_an_answer_that_is_none_is_refused(name: str, answer: Any) -> None:
     client = SecureClient.__new__(SecureClient)
     client._keys, client._me, client._peer = Ring(), keys.API, keys.guest(ME)
     client._now, client._client = time.time, _Line(answer)
+    client._lines = Lines()
     client.refused = Refusals("answer", RefusalsHeard(refused))
     with pytest.raises(GuestTimeout, match="no valid answer"):
         client.call("rpc_ping", messages.Empty(), messages.Flag, 1)

@@ -88,7 +88,7 @@ def test_refused_requests_are_counted_by_reason(transport: Any) -> None:
     told = {reason: found.get(metrics.REFUSED.name, message="request", reason=reason)
             for reason in metrics.REFUSED.labels["reason"]}
     assert {reason: count for reason, count in told.items() if count} == {
-        "replayed": 1, "forged": 1, "plaintext": 1, "unknown-key": 1, "stale": 1,
+        "replayed": 2, "forged": 1, "plaintext": 1, "unknown-key": 1, "stale": 1,
         "misdirected": 1}
     assert found.sum(metrics.REFUSED.name, message="answer") == 0
 
