@@ -121,12 +121,14 @@ class Chaos:
 
         thread = threading.Thread(target=work, daemon=True)
         with self._lock:
+            thread.start()
             self._threads.append(thread)
-        thread.start()
 
     def close(self) -> None:
         """Wait until everything that is late has arrived."""
-        for thread in self._threads:
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join(10)
 
 
