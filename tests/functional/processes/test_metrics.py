@@ -67,7 +67,7 @@ class Machine:
     def stop(self, service: str) -> int:
         process = self._running.pop(service)
         process.terminate()
-        return process.wait(60)
+        return process.wait(240)
 
     def stop_all(self) -> None:
         for service in list(self._running):
@@ -107,7 +107,7 @@ class Machine:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -192,7 +192,7 @@ def test_a_service_whose_port_is_taken_does_not_start(machine: Machine) -> None:
         started = {service: subprocess.Popen(
             machine.command(service), stderr=subprocess.PIPE, text=True)
             for service in m.SERVICES}
-        said = {service: process.communicate(timeout=60)[1]
+        said = {service: process.communicate(timeout=240)[1]
                 for service, process in started.items()}
     for service, process in started.items():
         assert process.returncode == 1
