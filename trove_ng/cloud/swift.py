@@ -18,12 +18,16 @@ from keystoneauth1 import session
 from swiftclient import client, utils
 
 from trove_ng.cloud.calls import Calls
-from trove_ng.cloud.errors import CloudError, CloudNotFound, CloudUnavailable
+from trove_ng.cloud.errors import CloudError, CloudNotFound, CloudRejected, CloudUnavailable
 from trove_ng.cloud.types import Grant
 from trove_ng.common.secret import Secret, generate_password
 
 _KEY = "x-container-meta-temp-url-key"
 _PAGE = 1000
+
+
+class _SignedOut(CloudRejected):
+    """The token is no good any more."""
 
 
 class ObjectStore:
@@ -66,17 +70,19 @@ class ObjectStore:
         function = getattr(client.Connection, method)
 
         @functools.wraps(function)
-        def call() -> Any:
+        def call(connection: client.Connection) -> Any:
             try:
-                return function(self._connection(tenant_id), *args, **kwargs)
+                return function(connection, *args, **kwargs)
             except client.ClientException as err:
-                if err.http_status != 401:
-                    raise
-            # the token is no good any more
-            self._auth.invalidate()
-            return function(self._connection(tenant_id), *args, **kwargs)
+                if err.http_status == 401:
+                    raise _SignedOut("The object store service refused our token.") from err
+                raise
 
-        return self._calls.again(call)
+        try:
+            return self._calls.again(call, self._connection(tenant_id))
+        except _SignedOut:
+            self._auth.invalidate()
+            return self._calls.again(call, self._connection(tenant_id))
 
     def ensure_container(self, tenant_id: str, container: str) -> None:
         """Make a container if there is none, with a key for signed URLs."""

@@ -16,6 +16,8 @@ import pytest
 
 from tests.functional.control_plane.scenarios import SCENARIOS, all_points
 from tests.functional.control_plane.world import Worker, World, wait_for
+from trove_ng.db.repositories import operations
+from trove_ng.operations import payloads
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import StepFailed, Work
 
@@ -150,6 +152,29 @@ def test_a_worker_that_comes_back_does_no_more(
             wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
             world.settle()
         assert scenario.check(world, resource_id, operation_id) is good
+        world.tidy()
+        if not parked:
+            break
+
+
+@pytest.mark.parametrize("action", [
+    action for action in runbooks() if SCENARIOS[action].kind == "instances"
+    and action != payloads.INSTANCE_FORCE_DELETE])
+def test_a_force_delete_wins_against_a_worker_in_a_call(world: World, action: str) -> None:
+    """The worker does not know yet, and has a call on its way that arrives."""
+    scenario = SCENARIOS[action]
+    for number in _numbers():
+        resource_id, operation_id = scenario.begin(world)
+        worker = Worker(world.plane, Calls("ask", number))
+        parked = worker.run(operation_id)
+        if parked:
+            world.act(resource_id, {"reset_status": {"force_delete": True}})
+            row = world.finish(world.live(resource_id))
+            assert row.status == operations.SUCCEEDED, row.error
+            assert world.operation(operation_id).status == operations.CANCELLED
+        worker.end(dies=False)
+        wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
+        world.settle()
         world.tidy()
         if not parked:
             break
