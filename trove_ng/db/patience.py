@@ -140,4 +140,5 @@ def _wait(connection: Any) -> None:
         waiting.register(descriptor, select.POLLIN if state == extensions.POLL_READ
                          else select.POLLOUT)
         if not waiting.poll(None if left is None else left * 1000):
-            raise psycopg2.OperationalError(f"no answer from the server for {seconds} s")
+            raise psycopg2.OperationalError(
+                f"no answer from the server for {seconds} s; closed the connection")

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -73,14 +74,7 @@ def crowded(server: Server) -> Iterator[None]:
     """Takes no connection of the services."""
     if isinstance(server, MariaDB):
         server.execute("SET GLOBAL max_connections = 10")
-        server.execute("KILL USER trove@'127.0.0.1'")
-        holders = []
-        url = server.url.split("@")[1].split("/")[0]
-        host, port = url.split(":")
-        with contextlib.suppress(pymysql.err.OperationalError):
-            while True:
-                holders.append(pymysql.connect(host=host, port=int(port), user="trove",
-                                               password="trove"))
+        holders = _take_all(server)
         yield
         for one in holders:
             one.close()
@@ -90,6 +84,26 @@ def crowded(server: Server) -> Iterator[None]:
         _disconnect(server)
         yield
         server.execute("ALTER ROLE service CONNECTION LIMIT -1")
+
+
+def _take_all(server: MariaDB) -> list[Any]:
+    """Hold all connections that the server allows."""
+    host, port = server.url.split("@")[1].split("/")[0].split(":")
+    holders: list[Any] = []
+    while True:
+        with contextlib.suppress(pymysql.err.OperationalError):
+            while True:
+                holders.append(pymysql.connect(
+                    host=host, port=int(port), user="trove", password="trove"))
+        mine = {one.thread_id() for one in holders}
+        others = [row[0] for row in server.execute(
+            "SELECT id FROM information_schema.processlist WHERE user = 'trove'")
+            if row[0] not in mine]
+        if not others:
+            return holders
+        for ident in others:
+            with contextlib.suppress(pymysql.err.OperationalError):
+                server.execute(f"KILL {ident}")
 
 
 def _disconnect(server: PostgreSQL) -> None:
@@ -192,3 +206,29 @@ def test_locks_that_are_held_too_long_are_not_waited_for(
     stage.restart(used)
     stage.wait_active(used)
     stage.check()
+
+
+def test_services_that_start_before_store_and_broker_wait_for_them(
+        broker: Node, maria: MariaDB, tmp_path: Path) -> None:
+    maria.execute("CREATE DATABASE early CHARACTER SET utf8mb4")
+    maria.execute("GRANT ALL ON early.* TO trove@'127.0.0.1'")
+    early = Stage(tmp_path, maria.url.replace("/trove?", "/early?"), broker.url())
+    try:
+        early.start_cloud()
+        early.fill_store()
+        early.log_in()
+        maria.stop()
+        broker.stop()
+        early.start_services()
+        _refused(early.ready())
+        _refused(early.request("GET", "/instances"))
+        _refused(early.try_create())
+        early.alive()
+        maria.start()
+        early.until("requests are served", lambda: early.ready().status_code == 200, 30)
+        ident = early.create()
+        broker.start()
+        early.wait_active(ident)
+        early.check()
+    finally:
+        early.stop()
