@@ -105,6 +105,15 @@ class Node:
             [_CTL, "-q", *words], env=self._environment, user="rabbitmq", group="rabbitmq",
             cwd=self._home, check=True, capture_output=True, text=True, timeout=120).stdout
 
+    def each_queue(self, command: str) -> None:
+        """Do something to all queues; one may be gone meanwhile."""
+        for queue in self.queues():
+            try:
+                self.ctl(command, "-p", "trove", queue)
+            except subprocess.CalledProcessError as err:
+                if "not found" not in (err.stdout + err.stderr).lower():
+                    raise
+
     def queues(self, vhost: str = "trove") -> list[str]:
         """Return the names of all queues."""
         return self.ctl("list_queues", "-p", vhost, "--no-table-headers", "name").split()

@@ -87,13 +87,11 @@ def test_an_outage_loses_nothing(stage: Stage, broker: Node, used: str, fault: F
 
 
 def purged(broker: Node) -> None:
-    for queue in broker.queues():
-        broker.ctl("purge_queue", "-p", "trove", queue)
+    broker.each_queue("purge_queue")
 
 
 def deleted(broker: Node) -> None:
-    for queue in broker.queues():
-        broker.ctl("delete_queue", "-p", "trove", queue)
+    broker.each_queue("delete_queue")
 
 
 def disconnected(broker: Node) -> None:
@@ -112,6 +110,7 @@ def test_a_blow_in_the_middle_loses_nothing(
     stage.until("heartbeats resume", lambda: stage.heard_since(used, healed), 15)
     stage.wait_active(*under_way, used)
     stage.check()
+    assert stage.hypervisor.agent(used).done == ["prepare", "restart"]
 
 
 def test_quorum_queues_serve_and_outlast_a_restart(

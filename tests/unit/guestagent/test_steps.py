@@ -288,6 +288,32 @@ def test_a_call_is_remembered_when_it_succeeded_and_repeated_when_it_failed(
     assert life.recorder.steps == []
 
 
+def test_a_call_that_is_repeated_while_it_runs_is_done_once(
+        tmp_path: pathlib.Path, recorder: Recorder) -> None:
+    outbox = Outbox(recorder)
+    engine = steps.StepEngine(steps.StepStore(tmp_path / "steps"), outbox,
+                              Sequence(tmp_path / "sequence"), patience=30)
+    begun, gate = threading.Event(), threading.Event()
+    done: list[int] = []
+    answers: list[m.Flag] = []
+
+    def work(_request: Any) -> m.Flag:
+        done.append(1)
+        begun.set()
+        return m.Flag(value=gate.wait(30))
+
+    callers = [threading.Thread(target=lambda: answers.append(
+        engine.call(request("restart"), work, m.Flag))) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    assert begun.wait(30)
+    gate.set()
+    for caller in callers:
+        caller.join(30)
+    assert answers == [m.Flag(value=True)] * 3
+    assert done == [1]
+
+
 def test_a_step_waits_its_turn_for_a_while(tmp_path: pathlib.Path,
                                            recorder: Recorder) -> None:
     outbox = Outbox(recorder, repeat_after=())
