@@ -137,11 +137,12 @@ class InstanceKeys:
 class ControlPlane:
     """Records what the agent reports, and calls it."""
 
-    def __init__(self, url: str, folder: pathlib.Path) -> None:
+    def __init__(self, url: str, folder: pathlib.Path, call_timeout: int = 20) -> None:
         from trove_ng.rpc import conductor, endpoint, guest, transport
 
         path = folder / "control.conf"
-        path.write_text(f"[DEFAULT]\ntransport_url = {url}\nguest_call_timeout = 20\n")
+        path.write_text(f"[DEFAULT]\ntransport_url = {url}\n"
+                        f"guest_call_timeout = {call_timeout}\n")
         conf = cfg.ConfigOpts()
         rpc_options.register(conf)
         conf(args=[], default_config_files=[str(path)])
@@ -151,9 +152,9 @@ class ControlPlane:
         table = {
             "heartbeat": endpoint.Method(m.Heartbeat, m.Empty, self._keep(self.heartbeats)),
             "report_step": endpoint.Method(m.StepReport, m.Empty, self._keep(self.steps))}
+        self._endpoint = endpoint.Endpoint(table, keys.CONDUCTOR, InstanceKeys(), 300)
         self._server = transport.start_server(
-            conf, line, conductor.TOPIC, "test",
-            endpoint.Endpoint(table, keys.CONDUCTOR, InstanceKeys(), 300))
+            conf, line, conductor.TOPIC, "test", self._endpoint)
         self.guest = guest.GuestClient(conf, line, InstanceKeys(), keys.TASKMANAGER, INSTANCE)
 
     @staticmethod
@@ -164,6 +165,10 @@ class ControlPlane:
             return m.Empty()
 
         return handle
+
+    def dropped(self) -> int:
+        """Return how many messages were dropped as stale."""
+        return self._endpoint.dropped.counts["stale"]
 
     def ended(self, step: str, seconds: float = 20) -> m.StepReport:
         """Wait for the end of a step."""
