@@ -39,7 +39,8 @@ class Cloud:
 
     def __init__(self, service: str = "compute") -> None:
         self.registry = CollectorRegistry()
-        self.calls = calls.Calls(service, 3, PrometheusRecorder(self.registry, m.TASKMANAGER))
+        self.calls = calls.Calls(
+            service, 3, recorder=PrometheusRecorder(self.registry, m.TASKMANAGER))
 
     def counted(self) -> dict[tuple[str, str, str], float]:
         """Return counts by service, operation and outcome."""

@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from tests.unit.guestagent.conftest import eventually
 from trove_ng.guestagent import leftovers
 from trove_ng.guestagent.os import commands, files
 
@@ -31,7 +32,9 @@ def test_programs_of_a_killed_agent_are_ended_with_their_children_and_no_others(
         done = subprocess.run([sys.executable, "-c", AGENT, mine], capture_output=True,
                               text=True)
         assert done.returncode == -signal.SIGKILL
-        assert pathlib.Path("/proc", done.stdout.strip(), "environ").read_bytes()
+        # for a moment after its start a program shows none
+        environ = pathlib.Path("/proc", done.stdout.strip(), "environ")
+        eventually(lambda: mine.encode() in environ.read_bytes())
         assert leftovers.end_programs(mine) == 2
         assert leftovers.end_programs(mine) == 0
         assert bystander.poll() is None
