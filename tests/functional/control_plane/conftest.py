@@ -216,7 +216,7 @@ class ControlPlane:
         self.transport = get_transport(conf)
         self.tools = Tools(
             conf=conf, db=db, clock=self.clock, guests=self._guest,
-            clouds=Clouds(conf, self._recorders[TASKMANAGER]),
+            clouds=Clouds(conf, recorder=self._recorders[TASKMANAGER]),
             recorder=self._recorders[TASKMANAGER],
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
             key_box=self._key_box, datastores=load_datastores())
