@@ -33,10 +33,19 @@ def services(cloud: AllInOne) -> dict[int, str]:
     found = {}
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
-        name = next((one for one in SERVICES if f"/{one} " in line), None)
-        if name and str(cloud.state_dir) in line:
+        # gunicorn gives its processes titles of their own
+        name = next((one for one in SERVICES if f"/{one} " in line or f"[{one}]" in line), None)
+        if name and (str(cloud.state_dir) in line or _below(process, cloud)):
             found[process.pid] = name
     return found
+
+
+def _below(process: psutil.Process, cloud: AllInOne) -> bool:
+    """Return whether a process belongs to the supervisor of this all-in-one."""
+    with contextlib.suppress(psutil.Error):
+        return any(str(cloud.state_dir) in " ".join(one.cmdline())
+                   for one in process.parents())
+    return False
 
 
 def restart(cloud: AllInOne) -> None:
@@ -45,7 +54,7 @@ def restart(cloud: AllInOne) -> None:
     for pid in before:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while True:
         now = services(cloud)
         if set(now.values()) == set(SERVICES) and not now.keys() & before.keys():
