@@ -1,0 +1,88 @@
+"""Commands about keys, on a real store, with an agent on the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.functional.manage.conftest import Operator
+from trove_ng.common.crypto import SecretBox
+from trove_ng.db.models import Datastore, DatastoreVersion, Instance
+from trove_ng.db.repositories import instance_keys
+from trove_ng.db.session import Database
+from trove_ng.guestagent.keys import AgentKeys
+from trove_ng.rpc import guest, keys, messages
+from trove_ng.rpc.endpoint import Endpoint, Method
+from trove_ng.rpc.transport import get_transport, start_server
+
+
+@pytest.fixture
+def born_with(operator: Operator, database: Database) -> dict[str, str]:
+    """Instance id → the key it was made with; two live ones and a deleted one."""
+    operator.conf.set_override("guest_call_timeout", 1)
+    get_transport(operator.conf, "fake://")  # registers the option
+    operator.conf.set_override("transport_url", "fake://")
+    box = SecretBox(operator.conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
+    with database.writer() as session:
+        session.add(Datastore(id="d", name="mariadb"))
+        session.flush()
+        session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
+                                     manager="mariadb"))
+        session.flush()
+        for ident in ("up", "down", "deleted"):
+            session.add(Instance(id=ident, name=ident, tenant_id="t", flavor_id="1",
+                                 datastore_version_id="v", deleted=ident == "deleted"))
+            session.flush()
+        return {ident: instance_keys.create(session, box, ident)
+                for ident in ("up", "down", "deleted")}
+
+
+@pytest.fixture
+def agent(operator: Operator, born_with: dict[str, str],
+          tmp_path: Path) -> Iterator[AgentKeys]:
+    """The keys of the agent of ``up``, which listens."""
+    mine = AgentKeys([born_with["up"]], "up", tmp_path / "keys.json")
+    server = start_server(
+        operator.conf, get_transport(operator.conf), guest.topic("up"), "up", Endpoint(
+            {"change_key": Method(messages.KeyRequest, messages.Empty,
+                                  lambda _caller, request: mine.change(request))},
+            keys.guest("up"), mine, 300))
+    yield mine
+    server.stop()
+    server.wait()
+
+
+def test_guests_get_new_keys_and_those_that_do_not_answer_are_named(
+        operator: Operator, born_with: dict[str, str], agent: AgentKeys) -> None:
+    assert "1 guests keep their keys" in operator.fails("instance_keys_rotate")
+    first, last = operator.said
+    assert first.startswith("down: guest:down did not answer change_key")
+    assert last.startswith("1 of 2 guests use a new key; the old one is refused in 900")
+    assert agent.secrets("up")[0] != born_with["up"]
+    assert agent.secrets("up")[1] == born_with["up"]
+    assert not any(born_with["up"] in line or agent.secrets("up")[0] in line
+                   for line in operator.said)
+
+
+def test_one_guest_is_chosen_by_its_id(operator: Operator, agent: AgentKeys) -> None:
+    said = operator.does("instance_keys_rotate", "--instance", "up", "--grace", "300")
+    assert said == ["1 of 1 guests use a new key; the old one is refused in 300 seconds"]
+    assert "keep their keys" in operator.fails("instance_keys_rotate", "--instance", "up")
+    assert "understood until" in operator.said[0]
+
+
+def test_keys_are_shown_by_name_with_what_is_sealed(
+        operator: Operator, born_with: dict[str, str]) -> None:
+    old, = operator.conf.inst_rpc_key_encr_key
+    operator.conf.set_override("inst_rpc_key_encr_key", ["the-next-one", old])
+    said = operator.does("keys_show")
+    assert [line.split("  ")[-1] for line in said[2:]] == [
+        "0 keys of guests, secrets of 0 operations",
+        "3 keys of guests, secrets of 0 operations"]
+    assert not any(old in line or "the-next-one" in line for line in said)
+    operator.does("instance_keys_reseal")
+    assert operator.does("keys_show")[2].endswith("3 keys of guests, secrets of 0 operations")
+    operator.conf.set_override("inst_rpc_key_encr_key", [old])
+    assert "3 rows are sealed with a key that is not configured" in operator.fails("keys_show")
