@@ -235,7 +235,7 @@ def test_no_secret_is_found_where_none_belongs(debugging: AllInOne) -> None:
                  "log trove-taskmanager.log", "log trove-conductor.log"):
         assert places[name], name
     assert "DEBUG" in places["guest"]
-    assert "DEBUG" in places["log trove-taskmanager.log"]
+    assert "DEBUG" in places["log trove-api.log"]
     found = {place: hits for place, text in places.items()
              if (hits := [name for name, word in words.items() if word in text])}
     assert found == {}
