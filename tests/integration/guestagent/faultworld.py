@@ -205,7 +205,7 @@ class World:
 
         def well() -> bool:
             last = self.beats[-1]
-            return (len(self.beats) > begun + 1 and last.status == "HEALTHY"
+            return (len(self.beats) > begun and last.status == "HEALTHY"
                     and not last.description and self.answers())
 
         try:
