@@ -70,9 +70,8 @@ class LivingAgent(Agent):
         while not self._ending.wait(0.15):
             self.beat(self._status)
 
-    def beat(self, status: ServiceStatus) -> None:
+    def beat(self, status: ServiceStatus | None = None) -> None:
         with self._beating:
-            self._status = status
             super().beat(status)
 
     def boot(self) -> None:
