@@ -25,13 +25,13 @@ def limits(session: Session, tenant_id: str, defaults: Mapping[str, int]) -> dic
 
 def set_limits(session: Session, tenant_id: str, wanted: Mapping[str, int]) -> None:
     """Give a project limits of its own."""
+    known = {row.resource: row for row in session.scalars(select(Quota).where(
+        Quota.tenant_id == tenant_id, Quota.resource.in_(wanted)))}
     for resource, limit in sorted(wanted.items()):
-        row = session.scalars(select(Quota).where(
-            Quota.tenant_id == tenant_id, Quota.resource == resource)).one_or_none()
-        if row is None:
-            session.add(Quota(tenant_id=tenant_id, resource=resource, hard_limit=limit))
+        if resource in known:
+            known[resource].hard_limit = limit
         else:
-            row.hard_limit = limit
+            session.add(Quota(tenant_id=tenant_id, resource=resource, hard_limit=limit))
     flush_or_retry(session)
 
 
