@@ -64,7 +64,8 @@ FAULTS = (
 class Wire:
     """Sits before a minicloud: remembers calls, and spoils one.
 
-    Calls of guests are left alone.
+    Calls of guests are left alone.  ``turn`` is how many calls were made before the operation
+    began to take back what it did.
     """
 
     def __init__(self, ask: Callable[[str, str, str], Rule | None]) -> None:
@@ -86,6 +87,7 @@ class Wire:
     def begin(self, target: CloudCall | None = None, fault: Fault | None = None) -> None:
         """Remember from now on, and spoil the target."""
         self.seen: list[CloudCall] = []
+        self.turn = 0
         self._runs: Counter[tuple[str, str, str]] = Counter()
         self._target, self._fault = target, fault
         self.hits = 0

@@ -21,7 +21,7 @@ from sqlalchemy import update
 
 from tests.functional.conftest import make_database, make_store_conf
 from tests.functional.control_plane import invariants
-from tests.functional.control_plane.cloud_calls import PATIENCE
+from tests.functional.control_plane.cloud_calls import PATIENCE, CloudCall
 from tests.functional.control_plane.conftest import (
     Agent,
     ControlPlane,
@@ -230,6 +230,8 @@ class World:
         self.manager = plane.start_taskmanager("healthy", awake=False)
         self._instance: str | None = None
         self._backup: str | None = None
+        #: what each way of each run-book calls, once it is known
+        self.calls: dict[tuple[str, bool], list[CloudCall]] = {}
 
     # operations
 

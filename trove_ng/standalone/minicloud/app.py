@@ -25,6 +25,9 @@ from trove_ng.standalone.minicloud.swift import Swift
 
 LOG = logging.getLogger(__name__)
 
+#: how services word the errors that fault rules ask for, if not as Nova does
+_WORDS: dict[str, web.Words] = {"network": web.network_words, "image": web.image_words}
+
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -124,7 +127,8 @@ class MiniCloud:
             return app(environ, start_response)
         rule = self.faults.on_call(head, environ["REQUEST_METHOD"], f"/{rest}")
         if rule is not None and rule.kind == "error":
-            return web.compute_words(rule.status, "A fault was injected.", "InjectedFault")(
+            words = _WORDS.get(head, web.compute_words)
+            return words(rule.status, "A fault was injected.", "InjectedFault")(
                 environ, start_response)
         if rule is not None:
             self._run_and_drop(app, environ)
