@@ -31,8 +31,6 @@ def main(argv: list[str] | None = None) -> int:
             taskmanager.register, _log_apart))
     except cfg.Error as err:
         return process.refuse(PROG, err)
-    # an operator waits: say at once that the store is away
-    conf.set_default("max_retries", 0, group="database")
     if not options.debug:
         logging.getLogger("alembic").setLevel(logging.WARNING)
     return run(options, Tools(conf, _say))
@@ -62,9 +60,16 @@ def run(options: argparse.Namespace, tools: Tools) -> int:
     from sqlalchemy.exc import SQLAlchemyError
 
     from trove_ng.common.errors import TroveError
+    from trove_ng.db.trouble import StoreAway
 
     try:
         return options.command.run(tools, options) or 0
+    except StoreAway as err:
+        if options.debug:
+            raise
+        return process.refuse(PROG, RuntimeError(
+            f"the store refused: {str(err.__cause__ or err).splitlines()[0]} "
+            "(more with --debug)"))
     except TroveError as err:
         return process.refuse(PROG, err)
     except (DBError, SQLAlchemyError, ImportError) as err:

@@ -32,8 +32,6 @@ def main(argv: list[str] | None = None) -> int:
     except cfg.Error as err:
         process.refuse(PROG, err)
         return 255
-    # an operator waits: say at once that the store is away
-    conf.set_default("max_retries", 0, group="database")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from trove_ng.manage import checks
 

@@ -13,7 +13,7 @@ from tests.servers.mariadb import Server as MariaDB
 from tests.servers.rabbitmq_node import Node
 from trove_ng.common.clock import utcnow
 
-from .stage import OUTAGE, Stage, running
+from .stage import NIGHTLY, OUTAGE, Stage, running
 
 Fault = Callable[[Node], contextlib.AbstractContextManager[None]]
 
@@ -51,7 +51,8 @@ def used(stage: Stage) -> Iterator[str]:
     stage.until("every operation has ended", stage.settled)
 
 
-@pytest.mark.parametrize("fault", [stopped, killed, out_of_memory])
+@pytest.mark.parametrize("fault", [
+    stopped, pytest.param(killed, marks=NIGHTLY), out_of_memory])
 def test_an_outage_loses_nothing(stage: Stage, broker: Node, used: str, fault: Fault) -> None:
     stage.hypervisor.seconds = 2.0
     under_way = [stage.create(), stage.create()]
@@ -98,7 +99,8 @@ def disconnected(broker: Node) -> None:
     broker.ctl("close_all_connections", "-p", "trove", "a test")
 
 
-@pytest.mark.parametrize("fault", [purged, deleted, disconnected])
+@pytest.mark.parametrize("fault", [
+    pytest.param(purged, marks=NIGHTLY), deleted, disconnected])
 def test_a_blow_in_the_middle_loses_nothing(
         stage: Stage, broker: Node, used: str, fault: Callable[[Node], None]) -> None:
     stage.hypervisor.seconds = 1.0

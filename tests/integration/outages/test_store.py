@@ -19,7 +19,7 @@ from tests.servers.postgresql import Server as PostgreSQL
 from tests.servers.rabbitmq_node import Node
 from trove_ng.common.clock import utcnow
 
-from .stage import OUTAGE, Stage, running
+from .stage import NIGHTLY, OUTAGE, Stage, running
 
 Server = MariaDB | PostgreSQL
 Fault = Callable[[Any], contextlib.AbstractContextManager[None]]
@@ -148,7 +148,9 @@ def _refused(answer: Any) -> None:
     assert "database of the service" in body["message"]
 
 
-@pytest.mark.parametrize("fault", [stopped, frozen, crowded, demoted])
+@pytest.mark.parametrize("fault", [
+    pytest.param(stopped, marks=NIGHTLY), frozen, pytest.param(crowded, marks=NIGHTLY),
+    demoted])
 def test_a_store_that_is_away_fails_nothing(
         stage: Stage, server: Server, used: str, fault: Fault) -> None:
     under_way = [stage.create(), stage.create()]
