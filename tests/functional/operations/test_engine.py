@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from tests.functional.operations.conftest import RESOURCE, Bench
 from trove_ng.cloud.session import Clients, Clouds
 from trove_ng.common.clock import SystemClock
-from trove_ng.common.errors import Conflict
+from trove_ng.common.errors import Conflict, GuestTimeout
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Operation, OperationRecord
 from trove_ng.db.repositories import operations
@@ -24,6 +24,7 @@ from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.lease import Abandoned, LeaseKeeper
 from trove_ng.operations.runbook import Step
 from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc.lines import BusAway
 
 Maker = Callable[..., Step]
 
@@ -382,3 +383,36 @@ def test_a_store_that_is_away_fails_nothing(
     bench.run(second, step("one"), step("two", need_the_store))
     assert said == ["one", "two", "two"]
     assert bench.row(ident).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("error", [
+    BusAway(), GuestTimeout("no answer"), Conflict("The guest agent works on step restart.")])
+def test_a_step_waits_for_a_bus_that_is_away_and_for_an_agent_that_is_at_it(
+        bench: Bench, step: Maker, said: list[str], error: Exception) -> None:
+    bench.tools.conf.set_override("step_retry_interval", 0.01, group="operations")
+    # more often than a cloud's service would be tried
+    away = [error] * (bench.tools.conf.operations.step_tries + 2)
+
+    def ask(work: Work) -> None:
+        if away:
+            raise away.pop()
+
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one"), step("two", ask))
+    assert bench.row(ident).status == "SUCCEEDED"
+    assert not away
+
+
+def test_an_agent_that_never_answers_fails_the_step(bench: Bench, step: Maker) -> None:
+    def ask(work: Work) -> None:
+        raise GuestTimeout("no answer")
+
+    bench.tools.conf.set_override("guest_long_call_timeout", 1)
+    bench.tools.conf.set_override("step_retry_interval", 0.1, group="operations")
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one", ask))
+    assert (bench.row(ident).status, bench.row(ident).error) == ("FAILED", "no answer")

@@ -58,3 +58,18 @@ def test_stopping_sends_what_is_due_first() -> None:
     outbox.start()
     outbox.stop(2)
     assert [sent.sequence for sent in recorder.steps] == [1]
+
+
+def test_reports_that_waited_for_the_bus_go_out_in_their_order() -> None:
+    recorder = Recorder()
+    recorder.down = True
+    outbox = Outbox(recorder, repeat_after=(), first_wait=0.01)
+    outbox.start()
+    wanted = [StepReport(operation_id="op", step=name, state=ReportState.SUCCEEDED,
+                         sequence=number) for number, name in enumerate("zay")]
+    for one in wanted:
+        outbox.put(one)
+    recorder.down = False
+    eventually(lambda: len(recorder.steps) == 3)
+    outbox.stop(1)
+    assert recorder.steps == wanted
