@@ -35,6 +35,7 @@ from trove_ng.db.models import (
     ServiceStatusRow,
 )
 from trove_ng.db.session import Database
+from trove_ng.db.trouble import StoreAway
 from trove_ng.rpc.transport import get_transport
 from trove_ng.standalone.minicloud.app import MiniCloud
 from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
@@ -75,8 +76,8 @@ datastore_cache_time = 0
 [database]
 connection = {connection}
 [store]
-connect_timeout = 2
-answer_timeout = 2
+connect_timeout = 3
+answer_timeout = 4
 lock_timeout = 1
 idle_transaction_timeout = 15
 [operations]
@@ -125,6 +126,7 @@ class Stage:
             registrars=(database.register, rpc.register, quota.register, operations.register,
                         taskmanager.register, conductor.register))
         get_transport(conf)
+        self._conf = conf
         self.db = Database(conf)
         self.hypervisor = Hypervisor(home)
         self.hypervisor.conf = conf
@@ -161,7 +163,7 @@ class Stage:
             "updated_at": "2026-01-01T00:00:00Z"}, "admin")
 
     def fill_store(self) -> None:
-        migrations.upgrade(self.db.engine)
+        migrations.upgrade(Database(self._conf, patient=True).engine)
         with self.db.writer() as session:
             session.add(Datastore(id="d", name="mariadb", default_version_id="v"))
             session.flush()
@@ -248,27 +250,32 @@ class Stage:
         answer = self.request("DELETE", f"/instances/{instance_id}")
         assert answer.status_code == 202, answer.text
 
-    def show(self, instance_id: str) -> dict[str, Any]:
-        answer = self.request("GET", f"/instances/{instance_id}")
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()["instance"]
-        return found
-
     def wait_active(self, *instances: str, seconds: float = 90) -> None:
         for ident in instances:
             self.until(f"{ident} is ACTIVE", lambda ident=ident: self._status_or_fail(ident),
                        seconds)
 
     def _status_or_fail(self, ident: str) -> bool:
-        shown = self.show(ident)
+        answer = self.request("GET", f"/instances/{ident}")
+        if answer.status_code == 503:
+            return False
+        assert answer.status_code == 200, answer.text
+        shown = answer.json()["instance"]
         assert shown["status"] not in ("ERROR", "FAILED"), shown
         return bool(shown["status"] == "ACTIVE")
 
     def until(self, what: str, probe: Callable[[], object], seconds: float = 60) -> None:
         end = time.monotonic() + seconds
-        while not probe():
+        while not self._holds(probe):
             assert time.monotonic() < end, f"not in {seconds} s: {what}\n{self.told()}"
             time.sleep(0.1)
+
+    @staticmethod
+    def _holds(probe: Callable[[], object]) -> bool:
+        try:
+            return bool(probe())
+        except StoreAway:
+            return False
 
     def told(self) -> str:
         """Return the ends of the services' logs."""

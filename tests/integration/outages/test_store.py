@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 import psutil
 import pymysql
 import pytest
+from sqlalchemy import text
 
 from tests.servers.mariadb import Server as MariaDB
 from tests.servers.postgresql import Server as PostgreSQL
 from tests.servers.rabbitmq_node import Node
 from trove_ng.common.clock import utcnow
+from trove_ng.db.session import retrying
 
 from .stage import NIGHTLY, OUTAGE, Stage, running
 
@@ -234,3 +237,36 @@ def test_services_that_start_before_store_and_broker_wait_for_them(
         early.check()
     finally:
         early.stop()
+
+
+def test_of_two_that_wait_for_each_other_both_are_done(stage: Stage, server: Server) -> None:
+    with stage.db.writer() as session:
+        session.execute(text("CREATE TABLE scratch (id INTEGER PRIMARY KEY, n INTEGER)"))
+    with stage.db.writer() as session:
+        session.execute(text("INSERT INTO scratch VALUES (1, 0), (2, 0)"))
+    both, tries = threading.Barrier(2), []
+
+    def add(*rows: int) -> None:
+        met: list[bool] = []
+
+        @retrying(60)
+        def work() -> None:
+            tries.append(rows)
+            with stage.db.writer() as session:
+                for row in rows:
+                    session.execute(text("UPDATE scratch SET n = n + 1 WHERE id = :row"),
+                                    {"row": row})
+                    if not met:
+                        met.append(True)
+                        both.wait(30)
+
+        work()
+
+    threads = [threading.Thread(target=add, args=rows) for rows in ((1, 2), (2, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(tries) > 2, "one was the victim"
+    with stage.db.reader() as session:
+        assert list(session.scalars(text("SELECT n FROM scratch"))) == [2, 2]
