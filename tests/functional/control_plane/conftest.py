@@ -379,6 +379,9 @@ def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
         (None, "guest_long_call_timeout"): 5, (None, "guest_call_timeout"): 5}
     for (group, name), value in settings.items():
         store_conf.set_override(name, value, group=group)
+    for name in ("get", "post", "put", "delete", "mgmt_post"):
+        # tests ask again and again
+        store_conf.set_override(f"http_{name}_rate", 0)
     get_transport(store_conf, "fake://")  # registers the option
     store_conf.set_override("transport_url", "fake://")
     return store_conf

@@ -375,9 +375,6 @@ def make_world(home: Path) -> Iterator[World]:
     """Run a :class:`World` in a directory."""
     home.mkdir()
     conf = configure(make_store_conf(home), home)
-    for name in ("http_get_rate", "http_post_rate", "http_put_rate", "http_delete_rate",
-                 "http_mgmt_post_rate"):
-        conf.set_override(name, 0)
     _arrange(conf)
     hypervisor = Hypervisor(conf)
     hypervisor.make_agent = LivingAgent
