@@ -88,6 +88,8 @@ class Wire:
         """Remember from now on, and spoil the target."""
         self.seen: list[CloudCall] = []
         self.turn = 0
+        #: calls that wait
+        self.late = 0
         self._runs: Counter[tuple[str, str, str]] = Counter()
         self._target, self._fault = target, fault
         self.hits = 0
@@ -104,7 +106,11 @@ class Wire:
             return self._ask(service, method, path)
         self.hits += 1
         if fault.rule.kind == "latency":
-            time.sleep(fault.rule.seconds)
+            self.late += 1
+            try:
+                time.sleep(fault.rule.seconds)
+            finally:
+                self.late -= 1
             return None
         return fault.rule
 
