@@ -100,7 +100,8 @@ def disconnected(broker: Node) -> None:
 
 
 @pytest.mark.parametrize("fault", [
-    pytest.param(purged, marks=NIGHTLY), deleted, disconnected])
+    pytest.param(purged, marks=NIGHTLY), pytest.param(deleted, marks=NIGHTLY),
+    disconnected])
 def test_a_blow_in_the_middle_loses_nothing(
         stage: Stage, broker: Node, used: str, fault: Callable[[Node], None]) -> None:
     stage.hypervisor.seconds = 1.0
@@ -115,6 +116,7 @@ def test_a_blow_in_the_middle_loses_nothing(
     assert stage.hypervisor.agent(used).done == ["prepare", "restart"]
 
 
+@NIGHTLY
 def test_quorum_queues_serve_and_outlast_a_restart(
         broker: Node, maria: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> None:
     maria.execute("CREATE DATABASE quorum CHARACTER SET utf8mb4")
