@@ -382,7 +382,7 @@ def test_keys_heartbeats_and_waiting_operations(plane: ControlPlane, instance: s
 
 def test_the_number_of_calls_and_statements_does_not_grow(plane: ControlPlane,
                                                           instance: str) -> None:
-    session_ = plane.tools.clouds._session
+    session_ = plane.tools.clouds._clients.session
     calls: list[str] = []
     statements: list[str] = []
     here = threading.get_ident()
