@@ -384,6 +384,8 @@ def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
         store_conf.set_override(f"http_{name}_rate", 0)
     get_transport(store_conf, "fake://")  # registers the option
     store_conf.set_override("transport_url", "fake://")
+    # all buses of a process are one, but for their exchanges
+    store_conf.set_override("control_exchange", f"plane-{port}")
     return store_conf
 
 

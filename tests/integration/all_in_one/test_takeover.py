@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -42,13 +43,33 @@ def taskmanagers(cloud: AllInOne) -> list[psutil.Process]:
     return found
 
 
+def can_write(cloud: AllInOne) -> bool:
+    """Return whether nobody holds SQLite's only lock, which a stopped process keeps."""
+    store = sqlite3.connect(cloud.state_dir / "trove.sqlite", timeout=2, isolation_level=None)
+    try:
+        store.execute("BEGIN IMMEDIATE")
+        store.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        store.close()
+    return True
+
+
 @contextlib.contextmanager
 def stopped(cloud: AllInOne) -> Iterator[None]:
     """Keep the taskmanagers of the all-in-one from working, as if the machine hung."""
     found = taskmanagers(cloud)
     assert found, "a taskmanager must run to be stopped"
-    for process in found:
-        process.send_signal(signal.SIGSTOP)
+    end = time.monotonic() + 30
+    while True:
+        for process in found:
+            process.send_signal(signal.SIGSTOP)
+        if can_write(cloud):
+            break
+        for process in found:
+            process.send_signal(signal.SIGCONT)
+        assert time.monotonic() < end, "the store is always locked"
     try:
         yield
     finally:
