@@ -41,7 +41,7 @@ from trove_ng.guestagent.bus import AgentBus
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage import swift
+from trove_ng.guestagent.storage import swift, upload
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.transport import get_transport
 from trove_ng.standalone.minicloud.hypervisor import ServerSpec
@@ -144,6 +144,9 @@ class MemoryVolumes:
     def remount(self) -> None:
         """Nothing is mounted."""
 
+    def remembered(self) -> list[m.VolumeSpec]:
+        return []
+
     def grow(self, _volume: m.VolumeSpec) -> m.FilesystemStats:
         return m.FilesystemStats(total=2, used=1, free=1)
 
@@ -189,7 +192,7 @@ class MemoryDatabase(BaseManager):
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         self._did("backup")
         self.disk.grants.append(request.grant)
-        writer = swift.SegmentWriter(request.grant, request.segment_size)
+        writer = upload.SegmentWriter(request.grant, request.segment_size, self.disk.folder)
         writer.write(json.dumps(self.disk.data, sort_keys=True).encode())
         progress.report(50)
         writer.close()
@@ -297,7 +300,9 @@ class RealAgents(Hypervisor):
         conf([], project="trove")
         get_transport(conf, "fake://")
         for name, value in (
-                ("transport_url", "fake://"), ("guest_id", info["guest_id"]),
+                ("transport_url", "fake://"),
+                ("control_exchange", self._conf.control_exchange),
+                ("guest_id", info["guest_id"]),
                 ("instance_rpc_encr_key", [info["instance_rpc_encr_key"]]),
                 ("report_interval", 1), ("state_path", str(disk.folder))):
             conf.set_override(name, value)
