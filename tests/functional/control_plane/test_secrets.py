@@ -67,7 +67,7 @@ class Watch:
                         "temp_url_sig"]
         self.words["control plane's key"] = plane.conf.taskmanager_rpc_encr_key[0]
         self.words["key of the store"] = plane.conf.inst_rpc_key_encr_key[0]
-        self.words["token of the service user"] = plane.tools.clouds._session.get_token()
+        self.words["token of the service user"] = plane.tools.clouds._clients.session.get_token()
 
     def found(self) -> dict[str, list[str]]:
         """Return place → names of the secrets that are in it."""
