@@ -52,6 +52,8 @@ FOREIGN_SUBNET = "33333333-3333-4333-8333-333333333333"
 #: ids that begin so belong to the other project
 FOREIGN = "f0000000-0000-4000-8000-00000000000"
 OWN = "00000000-0000-4000-8000-00000000000"
+#: operations that are under way from the beginning
+RUNNING = (f"{OWN}6", f"{FOREIGN}6")
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 
 
