@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from oslo_config import cfg
 from sqlalchemy import MetaData
@@ -15,7 +17,7 @@ from trove_ng.db.session import Database
 
 @pytest.fixture(params=["mariadb", "postgresql"])
 def database(request: pytest.FixtureRequest,
-             store_conf: cfg.ConfigOpts) -> Database:  # noqa: F811 - the fixture
+             store_conf: cfg.ConfigOpts) -> Iterator[Database]:  # noqa: F811 - the fixture
     """An empty store of each kind."""
     store_conf.set_override("connection", request.getfixturevalue(f"{request.param}_url"),
                             group="database")
@@ -24,7 +26,9 @@ def database(request: pytest.FixtureRequest,
     left.reflect(made.engine)
     left.drop_all(made.engine)
     migrations.upgrade(made.engine)
-    return made
+    yield made
+    # the server has connections for one test's pool, not for all
+    made.engine.dispose()
 
 
 @pytest.mark.parametrize("name", [

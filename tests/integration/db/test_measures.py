@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
-from oslo_db.exception import DBConnectionError
 from prometheus_client import CollectorRegistry
 from sqlalchemy import MetaData, text
 from sqlalchemy.orm import Session
@@ -31,6 +30,7 @@ from trove_ng.db.models import (
 )
 from trove_ng.db.repositories import service_statuses
 from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 from trove_ng.taskmanager.measures import StoreCollector
 
 
@@ -96,7 +96,7 @@ def test_a_lost_connection_is_counted_with_the_new_try(server: Store) -> None:
     work()
     assert server.count(m.STORE_RETRIES, "disconnect") == 2
     assert server.count(m.STORE_ERRORS, "disconnect") >= 2
-    with pytest.raises(DBConnectionError), server.db.writer() as session:
+    with pytest.raises(StoreAway), server.db.writer() as session:
         lose_connection(server, session)
     assert server.count(m.STORE_RETRIES, "disconnect") == 2
     assert server.count(m.STORE_ERRORS, "disconnect") >= 3

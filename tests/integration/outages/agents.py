@@ -17,7 +17,8 @@ from trove_ng.guestagent.heartbeat import Heart
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.steps import StepEngine, StepStore
-from trove_ng.guestagent.storage.swift import SegmentWriter, checksum
+from trove_ng.guestagent.storage.swift import checksum
+from trove_ng.guestagent.storage.upload import SegmentWriter
 from trove_ng.rpc import guest as guest_rpc
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
@@ -42,6 +43,7 @@ class Status:
 
     current = ServiceStatus.NEW
     restart_required = False
+    reason = ""
 
 
 class Agent:
@@ -54,6 +56,7 @@ class Agent:
         self.reported: list[m.StepReport] = []
         self._seconds = seconds
         self._conf = conf
+        self._home = home
         self._status = Status()
         provider = OwnKey(self.instance_id, info["instance_rpc_encr_key"])
         self._transport = get_transport(conf)
@@ -104,7 +107,7 @@ class Agent:
     def _create_backup(self, _caller: Any, request: m.BackupRequest) -> m.Empty:
         def work(_request: Any, _progress: Any) -> m.Message:
             self._work("create_backup")
-            stream = SegmentWriter(request.grant, request.segment_size)
+            stream = SegmentWriter(request.grant, request.segment_size, self._home)
             stream.write(b"data")
             stream.close()
             return m.StoredBackup(
