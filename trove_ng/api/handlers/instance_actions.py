@@ -31,4 +31,6 @@ def _asking(call: Call, rule: str) -> Call:
     :raises Forbidden: the rule says no
     """
     call.authorize(rule)
-    return dataclasses.replace(call, route=dataclasses.replace(call.route, rule=rule))
+    # the call itself: it is told which operation begins
+    call.route = dataclasses.replace(call.route, rule=rule)
+    return call
