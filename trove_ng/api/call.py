@@ -84,6 +84,17 @@ class Call:
         """
         return parse_flag(name, self.query.get(name, ""))
 
+    def choice(self, name: str) -> str | None:
+        """Return a query parameter that has one of a few values, None when it is absent.
+
+        :raises BadRequest: it is none of those that the route names
+        """
+        value = self.query.get(name) or None
+        known = self.route.query[name]["enum"]
+        if value is not None and value not in known:
+            raise BadRequest(f"Validation error: {name} must be one of {', '.join(known)}.")
+        return value
+
     def limit(self) -> int:
         """Return how many resources a page may hold.
 

@@ -36,7 +36,7 @@ def test_an_accepted_request_names_its_operation(app: Api) -> None:
     ("POST", "/backups", {"backup": {"name": "b", "instance": f"{OWN}1"}}),
     ("POST", f"/instances/{OWN}1/action", {"resize": {"volume": {"size": 2}}}),
     ("POST", f"/instances/{OWN}1/action", {"resize": {"flavorRef": "2"}}),
-    ("POST", f"/instances/{OWN}1/action", {"reset_status": {"force_delete": None}}),
+    ("POST", f"/instances/{OWN}1/action", {"reset_status": {"force_delete": True}}),
     ("POST", "/instances", {"instance": {"name": "x", "flavorRef": "1",
                                          "volume": {"size": 1}}})])
 def test_whatever_begins_work_names_it(app: Api, method: str, path: str, body: Any) -> None:

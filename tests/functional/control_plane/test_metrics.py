@@ -111,10 +111,10 @@ def test_the_conductor_counts_what_it_takes_and_what_it_refuses(plane: ControlPl
     while (found := Scrape.of(plane.registries[m.CONDUCTOR])).sum(m.REFUSED.name) < 5:
         assert time.monotonic() < end, found.counts()
         time.sleep(0.05)
-    assert {reason: found.get(m.REFUSED.name, message="request", reason=reason)
-            for reason in m.REFUSED.labels["reason"]} == {
-        "replayed": 2, "forged": 1, "unknown-key": 1, "plaintext": 1, "malformed": 0,
-        "stale": 0, "misdirected": 0, "flooded": 0}
+    counts = {reason: found.get(m.REFUSED.name, message="request", reason=reason)
+              for reason in m.REFUSED.labels["reason"]}
+    assert {reason: count for reason, count in counts.items() if count} == {
+        "replayed": 2, "forged": 1, "unknown-key": 1, "plaintext": 1}
     # at the start, when prepared, and the one above
     assert found.get(m.BEATS_RECEIVED.name) == 3
     assert found.sum(m.BEATS.name, outcome="lost") == 0

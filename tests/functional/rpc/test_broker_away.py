@@ -80,5 +80,5 @@ def test_a_message_whose_key_cannot_be_read_now_is_dropped_and_counted() -> None
     from trove_ng.rpc import envelope as sealing
 
     sealed = sealing.seal("a-key-for-tests", keys.guest("i"), keys.CONDUCTOR, b"{}")
-    assert endpoint.invoke({}, sealed) is None
-    assert sum(endpoint.dropped.counts.values()) == 1
+    assert endpoint.invoke(sealed) is None
+    assert sum(endpoint.refused.counts.values()) == 1

@@ -32,8 +32,8 @@ def _page(call: Call, tenant_id: str | None) -> dict[str, Any]:
     with call.services.db.reader() as session:
         rows = operations.page(
             session, tenant_id=tenant_id, limit=limit, marker=call.marker(),
-            **{name: call.query.get(name) or None
-               for name in ("resource_id", "status", "action")})
+            status=call.choice("status"), **{
+                name: call.query.get(name) or None for name in ("resource_id", "action")})
         items = [views.view(row, _cancellable(row)) for row in rows[:limit]]
     more = items[-1]["id"] if len(rows) > limit and items else None
     return call.page("operations", items, more)
