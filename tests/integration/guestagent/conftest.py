@@ -168,7 +168,7 @@ class ControlPlane:
 
     def dropped(self) -> int:
         """Return how many messages were dropped as stale."""
-        return self._endpoint.dropped.counts["stale"]
+        return self._endpoint.refused.counts["stale"]
 
     def ended(self, step: str, seconds: float = 20) -> m.StepReport:
         """Wait for the end of a step."""
