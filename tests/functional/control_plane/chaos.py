@@ -342,7 +342,13 @@ class Lab:
         self.until(done)
 
     def act(self, instance: str, body: object) -> None:
-        self.plane.request("POST", f"/instances/{instance}/action", body, status=202)
+        """Act on an instance; asked again while a late heartbeat tells of a restart."""
+        def asked() -> bool:
+            answer = self.plane.request("POST", f"/instances/{instance}/action", body)
+            assert answer.status_int in (202, 422), answer.text
+            return answer.status_int == 202
+
+        self.until(asked)
         self.idle(instance)
 
     def insist(self, method: str, path: str, body: Any, *final: int) -> None:
@@ -358,9 +364,14 @@ class Lab:
         self.until(asked)
 
     def backup(self, instance: str) -> str:
-        made = str(self.plane.request("POST", "/backups", {"backup": {
-            "name": "b", "instance": instance}}, status=202).json["backup"]["id"])
+        """Make a backup; asked again while a late heartbeat tells of a restart."""
+        def asked() -> str | None:
+            answer = self.plane.request("POST", "/backups", {"backup": {
+                "name": "b", "instance": instance}})
+            assert answer.status_int in (202, 422), answer.text
+            return str(answer.json["backup"]["id"]) if answer.status_int == 202 else None
 
+        made = str(self.until(asked))
         self.idle(instance)
         return made
 
