@@ -26,6 +26,7 @@ def tell(engine: Engine, recorder: Recorder) -> None:
         if isinstance(context.original_exception, DBError):
             return  # on its way up through a second handler
         # what oslo.db, which comes before, made of the driver's error
-        error = context.chained_exception
+        # (a ping's context has none)
+        error = getattr(context, "chained_exception", None)
         kind = "disconnect" if error is None and context.is_disconnect else kind_of(error)
         recorder.store_failed(kind)
