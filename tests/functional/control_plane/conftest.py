@@ -89,6 +89,7 @@ class Agent:
         #: it takes long work and never says how far it is
         self.quiet = False
         self._status = ServiceStatus.NEW
+        self._boots = 0
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
         transport = get_transport(conf, "fake://")
         self._reports = ConductorClient(transport, provider, self.instance_id)
@@ -114,11 +115,13 @@ class Agent:
         self._reports.heartbeat(m.Heartbeat(
             status=self._status, sequence=self._sequence, sent_at=time.time()))
 
-    def start_again(self, beats: int = 20) -> None:
+    def start_again(self, boot: int, beats: int = 20) -> None:
         """Beat some times as after a boot: what a taskmanager waits for may begin late."""
+        if boot != self._boots:
+            return  # another boot ended this life
         self.beat(ServiceStatus.SHUTDOWN if beats == 20 else None)
         if beats > 1:
-            timer = threading.Timer(0.3, self.start_again, [beats - 1])
+            timer = threading.Timer(0.3, self.start_again, [boot, beats - 1])
             timer.daemon = True
             timer.start()
 
@@ -161,7 +164,8 @@ class Agent:
         return m.FilesystemStats(total=2, used=1, free=1)
 
     def boot(self) -> None:
-        threading.Timer(0.3, self.start_again).start()
+        self._boots += 1
+        threading.Timer(0.3, self.start_again, [self._boots]).start()
 
     def stop(self) -> None:
         self._server.stop()
