@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")
 #: seconds that killed programs get to be gone
 _PATIENCE = 10.0
+#: how often programs are looked for; one that the kernel holds survives them all
+_SWEEPS = 5
 
 
 def end_programs(instance_id: str) -> int:
@@ -26,6 +28,17 @@ def end_programs(instance_id: str) -> int:
     With a backup's program go its locks in the database.
     """
     mark = f"{commands.MARK}={instance_id}".encode()
+    count = 0
+    for _sweep in range(_SWEEPS):
+        ended = _end_once(mark)
+        if not ended:
+            break
+        # one may have started another while they were looked for
+        count += ended
+    return count
+
+
+def _end_once(mark: bytes) -> int:
     ended = []
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():

@@ -32,8 +32,11 @@ def test_programs_of_a_killed_agent_are_ended_with_their_children_and_no_others(
         done = subprocess.run([sys.executable, "-c", AGENT, mine], capture_output=True,
                               text=True)
         assert done.returncode == -signal.SIGKILL
+        shell = done.stdout.strip()
+        children = pathlib.Path("/proc", shell, "task", shell, "children")
+        eventually(lambda: children.read_text().strip())
         # for a moment after its start a program shows none
-        environ = pathlib.Path("/proc", done.stdout.strip(), "environ")
+        environ = pathlib.Path("/proc", children.read_text().strip(), "environ")
         eventually(lambda: mine.encode() in environ.read_bytes())
         assert leftovers.end_programs(mine) == 2
         assert leftovers.end_programs(mine) == 0
