@@ -8,7 +8,6 @@ from typing import Any
 
 from oslo_config import cfg
 from pecan.core import ExplicitPecan
-from sqlalchemy import text
 
 from trove_ng.api import openapi
 from trove_ng.api.controllers import RootController
@@ -114,8 +113,7 @@ class Readiness:
         self._db = db
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        with self._db.connection() as connection:
-            connection.execute(text("SELECT 1"))
+        self._db.ping()
         return answer(start_response, 200, {"store": "ok"}, [])
 
 

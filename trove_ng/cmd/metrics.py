@@ -22,7 +22,6 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from oslo_config import cfg
 from oslo_db.exception import DBError
-from sqlalchemy import text
 
 from trove_ng.common import metrics as m
 from trove_ng.conf import base
@@ -169,8 +168,7 @@ class Health:
         if not self._lock.acquire(timeout=_HEALTH_WAIT):
             return False
         try:
-            with self._db.connection() as connection:
-                connection.execute(text("SELECT 1"))
+            self._db.ping()
             return True
         except (DBError, StoreAway) as err:
             LOG.warning("the store does not answer: %s", type(err).__name__)

@@ -123,6 +123,14 @@ class Database:
         with _translated(self._recorder), self.engine.connect() as connection:
             yield connection
 
+    def ping(self) -> None:
+        """Ask the store for a sign of life.
+
+        :raises StoreAway: it gives none
+        """
+        with self.connection() as connection:
+            connection.execute(text("SELECT 1"))
+
     @contextlib.contextmanager
     def writer(self) -> Iterator[Session]:
         """Give a session whose work is committed when the block ends well.

@@ -8,7 +8,6 @@ from typing import Any
 from oslo_config import cfg
 from oslo_db.exception import DBError
 from oslo_upgradecheck.upgradecheck import Code, Result, UpgradeCommands
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trove_ng.datastores.base import load_datastores
@@ -39,8 +38,7 @@ class Checks:
         if not self._conf.database.connection:
             return Result(Code.FAILURE, "[database] connection is not configured.")
         try:
-            with self._db.engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
+            self._db.ping()
         except _STORE_ERRORS as err:
             return Result(Code.FAILURE, f"It does not answer: {_line(err)}")
         return Result(Code.SUCCESS)
@@ -87,7 +85,9 @@ class Checks:
 
 
 def _line(err: Exception) -> str:
-    return str(err).splitlines()[0]
+    # operators may know what a store says that is away
+    cause = (isinstance(err, StoreAway) and err.__cause__) or err
+    return str(cause).splitlines()[0]
 
 
 def make(conf: cfg.ConfigOpts) -> UpgradeCommands:

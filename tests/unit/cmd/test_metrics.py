@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
-from oslo_db.exception import DBConnectionError
 from prometheus_client import CollectorRegistry
 
 from tests.scrape import Scrape
@@ -21,6 +20,7 @@ from trove_ng.cmd import metrics
 from trove_ng.cmd.collectors import BuildCollector, WorkersCollector
 from trove_ng.common import metrics as m
 from trove_ng.conf import metrics as metrics_conf
+from trove_ng.db.trouble import StoreAway
 
 
 @pytest.fixture
@@ -42,20 +42,10 @@ class Store:
         self.away = False
         self.hold: Callable[[], None] = lambda: None
 
-    def connection(self) -> Any:
+    def ping(self) -> None:
         self.hold()
         if self.away:
-            raise DBConnectionError
-        return self
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Nothing is open."""
-
-    def execute(self, _statement: object) -> None:
-        """Every statement is right."""
+            raise StoreAway
 
 
 def get(port: int, path: str) -> tuple[int, str]:
