@@ -94,28 +94,28 @@ class Clouds:
     def _calls(self, service: str) -> Calls:
         return Calls(service, self._clients.options.tries, self._guard, self._recorder)
 
-    @property
+    @functools.cached_property
     def compute(self) -> Compute:
         """Nova."""
         return Compute(self._clients.nova, self._calls("compute"))
 
-    @property
+    @functools.cached_property
     def volume(self) -> BlockStorage:
         """Cinder."""
         return BlockStorage(self._clients.cinder, self._calls("volume"))
 
-    @property
+    @functools.cached_property
     def network(self) -> Network:
         """Neutron."""
         return Network(self._clients.neutron, self._calls("network"),
                        lambda: str(self._clients.session.get_project_id()))
 
-    @property
+    @functools.cached_property
     def images(self) -> Images:
         """Glance."""
         return Images(self._clients.glance, self._calls("image"))
 
-    @property
+    @functools.cached_property
     def objects(self) -> ObjectStore:
         """Swift, on the accounts of all projects."""
         options = self._clients.options

@@ -12,6 +12,7 @@ from trove_ng.common.errors import Conflict, NotFound
 from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.operations.runbook import Runbook
 from trove_ng.operations.runbooks.registry import runbooks
 
 _LIVE = (operations.PENDING, operations.RUNNING)
@@ -54,9 +55,11 @@ def cancel(call: Call) -> None:
         found = _load(session, call, lock=True)
         if found.status not in _LIVE:
             raise Conflict(f"Operation {found.id} has ended; it is {found.status}.")
-        if not _may_cancel(found):
-            raise Conflict(f"Operation {found.id} ({found.action}) cannot be cancelled"
-                           f"{' any more' if _known(found) else ''}.")
+        book = runbooks().get(found.action)
+        if not _may_cancel(found, book):
+            late = " any more" if book is not None and book.cancellable else ""
+            raise Conflict(
+                f"Operation {found.id} ({found.action}) cannot be cancelled{late}.")
         found.cancel_requested = True
     call.operation_id = found.id
 
@@ -71,15 +74,10 @@ def _load(session: Session, call: Call, *, lock: bool = False) -> Operation:
 
 
 def _cancellable(row: Operation) -> bool:
-    return row.status in _LIVE and not row.cancel_requested and _may_cancel(row)
+    return (row.status in _LIVE and not row.cancel_requested
+            and _may_cancel(row, runbooks().get(row.action)))
 
 
-def _known(row: Operation) -> bool:
-    book = runbooks().get(row.action)
-    return book is not None and book.cancellable
-
-
-def _may_cancel(row: Operation) -> bool:
-    book = runbooks().get(row.action)
+def _may_cancel(row: Operation, book: Runbook | None) -> bool:
     # what failed is being undone already
     return book is not None and row.error is None and book.may_cancel(row.step)

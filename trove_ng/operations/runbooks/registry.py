@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from trove_ng.operations.runbook import Runbook
 from trove_ng.operations.runbooks import (
     create_backup,
@@ -14,9 +18,10 @@ from trove_ng.operations.runbooks import (
 )
 
 
-def runbooks() -> dict[str, Runbook]:
+@functools.cache
+def runbooks() -> Mapping[str, Runbook]:
     """Return all run-books by action."""
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
              resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
              delete_backup.RUNBOOK)
-    return {one.action: one for one in found}
+    return MappingProxyType({one.action: one for one in found})
