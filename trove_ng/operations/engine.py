@@ -7,13 +7,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from oslo_db.exception import DBConnectionError, DBDeadlock
 from taskflow import engines, states, task
 from taskflow.patterns import linear_flow
 from taskflow.persistence import models
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.common.errors import Conflict, GuestTimeout, TroveError
+from trove_ng.common.errors import Conflict, ServiceUnavailable, TroveError
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
@@ -26,7 +25,6 @@ from trove_ng.rpc.lines import BusAway
 LOG = logging.getLogger(__name__)
 
 _BOOK = "operation"
-_STORE_AWAY = (StoreAway, DBConnectionError, DBDeadlock)
 
 #: is told where an operation is: ``before|done|written <step>`` while it is done,
 #: ``undo|undone <step>`` while it is taken back, ``end`` and ``ended``
@@ -78,7 +76,7 @@ class StepTask(task.Task):
                 self._observe(work, f"done {name}")
                 self._end(None)
                 self._observe(work, f"written {name}")
-        except _STORE_AWAY as err:
+        except StoreAway as err:
             self._abandon(err)
         except Exception as err:
             self._failed(err)
@@ -92,7 +90,7 @@ class StepTask(task.Task):
         try:
             yield
             outcome = good
-        except (Abandoned, *_STORE_AWAY):
+        except (Abandoned, StoreAway):
             outcome = "abandoned"
             raise
         finally:
@@ -143,9 +141,11 @@ class StepTask(task.Task):
                     raise
                 left -= 1
                 why = err.message
+            except StoreAway:
+                raise
             except BusAway as err:
                 why = err.message
-            except (GuestTimeout, Conflict) as err:
+            except (ServiceUnavailable, Conflict) as err:
                 # the agent may be at it still, or its answer may be lost
                 if work.tools.clock.monotonic() - asked > conf.guest_long_call_timeout:
                     raise
@@ -165,7 +165,7 @@ class StepTask(task.Task):
         work.cancelled = isinstance(err, Cancelled)
         try:
             self._end(message)
-        except _STORE_AWAY as away:
+        except StoreAway as away:
             self._abandon(away)
 
     def revert(self, *_args: Any, **_kwargs: Any) -> None:
@@ -182,14 +182,14 @@ class StepTask(task.Task):
                 self._observe(self._work, f"undo {self._step.name}")
                 self._try(self._step.undo, always=True)
                 self._observe(self._work, f"undone {self._step.name}")
-        except _STORE_AWAY as err:
+        except StoreAway as err:
             self._abandon(err)
         except Exception:
             LOG.exception("operation %s (%s %s): %s could not be undone", self._work.id,
                           self._work.action, self._work.resource_id, self._step.name)
             try:
                 self._note_left()
-            except _STORE_AWAY as err:
+            except StoreAway as err:
                 self._abandon(err)
 
     @retry_on_db_error
@@ -241,20 +241,20 @@ class Engine:
 
     @retry_on_db_error
     def _end(self, book: Runbook, work: Work, failed: bool) -> None:
-        now = self._tools.clock.now()
+        now, status, message = self._tools.clock.now(), operations.SUCCEEDED, None
+        if failed:
+            status = operations.CANCELLED if work.cancelled else operations.FAILED
+            message = work.failure or f"{work.action} failed."
         with work.writer() as session:
-            if failed:
-                message = work.failure or f"{work.action} failed."
-                book.fail(work, session, message)
-                status = operations.CANCELLED if work.cancelled else operations.FAILED
-                operations.end(session, work.id, status, message, now)
-            else:
+            if message is None:
                 book.succeed(work, session)
-                operations.end(session, work.id, operations.SUCCEEDED, None, now)
+            else:
+                book.fail(work, session, message)
+            operations.end(session, work.id, status, message, now)
             operations.erase_records(session, work.id)
         LOG.info("operation %s (%s %s) %s", work.id, work.action, work.resource_id,
-                 "failed" if failed else "succeeded")
-        self._tell_end(work, operations.FAILED if failed else operations.SUCCEEDED)
+                 status.lower())
+        self._tell_end(work, status)
 
     def _tell_end(self, work: Work, status: str) -> None:
         seconds = (self._tools.clock.now() - work.accepted).total_seconds()

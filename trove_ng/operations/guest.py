@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
@@ -14,11 +14,8 @@ from trove_ng.db.repositories import instances, operation_reports, service_statu
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
-from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _FAILED = frozenset({ServiceStatus.FAILED})
 
@@ -54,27 +51,6 @@ def wait_for_database(work: Work, instance_id: str) -> None:
         return True if status in service_statuses.SERVING else None
 
     work.wait("the database", serving, work.tools.conf.agent_start_timeout)
-
-
-def ask(work: Work, call: Callable[[], T]) -> T:
-    """Return an agent's answer; ask again when none comes: question or answer may be lost.
-
-    :param call: asks; what the agent does for it is done once, or is the same done twice
-    :raises GuestTimeout: no answer came to any of them
-    """
-    clock = work.tools.clock
-    end = clock.monotonic() + work.tools.conf.guest_long_call_timeout
-    while True:
-        try:
-            return call()
-        except (StoreAway, BusAway):
-            raise  # the engine has more patience with these
-        except ServiceUnavailable as err:
-            if clock.monotonic() > end:
-                raise
-            LOG.info("operation %s: the agent is asked again: %s", work.id, err.message)
-        work.check()
-        work.lease.sleep(work.tools.conf.operations.step_retry_interval)
 
 
 def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],

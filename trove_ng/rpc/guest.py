@@ -17,23 +17,18 @@ T = TypeVar("T", bound=m.Message)
 
 
 class GuestMethod(NamedTuple):
-    """The types of a call; ``style`` is ``cast`` or ``call``.
-
-    :param slow: may take minutes: it is asked again while no answer comes, for
-        ``guest_long_call_timeout`` seconds
-    """
+    """The types of a call; ``style`` is ``cast`` or ``call``."""
 
     request: type[m.Message]
     answer: type[m.Message]
     style: str = "call"
-    slow: bool = False
 
 
 #: every call that an agent serves
 GUEST_METHODS: dict[str, GuestMethod] = {
     "prepare": GuestMethod(m.PrepareRequest, m.Empty, "cast"),
     "create_backup": GuestMethod(m.BackupRequest, m.Empty, "cast"),
-    "cancel_step": GuestMethod(m.StepRequest, m.Flag, slow=True),
+    "cancel_step": GuestMethod(m.StepRequest, m.Flag),
     "rpc_ping": GuestMethod(m.Empty, m.Flag),
     "change_key": GuestMethod(m.KeyRequest, m.Empty),
     "list_databases": GuestMethod(m.PageRequest, m.DatabasePage),
@@ -51,13 +46,13 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "is_root_enabled": GuestMethod(m.Empty, m.Flag),
     "enable_root": GuestMethod(m.RootRequest, m.UserSpec),
     "disable_root": GuestMethod(m.Empty, m.Empty),
-    "restart": GuestMethod(m.StepRequest, m.Empty, slow=True),
-    "stop_db": GuestMethod(m.StepRequest, m.Empty, slow=True),
-    "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty, slow=True),
+    "restart": GuestMethod(m.StepRequest, m.Empty),
+    "stop_db": GuestMethod(m.StepRequest, m.Empty),
+    "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty),
     "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
-    "mount_volume": GuestMethod(m.VolumeSpec, m.Empty, slow=True),
-    "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty, slow=True),
-    "resize_fs": GuestMethod(m.VolumeSpec, m.FilesystemStats, slow=True),
+    "mount_volume": GuestMethod(m.VolumeSpec, m.Empty),
+    "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty),
+    "resize_fs": GuestMethod(m.VolumeSpec, m.FilesystemStats),
 }
 
 

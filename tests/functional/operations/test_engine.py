@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from oslo_db.exception import DBConnectionError
 from sqlalchemy import func, select
 
 from tests.functional.operations.conftest import RESOURCE, Bench
@@ -369,7 +368,7 @@ def test_a_store_that_is_away_fails_nothing(
 
     def need_the_store(work: Work) -> None:
         if away:
-            raise DBConnectionError()
+            raise StoreAway()
 
     ident = bench.submit()
     first = bench.claim(ident, lease=0)

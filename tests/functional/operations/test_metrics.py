@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from oslo_db.exception import DBConnectionError
 from prometheus_client import CollectorRegistry
 
 from tests.functional.operations.conftest import RESOURCE, Bench
@@ -18,6 +17,7 @@ from trove_ng.cloud.errors import CloudUnavailable
 from trove_ng.common import metrics as m
 from trove_ng.common.prometheus import PrometheusRecorder
 from trove_ng.db.repositories import operations
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbook import Runbook, Step
@@ -83,6 +83,15 @@ def test_the_way_back_is_counted(bench: Bench, numbers: Numbers, step: Maker) ->
         # what a failed step began is undone too
         ("test.run", "three", "undone"): 1}
     assert numbers.of(m.OPERATION_TIME) == {("test.run", "FAILED"): 1}
+
+
+def test_a_cancelled_operation_is_counted_as_such(
+        bench: Bench, numbers: Numbers, step: Maker) -> None:
+    lease = bench.claim(bench.submit())
+    assert lease is not None
+    bench.run(lease, step("one", lambda work: bench.cancel(work.id)), step("two"),
+              cancellable=True)
+    assert numbers.of(m.OPERATION_TIME) == {("test.run", "CANCELLED"): 1}
 
 
 def test_tries_while_the_cloud_is_away_are_counted(
@@ -173,7 +182,7 @@ def test_a_lease_that_another_worker_took_is_lost(bench: Bench, numbers: Numbers
 def test_a_lease_that_cannot_be_prolonged_expires(
         bench: Bench, numbers: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_arguments: Any) -> None:
-        raise DBConnectionError
+        raise StoreAway
 
     monkeypatch.setattr("trove_ng.db.repositories.operations.renew", away)
     taskmanager = Taskmanager(bench, numbers, lambda work: work.lease.sleep(30), lease=0.3)
@@ -185,7 +194,7 @@ def test_a_lease_that_cannot_be_prolonged_expires(
 
 def test_an_operation_is_left_when_the_store_is_away(bench: Bench, numbers: Numbers) -> None:
     def away(_work: Work) -> None:
-        raise DBConnectionError
+        raise StoreAway
 
     taskmanager = Taskmanager(bench, numbers, away)
     taskmanager.manager.take(bench.submit())

@@ -24,9 +24,8 @@ def _server(work: Work) -> Server:
 
 
 def _stop(work: Work) -> None:
-    client = work.tools.guests(work.resource_id, work.context)
-    guest.ask(work, lambda: client.stop_db(
-        messages.StepRequest(operation_id=work.id, step="stop")))
+    work.tools.guests(work.resource_id, work.context).stop_db(
+        messages.StepRequest(operation_id=work.id, step="stop"))
 
 
 def _start_as(work: Work, step: str, memory_mb: int) -> None:
@@ -36,7 +35,7 @@ def _start_as(work: Work, step: str, memory_mb: int) -> None:
     request = messages.ResizeRequest(
         operation_id=work.id, step=step, memory_mb=memory_mb,
         config=work.tools.datastores[version.manager].config(memory_mb))
-    guest.ask(work, lambda: client.start_db_with_conf_changes(request))
+    client.start_db_with_conf_changes(request)
     guest.wait_for_database(work, instance.id)
 
 

@@ -14,9 +14,8 @@ from trove_ng.rpc import messages
 
 
 def _stop(work: Work) -> None:
-    client = work.tools.guests(work.resource_id, work.context)
-    guest.ask(work, lambda: client.stop_db(
-        messages.StepRequest(operation_id=work.id, step="stop")))
+    work.tools.guests(work.resource_id, work.context).stop_db(
+        messages.StepRequest(operation_id=work.id, step="stop"))
 
 
 def _start(work: Work) -> None:
@@ -34,7 +33,7 @@ def _start_as(work: Work, step: str) -> None:
     request = messages.ResizeRequest(
         operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
         config=work.tools.datastores[version.manager].config(instance.flavor_ram))
-    guest.ask(work, lambda: client.start_db_with_conf_changes(request))
+    client.start_db_with_conf_changes(request)
     guest.wait_for_database(work, instance.id)
 
 
@@ -77,8 +76,7 @@ def _grow(work: Work) -> None:
         device=servers.data_device(work, instance),
         mount_point=work.tools.datastores[version.manager].mount_point,
         fstype=conf.volume_fstype, mount_options=conf.mount_options)
-    client = work.tools.guests(instance.id, work.context)
-    guest.ask(work, lambda: client.resize_fs(spec))
+    work.tools.guests(instance.id, work.context).resize_fs(spec)
     with work.writer() as session:
         found = instances.get(session, instance.id)
         if found is not None:

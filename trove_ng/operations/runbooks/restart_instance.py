@@ -12,9 +12,8 @@ from trove_ng.rpc import messages
 
 
 def _restart(work: Work) -> None:
-    client = work.tools.guests(work.resource_id, work.context)
-    guest.ask(work, lambda: client.restart(
-        messages.StepRequest(operation_id=work.id, step="restart")))
+    work.tools.guests(work.resource_id, work.context).restart(
+        messages.StepRequest(operation_id=work.id, step="restart"))
 
 
 def _wait(work: Work) -> None:
