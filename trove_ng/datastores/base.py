@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trove_ng.common.errors import BadRequest
+from trove_ng.datastores.guest_logs import Log
 
 NAMESPACE = "trove_ng.datastores"
 
@@ -71,6 +72,7 @@ class Datastore:
     :param backup_strategy: entry point name of the default one
     :param config: returns the settings for an amount of memory in MiB
     :param parameters: returns what users may change
+    :param logs: what its servers write, in the order of their names
     """
 
     manager: str
@@ -81,6 +83,7 @@ class Datastore:
     config: Callable[[int], Config]
     parameters: Callable[[], Sequence[Parameter]]
     backup_strategy: str = ""
+    logs: tuple[Log, ...] = ()
 
 
 @functools.cache

@@ -17,6 +17,7 @@ DATA_CALLS = (
     "list_databases", "create_databases", "delete_database", "list_users", "get_user",
     "create_users", "delete_user", "update_user", "change_passwords", "list_access",
     "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
+    "list_logs", "switch_log", "publish_log",
 )
 
 

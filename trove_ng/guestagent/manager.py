@@ -19,12 +19,15 @@ import pathlib
 
 from trove_ng.common.errors import Conflict, GuestError, NotSupported, TroveError
 from trove_ng.common.states import ServiceStatus
+from trove_ng.datastores.guest_logs import AGENT
 from trove_ng.guestagent import health, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.health import Finding
+from trove_ng.guestagent.logs import LogFile, Logs
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 
 LOG = logging.getLogger(__name__)
@@ -38,8 +41,10 @@ OPTIONAL = (
     "apply_config", "change_passwords", "create_backup", "create_databases", "create_users",
     "delete_database", "delete_user", "disable_root", "enable_root", "get_user",
     "grant_access", "is_root_enabled", "list_access", "list_databases", "list_users",
-    "revoke_access", "update_user",
+    "revoke_access", "set_log", "update_user",
 )
+#: someone waits for the answer
+_LOG_PATIENCE = Patience(tries=3, connect=5.0, silence=10.0, longest_wait=2.0)
 
 
 class BaseManager(abc.ABC):
@@ -63,6 +68,7 @@ class BaseManager(abc.ABC):
             crashes=health.CrashCount(ctx.clock, ctx.conf.guest_agent.crash_loop_count,
                                       ctx.conf.guest_agent.crash_loop_quiet))
         self._volume_health = health.VolumeHealth()
+        self._logs = Logs(lambda: self.log_files(), ctx.clock, _LOG_PATIENCE)
 
     # ---- what a datastore must say ----------------------------------------
 
@@ -138,6 +144,22 @@ class BaseManager(abc.ABC):
                       progress: Progress) -> m.StoredBackup:
         """Stream a backup to object storage and return what was stored."""
         raise self._unsupported("backups")
+
+    def log_files(self) -> dict[str, LogFile]:
+        """Return the logs of this server by name; a datastore adds its own."""
+        return {AGENT: LogFile(pathlib.Path(self.ctx.conf.guest_agent.log_path), ours=False)}
+
+    def set_log(self, switch: m.LogSwitch) -> None:
+        """Write a log from now on, or do not.
+
+        :raises BadRequest: it is always written
+        :raises NotFound: there is no such log
+        """
+        raise self._unsupported("switching logs")
+
+    def reopen_logs(self) -> None:
+        """Make the database write new log files: the old ones were moved."""
+        raise self._unsupported("new log files")
 
     def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
         """Return a page of the databases, without the datastore's own."""
@@ -265,6 +287,19 @@ class BaseManager(abc.ABC):
             self.status.set_restart_required(False)
         return m.Empty()
 
+    def list_logs(self, request: m.LogsRequest) -> m.LogStates:
+        """Return what is known of each log."""
+        return m.LogStates(logs=self._logs.states(request.marks))
+
+    def switch_log(self, request: m.LogSwitch) -> m.Empty:
+        """Write a log from now on, or do not."""
+        self.set_log(request)
+        return m.Empty()
+
+    def publish_log(self, request: m.LogPublishRequest) -> m.LogPublished:
+        """Store what a log holds beyond what is published."""
+        return self._logs.publish(request)
+
     def get_filesystem_stats(self, request: m.Empty) -> m.FilesystemStats:
         """Return the space on the data volume."""
         return filesystem_stats(self.volume_mount_point)
@@ -320,8 +355,17 @@ class BaseManager(abc.ABC):
         return self.status.is_down
 
     def look(self) -> ServiceStatus:
-        """Look at database and volume, and tell of changes."""
-        return self.status.update()
+        """Look at database and volume, and tell of changes; keep logs small."""
+        seen = self.status.update()
+        if self.status.prepared and seen in (ServiceStatus.HEALTHY, ServiceStatus.SHUTDOWN):
+            self._trim_logs()
+        return seen
+
+    def _trim_logs(self) -> None:
+        try:
+            self._logs.trim(self.ctx.conf.guest_agent.log_max_size, self.reopen_logs)
+        except (TroveError, OSError) as err:
+            LOG.warning("a log cannot be put aside: %s", err)
 
     def may_start(self) -> bool:
         """Return whether the volume allows the database to start."""

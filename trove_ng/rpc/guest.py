@@ -49,6 +49,9 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "restart": GuestMethod(m.StepRequest, m.Empty),
     "stop_db": GuestMethod(m.StepRequest, m.Empty),
     "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty),
+    "list_logs": GuestMethod(m.LogsRequest, m.LogStates),
+    "switch_log": GuestMethod(m.LogSwitch, m.Empty),
+    "publish_log": GuestMethod(m.LogPublishRequest, m.LogPublished),
     "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
     "mount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty),
@@ -181,6 +184,21 @@ class GuestClient:
     def start_db_with_conf_changes(self, request: m.ResizeRequest) -> None:
         """Start the database with settings for another size, once per step."""
         self._done("start_db_with_conf_changes", request)
+
+    def list_logs(self, marks: list[m.LogMark]) -> list[m.LogState]:
+        """Return all logs of the server.
+
+        :param marks: how far those are published that are
+        """
+        return self._call("list_logs", m.LogsRequest(marks=marks), m.LogStates).logs
+
+    def switch_log(self, switch: m.LogSwitch) -> None:
+        """Have a log written from now on, or not."""
+        self._done("switch_log", switch)
+
+    def publish_log(self, request: m.LogPublishRequest) -> m.LogPublished:
+        """Store what a log holds beyond what is published."""
+        return self._call("publish_log", request, m.LogPublished)
 
     def get_filesystem_stats(self) -> m.FilesystemStats:
         """Return the space on the data volume."""

@@ -76,6 +76,9 @@ class Process:
 
     disable = enable
 
+    def log_path(self, names: Sequence[str]) -> str | None:
+        return str(self._log)
+
     def recent_log(self, names: Sequence[str]) -> str:
         return self._log.read_text(errors="replace")
 

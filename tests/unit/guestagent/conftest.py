@@ -71,6 +71,9 @@ class MemoryServices:
     def disable(self, names: Sequence[str]) -> None:
         """A set of names has no boot."""
 
+    def log_path(self, names: Sequence[str]) -> str | None:
+        return None
+
     def recent_log(self, names: Sequence[str]) -> str:
         return ""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from trove_ng.datastores import parameters
 from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.mysql import template
 from trove_ng.datastores.mysql.rules import MySqlRules
 
@@ -24,4 +25,6 @@ DATASTORE = Datastore(
     config=template.config,
     parameters=_parameters,
     backup_strategy="mariabackup",
+    logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
+          Log("slow_query", LogKind.USER)),
 )

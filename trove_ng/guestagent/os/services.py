@@ -68,6 +68,9 @@ class ServiceControl(Protocol):
     def recent_log(self, names: Sequence[str]) -> str:
         """Return the end of what the service wrote."""
 
+    def log_path(self, names: Sequence[str]) -> str | None:
+        """Return the file that what the service writes goes to; None if it goes to none."""
+
 
 #: bytes of a service's log that are read
 LOG_LIMIT = 64 * 1024
@@ -113,6 +116,10 @@ class SystemdControl:
         return str(self._run(
             ["journalctl", "--unit", self._unit(names), "--lines", "300", "--output", "cat",
              "--no-pager", "--quiet"], timeout=30).stdout)[-LOG_LIMIT:]
+
+    def log_path(self, names: Sequence[str]) -> str | None:
+        """Return None: it goes to the journal."""
+        return None
 
     def _systemctl(self, verb: str, names: Sequence[str], timeout: float) -> None:
         unit = self._unit(names)
@@ -178,13 +185,16 @@ class SupervisorControl:
 
     def recent_log(self, names: Sequence[str]) -> str:
         # Not by supervisord: XML cannot hold what a service may write.
-        path = self._call("getProcessInfo", self._find(names)[0])["stdout_logfile"]
+        path = self.log_path(names)
         try:
             with open(path, "rb") as log:
                 log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_LIMIT))
                 return log.read(LOG_LIMIT).decode(errors="replace")
         except OSError as err:
             raise ServiceError(f"The log {path} cannot be read: {err.strerror}.") from err
+
+    def log_path(self, names: Sequence[str]) -> str:
+        return str(self._call("getProcessInfo", self._find(names)[0])["stdout_logfile"])
 
     def enable(self, names: Sequence[str]) -> None:
         """Check that the service exists; at boot the agent itself starts it."""

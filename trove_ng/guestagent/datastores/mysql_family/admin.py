@@ -15,6 +15,7 @@ import pymysql.converters
 
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret, generate_password
+from trove_ng.guestagent.datastores.mysql_family.sql import UNLOGGED
 from trove_ng.guestagent.os import files
 
 USER = "os_admin"
@@ -62,6 +63,7 @@ class AdminAccount:
         quoted = f"'{pymysql.converters.escape_string(password)}'"
         files.write_text(
             init_file,
+            f"{UNLOGGED};\n"
             f"CREATE OR REPLACE USER {USER}@localhost IDENTIFIED BY {quoted};\n"
             f"GRANT ALL PRIVILEGES ON *.* TO {USER}@localhost WITH GRANT OPTION;\n",
             mode=0o600, owner=self._owner)

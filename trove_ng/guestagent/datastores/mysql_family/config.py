@@ -16,6 +16,8 @@ from trove_ng.guestagent.os.configuration import (
 #: change that holds what follows from the server's memory
 _MEMORY = "memory"
 _INIT = "init"
+#: changes of one option each are named after it
+_OPTION = "option_"
 #: variables whose option has another name; with theirs, the server does not start
 _OPTIONS = {"time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"}
 
@@ -42,9 +44,12 @@ class Configuration:
             paths.base_config, IniCodec(), ImportOverrideStrategy(paths.changes, ".cnf"),
             owner="root", mode=0o644)
 
-    def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
+              error_log: str | None = None) -> None:
         """Write all files.
 
+        :param error_log: where the server writes its errors; None leaves that to whoever
+            runs it
         :param computed: section → option → value, from the control plane
         :param overrides: option → value of the user's configuration group
         """
@@ -56,6 +61,9 @@ class Configuration:
             # no collation: one of another character set than the owner's stops the server
             "character_set_server": "utf8mb4", "default_storage_engine": "InnoDB",
             "innodb_file_per_table": "ON",
+            "log_output": "FILE", "general_log_file": str(paths.general_log),
+            "slow_query_log_file": str(paths.slow_log),
+            **({"log_error": error_log} if error_log else {}),
         }})
         files.make_directory(paths.changes, mode=0o755)
         files.write_text(paths.include_config, f"!includedir {paths.changes}/\n", mode=0o644)
@@ -67,6 +75,18 @@ class Configuration:
         """Write what follows from the server's memory."""
         if computed:
             self._manager.apply_system(computed, _MEMORY)
+
+    def option(self, name: str) -> Any:
+        """Return an option in force; None if no file of ours sets it."""
+        return self._manager.get_value(name, "mysqld")
+
+    def set_default(self, name: str, value: Any) -> None:
+        """Set an option that the owner's settings may replace."""
+        self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name)
+
+    def set_final(self, name: str, value: Any) -> None:
+        """Set an option that nothing replaces."""
+        self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name, final=True)
 
     def set_init_file(self, path: str | None) -> None:
         """Have the server read a file at its next start, or none."""

