@@ -12,7 +12,15 @@ import dataclasses
 from typing import Any
 
 from trove_ng.api.parsing import flag_pattern
-from trove_ng.api.schemas import answers, backups, common, instances, quotas, users
+from trove_ng.api.schemas import (
+    answers,
+    backups,
+    common,
+    guest_logs,
+    instances,
+    quotas,
+    users,
+)
 from trove_ng.common.states import EventKind
 
 Schema = dict[str, Any]
@@ -82,6 +90,11 @@ _INSTANCES = (
           answers.BACKUPS, query=_OFFSET),
     Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
           answers.EVENTS, query=_EVENT_LIST),
+    Route("GET", "/instances/{id}/log", "guest_logs:index", "instance:guest_log_list", 200,
+          answers.LOGS, fails=_GUEST),
+    # What changes something asks instance:guest_log_action too.
+    Route("POST", "/instances/{id}/log", "guest_logs:act", "instance:guest_log_show", 200,
+          answers.LOG, guest_logs.ACTION, fails=_GUEST),
 )
 
 _DATABASES = (

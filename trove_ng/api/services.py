@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 from trove_ng.common.metrics import SILENT, Recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from oslo_config import cfg
 
     from trove_ng.api.authorization import Authorizer
     from trove_ng.api.memory import Memory
     from trove_ng.api.middleware.ratelimit import Buckets
+    from trove_ng.cloud.types import Grant
     from trove_ng.common.clock import Clock
     from trove_ng.common.context import RequestContext
     from trove_ng.common.crypto import SecretBox
@@ -36,12 +39,34 @@ class GuestClients(Protocol):
         """Return the client, on behalf of a caller."""
 
 
+class ObjectStore(Protocol):
+    """The object store of all projects; see :class:`trove_ng.cloud.swift.ObjectStore`."""
+
+    def ensure_container(self, tenant_id: str, container: str) -> None:
+        """Make a container if there is none."""
+
+    def grant(self, tenant_id: str, container: str, prefix: str, *, write: bool,
+              lifetime_s: int) -> Grant:
+        """Return leave to use the objects below a prefix."""
+
+    def read_object(self, tenant_id: str, container: str, name: str,
+                    limit: int) -> bytes | None:
+        """Return an object; None if there is none, or it is empty, or too large."""
+
+    def delete_object(self, tenant_id: str, container: str, name: str) -> None:
+        """Delete one object; one that is gone is no error."""
+
+    def delete_prefix(self, tenant_id: str, container: str, prefix: str) -> None:
+        """Delete all objects whose names begin so."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Services:
     """The parts that requests need, passed in so that tests can pass others.
 
     :param requests: writes accepted operations
     :param idempotency_box: seals the answers that repeated requests get
+    :param objects: returns the object store
     :param datastores: what was read of datastores a moment ago
     :param recorder: is told what is measured
     """
@@ -51,6 +76,7 @@ class Services:
     authorizer: Authorizer
     catalog: CloudCatalog
     guests: GuestClients
+    objects: Callable[[], ObjectStore]
     waker: Waker
     requests: Requests
     idempotency_box: SecretBox

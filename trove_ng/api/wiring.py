@@ -87,15 +87,17 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services
         conf.taskmanager_rpc_encr_key)
     bus = _Bus(conf, provider, recorder)
 
-    def clouds() -> Any:
+    def make_clouds() -> Any:
         from trove_ng.cloud.session import Clouds
 
         return Clouds(conf, recorder=recorder)
 
+    clouds = _once(make_clouds)
     return Services(
         conf=conf, db=database, authorizer=Authorizer(conf),
-        catalog=CachedCatalog(_once(clouds), conf.service_credentials.catalog_cache_time),
-        guests=bus.guest, waker=bus, clock=SystemClock(), buckets=Buckets(limits_of(conf)),
+        catalog=CachedCatalog(clouds, conf.service_credentials.catalog_cache_time),
+        guests=bus.guest, objects=lambda: clouds().objects, waker=bus,
+        clock=SystemClock(), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time),
         requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)),
         idempotency_box=SecretBox(conf.inst_rpc_key_encr_key, idempotency.PURPOSE),

@@ -132,6 +132,24 @@ class ObjectStore:
             tenant_id, "put_object", container, name, body,
             query_string="multipart-manifest=put", content_type="application/octet-stream")
 
+    def read_object(self, tenant_id: str, container: str, name: str,
+                    limit: int) -> bytes | None:
+        """Return an object; None if there is none, or it is empty, or too large.
+
+        :param limit: bytes
+        """
+        newest = {"X-Newest": "true"}
+        try:
+            found = self._ask(tenant_id, "head_object", container, name, headers=newest)
+            if not 0 < int(found["content-length"]) <= limit:
+                return None
+            # whoever owns it may make it larger meanwhile
+            found = self._ask(tenant_id, "get_object", container, name,
+                              headers={**newest, "Range": f"bytes=0-{limit - 1}"})
+        except CloudNotFound:
+            return None
+        return bytes(found[1])
+
     def delete_object(self, tenant_id: str, container: str, name: str) -> None:
         """Delete one object; one that is gone is no error."""
         with contextlib.suppress(CloudNotFound):

@@ -17,6 +17,7 @@ from trove_ng.conf import (
     cloud,
     database,
     metrics,
+    object_store,
     operations,
     quota,
     ratelimit,
@@ -33,7 +34,8 @@ def load(argv: list[str] | None) -> cfg.ConfigOpts:
     """Return the configuration of the API."""
     return base.load(argv, prog=PROG, registrars=(
         database.register, rpc.register, quota.register, operations.register,
-        cloud.register, api.register, ratelimit.register, metrics.register))
+        cloud.register, api.register, ratelimit.register, metrics.register,
+        object_store.register))
 
 
 def make_app(conf: cfg.ConfigOpts, measured: WorkersMetrics) -> App:

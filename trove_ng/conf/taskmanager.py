@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import health
+from trove_ng.conf import health, object_store
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
@@ -57,9 +57,6 @@ OPTS: list[cfg.Opt] = [
                  help="Seconds of silence after which a guest is asked again for long work."),
     cfg.IntOpt("backup_segment_size", default=2 * 1024 ** 3, min=1024 ** 2,
                help="Bytes of one stored piece of a backup."),
-    cfg.URIOpt("guest_object_store_url", schemes=["http", "https"],
-               help="Start of the object store's URLs, before /v1, where servers reach it in "
-                    "another way than the catalog says."),
     cfg.IntOpt("backup_grant_lifetime", default=7 * 86400, min=60,
                help="Seconds that a guest may use the object store for one backup or "
                     "restore."),
@@ -69,6 +66,7 @@ OPTS: list[cfg.Opt] = [
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
     health.register(conf)
+    object_store.register(conf)
     conf.register_opts(OPTS)
 
 

@@ -113,6 +113,10 @@ _USABLE = frozenset({
     ServiceStatus.RUNNING, ServiceStatus.HEALTHY, ServiceStatus.SHUTDOWN,
     ServiceStatus.CRASHED, ServiceStatus.BLOCKED,
 })
+#: work on an instance during which it has no logs, or soon has none
+_UNREADY = frozenset({Task.BUILDING, Task.REBUILDING, Task.DELETING})
+#: states of a database that is not made yet
+_UNPREPARED = frozenset({ServiceStatus.NEW, ServiceStatus.BUILDING, ServiceStatus.UNKNOWN})
 #: states of the database in which its agent can run statements on it
 _ANSWERING = frozenset({ServiceStatus.RUNNING, ServiceStatus.HEALTHY})
 
@@ -178,6 +182,16 @@ def refuse_delete(facts: Facts) -> str | None:
         return f"its status is {status(facts)}"
     if facts.task != Task.DELETING and facts.backup_running:
         return f"its status is {Status.BACKUP}"
+    return None
+
+
+def refuse_logs(facts: Facts) -> str | None:
+    """Return why the agent cannot be asked for logs now, or None; its database may be down."""
+    server = _BY_SERVER.get(facts.server_status or "")
+    if facts.task in _UNREADY or server != Status.ACTIVE:
+        return f"its status is {status(facts)}"
+    if facts.service_status in _UNPREPARED:
+        return f"its database is {facts.service_status}"
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from trove_ng.cloud.types import Grant
 from trove_ng.db.models import Backup
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
@@ -27,9 +28,18 @@ def grant(work: Work, backup: Backup, *, write: bool) -> messages.ObjectStoreGra
         store.ensure_container(backup.tenant_id, container)
     made = store.grant(backup.tenant_id, container, prefix, write=write,
                        lifetime_s=work.tools.conf.backup_grant_lifetime)
-    url, other = made.container_url, work.tools.conf.guest_object_store_url
-    if other:
-        url = other.rstrip("/") + url[url.index("/v1/"):]
+    return guest_grant(made, work.tools.conf.guest_object_store_url)
+
+
+def guest_grant(made: Grant, guest_url: str | None) -> messages.ObjectStoreGrant:
+    """Return a leave as a guest uses it.
+
+    :param guest_url: start of the object store's URLs, before /v1, where servers reach it in
+        another way than the catalog says
+    """
+    url = made.container_url
+    if guest_url:
+        url = guest_url.rstrip("/") + url[url.index("/v1/"):]
     return messages.ObjectStoreGrant(
         container_url=url, prefix=made.prefix, get_query=made.get_query,
         put_query=made.put_query, expires_at=made.expires_at)

@@ -22,12 +22,14 @@ from trove_ng.api.app import build_app
 from trove_ng.api.router import Router
 from trove_ng.api.routes import ROUTES
 from trove_ng.api.wiring import make_services
-from trove_ng.cloud.types import Flavor, VolumeType
+from trove_ng.cloud.errors import CloudUnavailable
+from trove_ng.cloud.types import Flavor, Grant, VolumeType
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import NotFound
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import EventKind
-from trove_ng.conf import api, base, cloud, operations, quota, ratelimit
+from trove_ng.conf import api, base, cloud, object_store, operations, quota, ratelimit
+from trove_ng.datastores import guest_logs
 from trove_ng.db.models import (
     Backup,
     Base,
@@ -84,11 +86,57 @@ class Catalog:
         return name == "nova"
 
 
+class ObjectStore:
+    """An object store of one account; what it was told to do with containers it notes."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.accounts: set[str] = set()
+        self.away = False
+
+    def _account(self, tenant_id: str, container: str) -> None:
+        if self.away:
+            raise CloudUnavailable("The object store service does not answer.")
+        assert container == "database_logs"
+        self.accounts.add(tenant_id)
+
+    def ensure_container(self, tenant_id: str, container: str) -> None:
+        self._account(tenant_id, container)
+
+    def grant(self, tenant_id: str, container: str, prefix: str, *, write: bool,
+              lifetime_s: int) -> Grant:
+        self._account(tenant_id, container)
+        return Grant(f"http://swift/v1/AUTH_{tenant_id}/{container}", prefix, Secret("get"),
+                     Secret("put"), lifetime_s)
+
+    def read_object(self, tenant_id: str, container: str, name: str,
+                    limit: int) -> bytes | None:
+        self._account(tenant_id, container)
+        return self.objects.get(name)
+
+    def delete_object(self, tenant_id: str, container: str, name: str) -> None:
+        self._account(tenant_id, container)
+        self.objects.pop(name, None)
+
+    def delete_prefix(self, tenant_id: str, container: str, prefix: str) -> None:
+        self._account(tenant_id, container)
+        for name in [one for one in self.objects if one.startswith(prefix)]:
+            del self.objects[name]
+
+
 class Guest:
-    """A guest that has one database and one user."""
+    """A guest that has one database, one user and the logs of a MariaDB.
+
+    :ivar logs: bytes of each
+    :ivar at_once: bytes that one request publishes
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
+        self.store = ObjectStore()
+        self.logs = {"error": 500, "general": 0, "guest": 900, "slow_query": 0}
+        self.disabled = {"general", "slow_query"}
+        self.at_once = 1000
 
     def list_databases(self, page: m.PageRequest) -> m.DatabasePage:
         return m.DatabasePage(databases=[m.DatabaseSpec(name="shop")])
@@ -103,6 +151,29 @@ class Guest:
 
     def list_access(self, name: str, host: str | None) -> list[m.DatabaseSpec]:
         return [m.DatabaseSpec(name="shop")]
+
+    def list_logs(self, marks: list[m.LogMark]) -> list[m.LogState]:
+        known = {mark.name: mark.position for mark in marks}
+        return [m.LogState(name=name, enabled=name not in self.disabled, size=size,
+                           continues=known.get(name, 0) <= size)
+                for name, size in sorted(self.logs.items())]
+
+    def switch_log(self, switch: m.LogSwitch) -> None:
+        self.asked.append(("switch_log", (switch,)))
+        (self.disabled.discard if switch.enabled else self.disabled.add)(switch.name)
+
+    def publish_log(self, request: m.LogPublishRequest) -> m.LogPublished:
+        self.asked.append(("publish_log", (request,)))
+        size = self.logs[request.name]
+        done = request.mark.position if request.mark is not None else 0
+        if done > size:
+            return m.LogPublished(mark=request.mark, rotated=True)
+        mark = m.LogMark(name=request.name, position=min(size, done + self.at_once), lines=1,
+                         last_object=guest_logs.object_name(
+                             utcnow(), request.mark.last_object if request.mark else ""))
+        self.store.objects[request.folder + mark.last_object] = b"x"
+        self.store.objects[request.metafile] = guest_logs.render(mark, request.kind, "/l")
+        return m.LogPublished(mark=mark)
 
     def enable_root(self, request: m.RootRequest) -> m.UserSpec:
         self.asked.append(("enable_root", (request,)))
@@ -138,6 +209,7 @@ class Api:
         self.services = dataclasses.replace(
             make_services(conf), db=db, catalog=Catalog(),
             waker=types.SimpleNamespace(wake=lambda ident: self.waker.wake(ident)),
+            objects=lambda: self.guest.store,
             guests=lambda _instance, _context: self.guest)
         self.wsgi = build_app(self.services, _identify)
         self.app = webtest.TestApp(self.wsgi)
@@ -227,7 +299,7 @@ def _identify(below: Any) -> Any:
 @pytest.fixture
 def api_conf(store_conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     """Configuration without rate limits."""
-    for one in (base, api, cloud, operations, quota, ratelimit):
+    for one in (base, api, cloud, object_store, operations, quota, ratelimit):
         one.register(store_conf)
     for name in ("get", "post", "put", "delete", "mgmt_post"):
         store_conf.set_override(f"http_{name}_rate", 0)

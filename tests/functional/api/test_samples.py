@@ -22,6 +22,7 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("PUT", ONE, {"instance": {"name": "shop2"}}),
     ("PATCH", ONE, {"instance": {"name": "shop2"}}),
     ("POST", f"{ONE}/action", {"resize": {"volume": {"size": 2}}}),
+    ("GET", f"{ONE}/log", None), ("POST", f"{ONE}/log", {"name": "general"}),
     ("GET", f"{ONE}/backups", None), ("GET", f"{ONE}/events", None), ("DELETE", ONE, None),
     ("GET", f"{ONE}/databases", None), ("GET", f"{ONE}/databases/shop", None),
     ("POST", f"{ONE}/databases", {"databases": [

@@ -61,6 +61,12 @@ ROOT_ENABLED = _of("rootEnabled", _B)
 ROOT_USER = _of("user", obj({"name": _S, "password": _S}, ("name", "password")))
 ROOT_HISTORY = _of("root_history", obj({"id": _S, "enabled": _S, "user": _S}))
 
+_LOG: dict[str, Any] = {
+    "name": _S, "type": _S, "status": _S, "published": _I, "pending": _I, "container": _SN,
+    "prefix": _SN, "metafile": _S}
+LOG = _of("log", obj(_LOG, tuple(_LOG)))
+LOGS = _of("logs", array(obj(_LOG, tuple(_LOG))))
+
 _BACKUP = obj({
     "id": _S, "name": _S, "description": _SN, "locationRef": _SN, "instance_id": _SN,
     "created": _S, "updated": _S, "size": _NN, "status": _S, "parent_id": _SN,

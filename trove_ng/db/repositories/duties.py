@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from oslo_db.exception import DBDuplicateEntry
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Duty
@@ -49,6 +49,11 @@ def end(session: Session, name: str, owner: str, now: datetime.datetime) -> None
     """Let others take a duty that is done."""
     session.connection().execute(update(Duty).where(
         Duty.name == name, Duty.owner == owner).values(until=now, ended_at=now))
+
+
+def drop(session: Session, name: str, owner: str) -> None:
+    """Forget a duty that is done, and not done again for its own sake."""
+    session.connection().execute(delete(Duty).where(Duty.name == name, Duty.owner == owner))
 
 
 def holder(session: Session, name: str, now: datetime.datetime) -> str | None:

@@ -1,0 +1,16 @@
+"""Bodies about logs of instances."""
+
+from __future__ import annotations
+
+from trove_ng.api.schemas.common import Schema, obj
+
+_SWITCH: Schema = {"oneOf": [{"type": "boolean"},
+                             {"type": "integer", "minimum": 0, "maximum": 1}]}
+#: what may be done with a log
+ACTIONS = ("enable", "disable", "publish", "discard")
+ACTION: Schema = obj({
+    "name": {"type": "string", "minLength": 1, "maxLength": 64,
+             "pattern": "^[a-z][a-z0-9_]*$"},
+    **dict.fromkeys(ACTIONS, _SWITCH)}, ("name",), examples=[
+        {"name": "general"}, {"name": "general", "enable": 1},
+        {"name": "slow_query", "publish": 1}])

@@ -1,0 +1,36 @@
+"""Options of what is kept in the object store, as API and taskmanager need them."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+OPTS: list[cfg.Opt] = [
+    cfg.URIOpt("guest_object_store_url", schemes=["http", "https"],
+               help="Start of the object store's URLs, before /v1, where servers reach it in "
+                    "another way than the catalog says."),
+    cfg.StrOpt("guest_log_container_name", default="database_logs",
+               help="Container in an instance's project that its logs are published to."),
+    cfg.ListOpt("guest_log_exposed_logs", default=["error", "general", "slow_query"],
+                help="Logs that owners of instances see and publish; ALL stands for all. "
+                     "Administrators see all; 'guest' is the log of the agent."),
+    cfg.FloatOpt("guest_log_long_query_time", default=1.0, min=0,
+                 help="Seconds from which a query stands in the log of slow queries, unless "
+                      "the instance's configuration says otherwise."),
+    cfg.IntOpt("guest_log_limit", default=1024 ** 2, min=1024, max=64 * 1024 ** 2,
+               help="Bytes of one published object at most."),
+    cfg.IntOpt("guest_log_expiry", default=30 * 86400, min=0,
+               help="Seconds that published objects are kept; 0 keeps them for ever."),
+    cfg.FloatOpt("guest_log_publish_time", default=30, min=1,
+                 help="Seconds after which publishing a log ends, to be continued by the next "
+                      "request. It is at most half of guest_call_timeout."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register the options."""
+    conf.register_opts(OPTS)
+
+
+def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """Return the options for the sample configuration file."""
+    return [(None, OPTS)]
