@@ -8,6 +8,11 @@ from typing import Any
 from trove_ng.datastores.guest_logs import Log, LogKind, Place
 from trove_ng.rpc import messages as m
 
+#: container and prefix of a log of which nothing is published.  Released clients look for a
+#: container of this name, do not find it, and say that nothing is published; given no name,
+#: or a container without the log, they end with an exception
+NOWHERE = "None"
+
 
 class LogStatus(enum.StrEnum):
     """The statuses of a log.
@@ -64,5 +69,6 @@ def view(log: Log, state: m.LogState, mark: m.LogMark | None, place: Place,
     return {
         "name": log.name, "type": str(log.kind), "status": str(status(log.kind, state, mark)),
         "published": published(mark), "pending": pending(state, mark),
-        "container": container if shown else None, "prefix": place.folder if shown else None,
+        "container": container if shown else NOWHERE,
+        "prefix": place.folder if shown else NOWHERE,
         "metafile": place.metafile}

@@ -35,8 +35,8 @@ def test_the_status_follows_from_what_is_written_and_published(
         view = guest_logs.view(Log("l", kind), state, mark, Place("i", "mariadb", "l"), "c")
         assert view == {
             "name": "l", "type": kind, "status": status, "published": position,
-            "pending": pending, "container": "c" if position else None,
-            "prefix": "i/mariadb-l/" if position else None, "metafile": "i/mariadb-l_metafile"}
+            "pending": pending, "container": "c" if position else "None",
+            "prefix": "i/mariadb-l/" if position else "None", "metafile": "i/mariadb-l_metafile"}
 
 
 def test_a_log_that_waits_for_a_restart_says_so() -> None:

@@ -62,8 +62,8 @@ ROOT_USER = _of("user", obj({"name": _S, "password": _S}, ("name", "password")))
 ROOT_HISTORY = _of("root_history", obj({"id": _S, "enabled": _S, "user": _S}))
 
 _LOG: dict[str, Any] = {
-    "name": _S, "type": _S, "status": _S, "published": _I, "pending": _I, "container": _SN,
-    "prefix": _SN, "metafile": _S}
+    "name": _S, "type": _S, "status": _S, "published": _I, "pending": _I, "container": _S,
+    "prefix": _S, "metafile": _S}
 LOG = _of("log", obj(_LOG, tuple(_LOG)))
 LOGS = _of("logs", array(obj(_LOG, tuple(_LOG))))
 
