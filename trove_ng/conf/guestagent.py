@@ -46,7 +46,8 @@ GROUP_OPTS: list[cfg.Opt] = [
                help="File that the agent's own log goes to: the log 'guest' of the instance."),
     cfg.IntOpt("log_max_size", default=100 * 1024 ** 2, min=1024 ** 2,
                help="Bytes from which a log of the database is put aside and a new one "
-                    "begun; the one put aside before is removed."),
+                    "begun, on small volumes a fortieth of their size; the one put aside "
+                    "before is removed."),
     cfg.BoolOpt("restart_database", default=True,
                 help="Whether the agent starts a database that ended and that its "
                      "supervisor does not start again."),

@@ -43,6 +43,9 @@ OPTIONAL = (
     "grant_access", "is_root_enabled", "list_access", "list_databases", "list_users",
     "revoke_access", "set_log", "update_user",
 )
+#: a log is put aside when it has this part of the volume, but not before it has some bytes
+_LOG_SHARE = 40
+_LOG_LEAST = 1024 ** 2
 #: someone waits for the answer
 _LOG_PATIENCE = Patience(tries=3, connect=5.0, silence=10.0, longest_wait=2.0)
 
@@ -361,9 +364,16 @@ class BaseManager(abc.ABC):
             self._trim_logs()
         return seen
 
+    def _log_limit(self) -> int:
+        """Return the bytes that a log may have: a small volume is not for logs."""
+        path, most = self.volume_mount_point, int(self.ctx.conf.guest_agent.log_max_size)
+        if not os.path.isdir(path):
+            return most
+        return min(most, max(filesystem_stats(path).total // _LOG_SHARE, _LOG_LEAST))
+
     def _trim_logs(self) -> None:
         try:
-            self._logs.trim(self.ctx.conf.guest_agent.log_max_size, self.reopen_logs)
+            self._logs.trim(self._log_limit(), self.reopen_logs)
         except (TroveError, OSError) as err:
             LOG.warning("a log cannot be put aside: %s", err)
 

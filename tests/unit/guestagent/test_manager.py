@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.unit.guestagent.conftest import ToyManager, prepare_request
 from trove_ng.common.errors import Conflict, GuestError, NotSupported
 from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.rpc import messages as m
@@ -139,3 +141,47 @@ def test_capabilities_are_the_optional_calls_that_are_offered(manager: ToyManage
 def test_a_manager_must_say_how_to_run_its_database() -> None:
     assert BaseManager.__abstractmethods__ == {
         "volume_mount_point", "do_prepare", "probe", "start_db", "stop_db"}
+
+
+def test_a_look_keeps_the_logs_small_and_tells_the_database(
+        manager: ToyManager, tmp_path: pathlib.Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    log, opened = tmp_path / "general.log", []
+    monkeypatch.setattr(manager, "log_files", lambda: {"general": LogFile(log)})
+    monkeypatch.setattr(manager, "reopen_logs", lambda: opened.append(log.exists()))
+    manager.ctx.conf.set_override("log_max_size", 1024 ** 2, group="guest_agent")
+    log.write_bytes(b"x" * (1024 ** 2 + 1))
+    manager.look()
+    assert log.exists(), "an instance that is not prepared is left alone"
+    manager.prepare(prepare_request(), Quiet())
+    manager.look()
+    assert opened == [False]
+    assert (tmp_path / "general.log.1").stat().st_size == 1024 ** 2 + 1
+    assert manager.look() is ServiceStatus.HEALTHY
+
+
+def test_a_log_that_cannot_be_put_aside_does_not_hide_the_status(
+        manager: ToyManager, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise GuestError("it hangs")
+
+    log = tmp_path / "general.log"
+    monkeypatch.setattr(manager, "log_files", lambda: {"general": LogFile(log)})
+    monkeypatch.setattr(manager, "reopen_logs", fail)
+    manager.prepare(prepare_request(), Quiet())
+    with log.open("wb") as file:
+        file.truncate(101 * 1024 ** 2)
+    assert manager.look() is ServiceStatus.HEALTHY
+    assert log.exists()
+    assert "it hangs" in caplog.text
+
+
+def test_every_server_has_the_log_of_its_agent(manager: ToyManager,
+                                               tmp_path: pathlib.Path) -> None:
+    manager.ctx.conf.set_override("log_path", str(tmp_path / "a.log"), group="guest_agent")
+    (tmp_path / "a.log").write_text("one\n")
+    assert manager.list_logs(m.LogsRequest()).logs == [
+        m.LogState(name="guest", enabled=True, size=4)]
+    with pytest.raises(NotSupported):
+        manager.switch_log(m.LogSwitch(name="guest", enabled=False))
