@@ -18,10 +18,37 @@ from trove_ng.standalone.runtime.network import Network, ensure_bridge, remove_b
 
 @dataclass(frozen=True)
 class Broker:
-    """Its URLs: for the services, and for the guests with their smaller rights."""
+    """The node, with users for the services, and for the guests with their smaller rights."""
 
-    url: str
-    guest_url: str
+    settings: Settings
+    credentials: Credentials
+    supervisor: Supervisor
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.settings.ports["rabbitmq"]
+
+    @property
+    def url(self) -> str:
+        """For the services."""
+        return self._url(broker.USER, "broker_password")
+
+    @property
+    def guest_url(self) -> str:
+        """For the guests."""
+        return self._url(broker.GUEST_USER, "broker_guest_password")
+
+    def _url(self, user: str, secret: str) -> str:
+        return broker.transport_url(user, self.credentials[secret], "127.0.0.1", self.port)
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        return broker.answers(self.settings.gateway, self.port)
+
+    def login(self, user: str, secret: str) -> kombu.Connection:
+        """Return a connection of a user with one of the credentials as the password."""
+        return self.connect(self._url(user, secret))
 
     def connect(self, url: str) -> kombu.Connection:
         """Return a plain AMQP connection, without oslo.messaging."""
@@ -44,18 +71,13 @@ def running(state_dir: Path) -> Iterator[Broker]:
     broker.write_config(one, settings, credentials)
     one.supervisord_conf.write_text(render(one, broker.programs(one, settings)))
     supervisor = Supervisor(one)
+    made = Broker(settings, credentials, supervisor)
     supervisor.begin()
-    port = settings.ports["rabbitmq"]
     try:
         for name in ("epmd", "rabbitmq"):
             supervisor.start(name)
-        supervisor.wait_ready(
-            "rabbitmq", lambda: broker.answers(settings.gateway, port), 90)
-        yield Broker(
-            broker.transport_url(
-                broker.USER, credentials["broker_password"], "127.0.0.1", port),
-            broker.transport_url(
-                broker.GUEST_USER, credentials["broker_guest_password"], "127.0.0.1", port))
+        supervisor.wait_ready("rabbitmq", made.answers, 90)
+        yield made
     finally:
         for name in ("rabbitmq", "epmd"):
             supervisor.stop(name)

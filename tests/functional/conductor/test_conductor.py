@@ -11,13 +11,12 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
+from tests.stores import add_version
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import Forbidden
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.conductor.manager import Conductor
 from trove_ng.db.models import (
-    Datastore,
-    DatastoreVersion,
     Instance,
     Operation,
     OperationReport,
@@ -34,11 +33,7 @@ from trove_ng.rpc.messages import FilesystemStats, Heartbeat, StepReport
 def instance(database: Database) -> str:
     """An instance with a running operation ``op``."""
     with database.writer() as session:
-        session.add(Datastore(id="d", name="mariadb"))
-        session.flush()
-        session.add(DatastoreVersion(id="v", datastore_id="d", name="10.11", version="10.11",
-                                     manager="mariadb"))
-        session.flush()
+        add_version(session)
         for ident in ("one", "two"):
             session.add(Instance(id=ident, name=ident, tenant_id="t", flavor_id="1",
                                  datastore_version_id="v"))

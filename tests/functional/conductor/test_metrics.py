@@ -9,6 +9,7 @@ from oslo_db.exception import DBError
 from prometheus_client import CollectorRegistry
 
 from tests.scrape import Scrape
+from tests.stores import add_version
 from trove_ng.common import metrics as m
 from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.prometheus import PrometheusRecorder
@@ -16,8 +17,6 @@ from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.conductor.manager import Conductor
 from trove_ng.conductor.writer import Beat
 from trove_ng.db.models import (
-    Datastore,
-    DatastoreVersion,
     Instance,
     Operation,
     ServiceStatusRow,
@@ -32,11 +31,7 @@ from trove_ng.rpc.messages import Heartbeat, StepReport
 def database(database: Database) -> Database:
     """A store with the instances ``one`` and ``two``, and an operation on the first."""
     with database.writer() as session:
-        session.add(Datastore(id="d", name="mariadb"))
-        session.flush()
-        session.add(DatastoreVersion(id="v", datastore_id="d", name="10.11", version="10.11",
-                                     manager="mariadb"))
-        session.flush()
+        add_version(session)
         for ident in ("one", "two"):
             session.add(Instance(id=ident, name=ident, tenant_id="t", flavor_id="1",
                                  datastore_version_id="v"))

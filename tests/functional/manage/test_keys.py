@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.functional.manage.conftest import Operator
+from tests.stores import add_version
 from trove_ng.common.crypto import SecretBox
-from trove_ng.db.models import Datastore, DatastoreVersion, Instance
+from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.guestagent.keys import AgentKeys
@@ -26,11 +27,7 @@ def born_with(operator: Operator, database: Database) -> dict[str, str]:
     operator.conf.set_override("transport_url", "fake://")
     box = SecretBox(operator.conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
     with database.writer() as session:
-        session.add(Datastore(id="d", name="mariadb"))
-        session.flush()
-        session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
-                                     manager="mariadb"))
-        session.flush()
+        add_version(session)
         for ident in ("up", "down", "deleted"):
             session.add(Instance(id=ident, name=ident, tenant_id="t", flavor_id="1",
                                  datastore_version_id="v", deleted=ident == "deleted"))

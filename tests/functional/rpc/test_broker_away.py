@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
-from trove_ng.conf import rpc as rpc_conf
+from tests.functional.rpc.conftest import Ring
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.conductor import ConductorClient
@@ -19,14 +19,8 @@ from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.lines import BusAway, Lines
 from trove_ng.rpc.transport import get_transport
 
+RING = Ring({"i": ["a-key-for-tests"]})
 pytestmark = pytest.mark.timeout(90)
-
-
-class Provider:
-    """Knows every key."""
-
-    def secrets(self, _instance_id: str | None) -> tuple[str, ...]:
-        return ("a-key-for-tests",)
 
 
 @pytest.fixture(params=["refuses", "is silent"])
@@ -39,18 +33,10 @@ def transport(request: pytest.FixtureRequest, conf: cfg.ConfigOpts) -> Iterator[
         yield get_transport(conf, f"rabbit://u:p@127.0.0.1:{port}/")
 
 
-@pytest.fixture
-def conf() -> cfg.ConfigOpts:
-    made = cfg.ConfigOpts()
-    rpc_conf.register(made)
-    made([], project="trove")
-    return made
-
-
 def test_calls_and_casts_are_refused_and_threads_are_not_gathered(
         conf: cfg.ConfigOpts, transport: Any) -> None:
     lines = Lines(most=4, pause=0.01)
-    client = GuestClient(conf, transport, Provider(), keys.API, "i", lines=lines)
+    client = GuestClient(conf, transport, RING, keys.API, "i", lines=lines)
     before = threading.active_count()
     for _ in range(6):
         with pytest.raises(BusAway) as caught:
@@ -64,7 +50,7 @@ def test_calls_and_casts_are_refused_and_threads_are_not_gathered(
 
 
 def test_an_agent_hears_that_its_report_was_not_taken(transport: Any) -> None:
-    client = ConductorClient(transport, Provider(), "i")
+    client = ConductorClient(transport, RING, "i")
     with pytest.raises(BusAway):
         client.heartbeat(m.Heartbeat(status="NEW", sequence=1, sent_at=0.0))
 

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from oslo_config import cfg
 
+from tests.functional.rpc.conftest import Ring
 from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import Conflict, GuestError, GuestTimeout, NotFound, NotSupported
 from trove_ng.common.secret import Secret
-from trove_ng.conf import rpc as rpc_conf
 from trove_ng.rpc import keys, messages
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
 from trove_ng.rpc.guest import GuestClient, topic
-from trove_ng.rpc.transport import SecureClient, get_transport, start_server
+from trove_ng.rpc.transport import SecureClient, start_server
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
-
-
-class Provider:
-    """Keys for one guest and the control plane."""
-
-    def __init__(self, guests: dict[str, list[str]], control: Sequence[str] = ("c" * 32,)):
-        self.guests = guests
-        self.control = control
-
-    def secrets(self, instance_id: str | None) -> Sequence[str]:
-        return self.guests.get(instance_id, []) if instance_id else self.control
 
 
 class Spy:
@@ -44,21 +33,8 @@ class Spy:
 
 
 @pytest.fixture
-def conf() -> cfg.ConfigOpts:
-    made = cfg.ConfigOpts()
-    rpc_conf.register(made)
-    made([], project="trove")
-    return made
-
-
-@pytest.fixture
-def transport(conf: cfg.ConfigOpts) -> Any:
-    return get_transport(conf, "fake://")
-
-
-@pytest.fixture
-def provider() -> Provider:
-    return Provider({INSTANCE: ["g" * 32], "other": ["o" * 32]})
+def provider() -> Ring:
+    return Ring({INSTANCE: ["g" * 32], "other": ["o" * 32]})
 
 
 def _list(caller: Caller, page: messages.PageRequest) -> messages.DatabasePage:
@@ -92,8 +68,8 @@ TABLE = {
 
 
 @pytest.fixture
-def endpoint(conf: cfg.ConfigOpts, transport: Any, provider: Provider) -> Iterator[Endpoint]:
-    made = Endpoint(TABLE, keys.guest(INSTANCE), Provider({INSTANCE: provider.guests[INSTANCE]}),
+def endpoint(conf: cfg.ConfigOpts, transport: Any, provider: Ring) -> Iterator[Endpoint]:
+    made = Endpoint(TABLE, keys.guest(INSTANCE), Ring({INSTANCE: provider.guests[INSTANCE]}),
                     conf.rpc_message_max_age)
     server = start_server(conf, transport, topic(INSTANCE), "one", made)
     yield made
@@ -102,12 +78,12 @@ def endpoint(conf: cfg.ConfigOpts, transport: Any, provider: Provider) -> Iterat
 
 
 @pytest.fixture
-def client(conf: cfg.ConfigOpts, transport: Any, provider: Provider) -> GuestClient:
+def client(conf: cfg.ConfigOpts, transport: Any, provider: Ring) -> GuestClient:
     return GuestClient(conf, transport, provider, keys.API, INSTANCE,
                        RequestContext(project_id="demo"))
 
 
-def sealed(transport: Any, provider: Provider, now: float | None = None,
+def sealed(transport: Any, provider: Ring, now: float | None = None,
            peer: str = keys.guest(INSTANCE)) -> dict[str, Any]:
     """Return the envelope of a valid call."""
     sender = SecureClient(transport, "t", provider, keys.API, peer,
@@ -125,7 +101,7 @@ def test_a_call_reaches_the_handler_with_its_context(
 
 
 def test_secrets_cross_and_nothing_of_the_message_is_readable(
-        endpoint: Endpoint, client: GuestClient, transport: Any, provider: Provider) -> None:
+        endpoint: Endpoint, client: GuestClient, transport: Any, provider: Ring) -> None:
     made = client.enable_root(messages.RootRequest(password=Secret("hunter2")))
     assert made.password == Secret("hunter2")
     shown = str(sealed(transport, provider))
@@ -159,7 +135,7 @@ def test_no_answer_in_time_is_a_timeout_that_names_method_and_instance(
 
 
 def test_an_instance_without_a_key_is_not_called(
-        conf: cfg.ConfigOpts, transport: Any, provider: Provider) -> None:
+        conf: cfg.ConfigOpts, transport: Any, provider: Ring) -> None:
     with pytest.raises(NotFound):
         GuestClient(conf, transport, provider, keys.API, "gone").rpc_ping()
 
@@ -180,7 +156,7 @@ def test_plaintext_is_dropped(endpoint: Endpoint, junk: Any) -> None:
     ("body", "not base64!", "forged"),
 ])
 def test_a_changed_envelope_is_dropped(
-        endpoint: Endpoint, transport: Any, provider: Provider,
+        endpoint: Endpoint, transport: Any, provider: Ring,
         field: str, value: str, reason: str) -> None:
     changed = {**copy.deepcopy(sealed(transport, provider)), field: value}
     assert endpoint.invoke(changed) is None
@@ -189,12 +165,12 @@ def test_a_changed_envelope_is_dropped(
 
 def test_another_guest_cannot_speak_for_the_control_plane(
         endpoint: Endpoint, transport: Any) -> None:
-    liar = Provider({INSTANCE: ["o" * 32]})
+    liar = Ring({INSTANCE: ["o" * 32]})
     assert endpoint.invoke(sealed(transport, liar)) is None
     assert endpoint.refused.counts["unknown-key"] == 1
 
 
-def test_a_replay_is_dropped(endpoint: Endpoint, transport: Any, provider: Provider) -> None:
+def test_a_replay_is_dropped(endpoint: Endpoint, transport: Any, provider: Ring) -> None:
     envelope = sealed(transport, provider)
     assert endpoint.invoke(envelope) is not None
     assert endpoint.invoke(envelope) is None
@@ -203,13 +179,13 @@ def test_a_replay_is_dropped(endpoint: Endpoint, transport: Any, provider: Provi
 
 @pytest.mark.parametrize("age", [301, -301])
 def test_a_stale_message_is_dropped(
-        endpoint: Endpoint, transport: Any, provider: Provider, age: float) -> None:
+        endpoint: Endpoint, transport: Any, provider: Ring, age: float) -> None:
     assert endpoint.invoke(sealed(transport, provider, time.time() - age)) is None
     assert endpoint.refused.counts["stale"] == 1
 
 
 def test_an_old_key_is_understood_while_it_is_listed(
-        endpoint: Endpoint, transport: Any, provider: Provider) -> None:
+        endpoint: Endpoint, transport: Any, provider: Ring) -> None:
     endpoint._keys.guests[INSTANCE] = ["n" * 32, "g" * 32]  # type: ignore[attr-defined]
     assert endpoint.invoke(sealed(transport, provider)) is not None
     endpoint._keys.guests[INSTANCE] = ["n" * 32]  # type: ignore[attr-defined]
@@ -217,7 +193,7 @@ def test_an_old_key_is_understood_while_it_is_listed(
 
 
 def test_an_answer_that_belongs_to_another_request_is_refused(
-        endpoint: Endpoint, client: GuestClient, transport: Any, provider: Provider) -> None:
+        endpoint: Endpoint, client: GuestClient, transport: Any, provider: Ring) -> None:
     old = endpoint.invoke(sealed(transport, provider))
 
     class Replayer:

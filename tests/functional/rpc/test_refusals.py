@@ -10,28 +10,19 @@ import pytest
 from oslo_config import cfg
 from prometheus_client import CollectorRegistry
 
+from tests.functional.rpc.conftest import Ring
 from tests.scrape import Scrape
 from trove_ng.common import metrics
 from trove_ng.common.errors import GuestTimeout
 from trove_ng.common.prometheus import PrometheusRecorder
-from trove_ng.conf import rpc as rpc_conf
 from trove_ng.rpc import keys, messages
 from trove_ng.rpc.endpoint import Endpoint, Method
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.refusals import Reason
-from trove_ng.rpc.transport import SecureClient, get_transport
+from trove_ng.rpc.transport import SecureClient
 
 INSTANCE = "5f7ac1a3-0000-4000-8000-000000000002"
-
-
-class OneKey:
-    """A provider that knows one guest's key."""
-
-    def __init__(self, key: str = "k" * 32) -> None:
-        self._key = key
-
-    def secrets(self, _instance_id: str | None) -> tuple[str, ...]:
-        return (self._key,)
+RING = Ring({INSTANCE: ["k" * 32]})
 
 
 class Wire:
@@ -51,22 +42,9 @@ class Wire:
         return self._answer
 
 
-@pytest.fixture
-def conf() -> cfg.ConfigOpts:
-    made = cfg.ConfigOpts()
-    rpc_conf.register(made)
-    made([], project="trove")
-    return made
-
-
-@pytest.fixture
-def transport(conf: cfg.ConfigOpts) -> Any:
-    return get_transport(conf, "fake://")
-
-
 def sealed(transport: Any, key: str = "k" * 32, age: float = 0) -> dict[str, Any]:
     """Return the envelope of a call of the API."""
-    client = SecureClient(transport, "t", OneKey(key), keys.API, keys.guest(INSTANCE),
+    client = SecureClient(transport, "t", Ring({INSTANCE: [key]}), keys.API, keys.guest(INSTANCE),
                           now=lambda: time.time() - age)
     wire = client._client = Wire()
     client.cast("rpc_ping", messages.Empty())
@@ -76,7 +54,7 @@ def sealed(transport: Any, key: str = "k" * 32, age: float = 0) -> dict[str, Any
 def test_refused_requests_are_counted_by_reason(transport: Any) -> None:
     registry = CollectorRegistry()
     ping = Method(messages.Empty, messages.Flag, lambda *_: messages.Flag(value=True))
-    endpoint = Endpoint({"rpc_ping": ping}, keys.guest(INSTANCE), OneKey(), 300,
+    endpoint = Endpoint({"rpc_ping": ping}, keys.guest(INSTANCE), RING, 300,
                         recorder=PrometheusRecorder(registry, metrics.TASKMANAGER))
     good = sealed(transport)
     assert endpoint.invoke(good) is not None
@@ -97,7 +75,7 @@ def test_refused_requests_are_counted_by_reason(transport: Any) -> None:
 def test_refused_answers_are_counted(
         conf: cfg.ConfigOpts, transport: Any, answer: Any) -> None:
     registry = CollectorRegistry()
-    client = GuestClient(conf, transport, OneKey(), keys.API, INSTANCE,
+    client = GuestClient(conf, transport, RING, keys.API, INSTANCE,
                          recorder=PrometheusRecorder(registry, metrics.API))
     client._client._client = Wire(sealed(transport) if answer == "own" else answer)
     with pytest.raises(GuestTimeout, match="no valid answer"):

@@ -16,12 +16,13 @@ from oslo_config import cfg
 from sqlalchemy import event
 
 from tests.scrape import RefusalsHeard
+from tests.stores import add_version
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import Conflict, GuestTimeout
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.models import Datastore, DatastoreVersion, Instance
+from trove_ng.db.models import DatastoreVersion, Instance
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.guestagent.keys import AgentKeys
@@ -56,11 +57,7 @@ class Lab:
         self.beats: list[int] = []
         self.wakes: list[str] = []
         with database.writer() as session:
-            session.add(Datastore(id="d", name="mariadb"))
-            session.flush()
-            session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
-                                         manager="mariadb"))
-            session.flush()
+            add_version(session)
             session.add(Instance(id=INSTANCE, name="i", tenant_id="t", flavor_id="1",
                                  datastore_version_id="v"))
             session.flush()

@@ -188,37 +188,50 @@ def test_a_flood_does_not_keep_others_out(bus: Bus, intruder: Intruder) -> None:
     settled(bus.conductor, 3000)
 
 
+class Caller:
+    """Calls a guest that is not there; an intruder reads the question and answers."""
+
+    def __init__(self, bus: Bus, intruder: Intruder) -> None:
+        bus.guests.pop(ME).stop()
+        conf = configuration(bus.broker.url)
+        conf.set_override("guest_call_timeout", 15)
+        client = GuestClient(conf, get_transport(conf), bus.ring, keys.API, ME)
+        self._failures: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                client.rpc_ping()
+            except BaseException as err:  # noqa: BLE001  looked at by the test
+                self._failures.append(err)
+
+        self._thread = threading.Thread(target=call)
+        self._thread.start()
+        taken = eventually(lambda: intruder.channel.basic_get(guest.topic(ME), no_ack=True))
+        #: the message of oslo.messaging
+        self.asked = json.loads(json.loads(taken.body)["oslo.message"])
+        self._intruder = intruder
+
+    def answer(self, result: Any, failure: str | None) -> BaseException:
+        """Answer in the guest's place; return what the caller makes of it."""
+        self._intruder.send(self.asked["_reply_q"], framed({
+            "result": result, "failure": failure, "ending": True,
+            "_msg_id": self.asked["_msg_id"], "_unique_id": uuid.uuid4().hex}))
+        self._thread.join(20)
+        error, = self._failures
+        return error
+
+
 def test_a_forged_answer_is_not_taken(bus: Bus, intruder: Intruder) -> None:
     """A reader of the guest's queue (one broker user for all guests) answers in its place."""
-    bus.guests[ME].stop()
-    conf = configuration(bus.broker.url)
-    conf.set_override("guest_call_timeout", 15)
-    client = GuestClient(conf, get_transport(conf), bus.ring, keys.API, ME)
-    failures: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            client.rpc_ping()
-        except BaseException as err:  # noqa: BLE001  looked at below
-            failures.append(err)
-
-    caller = threading.Thread(target=call)
-    caller.start()
-    taken = eventually(lambda: intruder.channel.basic_get(guest.topic(ME), no_ack=True))
-    asked = json.loads(json.loads(taken.body)["oslo.message"])
-    shown = json.dumps(asked)
-    assert "rpc_ping" not in shown
-    intruder.send(asked["_reply_q"], framed({
-        "result": {"nonce": asked["args"]["envelope"]["nonce"], "result": {"value": True}},
-        "failure": None, "ending": True, "_msg_id": asked["_msg_id"],
-        "_unique_id": uuid.uuid4().hex}))
+    caller = Caller(bus, intruder)
+    assert "rpc_ping" not in json.dumps(caller.asked)
     started = time.monotonic()
-    caller.join(20)
-    error, = failures
+    error = caller.answer({"nonce": caller.asked["args"]["envelope"]["nonce"],
+                           "result": {"value": True}}, None)
     assert isinstance(error, GuestTimeout)
     assert "no valid answer" in str(error)
+    # it did not wait for another one
     assert time.monotonic() - started < 15
-    bus.guests.pop(ME)
 
 
 @pytest.mark.parametrize(("module", "kind"), [
@@ -227,29 +240,8 @@ def test_a_forged_answer_is_not_taken(bus: Bus, intruder: Intruder) -> None:
 def test_a_forged_failure_is_not_taken(
         bus: Bus, intruder: Intruder, module: str, kind: str) -> None:
     """oslo.messaging would raise any class that a failure names; ours is refused."""
-    bus.guests.pop(ME).stop()
-    conf = configuration(bus.broker.url)
-    conf.set_override("guest_call_timeout", 15)
-    client = GuestClient(conf, get_transport(conf), bus.ring, keys.API, ME)
-    failures: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            client.rpc_ping()
-        except BaseException as err:  # noqa: BLE001  looked at below
-            failures.append(err)
-
-    caller = threading.Thread(target=call)
-    caller.start()
-    taken = eventually(lambda: intruder.channel.basic_get(guest.topic(ME), no_ack=True))
-    asked = json.loads(json.loads(taken.body)["oslo.message"])
-    failure = json.dumps({
+    error = Caller(bus, intruder).answer(None, json.dumps({
         "class": kind, "module": module, "message": WORD, "tb": ["x"],
-        "args": [1], "kwargs": {}})
-    intruder.send(asked["_reply_q"], framed({
-        "result": None, "failure": failure, "ending": True, "_msg_id": asked["_msg_id"],
-        "_unique_id": uuid.uuid4().hex}))
-    caller.join(20)
-    error, = failures
+        "args": [1], "kwargs": {}}))
     assert isinstance(error, GuestTimeout)
     assert WORD not in str(error)

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from oslo_config import cfg
-from sqlalchemy import MetaData
 
+from tests import stores
 from tests.functional.api.conftest import OWN, Api, api_conf, app  # noqa: F401 - fixtures
 from tests.functional.api.test_races import *  # noqa: F403 - all of them, here too
 from tests.functional.conftest import store_conf  # noqa: F401 - a fixture
-from trove_ng.db.migrations import api as migrations
 from trove_ng.db.session import Database
 
 
@@ -21,14 +20,8 @@ def database(request: pytest.FixtureRequest,
     """An empty store of each kind."""
     store_conf.set_override("connection", request.getfixturevalue(f"{request.param}_url"),
                             group="database")
-    made = Database(store_conf)
-    left = MetaData()
-    left.reflect(made.engine)
-    left.drop_all(made.engine)
-    migrations.upgrade(made.engine)
-    yield made
-    # the server has connections for one test's pool, not for all
-    made.engine.dispose()
+    with stores.emptied(store_conf) as made:
+        yield made
 
 
 @pytest.mark.parametrize("name", [

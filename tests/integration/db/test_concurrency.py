@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from oslo_config import cfg
-from sqlalchemy import MetaData
 
+from tests import stores
+from tests.stores import add_version
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import Conflict, QuotaExceeded
 from trove_ng.common.states import ReportState
-from trove_ng.conf import database as database_conf
-from trove_ng.db.migrations import api as migrations
-from trove_ng.db.models import Datastore, DatastoreVersion, Instance, Operation, ServiceStatusRow
+from trove_ng.db.models import Instance, Operation, ServiceStatusRow
 from trove_ng.db.repositories import (
     instance_views,
     operation_reports,
@@ -30,21 +28,12 @@ from trove_ng.db.session import Database, retry_on_db_error
 LIMITS = {"instances": 5, "volumes": -1, "ram": -1, "backups": -1}
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+@pytest.fixture(params=stores.KINDS)
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty store of each kind."""
-    url = (f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite"
-           else request.getfixturevalue(f"{request.param}_url"))
-    conf = cfg.ConfigOpts()
-    database_conf.register(conf)
-    conf([], project="trove")
-    conf.set_override("connection", url, group="database")
-    made = Database(conf)
-    left = MetaData()
-    left.reflect(made.engine)
-    left.drop_all(made.engine)
-    migrations.upgrade(made.engine)
-    return made
+    with stores.emptied(stores.store_conf(
+            stores.url(request.param, request, tmp_path))) as made:
+        yield made
 
 
 def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
@@ -129,11 +118,7 @@ def instances(db: Database) -> list[str]:
     now = utcnow()
     ids = [f"{number:036d}" for number in range(60)]
     with db.writer() as session:
-        session.add(Datastore(id="d", name="mariadb"))
-        session.flush()
-        session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
-                                     manager="mariadb"))
-        session.flush()
+        add_version(session)
         for number, ident in enumerate(ids):
             session.add(Instance(id=ident, name="i", tenant_id=f"t{number % 2}", flavor_id="1",
                                  datastore_version_id="v", created=now, updated=now))

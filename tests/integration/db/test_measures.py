@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from oslo_config import cfg
 from prometheus_client import CollectorRegistry
-from sqlalchemy import MetaData, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tests import stores
 from tests.scrape import Scrape
+from tests.stores import add_version
 from trove_ng.cmd.metrics import Health
 from trove_ng.common import metrics as m
 from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.prometheus import PrometheusRecorder
-from trove_ng.conf import database as database_conf
-from trove_ng.db.migrations import api as migrations
 from trove_ng.db.models import (
     Backup,
     Datastore,
-    DatastoreVersion,
     Instance,
     Operation,
     ServiceStatusRow,
@@ -37,18 +36,8 @@ from trove_ng.taskmanager.measures import StoreCollector
 class Store:
     """A store whose errors can be read."""
 
-    def __init__(self, kind: str, url: str) -> None:
-        self.kind = kind
-        self.registry = CollectorRegistry()
-        conf = cfg.ConfigOpts()
-        database_conf.register(conf)
-        conf([], project="trove")
-        conf.set_override("connection", url, group="database")
-        self.db = Database(conf, PrometheusRecorder(self.registry, m.CONDUCTOR))
-        left = MetaData()
-        left.reflect(self.db.engine)
-        left.drop_all(self.db.engine)
-        migrations.upgrade(self.db.engine)
+    def __init__(self, kind: str, registry: CollectorRegistry, db: Database) -> None:
+        self.kind, self.registry, self.db = kind, registry, db
 
     def count(self, definition: m.Definition, kind: str) -> float:
         found = Scrape.of(self.registry).get(definition.name, kind=kind)
@@ -56,12 +45,13 @@ class Store:
         return found
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+@pytest.fixture(params=stores.KINDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of each kind."""
-    url = (f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite"
-           else request.getfixturevalue(f"{request.param}_url"))
-    return Store(request.param, url)
+    registry = CollectorRegistry()
+    conf = stores.store_conf(stores.url(request.param, request, tmp_path))
+    with stores.emptied(conf, PrometheusRecorder(registry, m.CONDUCTOR)) as db:
+        yield Store(request.param, registry, db)
 
 
 @pytest.fixture
@@ -133,11 +123,7 @@ def test_a_deadlock_is_counted_with_the_new_try(server: Store) -> None:
 def fill(store: Store) -> None:
     now = utcnow()
     with store.db.writer() as session:
-        session.add(Datastore(id="d", name="mariadb"))
-        session.flush()
-        session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
-                                     manager="mariadb"))
-        session.flush()
+        add_version(session)
         for number in range(4):
             session.add(Instance(
                 id=f"i{number}", name="i", tenant_id="t", flavor_id="1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, MetaData, create_engine
 
+from tests import stores
 from trove_ng.db.migrations import api
 from trove_ng.db.models import Base
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    """An empty store."""
-    if request.param == "sqlite":
-        return create_engine(f"sqlite:///{tmp_path}/store")
-    made = create_engine(request.getfixturevalue(f"{request.param}_url"))
+@pytest.fixture(params=stores.KINDS)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty store without a schema."""
+    made = create_engine(stores.url(request.param, request, tmp_path))
     found = MetaData()
     found.reflect(made)
     found.drop_all(made)
-    return made
+    yield made
+    made.dispose()
 
 
 def test_the_migrated_store_is_what_the_models_say(engine: Engine) -> None:

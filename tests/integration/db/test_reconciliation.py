@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from oslo_config import cfg
-from sqlalchemy import MetaData, func, select, update
+from sqlalchemy import func, select, update
 
+from tests import stores
+from tests.stores import add_version
 from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.states import EventKind
-from trove_ng.conf import database as database_conf
-from trove_ng.db.migrations import api as migrations
 from trove_ng.db.models import (
     Backup,
-    Datastore,
-    DatastoreVersion,
     Event,
     Instance,
     InstanceKey,
@@ -42,35 +39,22 @@ from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 COUNT = 30
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+@pytest.fixture(params=stores.KINDS)
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A store of each kind with instances ``i00`` to ``i29``, all HEALTHY."""
-    url = (f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite"
-           else request.getfixturevalue(f"{request.param}_url"))
-    conf = cfg.ConfigOpts()
-    database_conf.register(conf)
-    conf([], project="trove")
-    conf.set_override("connection", url, group="database")
-    made = Database(conf)
-    left = MetaData()
-    left.reflect(made.engine)
-    left.drop_all(made.engine)
-    migrations.upgrade(made.engine)
-    with made.writer() as session:
-        session.add(Datastore(id="d", name="mariadb"))
-        session.flush()
-        session.add(DatastoreVersion(id="v", datastore_id="d", name="1", version="1",
-                                     manager="mariadb"))
-        session.flush()
-        for number in range(COUNT):
-            session.add(Instance(id=f"i{number:02}", name="x", tenant_id="t", flavor_id="1",
-                                 flavor_ram=10, volume_size=2, datastore_version_id="v"))
-        session.flush()
-        for number in range(COUNT):
-            session.add(ServiceStatusRow(instance_id=f"i{number:02}", status="HEALTHY",
-                                         sequence=1, updated_at=utcnow()))
-            session.add(InstanceKey(instance_id=f"i{number:02}", encrypted_key="x"))
-    return made
+    with stores.emptied(stores.store_conf(
+            stores.url(request.param, request, tmp_path))) as made:
+        with made.writer() as session:
+            add_version(session)
+            for number in range(COUNT):
+                session.add(Instance(id=f"i{number:02}", name="x", tenant_id="t", flavor_id="1",
+                                     flavor_ram=10, volume_size=2, datastore_version_id="v"))
+            session.flush()
+            for number in range(COUNT):
+                session.add(ServiceStatusRow(instance_id=f"i{number:02}", status="HEALTHY",
+                                             sequence=1, updated_at=utcnow()))
+                session.add(InstanceKey(instance_id=f"i{number:02}", encrypted_key="x"))
+        yield made
 
 
 def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:

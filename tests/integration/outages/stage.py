@@ -306,6 +306,13 @@ class Stage:
             return not session.scalar(select(func.count()).select_from(Operation).where(
                 Operation.live_key.is_not(None)))
 
+    def clear(self) -> None:
+        """Delete all instances, and wait until that is done."""
+        self.until("every operation has ended", self.settled)
+        for one in self.request("GET", "/instances").json()["instances"]:
+            self.delete(one["id"])
+        self.until("every operation has ended", self.settled)
+
     def check(self, *, failed: int = 0) -> None:
         """Wait until all operations ended, and check that nothing is lost or left over.
 

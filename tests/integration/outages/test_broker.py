@@ -45,10 +45,7 @@ def used(stage: Stage) -> Iterator[str]:
     ident = stage.create()
     stage.wait_active(ident)
     yield ident
-    stage.until("every operation has ended", stage.settled)
-    for one in stage.request("GET", "/instances").json()["instances"]:
-        stage.delete(one["id"])
-    stage.until("every operation has ended", stage.settled)
+    stage.clear()
 
 
 @pytest.mark.parametrize("fault", [

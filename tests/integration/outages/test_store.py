@@ -136,10 +136,7 @@ def used(stage: Stage) -> Iterator[str]:
     ident = stage.create()
     stage.wait_active(ident)
     yield ident
-    stage.until("every operation has ended", stage.settled)
-    for one in stage.request("GET", "/instances").json()["instances"]:
-        stage.delete(one["id"])
-    stage.until("every operation has ended", stage.settled)
+    stage.clear()
 
 
 def _refused(answer: Any) -> None:
