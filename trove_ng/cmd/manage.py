@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from oslo_config import cfg
 
 from trove_ng.cmd import process
-from trove_ng.conf import base, cloud, database, quota, rpc, taskmanager
+from trove_ng.conf import base, cloud, database, operations, quota, rpc, taskmanager
 
 if TYPE_CHECKING:
     from trove_ng.manage.command import Tools
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         conf = base.load(_conf_args(options), prog=PROG, registrars=(
             database.register, rpc.register, quota.register, cloud.register,
-            taskmanager.register, _log_apart))
+            taskmanager.register, operations.register, _log_apart))
     except cfg.Error as err:
         return process.refuse(PROG, err)
     if not options.debug:

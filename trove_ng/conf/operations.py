@@ -33,6 +33,8 @@ OPTS: list[cfg.Opt] = [
                       "heard of any more are taken over by another one."),
     cfg.FloatOpt("idempotency_key_lifetime", default=86400, min=1,
                  help="Seconds that the answer to a request with an Idempotency-Key is kept."),
+    cfg.FloatOpt("keep_days", default=90, min=0,
+                 help="Days after which operations that have ended are removed; 0 keeps them."),
     cfg.FloatOpt("poll_interval", default=0.25, min=0.01,
                  help="Seconds between two looks at something that is waited for; grows to "
                       "'poll_interval_max'."),

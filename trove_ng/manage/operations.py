@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import NotFound
 from trove_ng.db.repositories import operations
 from trove_ng.manage.command import Command, Tools, arg, at_least
+from trove_ng.operations.retention import purge_operations
 
 
 def _list(tools: Tools, options: argparse.Namespace) -> None:
@@ -33,9 +35,17 @@ def _show(tools: Tools, options: argparse.Namespace) -> None:
                   f"{step.ended_at or '-'}{': ' + step.error if step.error else ''}")
 
 
+def _purge(tools: Tools, options: argparse.Namespace) -> None:
+    days = tools.conf.operations.keep_days if options.days is None else options.days
+    tools.say(f"{purge_operations(tools.db, utcnow(), days)} operations are removed")
+
+
 COMMANDS = (
     Command("operation_list", "show operations", _list, (
         arg("--all", action="store_true", help="also those that have ended"),
         arg("--limit", type=at_least(1), default=50, help="at most so many (default: 50)"))),
     Command("operation_show", "show an operation and its steps", _show, (arg("id"),)),
+    Command("operation_purge", "remove operations that ended long ago", _purge, (
+        arg("--days", type=at_least(1),
+            help="those that ended before (default: the option [operations] keep_days)"),)),
 )

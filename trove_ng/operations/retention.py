@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 
-from trove_ng.db.repositories import events
+from sqlalchemy.orm import Session
+
+from trove_ng.db.repositories import events, operations
 from trove_ng.db.session import Database, retry_on_db_error
 
 _BATCH = 1000
+
+#: removes the oldest rows that are older than a time, so many at most; returns how many
+Purge = Callable[[Session, datetime.datetime, int], int]
 
 
 def purge_events(db: Database, now: datetime.datetime, days: float) -> int:
@@ -15,16 +21,28 @@ def purge_events(db: Database, now: datetime.datetime, days: float) -> int:
 
     :param days: 0 keeps them all
     """
+    return _purge_all(db, events.purge, now, days)
+
+
+def purge_operations(db: Database, now: datetime.datetime, days: float) -> int:
+    """Remove the operations that ended before, in batches; return how many.
+
+    :param days: 0 keeps them all
+    """
+    return _purge_all(db, operations.purge, now, days)
+
+
+def _purge_all(db: Database, purge: Purge, now: datetime.datetime, days: float) -> int:
     if not days:
         return 0
     before = now - datetime.timedelta(days=days)
     removed = 0
-    while found := _purge(db, before):
+    while found := _purge_batch(db, purge, before):
         removed += found
     return removed
 
 
 @retry_on_db_error
-def _purge(db: Database, before: datetime.datetime) -> int:
+def _purge_batch(db: Database, purge: Purge, before: datetime.datetime) -> int:
     with db.writer() as session:
-        return events.purge(session, before, _BATCH)
+        return purge(session, before, _BATCH)

@@ -10,7 +10,7 @@ from oslo_config import cfg
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import idempotency
 from trove_ng.db.session import Database
-from trove_ng.operations.retention import purge_events
+from trove_ng.operations.retention import purge_events, purge_operations
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ class Housekeeping:
         removed = purge_events(self._db, now, self._conf.event_keep_days)
         if removed:
             LOG.info("%d old events are removed", removed)
+        removed = purge_operations(self._db, now, self._conf.operations.keep_days)
+        if removed:
+            LOG.info("%d old operations are removed", removed)
         kept = datetime.timedelta(seconds=self._conf.operations.idempotency_key_lifetime)
         with self._db.writer() as session:
             count = idempotency.purge(session, now - kept)

@@ -9,7 +9,7 @@ import pytest
 from oslo_config import cfg
 
 from trove_ng.cmd import manage
-from trove_ng.conf import cloud, quota, taskmanager
+from trove_ng.conf import cloud, operations, quota, taskmanager
 from trove_ng.db.session import Database
 from trove_ng.manage import parser
 from trove_ng.manage.command import Tools
@@ -51,6 +51,7 @@ def operator(store_conf: cfg.ConfigOpts, database: Database,
     quota.register(store_conf)
     cloud.register(store_conf)
     taskmanager.register(store_conf)
+    operations.register(store_conf)
     return Operator(store_conf, lambda: capsys.readouterr().err)
 
 

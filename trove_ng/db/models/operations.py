@@ -24,6 +24,7 @@ class Operation(Timestamps, Base):
         Index("ix_operations_claim", "status", "lease_expires_at"),
         Index("ix_operations_tenant", "tenant_id", "created"),
         Index("ix_operations_resource", "resource_id", "created"),
+        Index("ix_operations_ended", "ended_at"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)

@@ -312,3 +312,16 @@ def steps(session: Session, operation_id: str) -> Sequence[OperationStep]:
     """Return the steps of an operation that began, in their order."""
     return session.scalars(select(OperationStep).where(
         OperationStep.operation_id == operation_id).order_by(OperationStep.started_at)).all()
+
+
+def purge(session: Session, before: datetime.datetime, batch: int) -> int:
+    """Remove the oldest of the operations that ended before a time; return how many.
+
+    :param batch: how many at most, so that no lock is held for long
+    """
+    found = session.scalars(select(Operation.id).where(
+        Operation.ended_at < before, Operation.live_key.is_(None)).order_by(
+            Operation.ended_at).limit(batch)).all()
+    if found:
+        session.execute(delete(Operation).where(Operation.id.in_(found)))
+    return len(found)

@@ -172,6 +172,7 @@ def upgrade() -> None:
     with op.batch_alter_table("operations", schema=None) as batch_op:
         batch_op.create_index("ix_operations_claim", ["status", "lease_expires_at"], unique=False)
         batch_op.create_index("ix_operations_resource", ["resource_id", "created"], unique=False)
+        batch_op.create_index("ix_operations_ended", ["ended_at"], unique=False)
         batch_op.create_index("ix_operations_tenant", ["tenant_id", "created"], unique=False)
 
     op.create_table(
