@@ -36,6 +36,10 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
     for name, step in (("restart", manager.restart), ("stop_db", manager.stop_database),
                        ("start_db_with_conf_changes", manager.start_db_with_conf_changes)):
         table[name] = _prepared(manager, _step(engine, step))
+    table["module_list"] = _prepared(manager, manager.modules.look)
+    for name, change in (("module_apply", manager.modules.apply),
+                         ("module_remove", manager.modules.remove)):
+        table[name] = _prepared(manager, _alone(engine, name, change))
     table["prepare"] = _prepare(manager, engine)
     table["create_backup"] = _create_backup(manager, engine)
     table["cancel_step"] = lambda request: m.Flag(

@@ -24,6 +24,7 @@ from trove_ng.guestagent import health, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, Logs
+from trove_ng.guestagent.modules.manager import ModuleManager
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
@@ -72,6 +73,7 @@ class BaseManager(abc.ABC):
                                       ctx.conf.guest_agent.crash_loop_quiet))
         self._volume_health = health.VolumeHealth()
         self._logs = Logs(lambda: self.log_files(), ctx.clock, _LOG_PATIENCE)
+        self.modules = ModuleManager(ctx, self._module_dir)
 
     # ---- what a datastore must say ----------------------------------------
 
@@ -331,6 +333,16 @@ class BaseManager(abc.ABC):
             return pathlib.Path(self.volume_mount_point) / AGENT_DIR
         return None
 
+    def _module_dir(self) -> pathlib.Path:
+        """Return where modules are kept: a rebuild of the root disk must not lose them.
+
+        :raises GuestError: the volume is away; what is written below it would be lost
+        """
+        if self._volume_trouble() == health.NOT_MOUNTED:
+            raise GuestError(health.NOT_MOUNTED)
+        folder = self.agent_volume_dir() or pathlib.Path(self.volume_mount_point) / AGENT_DIR
+        return folder / "modules"
+
     def capabilities(self) -> list[str]:
         """Return the optional calls that this datastore offers, sorted."""
         return sorted(name for name in OPTIONAL
@@ -351,6 +363,8 @@ class BaseManager(abc.ABC):
         folder = self.agent_volume_dir()
         if folder is not None:
             leftovers.remove_unfinished(folder)
+            for module in (folder / "modules").glob("*/"):
+                leftovers.remove_unfinished(module)
 
     @property
     def is_down(self) -> bool:

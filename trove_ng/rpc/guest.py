@@ -10,6 +10,7 @@ from trove_ng.common.context import RequestContext
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.transport import SecureClient
 
@@ -56,6 +57,9 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "mount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "resize_fs": GuestMethod(m.VolumeSpec, m.FilesystemStats),
+    "module_list": GuestMethod(mm.ModuleQuery, mm.ModuleStates),
+    "module_apply": GuestMethod(mm.ModulesRequest, mm.ModuleStates),
+    "module_remove": GuestMethod(mm.ModuleRemoval, m.Empty),
 }
 
 
@@ -215,3 +219,19 @@ class GuestClient:
     def resize_fs(self, volume: m.VolumeSpec) -> m.FilesystemStats:
         """Grow the file system to its volume's size."""
         return self._call("resize_fs", volume, m.FilesystemStats)
+
+    def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
+        """Return the modules that were applied, each looked at by its driver."""
+        return self._call("module_list", query, mm.ModuleStates).modules
+
+    def module_apply(self, modules: list[mm.ModuleSpec]) -> list[mm.ModuleState]:
+        """Apply modules; return what became of each, in the order of applying."""
+        return self._call(
+            "module_apply", mm.ModulesRequest(modules=modules), mm.ModuleStates).modules
+
+    def module_remove(self, module_id: str) -> None:
+        """Take a module away.
+
+        :raises NotFound: it was never applied
+        """
+        self._done("module_remove", mm.ModuleRemoval(id=module_id))

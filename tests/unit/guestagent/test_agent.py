@@ -241,6 +241,7 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
         "delete_user", "update_user", "change_passwords", "list_access", "grant_access",
         "revoke_access", "is_root_enabled", "enable_root", "disable_root", "restart",
         "stop_db", "start_db_with_conf_changes", "get_filesystem_stats", "mount_volume",
-        "unmount_volume", "resize_fs", "list_logs", "switch_log", "publish_log"}
+        "unmount_volume", "resize_fs", "list_logs", "switch_log", "publish_log",
+        "module_list", "module_apply", "module_remove"}
     assert set(running.bus.table) == expected
     running.agent.stop()

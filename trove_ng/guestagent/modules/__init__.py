@@ -1,0 +1,1 @@
+"""Modules: files that are kept on the server, and drivers that put them in force."""
