@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from trove_ng.api import accept_modules
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import statements
 from trove_ng.api.handlers.instances import render
@@ -27,7 +28,7 @@ from trove_ng.operations import payloads
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
 
 #: parts of the request that this release refuses rather than leaves out
-_NOT_YET = ("configuration", "replica_of", "replica_count", "modules", "locality")
+_NOT_YET = ("configuration", "replica_of", "replica_count", "locality")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +61,10 @@ def create_instance(call: Call) -> dict[str, Any]:
         if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
             root = Secret(generate_password())
         instance = _instance(call, body, version, wanted)
-        operation_id = _submit(session, call, instance, databases, users, backup, root)
+        modules = _modules(session, call, body, version)
+        operation_id = _submit(session, call, instance, databases, users, backup, root, modules)
         instances.add(session, instance)
+        accept_modules.begin(session, instance.id, modules, call.services.clock.now())
         view = render(session, call, instance.id)
         if root is not None:
             view["password"] = root.reveal()
@@ -213,6 +216,15 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
     return found
 
 
+def _modules(session: Session, call: Call, body: dict[str, Any],
+             version: DatastoreVersion) -> list[str]:
+    wanted = [one["id"] for one in body.get("modules") or []]
+    if wanted:
+        call.authorize("instance:module_apply")
+    return accept_modules.for_new_instance(
+        session, call, wanted, version.datastore_id, version.id)
+
+
 def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
               wanted: Wanted) -> Instance:
     access = body.get("access") or {}
@@ -226,7 +238,8 @@ def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
 
 
 def _submit(session: Session, call: Call, instance: Instance, databases: list[DatabaseSpec],
-            users: list[UserSpec], backup: Backup | None, root: Secret | None) -> str:
+            users: list[UserSpec], backup: Backup | None, root: Secret | None,
+            modules: list[str]) -> str:
     secrets = {payloads.user_secret(one.name, one.host): one.password
                for one in users if one.password is not None}
     if root is not None:
@@ -236,7 +249,8 @@ def _submit(session: Session, call: Call, instance: Instance, databases: list[Da
                                      collate=one.collate) for one in databases],
         users=[payloads.User(name=one.name, host=one.host, databases=one.databases)
                for one in users],
-        backup_id=backup.id if backup is not None else None, enable_root=root is not None)
+        backup_id=backup.id if backup is not None else None, enable_root=root is not None,
+        modules=modules)
     accepted = call.services.requests.submit(
         session, action=payloads.INSTANCE_CREATE, resource_type="instance",
         resource_id=instance.id, tenant_id=instance.tenant_id, context=call.context,

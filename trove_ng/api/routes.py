@@ -18,6 +18,7 @@ from trove_ng.api.schemas import (
     common,
     guest_logs,
     instances,
+    modules,
     quotas,
     users,
 )
@@ -190,6 +191,36 @@ _CONFIGURATIONS = (
           answers.PARAMETER),
 )
 
+_MODULES = (
+    Route("GET", "/modules", "modules:index", "module:index", 200, answers.MODULES,
+          query={**_PAGE, "datastore": _TEXT}, fails=(404,)),
+    Route("POST", "/modules", "modules:create", "module:create", 200, answers.MODULE,
+          modules.CREATE, fails=(404,)),
+    Route("GET", "/modules/{id}", "modules:show", "module:show", 200, answers.MODULE),
+    Route("PUT", "/modules/{id}", "modules:update", "module:update", 200, answers.MODULE,
+          modules.UPDATE, fails=(409,)),
+    Route("PATCH", "/modules/{id}", "modules:update", "module:update", 200, answers.MODULE,
+          modules.UPDATE, fails=(409,)),
+    Route("DELETE", "/modules/{id}", "modules:delete", "module:delete", 200),
+    Route("GET", "/modules/{id}/instances", "modules:instances", "module:instances", 200,
+          answers.MODULE_INSTANCES,
+          query={**_PAGE, "include_clustered": _FLAG, "count_only": _FLAG}),
+    Route("PUT", "/modules/{id}/instances", "modules:reapply", "module:reapply", 202, None,
+          modules.REAPPLY, fails=(409,)),
+    Route("GET", "/datastores/{datastore}/modules", "modules:of_datastore", "module:index",
+          200, answers.MODULES, query=_PAGE),
+    Route("GET", "/instances/{id}/modules", "instance_modules:index", "instance:module_list",
+          200, answers.INSTANCE_MODULES,
+          query={"from_guest": _FLAG, "include_contents": _FLAG}, fails=_GUEST),
+    Route("POST", "/instances/{id}/modules", "instance_modules:apply",
+          "instance:module_apply", 200, answers.INSTANCE_MODULES, modules.APPLY,
+          fails=_GUEST),
+    Route("GET", "/instances/{id}/modules/{module_id}", "instance_modules:retrieve",
+          "instance:module_retrieve", 200, answers.MODULE_FILE, fails=_GUEST),
+    Route("DELETE", "/instances/{id}/modules/{module_id}", "instance_modules:remove",
+          "instance:module_remove", 200, fails=_GUEST),
+)
+
 _OPERATION_LIST = {**_PAGE, "resource_id": _TEXT, "status": {
     "type": "string", "enum": ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]},
     "action": _TEXT}
@@ -227,5 +258,5 @@ _MANAGEMENT = (
 )
 
 ROUTES: tuple[Route, ...] = (
-    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS,
+    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS, *_MODULES,
     *_OPERATIONS, *_LIMITS, *_MANAGEMENT)

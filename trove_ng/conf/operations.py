@@ -15,6 +15,7 @@ _TIMEOUTS = {
     "instance.resize_volume": "1800",
     "backup.create": "86400",
     "backup.delete": "3600",
+    "module.reapply": "86400",
 }
 
 OPTS: list[cfg.Opt] = [

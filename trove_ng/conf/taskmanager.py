@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import health, object_store
+from trove_ng.conf import health, modules, object_store
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
@@ -66,6 +66,7 @@ OPTS: list[cfg.Opt] = [
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
     health.register(conf)
+    modules.register(conf)
     object_store.register(conf)
     conf.register_opts(OPTS)
 

@@ -19,6 +19,7 @@ INSTANCE_RESIZE_FLAVOR = "instance.resize_flavor"
 INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
+MODULE_REAPPLY = "module.reapply"
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +51,14 @@ class CreateInstance(Payload, frozen=True, kw_only=True):
     :param backup_id: the backup to restore, None for an empty database
     :param enable_root: enable root at the first start; its password is in the secrets
         under :data:`ROOT_SECRET`
+    :param modules: ids of the modules to apply, those that nobody asked for among them
     """
 
     databases: list[Database] = []
     users: list[User] = []
     backup_id: str | None = None
     enable_root: bool = False
+    modules: list[str] = []
 
 
 class DeleteInstance(Payload, frozen=True, kw_only=True):
@@ -91,6 +94,24 @@ class CreateBackup(Payload, frozen=True, kw_only=True):
 
 class DeleteBackup(Payload, frozen=True, kw_only=True):
     """Delete a backup's objects and its row."""
+
+
+class ReapplyModule(Payload, frozen=True, kw_only=True):
+    """Give instances that have a module its present contents.
+
+    :param tenant_id: owner of the instances; None: any
+    :param md5: only instances that have these contents
+    :param force: also instances that have the present contents already
+    :param batch_size: instances before a pause
+    :param batch_delay: seconds of a pause
+    """
+
+    batch_size: int
+    batch_delay: int
+    tenant_id: str | None = None
+    md5: str | None = None
+    include_clustered: bool = False
+    force: bool = False
 
 
 #: key of root's password in an operation's secrets

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import sqlite3
@@ -37,13 +39,16 @@ from trove_ng.db.models import (
     Datastore,
     DatastoreVersion,
     Instance,
+    Module,
     Operation,
     OperationStep,
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import events
 from trove_ng.db.session import Database
+from trove_ng.operations.modules import box as module_box
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import module_messages as mm
 
 MINE = "a" * 32
 OTHER = "b" * 32
@@ -57,6 +62,20 @@ OWN = "00000000-0000-4000-8000-00000000000"
 #: operations that are under way from the beginning
 RUNNING = (f"{OWN}6", f"{FOREIGN}6")
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
+
+
+#: a module's file
+HELLO = base64.b64encode(b"message=Hello").decode()
+HELLO_MD5 = hashlib.md5(b"message=Hello").hexdigest()
+
+
+def module_state(ident: str, **more: Any) -> mm.ModuleState:
+    """Return what an agent says of a module that is in force."""
+    return mm.ModuleState(**({
+        "id": ident, "type": "ping", "name": "hello", "datastore": "all",
+        "datastore_version": "all", "ok": True, "message": "Hello",
+        "filename": "all-all-hello.lic", "md5": HELLO_MD5, "installed_at": 1.7e9,
+        "updated_at": 1.7e9} | more))
 
 
 class Catalog:
@@ -174,6 +193,15 @@ class Guest:
         self.store.objects[request.folder + mark.last_object] = b"x"
         self.store.objects[request.metafile] = guest_logs.render(mark, request.kind, "/l")
         return m.LogPublished(mark=mark)
+
+    def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
+        ident = query.id or f"{OWN}4"
+        return [module_state(ident, contents=Secret(HELLO) if query.include_contents else None)
+                ] if ident in (f"{OWN}4", f"{FOREIGN}4") else []
+
+    def module_apply(self, specs: list[mm.ModuleSpec]) -> list[mm.ModuleState]:
+        self.asked.append(("module_apply", (specs,)))
+        return [module_state(one.id, md5=one.md5, name=one.name) for one in specs]
 
     def enable_root(self, request: m.RootRequest) -> m.UserSpec:
         self.asked.append(("enable_root", (request,)))
@@ -348,4 +376,8 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                            details={"action": "instance.create"})
             session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,
                                       datastore_version_id="v", created=now, updated=now))
+            session.add(Module(
+                id=f"{prefix}4", name="hello", type="ping", tenant_id=tenant, md5=HELLO_MD5,
+                contents=module_box(api_conf).seal(HELLO, f"{prefix}4"), created=now,
+                updated=now))
     yield Api(api_conf, database)

@@ -32,6 +32,8 @@ _EXISTING: dict[str, list[Any]] = {
     "instances": [f"{OWN}1", f"{OWN}2", f"{FOREIGN}1", UNKNOWN],
     "backups": [f"{OWN}8", f"{FOREIGN}8", UNKNOWN],
     "configurations": [f"{OWN}7", f"{FOREIGN}7", UNKNOWN],
+    "modules": [f"{OWN}4", f"{FOREIGN}4", UNKNOWN],
+    "module_id": [f"{OWN}4", f"{FOREIGN}4", UNKNOWN],
     "operations": [f"{OWN}6", f"{FOREIGN}6", UNKNOWN],
     "datastores": ["v", "10.11"], "datastore": ["d", "mariadb"], "flavors": ["1", "2"],
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
@@ -66,7 +68,7 @@ def aimed(document: Mapping[str, Any]) -> dict[str, Any]:
         "type": {"enum": ["mariadb", "d"]}, "version": {"enum": ["10.11", "v"]},
         "version_number": {"enum": ["10.11"]}}
     # would make nearly every request end with 501
-    for name in ("configuration", "replica_of", "replica_count", "modules", "locality"):
+    for name in ("configuration", "replica_of", "replica_count", "locality"):
         instance.pop(name, None)
     return found
 

@@ -185,6 +185,9 @@ def headers(answer: Any, length: int) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
 def test_an_administrator_reaches_other_projects(asking: Asking) -> None:
+    if OWN in asking.path:
+        # what the body names goes with what the path leads to
+        asking.body = json.loads(json.dumps(asking.body).replace(OWN, FOREIGN))
     answer = asking.ask("admin", asking.path.replace(OWN, FOREIGN).replace(MINE, OTHER))
     assert answer.status_int == asking.route.success, answer.text
 
@@ -220,7 +223,7 @@ NEW = {"name": "d", "flavorRef": "1", "volume": {"size": 1}}
      f"{FOREIGN}8"),
     ("POST", "/instances", "instance", {**NEW, "configuration": "ID"}, f"{FOREIGN}7"),
     ("POST", "/instances", "instance", {**NEW, "replica_of": "ID"}, f"{FOREIGN}1"),
-    ("POST", "/instances", "instance", {**NEW, "modules": [{"id": "ID"}]}, f"{FOREIGN}1"),
+    ("POST", "/instances", "instance", {**NEW, "modules": [{"id": "ID"}]}, f"{FOREIGN}4"),
     ("POST", "/instances", "instance", {**NEW, "nics": [{"net-id": "ID"}]},
      FOREIGN_NETWORK),
     ("POST", "/instances", "instance", {**NEW, "nics": [{"subnet_id": "ID"}]},

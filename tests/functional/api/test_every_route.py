@@ -13,7 +13,7 @@ from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, UNKNOWN, Ap
 from trove_ng.api.routes import ROUTES, Route
 
 #: parameter → what exists, by the first part of the path
-_IDS = {"instances": "1", "backups": "8", "configurations": "7"}
+_IDS = {"instances": "1", "backups": "8", "configurations": "7", "modules": "4"}
 
 
 def path(route: Route, prefix: str = OWN) -> str:
@@ -22,6 +22,7 @@ def path(route: Route, prefix: str = OWN) -> str:
     first = parts[1] if parts[0] == "mgmt" else parts[0]
     number = _IDS.get(first)
     values = {"datastore": "mariadb", "database": "shop", "user": "app", "name": "max_connections",
+              "module_id": f"{prefix}4",
               "project_id": MINE if prefix == OWN else OTHER,
               "id": f"{prefix}{number}" if number else "v" if first == "datastores" else "1"}
     if first == "volume-types":
@@ -129,6 +130,8 @@ def sample(schema: dict[str, Any]) -> Any:
 
 
 def text(schema: dict[str, Any]) -> str:
+    if "examples" in schema:
+        return str(schema["examples"][0])
     for candidate in (UNKNOWN, "10.0.0.1", "x1", "1"):
         pattern = schema.get("pattern")
         if schema.get("format") == "uuid":
@@ -152,7 +155,7 @@ def spoiled(schema: dict[str, Any], good: Any) -> Iterator[tuple[str, Any]]:
         if inner.get("type") == "object" and field in good and inner.get("properties"):
             for below, value in spoiled(inner, good[field]):
                 yield below, {**good, field: value}
-        for wrong in (object_for(inner), "x" * 5000):
+        for wrong in (object_for(inner), "x" * 5000 + "!"):
             if wrong is not None:
                 yield field, {**good, field: wrong}
 

@@ -32,7 +32,7 @@ from trove_ng.cloud.session import Clouds
 from trove_ng.cmd.minicloud import make_servers
 from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.crypto import SecretBox
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import GuestError, NotFound
 from trove_ng.common.metrics import API, CONDUCTOR, SERVICES, TASKMANAGER
 from trove_ng.common.prometheus import PrometheusRecorder
 from trove_ng.common.secret import Secret
@@ -53,6 +53,7 @@ from trove_ng.rpc import conductor as conductor_rpc
 from trove_ng.rpc import guest as guest_rpc
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc import taskmanager as taskmanager_rpc
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
@@ -85,6 +86,7 @@ class Agent:
         self.instance_id = info["guest_id"]
         self.asked: list[tuple[str, m.Message]] = []
         self._failures = failures
+        self.modules: dict[str, mm.ModuleSpec] = {}
         self._sequence = 0
         #: it takes long work and never says how far it is
         self.quiet = False
@@ -160,6 +162,25 @@ class Agent:
         self.beat(ServiceStatus.HEALTHY)
         return m.Empty()
 
+    def _module_list(self, query: mm.ModuleQuery) -> mm.ModuleStates:
+        return mm.ModuleStates(modules=[_state(one) for one in self.modules.values()
+                                        if query.id in (None, one.id)])
+
+    def _module_apply(self, request: mm.ModulesRequest) -> mm.ModuleStates:
+        states = []
+        for one in sorted(request.modules, key=lambda one: (
+                not one.priority_apply, one.apply_order)):
+            why = self._failures.get(f"module {one.name}", "")
+            if not why:
+                self.modules[one.id] = one
+            states.append(_state(one, why))
+        return mm.ModuleStates(modules=states)
+
+    def _module_remove(self, request: mm.ModuleRemoval) -> m.Empty:
+        if self.modules.pop(request.id, None) is None:
+            raise NotFound.of("Module", request.id)
+        return m.Empty()
+
     def _resize_fs(self, _request: m.VolumeSpec) -> m.FilesystemStats:
         return m.FilesystemStats(total=2, used=1, free=1)
 
@@ -170,6 +191,14 @@ class Agent:
     def stop(self) -> None:
         self._server.stop()
         self._server.wait()
+
+
+def _state(spec: mm.ModuleSpec, why: str = "") -> mm.ModuleState:
+    return mm.ModuleState(
+        id=spec.id, type=spec.type, name=spec.name, datastore=spec.datastore,
+        datastore_version=spec.datastore_version, ok=not why, message=why or "Hello",
+        filename="f.lic", md5=spec.md5, installed_at=1.7e9, updated_at=1.7e9,
+        contents=spec.contents)
 
 
 def _plain(message: m.Message) -> dict[str, Any]:

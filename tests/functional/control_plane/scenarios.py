@@ -96,6 +96,13 @@ def _delete_backup(world: World) -> str:
     return ident
 
 
+def _reapply_module(world: World) -> str:
+    ident = world.module()
+    world.plane.request("PUT", f"/modules/{ident}/instances", {"reapply": {
+        "force": 1, "batch_size": 1}}, status=202)
+    return ident
+
+
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR"),
@@ -107,6 +114,8 @@ SCENARIOS = {
         World.new_backup, "backups", good="COMPLETED", bad="FAILED"),
     payloads.BACKUP_DELETE: Scenario(
         _delete_backup, "backups", good=None, bad="DELETE_FAILED"),
+    # what becomes of a module is told by its operation
+    payloads.MODULE_REAPPLY: Scenario(_reapply_module, "modules", good="", bad=""),
 }
 
 

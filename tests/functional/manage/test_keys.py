@@ -10,10 +10,11 @@ import pytest
 from tests.functional.manage.conftest import Operator
 from tests.stores import add_version
 from trove_ng.common.crypto import SecretBox
-from trove_ng.db.models import Instance
+from trove_ng.db.models import Instance, Module
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.guestagent.keys import AgentKeys
+from trove_ng.operations import modules
 from trove_ng.rpc import guest, keys, messages
 from trove_ng.rpc.endpoint import Endpoint, Method
 from trove_ng.rpc.transport import get_transport, start_server
@@ -76,10 +77,42 @@ def test_keys_are_shown_by_name_with_what_is_sealed(
     operator.conf.set_override("inst_rpc_key_encr_key", ["the-next-one", old])
     said = operator.does("keys_show")
     assert [line.split("  ")[-1] for line in said[2:]] == [
-        "0 keys of guests, secrets of 0 operations",
-        "3 keys of guests, secrets of 0 operations"]
+        "0 keys of guests, secrets of 0 operations, 0 modules",
+        "3 keys of guests, secrets of 0 operations, 0 modules"]
     assert not any(old in line or "the-next-one" in line for line in said)
     operator.does("instance_keys_reseal")
-    assert operator.does("keys_show")[2].endswith("3 keys of guests, secrets of 0 operations")
+    assert operator.does("keys_show")[2].endswith(
+        "3 keys of guests, secrets of 0 operations, 0 modules")
     operator.conf.set_override("inst_rpc_key_encr_key", [old])
     assert "3 rows are sealed with a key that is not configured" in operator.fails("keys_show")
+
+
+def test_the_contents_of_modules_are_sealed_with_new_keys(
+        operator: Operator, database: Database) -> None:
+    conf = operator.conf
+    with database.writer() as session:
+        session.add(Module(id="m", name="m", type="ping", md5="0" * 32,
+                           contents=modules.box(conf).seal("text", "m")))
+        session.flush()
+        before = session.get(Module, "m").updated
+    old, = conf.inst_rpc_key_encr_key
+    # neither without a key of their own ..
+    conf.set_override("inst_rpc_key_encr_key", ["the-next-one", old])
+    assert operator.does("keys_show")[3].endswith(" 1 modules")
+    assert operator.does("instance_keys_reseal")[-1] == (
+        "1 modules are sealed with the newest inst_rpc_key_encr_key")
+    conf.set_override("inst_rpc_key_encr_key", ["the-next-one"])
+    # .. nor with one
+    conf.set_override("module_aes_cbc_key", ["modules-own"])
+    assert [line.split("  ")[-1] for line in operator.does("keys_show")[-2:]] == [
+        "0 keys of guests, secrets of 0 operations, 1 modules", "0 modules"]
+    assert operator.does("instance_keys_reseal")[-1] == (
+        "1 modules are sealed with the newest module_aes_cbc_key")
+    conf.set_override("inst_rpc_key_encr_key", ["another"])
+    with database.reader() as session:
+        row = session.get(Module, "m")
+        assert modules.box(conf).open(row.contents, "m") == "text"
+        assert row.updated == before
+    conf.set_override("module_aes_cbc_key", [])
+    assert "1 rows are sealed with a key that is not configured" in operator.fails("keys_show")
+    assert "A key cannot be read" in operator.fails("instance_keys_reseal")

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from trove_ng.rpc.guest import GuestClient
 
 
-def connect(call: Call, capability: str) -> tuple[GuestClient, Datastore]:
+def connect(call: Call, capability: str | None = None) -> tuple[GuestClient, Datastore]:
     """Return the client of the path's instance, when its agent can be asked now.
 
-    :param capability: what the datastore must be able to: users, databases, root
+    :param capability: what the datastore must be able to: users, databases, root; None: what
+        all can
     :raises NotFound: no such instance for the caller
     :raises NotSupported: the datastore does not offer it
     :raises UnprocessableEntity: the instance is not in a state to do so
@@ -38,7 +39,7 @@ def connect(call: Call, capability: str) -> tuple[GuestClient, Datastore]:
         raise NotFound.of("Instance", ident)
     call.authorize_owner(row.tenant_id)
     engine = engines.get(row.manager)
-    if not getattr(engine.capabilities, capability):
+    if capability is not None and not getattr(engine.capabilities, capability):
         raise NotSupported(f"{row.datastore_name} does not offer {capability}.")
     known = facts(row, services.clock.now())
     why = refuse_statement(known)

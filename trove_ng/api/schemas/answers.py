@@ -77,6 +77,24 @@ _BACKUP = obj({
 BACKUP = _of("backup", _BACKUP)
 BACKUPS = _page("backups", _BACKUP)
 
+_MODULE: dict[str, Any] = {
+    "id": _S, "name": _S, "type": _S, "description": _SN, "datastore_id": _S, "datastore": _S,
+    "datastore_version_id": _S, "datastore_version": _S, "auto_apply": _B,
+    "priority_apply": _B, "apply_order": _I, "is_admin": _B, "md5": _S, "created": _SN,
+    "updated": _SN}
+_ONE_MODULE = obj({**_MODULE, "tenant": _S, "tenant_id": _S, "live_update": _B,
+                   "instance_count": _I, "visible": _B}, tuple(_MODULE))
+MODULE = _of("module", _ONE_MODULE)
+MODULES = _page("modules", _ONE_MODULE)
+INSTANCE_MODULES = _of("modules", array(obj({
+    **_MODULE, "status": {"enum": ["OK", "FAILED"]}, "message": _S, "error_message": _SN,
+    "filename": _S, "installed": _SN, "contents": _S}, tuple(_MODULE))))
+MODULE_FILE = obj({"filename": _S, "contents": _S, "md5": _S}, ("filename", "contents", "md5"))
+_MODULE_COUNT = obj({
+    "module_id": _S, "module_name": _S, "module_md5": _S, "current": _B, "instance_count": _I,
+    "min_updated_date": _SN, "max_updated_date": _SN}, ("module_id", "module_md5"))
+MODULE_INSTANCES = _page("instances", {"anyOf": [_ONE_INSTANCE, _MODULE_COUNT]})
+
 _OPERATION: dict[str, Any] = {
     "id": _S, "action": _S, "resource_type": _S, "resource_id": _S, "status": _S,
     "percent": _I, "step": _SN, "error": _SN, "request_id": _SN, "project_id": _S,

@@ -30,6 +30,7 @@ _TITLES = {
     "instance.resize_volume": "Growing the volume",
     "backup.create": "Making a backup",
     "backup.delete": "Deleting a backup",
+    "module.reapply": "Applying the module again",
 }
 
 _SENTENCES = {

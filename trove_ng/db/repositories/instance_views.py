@@ -143,6 +143,14 @@ def get(reader: Reader, instance_id: str, tenant_id: str | None,
     return found
 
 
+def some(reader: Reader, ids: Sequence[str]) -> Sequence[AnyRow]:
+    """Return the brief views of existing instances, ordered by id."""
+    statement = _view(Shape.BRIEF).where(
+        Instance.id.in_(ids), Instance.deleted.is_(False)).order_by(Instance.id)
+    found: Sequence[AnyRow] = reader.execute(statement).all()
+    return found
+
+
 def page(reader: Reader, *, tenant_id: str | None, limit: int, marker: str | None = None,
          include_clustered: bool = False, deleted: bool = False, shape: Shape = Shape.ALL,
          ) -> Sequence[AnyRow]:

@@ -10,7 +10,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
-from trove_ng.operations import guest, payloads, servers, storage
+from trove_ng.operations import guest, modules, payloads, servers, storage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -81,6 +81,13 @@ def _wait_for_database(work: Work) -> None:
     guest.wait_for_database(work, work.resource_id)
 
 
+def _apply_modules(work: Work) -> None:
+    """Apply modules; one that fails is told, and leaves a database that works."""
+    wanted = work.payload(payloads.CreateInstance).modules
+    for module_id, why in modules.apply(work, work.resource_id, wanted).items():
+        modules.tell(work, work.resource_id, module_id, why)
+
+
 def _succeed(work: Work, session: Session) -> None:
     ending.succeed(work, session)
     if work.payload(payloads.CreateInstance).enable_root:
@@ -98,4 +105,5 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("agent", _wait_for_agent),
     Step("prepare", _prepare),
     Step("database", _wait_for_database),
+    Step("modules", _apply_modules),
 ), _succeed, functools.partial(ending.fail_for_good, "BUILD"), cancellable=True)

@@ -6,7 +6,7 @@ import functools
 
 from sqlalchemy.orm import Session
 
-from trove_ng.db.repositories import faults, instances, quotas
+from trove_ng.db.repositories import faults, instances, modules, quotas
 from trove_ng.operations import payloads, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
@@ -30,6 +30,7 @@ def _succeed(work: Work, session: Session) -> None:
     found.server_status = "DELETED"
     found.deleted, found.deleted_at = True, now
     faults.clear(session, found.id, now)
+    modules.forget(session, found.id, now)
     quotas.release(session, found.tenant_id, {
         "instances": 1, "volumes": found.volume_size or 0, "ram": found.flavor_ram})
     quotas.commit(session, work.id)

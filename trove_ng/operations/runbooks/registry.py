@@ -12,6 +12,7 @@ from trove_ng.operations.runbooks import (
     create_instance,
     delete_backup,
     delete_instance,
+    reapply_module,
     resize_flavor,
     resize_volume,
     restart_instance,
@@ -23,5 +24,5 @@ def runbooks() -> Mapping[str, Runbook]:
     """Return all run-books by action."""
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
              resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
-             delete_backup.RUNBOOK)
+             delete_backup.RUNBOOK, reapply_module.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

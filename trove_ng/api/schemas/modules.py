@@ -1,0 +1,40 @@
+"""Bodies about modules."""
+
+from __future__ import annotations
+
+from trove_ng.api.schemas.common import DESCRIPTION, NAME, TITLE, UUID, Schema, array, obj
+
+#: bytes of a module's file
+MAX_CONTENTS = 65536
+
+_HELLO = "bWVzc2FnZT1IZWxsbwo="
+#: released clients send 0 and 1
+_FLAG: Schema = {"enum": [True, False, 0, 1]}
+_NAME: Schema = {**TITLE, "maxLength": 128}
+_TYPE: Schema = {"type": "string", "minLength": 1, "maxLength": 64,
+                 "pattern": r"^[0-9A-Za-z_.-]+$"}
+#: a file in base64
+_CONTENTS: Schema = {"type": "string", "minLength": 4, "maxLength": (MAX_CONTENTS + 2) // 3 * 4,
+                     "pattern": r"^[0-9A-Za-z+/]+={0,2}$", "contentEncoding": "base64",
+                     "examples": [_HELLO]}
+_ORDER: Schema = {"type": "integer", "minimum": 0, "maximum": 9}
+_SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": 86400}
+
+_COMMON: dict[str, Schema] = {
+    "name": _NAME, "module_type": _TYPE, "type": _TYPE, "contents": _CONTENTS,
+    "description": DESCRIPTION, "datastore": obj({"type": NAME, "version": NAME}),
+    "all_tenants": _FLAG, "auto_apply": _FLAG, "visible": _FLAG, "live_update": _FLAG,
+    "priority_apply": _FLAG, "apply_order": _ORDER, "full_access": _FLAG}
+
+CREATE: Schema = obj({"module": obj(_COMMON, ("name", "contents"))}, ("module",), examples=[{
+    "module": {"name": "hello", "module_type": "ping", "contents": _HELLO}}])
+UPDATE: Schema = obj({"module": obj({
+    **_COMMON, "all_datastores": _FLAG, "all_datastore_versions": _FLAG}, minProperties=1)},
+    ("module",), examples=[{"module": {"description": "says hello"}}])
+REAPPLY: Schema = obj({"reapply": obj({
+    "md5": {"type": "string", "maxLength": 32, "pattern": "^[0-9a-f]{32}$"},
+    "include_clustered": _FLAG,
+    "batch_size": {"type": "integer", "minimum": 1, "maximum": 1000000},
+    "batch_delay": _SECONDS, "force": _FLAG})}, ("reapply",),
+    examples=[{"reapply": {"batch_size": 10}}])
+APPLY: Schema = obj({"modules": array(obj({"id": UUID}, ("id",)), 1, 100)}, ("modules",))
