@@ -174,6 +174,8 @@ def reset_status(call: Call) -> None:
         events.add(session, EventKind.STATUS_RESET, "An operator reset the status.", now,
                    tenant_id=instance.tenant_id, resource_id=instance.id,
                    request_id=call.context.request_id, user_id=call.context.user_id)
+        call.services.notices.both(session, "instance_reset_status", call.context,
+                                   instance.tenant_id, {"instance_id": instance.id}, now)
 
 
 @retry_on_db_error

@@ -49,7 +49,9 @@ def create_backup(call: Call) -> dict[str, Any]:
         accepted = call.services.requests.submit(
             session, action=payloads.BACKUP_CREATE, resource_type="backup", resource_id=ident,
             tenant_id=instance.tenant_id, context=call.context,
-            payload=payloads.CreateBackup(), now=call.services.clock.now())
+            payload=payloads.CreateBackup(), now=call.services.clock.now(), told=lambda: {
+                "name": backup.name, "instance_id": instance.id,
+                "description": backup.description, "parent_id": backup.parent_id})
         quotas.reserve(session, instance.tenant_id, accepted.id, {"backups": 1},
                        quota.defaults(call.services.conf))
         view = views.view(backups.get_view(session, backup.id, None))

@@ -18,7 +18,7 @@ from trove_ng.common.states import BackupState
 from trove_ng.conf import quota
 from trove_ng.datastores import base as engines
 from trove_ng.datastores.base import Datastore as Engine
-from trove_ng.db.models import Backup, DatastoreVersion, Instance
+from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, datastores, instances, quotas
 from trove_ng.db.session import retry_on_db_error
@@ -254,9 +254,24 @@ def _submit(session: Session, call: Call, instance: Instance, databases: list[Da
     accepted = call.services.requests.submit(
         session, action=payloads.INSTANCE_CREATE, resource_type="instance",
         resource_id=instance.id, tenant_id=instance.tenant_id, context=call.context,
-        payload=payload, now=call.services.clock.now(), secrets=secrets)
+        payload=payload, now=call.services.clock.now(), secrets=secrets,
+        told=lambda: _told(session, instance, payload))
     instance.operation_id = accepted.id
     quotas.reserve(session, instance.tenant_id, accepted.id, {
         "instances": 1, "volumes": instance.volume_size or 0, "ram": instance.flavor_ram},
         quota.defaults(call.services.conf))
     return accepted.id
+
+
+def _told(session: Session, instance: Instance, payload: payloads.CreateInstance,
+          ) -> dict[str, Any]:
+    """Return what the notification of the start says."""
+    version = session.get_one(DatastoreVersion, instance.datastore_version_id)
+    datastore = session.get_one(Datastore, version.datastore_id)
+    return {
+        "name": instance.name, "flavor": instance.flavor_id, "datastore": datastore.name,
+        "datastore_version": version.name, "volume_size": instance.volume_size,
+        "databases": ",".join(one.name for one in payload.databases) or None,
+        "users": ",".join(one.name for one in payload.users) or None,
+        "restore_point": payload.backup_id,
+        "availability_zone": instance.availability_zone}

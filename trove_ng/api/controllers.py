@@ -18,6 +18,7 @@ from trove_ng.api.call import Call
 from trove_ng.api.idempotency import Idempotency
 from trove_ng.api.middleware.errors import Refused
 from trove_ng.api.middleware.wsgi import CONTEXT, ROUTE, SEGMENTS, encode
+from trove_ng.api.notified import Notified
 from trove_ng.api.parsing import parse_json, parse_query
 from trove_ng.api.router import Router
 from trove_ng.api.routes import Route
@@ -36,6 +37,7 @@ class RootController:
         self._router = router
         self._validator = Validator()
         self._idempotency = Idempotency(services)
+        self._notified = Notified(services)
         self._handlers: dict[str, Handler] = {}
 
     @pecan.expose()
@@ -70,8 +72,10 @@ class RootController:
     def _run(self, call: Call, key: str | None) -> Any:
         handler = self._handler(call.route)
         if key is None or call.route.method != "POST":
-            return handler(call)
-        return self._idempotency.run(call, key, handler)
+            return self._notified.run(call, handler)
+        # a repeated request is not told again
+        return self._idempotency.run(
+            call, key, lambda again: self._notified.run(again, handler))
 
     def _make_call(self, environ: dict[str, Any], route: Route, params: dict[str, str],
                    ) -> Call:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from trove_ng.api.notified import Notify
 from trove_ng.api.parsing import flag_pattern
 from trove_ng.api.schemas import (
     answers,
@@ -39,6 +40,8 @@ class Route:
     :param body_optional: the body may be left out
     :param fails: statuses of failures besides those that any route may answer, which are
         400, 401, 403, 406, 413, 415, 503, and 404 where the path has parameters
+    :param notify: how other services are told of a request that is done while its client
+        waits; operations are told where they are accepted
     """
 
     method: str
@@ -51,6 +54,7 @@ class Route:
     query: dict[str, Schema] = dataclasses.field(default_factory=dict)
     body_optional: bool = False
     fails: tuple[int, ...] = ()
+    notify: Notify | None = None
 
 
 _TEXT: Schema = {"type": "string"}
@@ -95,46 +99,68 @@ _INSTANCES = (
           answers.LOGS, fails=_GUEST),
     # What changes something asks instance:guest_log_action too.
     Route("POST", "/instances/{id}/log", "guest_logs:act", "instance:guest_log_show", 200,
-          answers.LOG, guest_logs.ACTION, fails=_GUEST),
+          answers.LOG, guest_logs.ACTION, fails=_GUEST, notify=Notify(
+              "instance_log", {"instance_id": "path:id", "log": "body:name"},
+              changes=guest_logs.ACTIONS)),
 )
 
 _DATABASES = (
     Route("GET", "/instances/{id}/databases", "databases:index",
           "instance:extension:database:index", 200, answers.DATABASES, query=_PAGE, fails=_GUEST),
     Route("POST", "/instances/{id}/databases", "databases:create",
-          "instance:extension:database:create", 202, None, users.DATABASES, fails=_GUEST),
+          "instance:extension:database:create", 202, None, users.DATABASES, fails=_GUEST,
+          notify=Notify("database_create", {
+              "instance_id": "path:id", "dbname": "each:databases.name"})),
     Route("GET", "/instances/{id}/databases/{database}", "databases:show",
           "instance:extension:database:show", 200, answers.DATABASE, fails=_GUEST),
     Route("DELETE", "/instances/{id}/databases/{database}", "databases:delete",
-          "instance:extension:database:delete", 202, fails=_GUEST),
+          "instance:extension:database:delete", 202, fails=_GUEST,
+          notify=Notify("database_delete", {
+              "instance_id": "path:id", "dbname": "path:database"})),
 )
 
 _USERS = (
     Route("GET", "/instances/{id}/users", "users:index",
           "instance:extension:user:index", 200, answers.USERS, query=_PAGE, fails=_GUEST),
     Route("POST", "/instances/{id}/users", "users:create",
-          "instance:extension:user:create", 202, None, users.USERS, fails=_GUEST),
+          "instance:extension:user:create", 202, None, users.USERS, fails=_GUEST,
+          notify=Notify("user_create", {
+              "instance_id": "path:id", "username": "each:users.name"})),
     Route("PUT", "/instances/{id}/users", "users:change_passwords",
-          "instance:extension:user:update_all", 202, None, users.PASSWORDS, fails=_GUEST),
+          "instance:extension:user:update_all", 202, None, users.PASSWORDS, fails=_GUEST,
+          notify=Notify("user_change_password", {
+              "instance_id": "path:id", "username": "each:users.name"})),
     Route("GET", "/instances/{id}/users/{user}", "users:show",
           "instance:extension:user:show", 200, answers.USER, fails=_GUEST),
     Route("PUT", "/instances/{id}/users/{user}", "users:update",
-          "instance:extension:user:update", 202, None, users.USER_UPDATE, fails=_GUEST),
+          "instance:extension:user:update", 202, None, users.USER_UPDATE, fails=_GUEST,
+          notify=Notify("user_update_attributes", {
+              "instance_id": "path:id", "username": "path:user"})),
     Route("DELETE", "/instances/{id}/users/{user}", "users:delete",
-          "instance:extension:user:delete", 202, fails=_GUEST),
+          "instance:extension:user:delete", 202, fails=_GUEST,
+          notify=Notify("user_delete", {
+              "instance_id": "path:id", "username": "path:user"})),
     Route("GET", "/instances/{id}/users/{user}/databases", "users:list_access",
           "instance:extension:user_access:index", 200, answers.DATABASES, fails=_GUEST),
     Route("PUT", "/instances/{id}/users/{user}/databases", "users:grant_access",
-          "instance:extension:user_access:update", 202, None, users.GRANT, fails=_GUEST),
+          "instance:extension:user_access:update", 202, None, users.GRANT, fails=_GUEST,
+          notify=Notify("user_grant", {
+              "instance_id": "path:id", "username": "path:user",
+              "database": "each:databases.name"})),
     Route("DELETE", "/instances/{id}/users/{user}/databases/{database}",
-          "users:revoke_access", "instance:extension:user_access:delete", 202, fails=_GUEST),
+          "users:revoke_access", "instance:extension:user_access:delete", 202, fails=_GUEST,
+          notify=Notify("user_revoke", {
+              "instance_id": "path:id", "username": "path:user",
+              "database": "path:database"})),
     Route("GET", "/instances/{id}/root", "root:show",
           "instance:extension:root:index", 200, answers.ROOT_ENABLED),
     Route("POST", "/instances/{id}/root", "root:enable",
           "instance:extension:root:create", 200, answers.ROOT_USER, users.ROOT,
-          body_optional=True, fails=_GUEST),
+          body_optional=True, fails=_GUEST,
+          notify=Notify("root_enable", {"instance_id": "path:id"})),
     Route("DELETE", "/instances/{id}/root", "root:disable",
-          "instance:extension:root:delete", 204, fails=_GUEST),
+          "instance:extension:root:delete", 204, fails=_GUEST,
+          notify=Notify("root_disable", {"instance_id": "path:id"})),
 )
 
 _BACKUPS = (
@@ -191,17 +217,23 @@ _CONFIGURATIONS = (
           answers.PARAMETER),
 )
 
+#: a notification of the module that the path names
+_MODULE = {"module_id": "path:id"}
+
 _MODULES = (
     Route("GET", "/modules", "modules:index", "module:index", 200, answers.MODULES,
           query={**_PAGE, "datastore": _TEXT}, fails=(404,)),
     Route("POST", "/modules", "modules:create", "module:create", 200, answers.MODULE,
-          modules.CREATE, fails=(404,)),
+          modules.CREATE, fails=(404,), notify=Notify(
+              "module_create", {"name": "body:module.name"},
+              {"module_id": "answer:module.id"})),
     Route("GET", "/modules/{id}", "modules:show", "module:show", 200, answers.MODULE),
     Route("PUT", "/modules/{id}", "modules:update", "module:update", 200, answers.MODULE,
-          modules.UPDATE, fails=(409,)),
+          modules.UPDATE, fails=(409,), notify=Notify("module_update", _MODULE)),
     Route("PATCH", "/modules/{id}", "modules:update", "module:update", 200, answers.MODULE,
-          modules.UPDATE, fails=(409,)),
-    Route("DELETE", "/modules/{id}", "modules:delete", "module:delete", 200),
+          modules.UPDATE, fails=(409,), notify=Notify("module_update", _MODULE)),
+    Route("DELETE", "/modules/{id}", "modules:delete", "module:delete", 200,
+          notify=Notify("module_delete", _MODULE)),
     Route("GET", "/modules/{id}/instances", "modules:instances", "module:instances", 200,
           answers.MODULE_INSTANCES,
           query={**_PAGE, "include_clustered": _FLAG, "count_only": _FLAG}),
@@ -214,11 +246,15 @@ _MODULES = (
           query={"from_guest": _FLAG, "include_contents": _FLAG}, fails=_GUEST),
     Route("POST", "/instances/{id}/modules", "instance_modules:apply",
           "instance:module_apply", 200, answers.INSTANCE_MODULES, modules.APPLY,
-          fails=_GUEST),
+          fails=_GUEST, notify=Notify(
+              "instance_module_apply",
+              {"instance_id": "path:id", "module_id": "each:modules.id"})),
     Route("GET", "/instances/{id}/modules/{module_id}", "instance_modules:retrieve",
           "instance:module_retrieve", 200, answers.MODULE_FILE, fails=_GUEST),
     Route("DELETE", "/instances/{id}/modules/{module_id}", "instance_modules:remove",
-          "instance:module_remove", 200, fails=_GUEST),
+          "instance:module_remove", 200, fails=_GUEST, notify=Notify(
+              "instance_module_remove",
+              {"instance_id": "path:id", "module_id": "path:module_id"})),
 )
 
 _OPERATION_LIST = {**_PAGE, "resource_id": _TEXT, "status": {

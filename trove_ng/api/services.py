@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trove_ng.common.crypto import SecretBox
     from trove_ng.db.session import Database
     from trove_ng.domain.catalog import CloudCatalog
+    from trove_ng.operations.notices import Notices
     from trove_ng.operations.requests import Requests
     from trove_ng.rpc.guest import GuestClient
 
@@ -68,6 +69,7 @@ class Services:
     :param idempotency_box: seals the answers that repeated requests get
     :param objects: returns the object store
     :param datastores: what was read of datastores a moment ago
+    :param notices: tells other services of requests
     :param recorder: is told what is measured
     """
 
@@ -83,4 +85,5 @@ class Services:
     clock: Clock
     buckets: Buckets
     datastores: Memory
+    notices: Notices
     recorder: Recorder = SILENT

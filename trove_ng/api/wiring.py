@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from trove_ng.common.crypto import SecretBox
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
+from trove_ng.operations.notices import Notices
 from trove_ng.operations.requests import PURPOSE, Requests
 from trove_ng.rpc import keys
 from trove_ng.rpc.guest import GuestClient
@@ -93,12 +95,31 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services
         return Clouds(conf, recorder=recorder)
 
     clouds = _once(make_clouds)
+
+    def anybody_to_tell() -> bool:
+        from trove_ng.rpc.notifier import is_on
+
+        return is_on(conf)
+
+    notices = Notices(_once(anybody_to_tell), _once(lambda: _address(conf)), _host(conf))
     return Services(
         conf=conf, db=database, authorizer=Authorizer(conf),
         catalog=CachedCatalog(clouds, conf.service_credentials.catalog_cache_time),
         guests=bus.guest, objects=lambda: clouds().objects, waker=bus,
         clock=SystemClock(), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time),
-        requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE)),
+        requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE), notices),
+        notices=notices,
         idempotency_box=SecretBox(conf.inst_rpc_key_encr_key, idempotency.PURPOSE),
         recorder=recorder)
+
+
+def _host(conf: cfg.ConfigOpts) -> str:
+    return conf.host or socket.gethostname()
+
+
+def _address(conf: cfg.ConfigOpts) -> str:
+    """Return where this service is reached, for notifications."""
+    from trove_ng.rpc.notifier import own_address
+
+    return f"{own_address()}:{conf.bind_port}"

@@ -15,6 +15,8 @@ class RequestContext:
     :param is_admin: True if the policy's ``context_is_admin`` holds
     :param request_id: ``req-<uuid>``
     :param region: region of the endpoint
+    :param client: address and port that the request came from; empty: it came from no
+        request
     """
 
     project_id: str
@@ -25,3 +27,4 @@ class RequestContext:
     region: str = "RegionOne"
     user_name: str = ""
     project_name: str = ""
+    client: str = ""

@@ -134,6 +134,12 @@ STORE_RETRIES = Definition(
          "five times at most.",
     labels={"kind": ("deadlock", "disconnect")})
 
+NOTIFICATIONS = Definition(
+    name="trove_notifications_total", kind=Kind.COUNTER, services=(TASKMANAGER,),
+    help="What became of notifications: sent; a try to send that failed and is made again; "
+         "dropped because too many waited, or the one could not be sent and others could.",
+    labels={"outcome": ("sent", "failed", "dropped")})
+
 BUILD = Definition(
     name="trove_build_info", kind=Kind.GAUGE, services=SERVICES,
     help="1; the labels say what runs.", labels={"service": (), "version": ()})
@@ -181,7 +187,7 @@ DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
     NEWEST_BACKUP, BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS, STORE_ERRORS,
-    STORE_RETRIES, STORE_UP, BUILD)
+    STORE_RETRIES, STORE_UP, NOTIFICATIONS, BUILD)
 
 
 class Recorder:
@@ -235,6 +241,9 @@ class Recorder:
 
     def store_retried(self, kind: str) -> None:
         """Take that a transaction begins again."""
+
+    def notifications(self, outcome: str, count: int) -> None:
+        """Take what became of notifications; see :data:`NOTIFICATIONS`."""
 
 
 #: what a component tells when nobody listens; it has no state

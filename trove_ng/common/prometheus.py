@@ -81,6 +81,9 @@ class PrometheusRecorder(m.Recorder):
     def store_retried(self, kind: str) -> None:
         self._count(m.STORE_RETRIES, kind)
 
+    def notifications(self, outcome: str, count: int) -> None:
+        self._count(m.NOTIFICATIONS, outcome, by=count)
+
 
 def _counter(definition: m.Definition, registry: CollectorRegistry) -> Counter:
     """Make a counter; where its labels are known it begins at 0.

@@ -24,10 +24,15 @@ class WithoutTexts(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return True, with the record's exception replaced."""
         if record.exc_info and record.exc_info[1] is not None:
-            shown = _bare(record.exc_info[1], set())
+            shown = without_texts(record.exc_info[1])
             record.exc_info = (type(shown), shown, shown.__traceback__)
             record.exc_text = None
         return True
+
+
+def without_texts(error: BaseException) -> BaseException:
+    """Return an exception to be shown instead: types and lines, our own texts only."""
+    return _bare(error, set())
 
 
 def _bare(error: BaseException, seen: set[int]) -> BaseException:

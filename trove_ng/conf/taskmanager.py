@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import health, modules, object_store
+from trove_ng.conf import health, modules, notifications, object_store
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
@@ -67,6 +67,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
     health.register(conf)
     modules.register(conf)
+    notifications.register(conf)
     object_store.register(conf)
     conf.register_opts(OPTS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from taskflow.persistence import models
 
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.errors import Conflict, ServiceUnavailable, TroveError
+from trove_ng.common.tracebacks import without_texts
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
@@ -107,13 +109,13 @@ class StepTask(task.Task):
                 work.lease.cancel()
 
     @retry_on_db_error
-    def _end(self, error: str | None) -> None:
+    def _end(self, error: str | None, trace: str | None = None) -> None:
         work = self._work
         with work.writer() as session:
             operations.end_step(
                 session, work.id, self._step.name, error, work.tools.clock.now())
             if error is not None:
-                operations.note_error(session, work.id, error)
+                operations.note_error(session, work.id, error, trace)
 
     def _abandon(self, err: Exception) -> None:
         """Leave the operation to a later sweep: a store that is away is no failure."""
@@ -164,7 +166,8 @@ class StepTask(task.Task):
         work.failure = work.failure or message
         work.cancelled = isinstance(err, Cancelled)
         try:
-            self._end(message)
+            self._end(message, None if expected else "".join(
+                traceback.format_exception(without_texts(err))))
         except StoreAway as away:
             self._abandon(away)
 

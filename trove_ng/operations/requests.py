@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from trove_ng.db.models import Operation
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import events, operations
 from trove_ng.operations import payloads
+from trove_ng.operations.notices import Notices
 
 #: what ``inst_rpc_key_encr_key`` is used for here
 PURPOSE = "operation"
@@ -27,16 +29,20 @@ class Requests:
 
     :param conf: with the options of conf.operations
     :param box: of purpose :data:`PURPOSE`
+    :param notices: tells other services; by default nobody is told
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, box: SecretBox) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, box: SecretBox,
+                 notices: Notices | None = None) -> None:
         self._conf = conf
         self._box = box
+        self._notices = notices or Notices()
 
     def submit(self, session: Session, *, action: str, resource_type: str, resource_id: str,
                tenant_id: str, context: RequestContext, payload: payloads.Payload,
                now: datetime.datetime, secrets: Mapping[str, Secret] | None = None,
-               supersede: bool = False) -> Operation:
+               supersede: bool = False,
+               told: Callable[[], Mapping[str, Any]] = dict) -> Operation:
         """Add an operation in the transaction that accepts the request.
 
         The row is flushed, so that its id may be used by other rows; a taskmanager is
@@ -47,6 +53,8 @@ class Requests:
         :param secrets: texts that only the run-book may see; erased when it ends
         :param supersede: end a live operation on the resource in favour of this one
             (delete does); its taskmanager loses its lease and stops
+        :param told: gives what the notification of the start says besides what follows
+            from the resource and ``payload``
         :raises trove_ng.common.errors.Conflict: another operation works on the resource
         """
         operation_id = new_id()
@@ -67,4 +75,5 @@ class Requests:
             deadline_at=now + datetime.timedelta(seconds=float(timeout)))
         accepted = operations.add(session, row)
         events.add_for_operation(session, EventKind.OPERATION_ACCEPTED, accepted, now)
+        self._notices.begin_operation(session, accepted, context, told, now)
         return accepted

@@ -70,6 +70,7 @@ class Tools:
     :param key_box: seals the keys of guests
     :param datastores: declarations by manager name
     :param recorder: is told what becomes of operations and their steps
+    :param told: what instances use is told to other services
     """
 
     conf: cfg.ConfigOpts
@@ -81,6 +82,7 @@ class Tools:
     key_box: SecretBox
     datastores: Mapping[str, Datastore]
     recorder: Recorder = SILENT
+    told: bool = False
 
     def guarded(self, guard: Callable[[bool], None]) -> Tools:
         """Return tools with a guard before each call of the cloud, or a guest.

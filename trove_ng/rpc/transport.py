@@ -56,6 +56,12 @@ _PROVEN = 5.0
 
 def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     """Return the RPC transport that ``transport_url``, or ``url``, names."""
+    prepare(conf)
+    return oslo_messaging.get_rpc_transport(conf, url=url)
+
+
+def prepare(conf: cfg.ConfigOpts) -> None:
+    """Register the options of transports, with our defaults."""
     for name in _GLOBAL_GROUPS:
         if name in cfg.CONF and name not in conf:
             # Not listed in oslo_messaging.opts, hence from the group itself.
@@ -64,7 +70,6 @@ def get_transport(conf: cfg.ConfigOpts, url: str | None = None) -> Any:
     conf.register_opts(dict(oslo_options.list_opts())[_RABBIT], group=_RABBIT)
     for name, value in _RABBIT_DEFAULTS.items():
         conf.set_default(name, value, group=_RABBIT)
-    return oslo_messaging.get_rpc_transport(conf, url=url)
 
 
 def start_server(conf: cfg.ConfigOpts, transport: Any, topic: str, server: str,

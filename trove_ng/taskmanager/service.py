@@ -10,6 +10,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from trove_ng.cloud.catalog import CachedCatalog
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
@@ -18,7 +19,8 @@ from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.datastores.base import load_datastores
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
-from trove_ng.operations import requests
+from trove_ng.operations import requests, usage
+from trove_ng.operations.duty import Duty
 from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
@@ -27,14 +29,28 @@ from trove_ng.rpc import keys, taskmanager
 from trove_ng.rpc.endpoint import Endpoint
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.lines import Lines
+from trove_ng.rpc.notifier import Sender, is_on, own_address
 from trove_ng.rpc.transport import get_transport, start_server
 from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 from trove_ng.taskmanager.housekeeping import Housekeeping
 from trove_ng.taskmanager.manager import Manager
+from trove_ng.taskmanager.notifications import (
+    EXISTS,
+    QUOTAS,
+    SENDING,
+    Bound,
+    Facts,
+    Relay,
+    Tell,
+)
 from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Turns
 
 LOG = logging.getLogger(__name__)
+
+
+#: seconds between two looks whether a period has ended
+_FACTS_PAUSE = 30
 
 
 class Service:
@@ -63,13 +79,15 @@ class Service:
             guests=_guests(conf, self._transport, provider, recorder,
                            Lines(2 * conf.taskmanager_workers)),
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
-            key_box=key_box, datastores=load_datastores(), recorder=recorder)
+            key_box=key_box, datastores=load_datastores(), recorder=recorder,
+            told=is_on(conf))
         # a host name and a pid come again after a restart
         owner = f"{self._name}.{uuid.uuid4().hex[:8]}"
         self._keeper = LeaseKeeper(db, clock, owner, conf.operations.lease)
         engine = Engine(tools, runbooks(), observe)
         self._manager = Manager(db, clock, self._keeper, engine.run, conf.taskmanager_workers,
                                 recorder)
+        self._sender: Sender | None = None
         self._periodic = (
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
             Periodic("the reconciliation", Turns(tools, owner, conf.reconcile_interval).run,
@@ -78,9 +96,38 @@ class Service:
                      conf.housekeeping_interval),
             Periodic("the watch for heartbeats",
                      HeartbeatWatch(db, clock, conf.agent_heartbeat_expiry).run,
-                     conf.heartbeat_check_interval))
+                     conf.heartbeat_check_interval),
+            *self._notifications(tools, owner))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
                                   conf.rpc_message_max_age, recorder=recorder)
+
+    def _notifications(self, tools: Tools, owner: str) -> list[Periodic]:
+        """Return what sends notifications, and what makes those that come of themselves."""
+        conf, db, clock = tools.conf, tools.db, tools.clock
+        bound = Bound(db, conf.notification_max_waiting, tools.recorder)
+        if not tools.told:
+            # another service may have a driver
+            return [Periodic("the bound of notifications", bound.run,
+                             conf.housekeeping_interval)]
+        self._sender = Sender(conf)
+        relay = Relay(
+            db, clock, self._sender, Duty(db, clock, SENDING, owner),
+            CachedCatalog(lambda: tools.clouds, conf.service_credentials.catalog_cache_time),
+            bound, own_address, conf.host or socket.gethostname(),
+            tools.recorder)
+        found = [Periodic("the notifications", relay.run, conf.notification_interval)]
+        made: tuple[tuple[str, int, Tell], ...] = (
+            (EXISTS, conf.exists_notification_interval,
+             lambda session, beginning, ending, after: usage.tell_exists(
+                 session, conf, beginning, ending, after, clock.now())),
+            (QUOTAS, conf.quota_notification_interval,
+             lambda session, _beginning, ending, after: usage.tell_quotas(
+                 session, conf, ending, after, clock.now())))
+        for name, interval, tell in made:
+            if interval > 0:
+                facts = Facts(db, clock, Duty(db, clock, name, owner), interval, tell)
+                found.append(Periodic(name, facts.run, min(interval, _FACTS_PAUSE)))
+        return found
 
     def start(self) -> None:
         """Take messages and work from now on."""
@@ -99,6 +146,8 @@ class Service:
         self._manager.stop()
         for one in self._periodic:
             one.stop()
+        if self._sender is not None:
+            self._sender.close()
         self._keeper.stop()
         LOG.info("the taskmanager has ended, dropped %s", dict(self._endpoint.refused.counts))
 

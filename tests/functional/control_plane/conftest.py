@@ -57,6 +57,7 @@ from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc import taskmanager as taskmanager_rpc
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
+from trove_ng.rpc.notifier import is_on
 from trove_ng.rpc.transport import get_transport, start_server
 from trove_ng.standalone.minicloud.app import MiniCloud
 from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
@@ -264,7 +265,7 @@ class ControlPlane:
             clouds=Clouds(conf, recorder=self._recorders[TASKMANAGER]),
             recorder=self._recorders[TASKMANAGER],
             operation_box=SecretBox(conf.inst_rpc_key_encr_key, requests.PURPOSE),
-            key_box=self._key_box, datastores=load_datastores())
+            key_box=self._key_box, datastores=load_datastores(), told=is_on(conf))
         self.reconciler = Reconciler(self.tools)
         self._servers: list[Any] = []
         self._closing: list[Callable[[], None]] = []

@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 
 from tests.functional.control_plane.conftest import ControlPlane
 from trove_ng.cloud.types import INSTANCE_KEY
+from trove_ng.common import notifications
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.db.models import (
     Backup,
     Instance,
     InstanceKey,
+    Notification,
     Operation,
     OperationRecord,
     Reservation,
@@ -64,7 +66,8 @@ def violations(plane: ControlPlane) -> list[str]:
     cloud = Cloud(plane)
     with plane.db.reader() as session:
         found = [*_operations(session), *_quotas(session), *_instances(session, cloud),
-                 *_orphans(session, cloud), *_keys(session), *_backups(session, plane)]
+                 *_orphans(session, cloud), *_keys(session), *_backups(session, plane),
+                 *(_told(session) if plane.tools.told else ())]
     return found + list(_hypervisor(plane, cloud))
 
 
@@ -84,6 +87,36 @@ def _operations(session: Session) -> Iterator[str]:
             yield f"{what} does not say when it ended"
     for ident in session.scalars(select(OperationRecord.operation_id).distinct()):
         yield f"operation {ident} left records"
+
+
+def _told(session: Session) -> Iterator[str]:
+    """Check what other services are told; nothing was sent yet."""
+    rows = session.scalars(select(Notification).order_by(Notification.id)).all()
+    starts: Counter[tuple[str, str]] = Counter()
+    ends: Counter[tuple[str, str]] = Counter()
+    last: dict[str, dict[str, Any]] = {}
+    deleted: Counter[str] = Counter()
+    for row in rows:
+        if row.event_type.startswith("dbaas."):
+            name, _, phase = row.event_type.rpartition(".")
+            counter = starts if phase == "start" else ends
+            counter[name, row.payload["request_id"]] += 1
+        else:
+            last[row.payload["instance_id"]] = row.payload
+            deleted[row.payload["instance_id"]] += row.event_type == notifications.DELETED
+    if starts != ends:
+        yield f"told as begun {starts - ends}, as ended {ends - starts}"
+    for one in session.scalars(select(Instance)):
+        if deleted[one.id] != int(one.deleted):
+            yield f"instance {one.id} was told as deleted {deleted[one.id]} times"
+        told = last.get(one.id)
+        if told is None and not (one.error or one.deleted):
+            yield f"instance {one.id} was never told"
+        if told is not None and not one.deleted and (
+                told["instance_size"], told["volume_size"]) != (
+                    one.flavor_ram, one.volume_size):
+            yield (f"instance {one.id} has {one.flavor_ram} MiB and {one.volume_size} GB, "
+                   f"told was {told['instance_size']} and {told['volume_size']}")
 
 
 def _quotas(session: Session) -> Iterator[str]:

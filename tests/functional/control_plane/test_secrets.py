@@ -19,6 +19,7 @@ from trove_ng.common.tracebacks import WithoutTexts
 from trove_ng.conf import base as base_conf
 from trove_ng.db.session import Database
 from trove_ng.operations.runbooks import create_instance
+from trove_ng.rpc.notifier import is_on
 
 #: what a user or an operator hands to the service
 WORDS = {name: f"canary-{number}-Zx9Q{number * 7919}" for number, name in enumerate((
@@ -112,6 +113,9 @@ def watch(conf: cfg.ConfigOpts, database: Database, tmp_path: Path,
                       group="service_credentials")
     for method in ("get", "post", "put", "delete"):
         conf.set_override(f"http_{method}_rate", 0)
+    # what other services are told stays in the store, which is searched
+    assert not is_on(conf)
+    conf.set_override("driver", ["messagingv2"], group="oslo_messaging_notifications")
     send = FakeDriver.send
     with laboratory(conf, database, tmp_path) as lab:
         made = Watch(lab)

@@ -40,6 +40,7 @@ from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import Work
 from trove_ng.rpc import messages as m
+from trove_ng.rpc.notifier import is_on
 from trove_ng.taskmanager.manager import Manager
 
 T = TypeVar("T")
@@ -395,7 +396,12 @@ def make_world(home: Path) -> Iterator[World]:
 
 
 def _arrange(conf: cfg.ConfigOpts) -> None:
-    """Ask the cloud for its facts once, so that then only taskmanagers call it."""
+    """Ask the cloud for its facts once, so that then only taskmanagers call it.
+
+    Other services are told, and nothing is sent, so that it can be counted.
+    """
+    assert not is_on(conf)
+    conf.set_override("driver", ["messagingv2"], group="oslo_messaging_notifications")
     conf.set_override("catalog_cache_time", 3600, group="service_credentials")
     conf.set_override("timeout", PATIENCE, group="service_credentials")
     for name in _TIMEOUTS:

@@ -31,6 +31,7 @@ TOLD = {
                    {"service": "compute", "operation": "get", "outcome": "ok"}),
     "store_failed": (("deadlock",), m.STORE_ERRORS, {"kind": "deadlock"}),
     "store_retried": (("disconnect",), m.STORE_RETRIES, {"kind": "disconnect"}),
+    "notifications": (("dropped", 1), m.NOTIFICATIONS, {"outcome": "dropped"}),
 }
 
 

@@ -19,6 +19,8 @@ from trove_ng.common.errors import Forbidden, NotFound, Unauthorized
 _TRUSTED = (
     "HTTP_X_IDENTITY_STATUS", "HTTP_X_PROJECT_ID", "HTTP_X_PROJECT_NAME",
     "HTTP_X_USER_ID", "HTTP_X_USER_NAME", "HTTP_X_ROLES")
+#: of a client: a proxy may say anything
+_LONGEST_ADDRESS = 64
 _SPOOFABLE = (
     *_TRUSTED, "HTTP_X_TENANT_ID", "HTTP_X_TENANT_NAME", "HTTP_X_TENANT", "HTTP_X_ROLE",
     "HTTP_X_USER", "HTTP_X_IS_ADMIN_PROJECT", "HTTP_X_SERVICE_IDENTITY_STATUS")
@@ -114,8 +116,16 @@ class Identity:
             request_id=environ.get("openstack.request_id") or "",
             region=self._region,
             user_name=_utf8(environ.get("HTTP_X_USER_NAME")),
-            project_name=_utf8(environ.get("HTTP_X_PROJECT_NAME")))
+            project_name=_utf8(environ.get("HTTP_X_PROJECT_NAME")),
+            client=_client(environ))
         return self._app(environ, start_response)
+
+
+def _client(environ: Environ) -> str:
+    """Return address and port that the request came from, as far as they are known."""
+    address = (environ.get("REMOTE_ADDR") or "unknown")[:_LONGEST_ADDRESS]
+    port = environ.get("REMOTE_PORT")
+    return f"{address}:{port}" if port else address
 
 
 def _utf8(text: str | None) -> str:

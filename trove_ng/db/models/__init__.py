@@ -28,6 +28,7 @@ from trove_ng.db.models.instances import (
     VolumeConfig,
 )
 from trove_ng.db.models.modules import Module
+from trove_ng.db.models.notifications import Notification
 from trove_ng.db.models.operations import (
     Duty,
     Event,
@@ -46,7 +47,7 @@ __all__ = [
     "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Duty",
     "Event", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
     "InstanceMetadata", "InstanceModule", "InstanceVolume", "Module",
-    "Operation", "OperationRecord", "OperationReport", "OperationStep", "Quota",
-    "QuotaUsage", "Reservation", "RootHistory", "Schedule", "ScheduleExecution",
-    "ServiceStatusRow", "VolumeConfig",
+    "Notification", "Operation", "OperationRecord", "OperationReport",
+    "OperationStep", "Quota", "QuotaUsage", "Reservation", "RootHistory", "Schedule",
+    "ScheduleExecution", "ServiceStatusRow", "VolumeConfig",
 ]

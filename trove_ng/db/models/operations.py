@@ -54,6 +54,10 @@ class Operation(Timestamps, Base):
     step: Mapped[str | None] = mapped_column(String(128))
     percent: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
+    #: where in the code it failed, for operators; only of unexpected errors
+    trace: Mapped[str | None] = mapped_column(LongText)
+    #: what its end is told as: "event", "client_ip"; empty: it is not told
+    notification: Mapped[dict[str, Any]] = mapped_column(default=dict)
     started_at: Mapped[datetime.datetime | None]
     ended_at: Mapped[datetime.datetime | None]
 

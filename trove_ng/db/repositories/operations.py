@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.errors import Conflict
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import Operation, OperationRecord, OperationStep
-from trove_ng.db.repositories import events
+from trove_ng.db.repositories import events, notifications
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
@@ -97,6 +97,7 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
     found.owner = found.lease_expires_at = None
     found.ended_at = now
     events.add_for_operation(session, EventKind.OPERATION_CANCELLED, found, now)
+    notifications.end_operation(session, found, notifications.SUPERSEDED, now)
     session.flush()
     erase_records(session, found.id)
     return found.id
@@ -201,6 +202,8 @@ def end(session: Session, operation_id: str, status: str, error: str | None,
         kind = (EventKind.OPERATION_SUCCEEDED if status == SUCCEEDED
                 else EventKind.OPERATION_FAILED)
         events.add_for_operation(session, kind, row, now, error or "")
+        notifications.end_operation(
+            session, row, None if status == SUCCEEDED else error or "", now)
 
 
 def note(session: Session, operation_id: str, *, step: str | None = None,
@@ -254,10 +257,19 @@ def was_left(session: Session, operation_id: str) -> bool:
         OperationStep.operation_id == operation_id, OperationStep.state == LEFT))))
 
 
-def note_error(session: Session, operation_id: str, error: str) -> None:
-    """Write why a held operation will fail; the first reason stays."""
+def note_error(session: Session, operation_id: str, error: str,
+               trace: str | None = None) -> None:
+    """Write why a held operation will fail; the first reason stays.
+
+    :param trace: where in the code, for operators; no secret
+    """
     session.connection().execute(update(Operation).where(
-        Operation.id == operation_id, Operation.error.is_(None)).values(error=error))
+        Operation.id == operation_id, Operation.error.is_(None)).values(error=error, trace=trace))
+
+
+def trace(session: Session, operation_id: str) -> str | None:
+    """Return where in the code an operation failed, None if the error was expected."""
+    return session.scalar(select(Operation.trace).where(Operation.id == operation_id))
 
 
 def read_record(session: Session, operation_id: str, path: str) -> str | None:

@@ -6,11 +6,12 @@ import functools
 
 from sqlalchemy.orm import Session
 
+from trove_ng.common import notifications as told
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
-from trove_ng.operations import guest, modules, payloads, servers, storage
+from trove_ng.operations import guest, modules, payloads, servers, storage, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -90,6 +91,9 @@ def _apply_modules(work: Work) -> None:
 
 def _succeed(work: Work, session: Session) -> None:
     ending.succeed(work, session)
+    found = instances.get(session, work.resource_id)
+    if found is not None:
+        usage.note(work, session, told.CREATED, found)
     if work.payload(payloads.CreateInstance).enable_root:
         instances.note_root_enabled(
             session, work.resource_id, work.context.user_id, work.tools.clock.now())

@@ -6,8 +6,10 @@ import functools
 
 from sqlalchemy.orm import Session
 
+from trove_ng.common import notifications as told
+from trove_ng.common.clock import isoformat
 from trove_ng.db.repositories import faults, instances, modules, quotas
-from trove_ng.operations import payloads, servers
+from trove_ng.operations import payloads, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -34,6 +36,7 @@ def _succeed(work: Work, session: Session) -> None:
     quotas.release(session, found.tenant_id, {
         "instances": 1, "volumes": found.volume_size or 0, "ram": found.flavor_ram})
     quotas.commit(session, work.id)
+    usage.note(work, session, told.DELETED, found, deleted_at=isoformat(now))
 
 
 _STEPS = (

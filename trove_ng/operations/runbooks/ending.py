@@ -29,9 +29,10 @@ def succeed(work: Work, session: Session) -> None:
 
 def note_fault(work: Work, session: Session, why: str) -> None:
     """Add why the operation failed to the instance's faults."""
+    details = f"operation {work.id} ({work.action}), request {work.context.request_id}"
+    trace = operations.trace(session, work.id)
     faults.add(session, work.resource_id, why,
-               f"operation {work.id} ({work.action}), request {work.context.request_id}",
-               work.tools.clock.now())
+               details if trace is None else f"{details}\n{trace}", work.tools.clock.now())
 
 
 def fail_unchanged(work: Work, session: Session, why: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from trove_ng.cloud.types import Server
+from trove_ng.common import notifications as told
+from trove_ng.common.clock import isoformat
 from trove_ng.db.repositories import instances, quotas
-from trove_ng.operations import guest, payloads, servers
+from trove_ng.operations import guest, payloads, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -76,11 +78,14 @@ def _keep(work: Work) -> None:
         found = instances.get(session, work.resource_id)
         if found is None or found.flavor_id == wanted.flavor_id:
             return
-        smaller = found.flavor_ram - wanted.ram_mb
+        before = found.flavor_ram
+        smaller = before - wanted.ram_mb
         found.flavor_id, found.flavor_ram = wanted.flavor_id, wanted.ram_mb
         if smaller > 0:
             quotas.release(session, found.tenant_id, {"ram": smaller})
         quotas.commit(session, work.id)
+        usage.note(work, session, told.NEW_FLAVOR, found, old_instance_size=before,
+                   modify_at=isoformat(work.tools.clock.now()))
 
 
 def _answers(work: Work) -> None:

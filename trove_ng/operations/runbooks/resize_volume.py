@@ -5,8 +5,10 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from trove_ng.cloud.types import Volume
+from trove_ng.common import notifications as told
+from trove_ng.common.clock import isoformat
 from trove_ng.db.repositories import instances, quotas
-from trove_ng.operations import guest, payloads, servers
+from trove_ng.operations import guest, payloads, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -79,8 +81,12 @@ def _grow(work: Work) -> None:
     work.tools.guests(instance.id, work.context).resize_fs(spec)
     with work.writer() as session:
         found = instances.get(session, instance.id)
-        if found is not None:
-            found.volume_size = work.payload(payloads.ResizeVolume).size
+        size = work.payload(payloads.ResizeVolume).size
+        # else an earlier attempt of the step came so far
+        if found is not None and found.volume_size != size:
+            before, found.volume_size = found.volume_size, size
+            usage.note(work, session, told.NEW_VOLUME, found, old_volume_size=before,
+                       modify_at=isoformat(work.tools.clock.now()))
 
 
 def _fail(work: Work, session: Session, why: str) -> None:

@@ -139,6 +139,19 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "notifications",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("event_type", sa.String(length=64), nullable=False),
+        sa.Column("priority", sa.String(length=16), nullable=False),
+        sa.Column("publisher", sa.String(length=255), nullable=False),
+        sa.Column("context", sa.JSON(), nullable=False),
+        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.Column("due_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
+    )
+
+    op.create_table(
         "operations",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
@@ -162,6 +175,8 @@ def upgrade() -> None:
         sa.Column("step", sa.String(length=128), nullable=True),
         sa.Column("percent", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("trace", LONG_TEXT, nullable=True),
+        sa.Column("notification", sa.JSON(), nullable=False),
         sa.Column("started_at", MOMENT, nullable=True),
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column("created", MOMENT, nullable=False),

@@ -1,0 +1,130 @@
+"""Telling other services of requests and of what instances use (the outbox).
+
+Nothing is sent here: what is told is written in the transaction of the change, and one of
+the taskmanagers sends it (:mod:`trove_ng.taskmanager.notifications`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from trove_ng.common import notifications as told
+from trove_ng.common.context import RequestContext
+from trove_ng.common.notifications import EVENTS, Event, Phase, ServerType
+from trove_ng.db.models import Operation
+from trove_ng.db.repositories import notifications
+from trove_ng.operations import payloads
+
+#: message of a request whose process ended before it did
+INTERRUPTED = "The request was interrupted; it may have had its effect."
+
+
+def _never() -> bool:
+    return False
+
+
+class Notices:
+    """Writes what one process tells of requests.
+
+    :param on: whether there is anybody to tell; asked for at each request
+    :param address: of this service, ``ip:port``; asked for when it is first needed
+    :param host: name of this machine
+    """
+
+    def __init__(self, on: Callable[[], bool] = _never,
+                 address: Callable[[], str] = str, host: str = "") -> None:
+        self.on = on
+        self._address = address
+        self._publisher = f"{ServerType.API}.{host}"
+
+    def base(self, context: RequestContext, tenant_id: str) -> dict[str, Any]:
+        """Return what all payloads of a request have."""
+        return {"tenant_id": tenant_id, "client_ip": context.client,
+                "server_ip": self._address(), "server_type": ServerType.API,
+                "request_id": context.request_id}
+
+    def tell(self, session: Session, event: Event, phase: Phase, context: RequestContext,
+             tenant_id: str, values: Mapping[str, Any], now: datetime.datetime,
+             due_at: datetime.datetime | None = None) -> str:
+        """Write a notification of a request; return its id.
+
+        :param values: what the payload has besides the base
+        :param due_at: when to send it, by default at once
+        """
+        payload = event.payload(phase, {**self.base(context, tenant_id), **values})
+        return notifications.add(
+            session, event.type(phase), payload, _context(context, tenant_id), now,
+            priority=told.ERROR if phase is Phase.ERROR else told.INFO,
+            publisher=self._publisher, due_at=due_at)
+
+    def begin_operation(self, session: Session, row: Operation, context: RequestContext,
+                        more: Callable[[], Mapping[str, Any]], now: datetime.datetime) -> None:
+        """Tell that an operation was accepted, and have its end told.
+
+        An operation that no request asked for is not told.
+
+        :param more: gives more of the payload than the operation's row knows
+        """
+        found = _told(row)
+        if found is None or not context.client or not self.on():
+            return
+        event = EVENTS[found.event]
+        known = {key: row.payload.get(field) for key, field in found.asked.items()}
+        own = f"{row.resource_type}_id"
+        if own in event.start:
+            known[own] = row.resource_id
+        row.notification = {"event": event.name, "client_ip": context.client}
+        self.tell(session, event, Phase.START, context, row.tenant_id,
+                  {**known, **more()}, now)
+
+    def both(self, session: Session, name: str, context: RequestContext, tenant_id: str,
+             values: Mapping[str, Any], now: datetime.datetime) -> None:
+        """Tell start and end of a request that is done in one transaction."""
+        if self.on():
+            event = EVENTS[name]
+            self.tell(session, event, Phase.START, context, tenant_id, values, now)
+            self.tell(session, event, Phase.END, context, tenant_id, {}, now)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """How an action is told.
+
+    :param asked: key of the start's payload → field of the operation's payload
+    """
+
+    event: str
+    asked: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+_TOLD: Mapping[str, _Told] = {
+    payloads.INSTANCE_CREATE: _Told("instance_create"),
+    payloads.INSTANCE_DELETE: _Told("instance_delete"),
+    payloads.INSTANCE_FORCE_DELETE: _Told("instance_delete"),
+    payloads.INSTANCE_RESTART: _Told("instance_restart"),
+    payloads.INSTANCE_RESIZE_FLAVOR: _Told(
+        "instance_resize_instance", {"new_flavor_id": "flavor_id"}),
+    payloads.INSTANCE_RESIZE_VOLUME: _Told("instance_resize_volume", {"new_size": "size"}),
+    payloads.BACKUP_CREATE: _Told("backup_create"),
+    payloads.BACKUP_DELETE: _Told("backup_delete"),
+    payloads.MODULE_REAPPLY: _Told("module_reapply"),
+}
+_CONFIGURE = "instance.configure"
+_ATTACH = _Told("instance_attach_configuration", {"configuration_id": "configuration_id"})
+_DETACH = _Told("instance_detach_configuration")
+
+
+def _told(row: Operation) -> _Told | None:
+    if row.action == _CONFIGURE:
+        return _ATTACH if row.payload.get("configuration_id") else _DETACH
+    return _TOLD.get(row.action)
+
+
+def _context(context: RequestContext, tenant_id: str) -> dict[str, str]:
+    return {"request_id": context.request_id, "project_id": tenant_id,
+            "user_id": context.user_id}
