@@ -39,6 +39,17 @@ def test_openstack_lists_and_shows_instances(cloud: AllInOne, instance: str) -> 
     assert instance in [item["ID"] for item in everybody]
 
 
+def test_openstack_has_the_commands_of_the_service(cloud: AllInOne, instance: str) -> None:
+    listed = cloud.openstack("database", "operation", "list", "--resource", instance)
+    made = next(one for one in listed if one["Action"] == "instance.create")
+    assert (made["Status"], made["Percent"]) == ("SUCCEEDED", 100)
+    shown = cloud.openstack("database", "operation", "show", made["ID"])
+    assert shown["resource_id"] == instance
+    events = cloud.openstack("database", "instance", "event", "list", "cli-legacy")
+    assert made["ID"] in [one["Operation ID"] for one in events]
+    assert cloud.openstack("database", "module", "list", "instance", instance) == []
+
+
 def test_trove_works_with_databases(cloud: AllInOne, instance: str) -> None:
     cloud.run("trove", "database-create", "cli-legacy", "legacy_db",
               "--character_set", "utf8mb4")

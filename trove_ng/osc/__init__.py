@@ -1,0 +1,1 @@
+"""Commands of ``openstack`` for what released clients do not know."""
