@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 from sqlalchemy.orm import Session
@@ -12,26 +11,15 @@ from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, Forbidden, NotFound, UnprocessableEntity
 from trove_ng.common.states import EventKind
 from trove_ng.conf import quota
-from trove_ng.db.models import Instance, Operation, ServiceStatusRow
+from trove_ng.db.models import Instance, Operation
 from trove_ng.db.repositories import datastores, events, faults, instances, operations, quotas
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import (
-    Facts,
     Task,
-    is_fresh,
-    refuse_action,
     refuse_delete,
 )
-from trove_ng.operations import payloads
-
-
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """A locked instance, and what its status follows from."""
-
-    instance: Instance
-    manager: str
-    facts: Facts
+from trove_ng.operations import payloads, readiness
+from trove_ng.operations.readiness import Loaded
 
 
 def load(session: Session, call: Call, instance_id: str) -> Loaded:
@@ -39,24 +27,11 @@ def load(session: Session, call: Call, instance_id: str) -> Loaded:
 
     :raises NotFound: there is none, or it is not the caller's
     """
-    found = instances.get_with_status(session, instance_id, call.owner)
+    found = readiness.load(session, instance_id, call.owner, call.services.clock.now())
     if found is None:
         raise NotFound.of("Instance", instance_id)
-    instance, heartbeat, backup_running, manager = found
-    call.authorize_owner(instance.tenant_id)
-    return Loaded(instance, manager, _facts(call, instance, heartbeat, backup_running))
-
-
-def _facts(call: Call, instance: Instance, heartbeat: ServiceStatusRow | None,
-           backup_running: bool) -> Facts:
-    seen = heartbeat.updated_at if heartbeat is not None else None
-    now = call.services.clock.now()
-    return Facts(
-        task=instance.task, error=instance.error, restart_required=instance.restart_required,
-        server_status=instance.server_status,
-        service_status=heartbeat.status if heartbeat is not None else "UNKNOWN",
-        heartbeat_age=None if seen is None else (now - seen).total_seconds(),
-        backup_running=backup_running)
+    call.authorize_owner(found.instance.tenant_id)
+    return found
 
 
 def usable(call: Call, loaded: Loaded) -> None:
@@ -64,15 +39,12 @@ def usable(call: Call, loaded: Loaded) -> None:
 
     :raises UnprocessableEntity: it may not
     """
-    why = refuse_action(loaded.facts)
-    if why is None and not is_fresh(loaded.facts, call.services.conf.agent_heartbeat_expiry):
-        why = "its agent was not heard of lately"
+    why = readiness.why_not(loaded, call.services.conf.agent_heartbeat_expiry)
     if why is not None:
-        raise UnprocessableEntity(
-            f"Instance {loaded.instance.id} is not ready for this: {why}.")
+        raise UnprocessableEntity(why)
 
 
-def _begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
+def begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
            payload: payloads.Payload, *, supersede: bool = False) -> str:
     """Write the operation and what the instance shows; return the operation's id."""
     instance = loaded.instance
@@ -91,7 +63,7 @@ def _accept(call: Call, check: Callable[[Session, Loaded], None], action: str, t
     with call.services.db.writer() as session:
         loaded = load(session, call, call.params["id"])
         check(session, loaded)
-        operation_id = _begin(session, call, loaded, action, task, payload)
+        operation_id = begin(session, call, loaded, action, task, payload)
     wake(call, operation_id)
 
 
@@ -115,7 +87,7 @@ def delete_instance(call: Call) -> None:
         if why is not None:
             raise UnprocessableEntity(f"Instance {instance.id} cannot be deleted now: {why}.")
         _refuse_source(session, instance)
-        operation_id = _begin(session, call, loaded, payloads.INSTANCE_DELETE, Task.DELETING,
+        operation_id = begin(session, call, loaded, payloads.INSTANCE_DELETE, Task.DELETING,
                               payloads.DeleteInstance())
     wake(call, operation_id)
 
@@ -153,7 +125,7 @@ def force_delete_instance(call: Call) -> None:
         _refuse_source(session, loaded.instance)
         if running is not None:
             _settle(session, running, loaded.instance)
-        operation_id = _begin(
+        operation_id = begin(
             session, call, loaded, payloads.INSTANCE_FORCE_DELETE, Task.DELETING,
             payloads.DeleteInstance(), supersede=True)
     wake(call, operation_id)
@@ -196,7 +168,7 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
         if bound and flavor.id not in bound:
             raise BadRequest(f"Validation error: resize.flavorRef {flavor.id} is not allowed "
                              "for the datastore version.")
-        operation_id = _begin(
+        operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_FLAVOR, Task.RESIZING,
             payloads.ResizeFlavor(flavor_id=flavor.id, ram_mb=flavor.ram_mb))
         quotas.reserve(session, instance.tenant_id, operation_id,
@@ -224,7 +196,7 @@ def resize_volume(call: Call, size: int) -> None:
         if size <= instance.volume_size:
             raise BadRequest("Validation error: resize.volume.size must be larger than the "
                              f"present {instance.volume_size} GB.")
-        operation_id = _begin(
+        operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_VOLUME, Task.RESIZING,
             payloads.ResizeVolume(size=size))
         quotas.reserve(session, instance.tenant_id, operation_id,

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from trove_ng.api import accept_modules
+from trove_ng.api.accept_configurations import for_instance
+from trove_ng.api.accept_versions import wanted_version
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import statements
 from trove_ng.api.handlers.instances import render
@@ -28,7 +30,7 @@ from trove_ng.operations import payloads
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
 
 #: parts of the request that this release refuses rather than leaves out
-_NOT_YET = ("configuration", "replica_of", "replica_count", "locality")
+_NOT_YET = ("replica_of", "replica_count", "locality")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ def create_instance(call: Call) -> dict[str, Any]:
     wanted = _check(call, body)
     root: Secret | None = None
     with call.services.db.writer() as session:
-        version = _version(session, call, body.get("datastore") or {})
+        version = wanted_version(session, call, body.get("datastore") or {}, "instance")
         engine = engines.get(version.manager)
         _check_bound(session, version, wanted)
         databases, users = _statements(call, engine, body)
@@ -61,6 +63,9 @@ def create_instance(call: Call) -> dict[str, Any]:
         if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
             root = Secret(generate_password())
         instance = _instance(call, body, version, wanted)
+        if body.get("configuration"):
+            instance.configuration_id = _configuration(
+                session, call, engine, body["configuration"], version)
         modules = _modules(session, call, body, version)
         operation_id = _submit(session, call, instance, databases, users, backup, root, modules)
         instances.add(session, instance)
@@ -138,30 +143,6 @@ def _nics(call: Call, nics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _version(session: Session, call: Call, wanted: dict[str, Any]) -> DatastoreVersion:
-    """Return the datastore version that is asked for, or the default one."""
-    name = wanted.get("type") or call.services.conf.default_datastore
-    if name is None:
-        raise BadRequest("Validation error: instance.datastore.type is required: there is no "
-                         "default datastore.")
-    datastore = datastores.find(session, name)
-    if datastore is None:
-        raise NotFound.of("Datastore", name)
-    version = wanted.get("version") or datastore.default_version_id
-    if version is None:
-        raise BadRequest(f"Validation error: instance.datastore.version is required: datastore"
-                         f" {name} has no default version.")
-    rows = datastores.find_versions(session, version, call.context.project_id,
-                                    datastore_id=datastore.id,
-                                    number=wanted.get("version_number"))
-    if not rows:
-        raise NotFound.of("Datastore version", version)
-    if len(rows) > 1:
-        raise BadRequest(f"Validation error: instance.datastore.version {version} is the name "
-                         "of several versions; give version_number too.")
-    return rows[0][0]
-
-
 def _check_bound(session: Session, version: DatastoreVersion, wanted: Wanted) -> None:
     bindings = datastores.bindings(session, version.id)
     bound = bindings.get("flavor")
@@ -235,6 +216,15 @@ def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
         volume_type=wanted.volume_type, nics=wanted.nics, availability_zone=wanted.zone,
         region_id=call.services.conf.region, access=access,
         datastore_version_id=version.id)
+
+
+def _configuration(session: Session, call: Call, engine: Engine, ident: str,
+                   version: DatastoreVersion) -> str:
+    call.authorize("instance:update")
+    if not engine.capabilities.configuration:
+        raise BadRequest("Validation error: instance.configuration: the datastore does not "
+                         "offer configuration groups.")
+    return for_instance(session, call, ident, call.context.project_id, version.id).id
 
 
 def _submit(session: Session, call: Call, instance: Instance, databases: list[DatabaseSpec],

@@ -17,6 +17,7 @@ from trove_ng.api.schemas import (
     answers,
     backups,
     common,
+    configurations,
     guest_logs,
     instances,
     modules,
@@ -83,14 +84,16 @@ _INSTANCES = (
     Route("GET", "/instances/{id}", "instances:show", "instance:show", 200,
           answers.INSTANCE),
     Route("PUT", "/instances/{id}", "instances:update", "instance:update", 202,
-          None, instances.UPDATE, fails=(501,)),
+          None, instances.UPDATE, fails=(*_WORK, 501)),
     Route("PATCH", "/instances/{id}", "instances:update", "instance:edit", 202,
-          None, instances.UPDATE, fails=(501,)),
+          None, instances.UPDATE, fails=(*_WORK, 501)),
     Route("DELETE", "/instances/{id}", "instances:delete", "instance:delete", 202,
           fails=_WORK),
     # The action's own rule is asked by the handler.
     Route("POST", "/instances/{id}/action", "instance_actions:act", "instance:show", 202,
           None, instances.ACTION, fails=_WORK),
+    Route("GET", "/instances/{id}/configuration", "instances:configuration",
+          "instance:configuration", 200, answers.INSTANCE_CONFIGURATION),
     Route("GET", "/instances/{id}/backups", "backups:of_instance", "instance:backups", 200,
           answers.BACKUPS, query=_OFFSET),
     Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
@@ -197,9 +200,29 @@ _DATASTORES = (
           answers.VOLUME_TYPE),
 )
 
+#: a notification of the group that the path names
+_CONFIGURATION = {"configuration_id": "path:id"}
+
 _CONFIGURATIONS = (
     Route("GET", "/configurations", "configurations:index", "configuration:index", 200,
           answers.CONFIGURATIONS, query=_PAGE),
+    Route("POST", "/configurations", "configurations:create", "configuration:create", 200,
+          answers.CONFIGURATION, configurations.CREATE, fails=(404, 422), notify=Notify(
+              "configuration_create",
+              {"name": "body:configuration.name",
+               "datastore": "body:configuration.datastore.type",
+               "datastore_version": "body:configuration.datastore.version"},
+              {"configuration_id": "answer:configuration.id"})),
+    Route("PUT", "/configurations/{id}", "configurations:replace", "configuration:update",
+          202, None, configurations.REPLACE, fails=_WORK, notify=Notify(
+              "configuration_update",
+              {**_CONFIGURATION, "name": "body:configuration.name",
+               "description": "body:configuration.description"})),
+    Route("PATCH", "/configurations/{id}", "configurations:merge", "configuration:edit",
+          200, {"type": "null"}, configurations.MERGE, fails=_WORK,
+          notify=Notify("configuration_edit", _CONFIGURATION)),
+    Route("DELETE", "/configurations/{id}", "configurations:delete", "configuration:delete",
+          202, notify=Notify("configuration_delete", _CONFIGURATION)),
     Route("GET", "/configurations/{id}", "configurations:show", "configuration:show", 200,
           answers.CONFIGURATION),
     Route("GET", "/configurations/{id}/instances", "configurations:instances",
@@ -257,6 +280,23 @@ _MODULES = (
               {"instance_id": "path:id", "module_id": "path:module_id"})),
 )
 
+_PARAMETERS = "/mgmt/datastores/versions/{id}/parameters"
+
+_MANAGEMENT_PARAMETERS = (
+    Route("GET", _PARAMETERS, "management_parameters:index",
+          "mgmt:configuration-parameter:index", 200, answers.MGMT_PARAMETERS),
+    Route("POST", _PARAMETERS, "management_parameters:create",
+          "mgmt:configuration-parameter:create", 200, answers.MGMT_PARAMETER,
+          configurations.CREATE_PARAMETER, fails=(409,)),
+    Route("GET", f"{_PARAMETERS}/{{name}}", "management_parameters:show",
+          "mgmt:configuration-parameter:show", 200, answers.MGMT_PARAMETER),
+    Route("PUT", f"{_PARAMETERS}/{{name}}", "management_parameters:update",
+          "mgmt:configuration-parameter:update", 200, answers.MGMT_PARAMETER,
+          configurations.UPDATE_PARAMETER),
+    Route("DELETE", f"{_PARAMETERS}/{{name}}", "management_parameters:delete",
+          "mgmt:configuration-parameter:delete", 204),
+)
+
 _OPERATION_LIST = {**_PAGE, "resource_id": _TEXT, "status": {
     "type": "string", "enum": ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]},
     "action": _TEXT}
@@ -295,4 +335,4 @@ _MANAGEMENT = (
 
 ROUTES: tuple[Route, ...] = (
     *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS, *_MODULES,
-    *_OPERATIONS, *_LIMITS, *_MANAGEMENT)
+    *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT)

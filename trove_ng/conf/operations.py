@@ -13,6 +13,8 @@ _TIMEOUTS = {
     "instance.restart": "600",
     "instance.resize_flavor": "1800",
     "instance.resize_volume": "1800",
+    "instance.configure": "600",
+    "configuration.apply": "3600",
     "backup.create": "86400",
     "backup.delete": "3600",
     "module.reapply": "86400",

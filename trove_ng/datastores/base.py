@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ class Capabilities:
     root: bool = False
     backups: bool = False
     incremental_backups: bool = False
+    configuration: bool = False
     resize: bool = True
 
 
@@ -49,10 +51,11 @@ class Rules(Protocol):
 class Parameter:
     """A setting that users may change.
 
-    :param kind: integer, float, boolean or string
+    :param kind: integer, float, boolean, string or list
     :param low: smallest value
     :param high: largest value
     :param restart_required: it takes effect at the next start
+    :param choices: the texts that it may be, or hold; none: any
     """
 
     name: str
@@ -60,6 +63,8 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     restart_required: bool = False
+    choices: tuple[str, ...] = ()
+    description: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Datastore:
     :param mount_point: where the data volume is on the server
     :param ports: protocol, lowest and highest port that clients use
     :param backup_strategy: entry point name of the default one
+    :param reserved: patterns of settings that are the agent's, in lower case with ``_``
     :param config: returns the settings for an amount of memory in MiB
     :param parameters: returns what users may change
     :param logs: what its servers write, in the order of their names
@@ -84,6 +90,12 @@ class Datastore:
     parameters: Callable[[], Sequence[Parameter]]
     backup_strategy: str = ""
     logs: tuple[Log, ...] = ()
+    reserved: tuple[str, ...] = ()
+
+    def owns(self, setting: str) -> bool:
+        """Return True if a setting is the agent's, so that users may not have it."""
+        plain = setting.lower().replace("-", "_")
+        return any(fnmatch.fnmatchcase(plain, one) for one in self.reserved)
 
 
 @functools.cache

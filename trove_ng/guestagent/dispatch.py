@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from trove_ng.common.errors import UnprocessableEntity
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.steps import StepEngine
 from trove_ng.rpc import messages as m
 
+A = TypeVar("A", bound=m.Message)
 GuestHandler = Callable[[Any], m.Message]
 
 #: calls about what is inside the database: they need a prepared instance
@@ -35,7 +36,9 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
         table[name] = _alone(engine, name, volume_work)
     for name, step in (("restart", manager.restart), ("stop_db", manager.stop_database),
                        ("start_db_with_conf_changes", manager.start_db_with_conf_changes)):
-        table[name] = _prepared(manager, _step(engine, step))
+        table[name] = _prepared(manager, _step(engine, step, m.Empty))
+    table["update_overrides"] = _prepared(
+        manager, _step(engine, manager.update_overrides, m.OverridesResult))
     table["module_list"] = _prepared(manager, manager.modules.look)
     for name, change in (("module_apply", manager.modules.apply),
                          ("module_remove", manager.modules.remove)):
@@ -68,9 +71,9 @@ def _create_backup(manager: BaseManager, engine: StepEngine) -> GuestHandler:
     return handle
 
 
-def _step(engine: StepEngine, work: Callable[[Any], m.Empty]) -> GuestHandler:
-    def handle(request: m.StepRequest) -> m.Empty:
-        return engine.call(request, work, m.Empty)
+def _step(engine: StepEngine, work: Callable[[Any], A], answer: type[A]) -> GuestHandler:
+    def handle(request: m.StepRequest) -> A:
+        return engine.call(request, work, answer)
 
     return handle
 

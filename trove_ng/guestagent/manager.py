@@ -39,8 +39,9 @@ AGENT_DIR = ".trove"
 
 #: calls that a datastore may leave out
 OPTIONAL = (
-    "apply_config", "change_passwords", "create_backup", "create_databases", "create_users",
-    "delete_database", "delete_user", "disable_root", "enable_root", "get_user",
+    "apply_config", "apply_overrides", "change_passwords", "create_backup",
+    "create_databases", "create_users", "delete_database", "delete_user", "disable_root",
+    "enable_root", "get_user",
     "grant_access", "is_root_enabled", "list_access", "list_databases", "list_users",
     "revoke_access", "set_log", "update_user",
 )
@@ -144,6 +145,15 @@ class BaseManager(abc.ABC):
     def apply_config(self, request: m.ResizeRequest) -> None:
         """Write the settings for another amount of memory; the database is stopped."""
         raise self._unsupported("resizing")
+
+    def apply_overrides(self, request: m.OverridesRequest) -> bool:
+        """Make the user's settings exactly these; return whether a restart is needed.
+
+        When they cannot be applied, the earlier ones are in force afterwards.
+
+        :raises GuestError: the database refuses them
+        """
+        raise self._unsupported("configuration groups")
 
     def create_backup(self, request: m.BackupRequest,
                       progress: Progress) -> m.StoredBackup:
@@ -274,6 +284,12 @@ class BaseManager(abc.ABC):
             self.restart_db()
             self.status.set_restart_required(False)
         return m.Empty()
+
+    def update_overrides(self, request: m.OverridesRequest) -> m.OverridesResult:
+        """Apply the settings of the user's configuration group."""
+        if self.apply_overrides(request):
+            self.status.set_restart_required(True)
+        return m.OverridesResult(restart_required=self.status.restart_required)
 
     def stop_database(self, request: m.StepRequest) -> m.Empty:
         """Stop the database on purpose; it stays stopped over an agent restart."""

@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import BadRequest
 from trove_ng.datastores import base, parameters
-from trove_ng.db.models import DatastoreConfigurationParameter, DatastoreVersion
+from trove_ng.db.models import DatastoreVersion
 from trove_ng.db.repositories import datastore_admin as admin
+from trove_ng.db.repositories import parameters as rows
+from trove_ng.domain.configurations import check_owner
 from trove_ng.manage.command import Argument, Command, Tools, arg, words
 
 _DATASTORE = arg("datastore", help="id or name of the datastore")
@@ -51,13 +53,10 @@ def _load_parameters(tools: Tools, options: argparse.Namespace) -> None:
                 raise BadRequest(f"{options.file}: {err}") from err
         else:
             found = list(base.get(version.manager).parameters())
-        count = admin.set_parameters(session, version.id, [
-            DatastoreConfigurationParameter(
-                name=one.name, data_type=one.kind, restart_required=one.restart_required,
-                min_size=None if one.low is None else str(one.low),
-                max_size=None if one.high is None else str(one.high))
-            for one in found], utcnow())
-    tools.say(f"{count} parameters are loaded")
+        for one in found:
+            check_owner(base.get(version.manager), one.name)
+        rows.replace(session, version.id, found, utcnow())
+    tools.say(f"{len(found)} parameters are loaded")
 
 
 def _find(session: Session, options: argparse.Namespace) -> DatastoreVersion:

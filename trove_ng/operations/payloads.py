@@ -17,6 +17,8 @@ INSTANCE_FORCE_DELETE = "instance.force_delete"
 INSTANCE_RESTART = "instance.restart"
 INSTANCE_RESIZE_FLAVOR = "instance.resize_flavor"
 INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
+INSTANCE_CONFIGURE = "instance.configure"
+CONFIGURATION_APPLY = "configuration.apply"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 MODULE_REAPPLY = "module.reapply"
@@ -67,6 +69,19 @@ class DeleteInstance(Payload, frozen=True, kw_only=True):
 
 class RestartInstance(Payload, frozen=True, kw_only=True):
     """Restart the database."""
+
+
+class ConfigureInstance(Payload, frozen=True, kw_only=True):
+    """Give an instance the settings of a group as they are now.
+
+    :param configuration_id: None takes the group's settings away
+    """
+
+    configuration_id: str | None = None
+
+
+class ApplyConfiguration(Payload, frozen=True, kw_only=True):
+    """Give all instances of a group its settings as they are now."""
 
 
 class ResizeFlavor(Payload, frozen=True, kw_only=True):

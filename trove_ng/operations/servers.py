@@ -275,6 +275,14 @@ def wait_for_server(work: Work, server_id: str, *statuses: str) -> Server:
     return work.wait("the server", ready, work.tools.conf.server_timeout)
 
 
+def note(work: Work, **values: object) -> None:
+    """Write columns of the instance."""
+    with work.writer() as session:
+        row = _row(work, session)
+        for name, value in values.items():
+            setattr(row, name, value)
+
+
 def note_server(work: Work, server: Server) -> None:
     """Write the server's status to the instance."""
     with work.writer() as session:

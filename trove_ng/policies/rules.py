@@ -9,6 +9,7 @@ from trove_ng.policies.base import ADMIN, ANYBODY, MEMBER, READER
 _P = "/v1.0/{tenant_id}"
 _I = _P + "/instances"
 _ONE = _I + "/{id}"
+_PARAMETERS = _P + "/mgmt/datastores/versions/{id}/parameters"
 
 #: (rule, default, meaning, ((method, path), ..))
 _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
@@ -157,6 +158,17 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
     ("configuration-parameter:show_by_version", READER,
      "Show a parameter of a version by its id.",
      (("GET", _P + "/datastores/versions/{id}/parameters/{name}"),)),
+    ("mgmt:configuration-parameter:index", ADMIN,
+     "List the parameters of a version, also those that were taken away.",
+     (("GET", _PARAMETERS),)),
+    ("mgmt:configuration-parameter:show", ADMIN,
+     "Show a parameter, also one that was taken away.", (("GET", _PARAMETERS + "/{name}"),)),
+    ("mgmt:configuration-parameter:create", ADMIN, "Let groups set a parameter.",
+     (("POST", _PARAMETERS),)),
+    ("mgmt:configuration-parameter:update", ADMIN, "Change the rules of a parameter.",
+     (("PUT", _PARAMETERS + "/{name}"),)),
+    ("mgmt:configuration-parameter:delete", ADMIN, "Let groups set a parameter no more.",
+     (("DELETE", _PARAMETERS + "/{name}"),)),
     # ---- datastores and flavors
     ("datastore:index", ANYBODY, "List datastores.", (("GET", _P + "/datastores"),)),
     ("datastore:show", ANYBODY, "Show a datastore.",

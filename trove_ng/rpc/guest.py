@@ -53,6 +53,7 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "list_logs": GuestMethod(m.LogsRequest, m.LogStates),
     "switch_log": GuestMethod(m.LogSwitch, m.Empty),
     "publish_log": GuestMethod(m.LogPublishRequest, m.LogPublished),
+    "update_overrides": GuestMethod(m.OverridesRequest, m.OverridesResult),
     "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
     "mount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty),
@@ -203,6 +204,10 @@ class GuestClient:
     def publish_log(self, request: m.LogPublishRequest) -> m.LogPublished:
         """Store what a log holds beyond what is published."""
         return self._call("publish_log", request, m.LogPublished)
+
+    def update_overrides(self, request: m.OverridesRequest) -> m.OverridesResult:
+        """Make the user's settings exactly these, once per step."""
+        return self._call("update_overrides", request, m.OverridesResult)
 
     def get_filesystem_stats(self) -> m.FilesystemStats:
         """Return the space on the data volume."""

@@ -211,6 +211,26 @@ class ResizeRequest(StepRequest, frozen=True, kw_only=True):
     config: dict[str, dict[str, Any]] = {}
 
 
+class OverridesRequest(StepRequest, frozen=True, kw_only=True):
+    """Make the settings of the user's configuration group exactly these.
+
+    :param values: setting → value with its JSON type; empty takes all away
+    :param restart: names of settings that take effect at the next start only
+    """
+
+    values: dict[str, Any] = {}
+    restart: list[str] = []
+
+
+class OverridesResult(Message, frozen=True, kw_only=True):
+    """What became of the settings.
+
+    :param restart_required: some take effect at the next start only
+    """
+
+    restart_required: bool = False
+
+
 class FilesystemStats(Message, frozen=True, kw_only=True):
     """Space on the data volume, in bytes."""
 

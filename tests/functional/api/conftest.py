@@ -37,6 +37,7 @@ from trove_ng.db.models import (
     Base,
     Configuration,
     Datastore,
+    DatastoreConfigurationParameter,
     DatastoreVersion,
     Instance,
     Module,
@@ -346,6 +347,9 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
         session.add(DatastoreVersion(id="v", datastore_id="d", name="10.11", version="10.11",
                                      manager="mariadb", created=now, updated=now))
         session.flush()
+        session.add(DatastoreConfigurationParameter(
+            name="max_connections", datastore_version_id="v", data_type="integer",
+            min_size="1", max_size="65535", created=now, updated=now))
         for prefix, tenant in ((OWN, MINE), (FOREIGN, OTHER)):
             for number in range(1, 4):
                 session.add(Instance(

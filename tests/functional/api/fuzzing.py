@@ -39,6 +39,9 @@ _EXISTING: dict[str, list[Any]] = {
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
     "database": ["shop", "none"], "name": ["max_connections", "none"],
 }
+#: values of configuration groups, mostly good ones
+_VALUES = {"type": "object", "additionalProperties": False, "properties": {
+    "max_connections": {"type": "integer", "minimum": 0, "maximum": 70000}}}
 #: property of a body → the same
 _REFERENCES: dict[str, list[Any]] = {
     "flavorRef": ["1", 2, "http://cloud/flavors/2"], "backupRef": [f"{OWN}8", f"{FOREIGN}8"],
@@ -67,8 +70,17 @@ def aimed(document: Mapping[str, Any]) -> dict[str, Any]:
     instance["datastore"]["properties"] = {
         "type": {"enum": ["mariadb", "d"]}, "version": {"enum": ["10.11", "v"]},
         "version_number": {"enum": ["10.11"]}}
+    for body in ("PostInstancesBody", "PutInstancesByIdBody"):
+        bodies[body]["properties"]["instance"]["properties"]["configuration"] = {
+            "enum": [f"{OWN}7", f"{FOREIGN}7", None]}
+    for body in ("PostConfigurationsBody", "PutConfigurationsByIdBody",
+                 "PatchConfigurationsByIdBody"):
+        group = bodies[body]["properties"]["configuration"]["properties"]
+        group["values"] = _VALUES
+    bodies["PostConfigurationsBody"]["properties"]["configuration"]["properties"][
+        "datastore"] = instance["datastore"]
     # would make nearly every request end with 501
-    for name in ("configuration", "replica_of", "replica_count", "locality"):
+    for name in ("replica_of", "replica_count", "locality"):
         instance.pop(name, None)
     return found
 

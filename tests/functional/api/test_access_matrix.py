@@ -26,8 +26,6 @@ from tests.functional.api.test_samples import SAMPLES
 from trove_ng.api.router import Router
 from trove_ng.api.routes import ROUTES, Route
 from trove_ng.api.schemas.instances import ACTIONS, MGMT_ACTIONS
-from trove_ng.common.clock import utcnow
-from trove_ng.db.models import DatastoreConfigurationParameter
 from trove_ng.policies import list_rules
 from trove_ng.policies.base import ADMIN, ANYBODY, MEMBER, READER
 
@@ -108,10 +106,6 @@ class Asking:
 @pytest.fixture
 def asking(app: Api, route: Route) -> Asking:
     """A route, with all that its sample needs."""
-    with app.db.writer() as session:
-        session.add(DatastoreConfigurationParameter(
-            name="max_connections", datastore_version_id="v", data_type="integer",
-            min_size="1", max_size="65535", created=utcnow(), updated=utcnow()))
     if route.method == "DELETE" and route.path.endswith("/root"):
         for token, prefix in (("mine", OWN), ("other", FOREIGN)):
             assert app("POST", f"/instances/{prefix}1/root", token=token,

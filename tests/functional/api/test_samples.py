@@ -6,11 +6,10 @@ import pytest
 
 from tests.functional.api.conftest import MINE, NETWORK, OWN, Api
 from trove_ng.api.routes import ROUTES
-from trove_ng.common.clock import utcnow
-from trove_ng.db.models import DatastoreConfigurationParameter
 
 ONE = f"/instances/{OWN}1"
 VERSION = "/datastores/mariadb/versions/v"
+PARAMETERS = "/mgmt/datastores/versions/v/parameters"
 SAMPLES: list[tuple[str, str, object]] = [
     ("GET", "/instances", None), ("GET", "/instances/detail", None), ("GET", ONE, None),
     ("POST", "/instances", {"instance": {
@@ -51,6 +50,15 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", "/volume-types", None), ("GET", "/volume-types/vt", None),
     ("GET", "/configurations", None), ("GET", f"/configurations/{OWN}7", None),
     ("GET", f"/configurations/{OWN}7/instances", None),
+    ("POST", "/configurations", {"configuration": {
+        "name": "shop", "description": "for the shop", "values": {"max_connections": 200},
+        "datastore": {"type": "mariadb", "version": "10.11"}}}),
+    ("PUT", f"/configurations/{OWN}7", {"configuration": {
+        "name": "shop", "values": {"max_connections": 300}}}),
+    ("PATCH", f"/configurations/{OWN}7", {"configuration": {
+        "values": {"max_connections": 400}}}),
+    ("DELETE", f"/configurations/{OWN}7", None),
+    ("GET", f"{ONE}/configuration", None),
     ("GET", f"{VERSION}/parameters", None),
     ("GET", f"{VERSION}/parameters/max_connections", None),
     ("GET", "/datastores/versions/v/parameters", None),
@@ -68,6 +76,14 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", f"{ONE}/modules", None),
     ("POST", f"{ONE}/modules", {"modules": [{"id": f"{OWN}4"}]}),
     ("GET", f"{ONE}/modules/{OWN}4", None), ("DELETE", f"{ONE}/modules/{OWN}4", None),
+    ("GET", PARAMETERS, None), ("GET", f"{PARAMETERS}/max_connections", None),
+    ("POST", PARAMETERS, {"configuration-parameter": {
+        "name": "wait_timeout", "data_type": "integer", "restart_required": 0,
+        "min_size": 1, "max_size": 31536000}}),
+    ("PUT", f"{PARAMETERS}/max_connections", {"configuration-parameter": {
+        "name": "max_connections", "data_type": "integer", "restart_required": 1,
+        "min_size": 1, "max_size": 1000}}),
+    ("DELETE", f"{PARAMETERS}/max_connections", None),
     ("GET", "/operations", None), ("GET", f"/operations/{OWN}6", None),
     ("POST", f"/operations/{OWN}6/cancel", None), ("GET", "/mgmt/operations", None),
     ("GET", "/limits", None), ("GET", f"/mgmt/quotas/{MINE}", None),
@@ -85,10 +101,6 @@ def test_every_route_has_a_sample() -> None:
 @pytest.mark.parametrize(("method", "path", "body"), SAMPLES,
                          ids=[f"{method} {path}" for method, path, _ in SAMPLES])
 def test_a_good_request_is_answered(app: Api, method: str, path: str, body: object) -> None:
-    with app.db.writer() as session:
-        session.add(DatastoreConfigurationParameter(
-            name="max_connections", datastore_version_id="v", data_type="integer",
-            min_size="1", max_size="65535", created=utcnow(), updated=utcnow()))
     if (method, path) == ("DELETE", f"{ONE}/root"):
         app("POST", f"{ONE}/root")
     answer = app(method, path, body, token="admin" if "/mgmt/" in path else "mine")

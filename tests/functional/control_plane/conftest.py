@@ -40,7 +40,12 @@ from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.conductor.manager import Conductor
 from trove_ng.conf import api, base, cloud, conductor, operations, quota, ratelimit, taskmanager
 from trove_ng.datastores.base import load_datastores
-from trove_ng.db.models import Datastore, DatastoreVersion, InstanceKey
+from trove_ng.db.models import (
+    Datastore,
+    DatastoreConfigurationParameter,
+    DatastoreVersion,
+    InstanceKey,
+)
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations import requests
@@ -93,6 +98,8 @@ class Agent:
         self.quiet = False
         self._status = ServiceStatus.NEW
         self._boots = 0
+        #: settings of the user's configuration group
+        self.overrides: dict[str, Any] = {}
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
         transport = get_transport(conf, "fake://")
         self._reports = ConductorClient(transport, provider, self.instance_id)
@@ -105,7 +112,8 @@ class Agent:
     def _handler(self, name: str) -> Callable[[Caller, Any], m.Message]:
         def handle(_caller: Caller, request: Any) -> m.Message:
             self.asked.append((name, request))
-            if name in self._failures and name not in ("prepare", "create_backup"):
+            if name in self._failures and name not in (
+                    "prepare", "create_backup", "update_overrides"):
                 raise GuestError(self._failures[name])
             return getattr(self, f"_{name}", lambda _request: m.Empty())(request)
         return handle
@@ -137,6 +145,7 @@ class Agent:
             result={} if result is None or error else _plain(result)))
 
     def _prepare(self, request: m.PrepareRequest) -> m.Empty:
+        self.overrides = dict(request.overrides)
         failed = "prepare" in self._failures
         self.beat(ServiceStatus.FAILED if failed else ServiceStatus.HEALTHY)
         self._report(request, None)
@@ -181,6 +190,14 @@ class Agent:
         if self.modules.pop(request.id, None) is None:
             raise NotFound.of("Module", request.id)
         return m.Empty()
+
+    def _update_overrides(self, request: m.OverridesRequest) -> m.OverridesResult:
+        # what is in force already is never refused
+        if "update_overrides" in self._failures and request.values != self.overrides:
+            raise GuestError(self._failures["update_overrides"])
+        self.overrides = dict(request.values)
+        return m.OverridesResult(restart_required=bool(
+            {*request.values} & {*request.restart}))
 
     def _resize_fs(self, _request: m.VolumeSpec) -> m.FilesystemStats:
         return m.FilesystemStats(total=2, used=1, free=1)
@@ -472,6 +489,13 @@ def _seed(minicloud: MiniCloud, database: Database) -> None:
         session.add(DatastoreVersion(
             id="v", datastore_id="d", name="10.11", version="10.11", manager="mariadb",
             image_tags="mariadb", created=utcnow(), updated=utcnow()))
+        session.flush()
+        for name, restart in (("wait_timeout", False), ("max_connections", False),
+                              ("innodb_log_file_size", True)):
+            session.add(DatastoreConfigurationParameter(
+                name=name, datastore_version_id="v", data_type="integer", min_size="1",
+                max_size="4294967296", restart_required=restart, created=utcnow(),
+                updated=utcnow()))
 
 
 @pytest.fixture(scope="session")

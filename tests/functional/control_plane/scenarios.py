@@ -103,6 +103,33 @@ def _reapply_module(world: World) -> str:
     return ident
 
 
+def _configuration(world: World, values: dict[str, object]) -> str:
+    answer = world.plane.request("POST", "/configurations", {"configuration": {
+        "name": "c", "values": values}}, status=200)
+    return str(answer.json["configuration"]["id"])
+
+
+def _attach(world: World, ident: str, configuration_id: str | None) -> None:
+    world.plane.request("PUT", f"/instances/{ident}", {"instance": {
+        "configuration": configuration_id}}, status=202)
+
+
+def _configure(world: World) -> str:
+    ident = world.instance()
+    _attach(world, ident, _configuration(world, {"wait_timeout": 99}))
+    return ident
+
+
+def _apply_configuration(world: World) -> str:
+    ident = world.instance()
+    group = _configuration(world, {"wait_timeout": 99})
+    _attach(world, ident, group)
+    world.finish(world.live(ident))
+    world.plane.request("PATCH", f"/configurations/{group}", {"configuration": {
+        "values": {"wait_timeout": 100}}}, status=200)
+    return group
+
+
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR"),
@@ -110,6 +137,9 @@ SCENARIOS = {
     payloads.INSTANCE_RESTART: Scenario(_restart),
     payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor),
     payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume),
+    payloads.INSTANCE_CONFIGURE: Scenario(_configure),
+    payloads.CONFIGURATION_APPLY: Scenario(
+        _apply_configuration, "configurations", good="", bad=""),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED"),
     payloads.BACKUP_DELETE: Scenario(

@@ -61,7 +61,7 @@ def test_another_worker_ends_what_one_left(world: World, action: str, fails: boo
     scenario = SCENARIOS[action]
     resource_id, operation_id = scenario.begin(world)
     worker = Worker(world.plane, stop)
-    assert worker.run(operation_id), f"never at {point}: {worker.points}"
+    assert worker.run(operation_id, world.manager.sweep), f"never at {point}: {worker.points}"
     worker.expire(operation_id)
     row = world.finish(operation_id)
     assert scenario.check(world, resource_id, operation_id) is not fails, row.error

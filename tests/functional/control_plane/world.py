@@ -187,11 +187,18 @@ class Worker:
             if self._dies:
                 raise Died(point)
 
-    def run(self, operation_id: str) -> bool:
-        """Work on an operation; return True if it stopped at its point."""
+    def run(self, operation_id: str, others: Callable[[], object] = lambda: None) -> bool:
+        """Work on an operation; return True if it stopped at its point.
+
+        :param others: lets other taskmanagers work, on operations that this one waits for
+        """
+        def still() -> bool:
+            if self.points:
+                others()
+            return self._parked.is_set() or not self._manager._taken
+
         self._manager.take(operation_id)
-        wait_for(lambda: self._parked.is_set() or not self._manager._taken,
-                 f"the worker at {self.points}")
+        wait_for(still, f"the worker at {self.points}")
         return self._parked.is_set()
 
     def expire(self, operation_id: str) -> None:
@@ -378,6 +385,10 @@ class World:
             for one in listed:
                 if one["id"] != keep:
                     getattr(self, f"delete_{kind[:-1]}")(one["id"])
+        for one in self.plane.request("GET", "/configurations", status=200).json[
+                "configurations"]:
+            # refused while an instance has it
+            self.plane.request("DELETE", f"/configurations/{one['id']}")
         self.check()
 
 

@@ -137,6 +137,24 @@ def test_parameters_of_a_file_replace_those_of_before(
     assert "own" not in _parameters(database)
 
 
+def test_all_kinds_and_choices_are_loaded_and_settings_of_ours_are_refused(
+        mariadb: Operator, database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "rules.json"
+    load = ("db_load_datastore_config_parameters", "mariadb", "10.11", str(file))
+    file.write_text(json.dumps({"configuration-parameters": [
+        {"name": "modes", "type": "list", "choices": ["a", "b"], "description": "d"},
+        {"name": "share", "type": "float", "min": 0, "max": 1}]}))
+    mariadb.does(*load)
+    with database.reader() as session:
+        row = session.scalars(select(DatastoreConfigurationParameter).where(
+            DatastoreConfigurationParameter.name == "modes")).one()
+        assert (row.data_type, row.choices, row.description) == ("list", ["a", "b"], "d")
+    file.write_text(json.dumps({"configuration-parameters": [
+        {"name": "datadir", "type": "string"}]}))
+    assert "datadir" in mariadb.fails(*load)
+    assert sorted(_parameters(database)) == ["modes", "share"]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"configuration-parameters": [{"name": "x"}]}'])
 def test_a_file_of_another_form_changes_nothing(
         mariadb: Operator, database: Database, tmp_path: Path, text: str) -> None:

@@ -115,6 +115,19 @@ class AllInOne:
                 raise ClientError(f"backup {backup} is {shown}, not {wanted}")
             time.sleep(0.5)
 
+    def wait_operations(self, resource: str, seconds: float = 60) -> None:
+        """Wait until all operations on a resource have succeeded."""
+        rest = self.rest()
+        deadline = time.monotonic() + seconds
+        while True:
+            found = rest.get(f"/operations?resource_id={resource}").json()["operations"]
+            if all(one["status"] == "SUCCEEDED" for one in found):
+                return
+            ended = [one for one in found if one["status"] in ("FAILED", "CANCELLED")]
+            if ended or time.monotonic() > deadline:
+                raise ClientError(f"operations on {resource}: {found}")
+            time.sleep(0.5)
+
 
 class Rest:
     """Requests with a project's token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import AllInOne, connect
+from .conftest import AllInOne, connect, rows
 
 USER = {"name": "app", "password": "app-Pw1"}
 
@@ -142,6 +142,46 @@ def test_datastores_and_flavors(cloud: AllInOne, instance: str) -> None:
     assert "ram" in cloud.run("trove", "flavor-show", "1").lower()
     assert cloud.run("trove", "flavor-list", "--datastore_type", "mariadb",
                      "--datastore_version_id", versions[0]["ID"])
+
+
+def variable(cloud: AllInOne, instance: str, name: str) -> int:
+    address = cloud.wait_status(instance, "ACTIVE")["ip"][0]
+    (value,), = rows(connect(address, "app", "app-Pw1", "shop"), f"SELECT @@GLOBAL.{name}")
+    return int(value)
+
+
+def test_configuration_groups_by_both_clients(cloud: AllInOne, instance: str) -> None:
+    version = cloud.openstack("datastore", "version", "list", "mariadb")[0]["Name"]
+    listed = cloud.openstack("database", "configuration", "parameter", "list", version,
+                             "--datastore", "mariadb")
+    assert "wait_timeout" in [item["Name"] for item in listed]
+    assert "31536000" in cloud.run("trove", "configuration-parameter-show", version,
+                                   "wait_timeout", "--datastore", "mariadb")
+    before = variable(cloud, instance, "max_connections")
+    made = cloud.openstack("database", "configuration", "create", "g1",
+                           '{"wait_timeout": 1234}', "--datastore", "mariadb",
+                           "--datastore-version", version)
+    cloud.run("trove", "configuration-attach", instance, "g1")
+    cloud.wait_status(instance, "ACTIVE")
+    assert variable(cloud, instance, "wait_timeout") == 1234
+    assert instance in cloud.run("trove", "configuration-instances", "g1")
+    cloud.run("openstack", "database", "configuration", "parameter", "set", made["id"],
+              '{"max_connections": 77}')
+    cloud.wait_operations(made["id"])
+    assert variable(cloud, instance, "max_connections") == 77
+    assert variable(cloud, instance, "wait_timeout") == 1234
+    cloud.run("trove", "configuration-update", "g1", '{"max_connections": 78}')
+    cloud.wait_operations(made["id"])
+    assert variable(cloud, instance, "max_connections") == 78
+    assert variable(cloud, instance, "wait_timeout") == 28800
+    assert "innodb_buffer_pool_size" in cloud.run("trove", "configuration-default", instance)
+    shown = cloud.run("openstack", "database", "configuration", "show", "g1")
+    assert "max_connections" in shown
+    cloud.run("openstack", "database", "configuration", "detach", instance)
+    cloud.wait_status(instance, "ACTIVE")
+    assert variable(cloud, instance, "max_connections") == before
+    cloud.run("trove", "configuration-delete", "g1")
+    assert "g1" not in cloud.run("trove", "configuration-list")
 
 
 def test_limits_and_quotas(cloud: AllInOne, instance: str) -> None:

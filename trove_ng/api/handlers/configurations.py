@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from trove_ng.api import accept_configurations
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.datastores import find_version
+from trove_ng.api.views.parameters import parameter as parameter_view
 from trove_ng.common.clock import isoformat
 from trove_ng.common.errors import NotFound
-from trove_ng.db.models import DatastoreConfigurationParameter
 from trove_ng.db.repositories import configurations
 
 
@@ -35,17 +38,42 @@ def index(call: Call) -> dict[str, Any]:
 
 def show(call: Call) -> dict[str, Any]:
     """Show a group with its values."""
-    ident = call.params["id"]
     with call.services.db.reader() as session:
-        row = configurations.get_view(session, ident, call.owner)
-        if row is None:
-            raise NotFound.of("Configuration", ident)
-        call.authorize_owner(row.tenant_id)
-        view = _view(row)
-        view["values"] = configurations.values(session, ident)
+        return {"configuration": _detail(call, session, call.params["id"])}
+
+
+def _detail(call: Call, session: Session, ident: str) -> dict[str, Any]:
+    row = configurations.get_view(session, ident, call.owner)
+    if row is None:
+        raise NotFound.of("Configuration", ident)
+    call.authorize_owner(row.tenant_id)
+    view: dict[str, Any] = _view(row)
+    view["values"] = configurations.values(session, ident)
     view["instance_count"] = row.instance_count
     view["datastore_version_number"] = row.version_number
-    return {"configuration": view}
+    return view
+
+
+def create(call: Call) -> dict[str, Any]:
+    """Create a group."""
+    made: dict[str, Any] = accept_configurations.create(
+        call, lambda session, ident: _detail(call, session, ident))
+    return made
+
+
+def replace(call: Call) -> None:
+    """Change a group; its values become those of the request."""
+    accept_configurations.change(call, merge=False)
+
+
+def merge(call: Call) -> None:
+    """Change a group; values that the request does not name stay."""
+    accept_configurations.change(call, merge=True)
+
+
+def delete(call: Call) -> None:
+    """Delete a group that no instance has."""
+    accept_configurations.delete(call)
 
 
 def instances(call: Call) -> dict[str, Any]:
@@ -62,31 +90,12 @@ def instances(call: Call) -> dict[str, Any]:
                      items[-1]["id"] if len(rows) > limit and items else None)
 
 
-def _parameter(row: DatastoreConfigurationParameter) -> dict[str, Any]:
-    view: dict[str, Any] = {
-        "name": row.name, "datastore_version_id": row.datastore_version_id,
-        "restart_required": row.restart_required, "type": row.data_type}
-    for name, text in (("min", row.min_size), ("max", row.max_size)):
-        if text is not None:
-            view[name] = _number(text)
-    return view
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def parameters(call: Call) -> dict[str, Any]:
     """List the parameters that groups of a version may set."""
     with call.services.db.reader() as session:
         version, _ = find_version(session, call)
         rows = configurations.parameters(session, version.id)
-    return {"configuration-parameters": [_parameter(row) for row in rows]}
+    return {"configuration-parameters": [parameter_view(row) for row in rows]}
 
 
 def parameter(call: Call) -> dict[str, Any]:
@@ -97,4 +106,4 @@ def parameter(call: Call) -> dict[str, Any]:
         rows = configurations.parameters(session, version.id, name)
     if not rows:
         raise NotFound.of("Configuration parameter", name)
-    return _parameter(rows[0])
+    return parameter_view(rows[0])

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept
+from trove_ng.api import accept, accept_configurations
 from trove_ng.api.call import Call
 from trove_ng.api.views import instances as views
-from trove_ng.common.errors import NotFound, NotSupported
+from trove_ng.common.errors import BadRequest, NotFound, NotSupported
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instance_views, instances
 from trove_ng.db.repositories.instance_views import Shape
@@ -101,20 +101,49 @@ def load(session: Session, call: Call, *, lock: bool = False) -> Instance:
     return found
 
 
-@retry_on_db_error
 def update(call: Call) -> None:
-    """Rename an instance."""
-    wanted = call.body["instance"]
-    others = sorted(set(wanted) - {"name"})
+    """Rename an instance, or change what belongs to it: one thing at a time."""
+    wanted = dict(call.body["instance"])
+    name = wanted.pop("name", None)
+    if len(wanted) > 1:
+        raise BadRequest("Validation error: instance: only one of "
+                         f"{', '.join(sorted(wanted))} can be changed at a time.")
+    if "configuration" in wanted or (call.route.method == "PUT" and name is None
+                                     and not wanted):
+        # an empty PUT is how released clients detach a group
+        accept_configurations.attach(
+            call, wanted.get("configuration"), lambda found: _rename(found, name))
+        return
+    _update(call, name, wanted)
+
+
+@retry_on_db_error
+def _update(call: Call, name: str | None, wanted: dict[str, Any]) -> None:
     with call.services.db.writer() as session:
         found = load(session, call, lock=True)
-        # Detaching what is not attached is done already.
-        others = [name for name in others if wanted[name] is not None or (
-            found.configuration_id if name == "configuration" else found.slave_of_id)]
-        if others:
-            raise NotSupported(f"Changing instance.{others[0]} is not supported.")
-        if "name" in wanted:
-            found.name = wanted["name"]
+        for other, value in wanted.items():
+            # Detaching what is not attached is done already.
+            if value is not None or found.slave_of_id:
+                raise NotSupported(f"Changing instance.{other} is not supported.")
+        _rename(found, name)
+
+
+def _rename(found: Instance, name: str | None) -> None:
+    if name is not None:
+        found.name = name
+
+
+def configuration(call: Call) -> dict[str, Any]:
+    """Show the settings that the instance has without a group."""
+    with call.services.db.connection() as reader:
+        row = instance_views.get(reader, call.params["id"], call.owner)
+        if row is None:
+            raise NotFound.of("Instance", call.params["id"])
+        call.authorize_owner(row.tenant_id)
+        memory_mb = instances.flavor_ram(reader, row.id)
+    settings = accept_configurations.defaults(row.manager, memory_mb)
+    return {"instance": {"configuration": {
+        name: str(value) for name, value in sorted(settings.items())}}}
 
 
 def delete(call: Call) -> None:

@@ -138,15 +138,19 @@ _CONFIGURATION = obj({
     "values": {"type": "object"}}, ("id", "name", "datastore_version_id"))
 CONFIGURATION = _of("configuration", _CONFIGURATION)
 CONFIGURATIONS = _page("configurations", _CONFIGURATION)
+INSTANCE_CONFIGURATION = _of("instance", _of("configuration", {
+    "type": "object", "additionalProperties": _S}))
 CONFIGURATION_INSTANCES = _page("instances", obj({"id": _S, "name": _S}, ("id", "name")))
-PARAMETER = obj({
+_PARAMETER: dict[str, Any] = {
     "name": _S, "datastore_version_id": _S, "restart_required": _B, "type": _S,
     "min": {"type": ["integer", "number", "string"]},
     "max": {"type": ["integer", "number", "string"]},
-    "min_size": {"type": ["integer", "number", "string"]},
-    "max_size": {"type": ["integer", "number", "string"]},
-    "description": _SN, "choices": {"type": "array"}}, ("name", "type"))
+    "description": _SN, "choices": array(_S)}
+PARAMETER = obj(_PARAMETER, ("name", "type"))
 PARAMETERS = _of("configuration-parameters", array(PARAMETER))
+MGMT_PARAMETER = obj({**_PARAMETER, "deleted": _B, "deleted_at": _SN},
+                     ("name", "type", "deleted"))
+MGMT_PARAMETERS = _of("configuration-parameters", array(MGMT_PARAMETER))
 
 LIMITS = _of("limits", array({"type": "object", "required": ["verb"]}))
 QUOTAS = _of("quotas", array(obj(

@@ -8,6 +8,7 @@ from trove_ng.datastores import parameters
 from trove_ng.datastores.base import Capabilities, Datastore, Parameter
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.mysql import template
+from trove_ng.datastores.mysql.reserved import RESERVED
 from trove_ng.datastores.mysql.rules import MySqlRules
 
 
@@ -19,7 +20,8 @@ DATASTORE = Datastore(
     manager="mariadb",
     mount_point="/var/lib/mysql",
     ports=(("tcp", 3306, 3306),),
-    capabilities=Capabilities(databases=True, users=True, root=True, backups=True),
+    capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
+                              configuration=True),
     # 80 characters since 10.x; 128 only in later releases
     rules=MySqlRules(user_length=80),
     config=template.config,
@@ -27,4 +29,5 @@ DATASTORE = Datastore(
     backup_strategy="mariabackup",
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),
+    reserved=RESERVED,
 )

@@ -1,11 +1,11 @@
-"""Configuration groups and the parameters that versions allow: reads."""
+"""Configuration groups and the parameters that versions allow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import (
@@ -15,9 +15,12 @@ from trove_ng.db.models import (
     DatastoreConfigurationParameter,
     DatastoreVersion,
     Instance,
+    Operation,
 )
 from trove_ng.db.rows import AnyRow
 
+#: the action that gives an instance a group, or takes it away
+_GIVES = "instance.configure"
 _COUNT = select(func.count()).where(
     Instance.configuration_id == Configuration.id,
     Instance.deleted.is_(False)).correlate(Configuration).scalar_subquery()
@@ -30,6 +33,42 @@ _VIEW = select(
 ).join(DatastoreVersion, DatastoreVersion.id == Configuration.datastore_version_id).join(
     Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
     Configuration.deleted.is_(False))
+
+
+def get(session: Session, configuration_id: str, tenant_id: str | None, *,
+        lock: bool = False) -> Configuration | None:
+    """Return a group.
+
+    :param tenant_id: owner to look among; None looks among all
+    :param lock: keep others from changing it until the transaction ends
+    """
+    statement = select(Configuration).where(
+        Configuration.id == configuration_id, Configuration.deleted.is_(False))
+    if tenant_id is not None:
+        statement = statement.where(Configuration.tenant_id == tenant_id)
+    if lock:
+        statement = statement.with_for_update()
+    return session.scalars(statement).one_or_none()
+
+
+def set_values(session: Session, configuration_id: str, wanted: Mapping[str, Any]) -> None:
+    """Make the parameters of a group exactly these."""
+    session.execute(delete(ConfigurationItem).where(
+        ConfigurationItem.configuration_id == configuration_id))
+    if wanted:
+        session.execute(insert(ConfigurationItem), [
+            {"configuration_id": configuration_id, "configuration_key": name,
+             "configuration_value": value} for name, value in sorted(wanted.items())])
+
+
+def instance_ids(session: Session, configuration_id: str) -> list[str]:
+    """Return the ids of all instances that have the group, or are being given it."""
+    given = select(Operation.resource_id).where(
+        Operation.live_key.is_not(None), Operation.action == _GIVES,
+        Operation.payload["configuration_id"].as_string() == configuration_id)
+    have = select(Instance.id).where(
+        Instance.configuration_id == configuration_id, Instance.deleted.is_(False))
+    return sorted({*session.scalars(have), *session.scalars(given)})
 
 
 def list_views(session: Session, *, tenant_id: str, limit: int, marker: str | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +10,6 @@ from sqlalchemy.orm import Session
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.db.models import (
     Datastore,
-    DatastoreConfigurationParameter,
     DatastoreVersion,
     DatastoreVersionMetadata,
 )
@@ -91,28 +89,6 @@ def active_managers(session: Session) -> dict[str, str]:
     return dict(session.execute(select(
         DatastoreVersion.id, DatastoreVersion.manager).where(
             DatastoreVersion.active.is_(True))).tuples().all())
-
-
-def set_parameters(session: Session, version_id: str,
-                   parameters: Iterable[DatastoreConfigurationParameter],
-                   now: datetime.datetime) -> int:
-    """Make the parameters of a version exactly these; return how many there are."""
-    known = {row.name: row for row in session.scalars(
-        select(DatastoreConfigurationParameter).where(
-            DatastoreConfigurationParameter.datastore_version_id == version_id))}
-    wanted = {one.name: one for one in parameters}
-    for name, row in known.items():
-        if name not in wanted and not row.deleted:
-            row.deleted, row.deleted_at = True, now
-    for name, one in wanted.items():
-        row = known.get(name, one)
-        row.datastore_version_id = version_id
-        for field in ("data_type", "min_size", "max_size", "restart_required"):
-            setattr(row, field, getattr(one, field))
-        row.deleted, row.deleted_at = False, None
-        if name not in known:
-            session.add(row)
-    return len(wanted)
 
 
 def bound(session: Session, version_id: str, key: str) -> list[DatastoreVersionMetadata]:

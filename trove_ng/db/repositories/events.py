@@ -28,6 +28,8 @@ _TITLES = {
     "instance.restart": "Restarting the database",
     "instance.resize_flavor": "Changing the flavor",
     "instance.resize_volume": "Growing the volume",
+    "instance.configure": "Changing the settings",
+    "configuration.apply": "Changing the settings of the group's instances",
     "backup.create": "Making a backup",
     "backup.delete": "Deleting a backup",
     "module.reapply": "Applying the module again",

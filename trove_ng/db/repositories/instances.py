@@ -78,6 +78,12 @@ def owner(reader: Reader, instance_id: str, *, include_deleted: bool = False) ->
     return found
 
 
+def flavor_ram(reader: Reader, instance_id: str) -> int:
+    """Return the memory that an instance's flavor has, MiB."""
+    return int(reader.execute(
+        select(Instance.flavor_ram).where(Instance.id == instance_id)).scalar_one())
+
+
 def get_with_status(session: Session, instance_id: str, tenant_id: str | None = None,
                     ) -> tuple[Instance, ServiceStatusRow | None, bool, str] | None:
     """Return the locked instance, its newest heartbeat, whether a backup runs, manager."""

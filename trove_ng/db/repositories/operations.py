@@ -320,6 +320,15 @@ def latest(session: Session, limit: int, *, live: bool) -> Sequence[Operation]:
         Operation.created.desc(), Operation.id).limit(limit)).all()
 
 
+def newest(session: Session, resource_id: str, action: str,
+           since: datetime.datetime) -> Operation | None:
+    """Return the newest operation of a kind on a resource that was asked for since then."""
+    return session.scalars(select(Operation).where(
+        Operation.resource_id == resource_id, Operation.action == action,
+        Operation.created >= since).order_by(
+            Operation.created.desc()).limit(1)).one_or_none()
+
+
 def steps(session: Session, operation_id: str) -> Sequence[OperationStep]:
     """Return the steps of an operation that began, in their order."""
     return session.scalars(select(OperationStep).where(

@@ -73,8 +73,11 @@ class OverrideStrategy(Protocol):
     def list(self, group: Group) -> list[str]:
         """Return the ids of a group's changes, in the order of precedence."""
 
-    def effective(self) -> dict[str, Any]:
-        """Return the settings in force: the base and all changes over it."""
+    def effective(self, *, without: Group | None = None) -> dict[str, Any]:
+        """Return the settings in force: the base and all changes over it.
+
+        :param without: leave the changes of a group out
+        """
 
     def write_base(self, content: bytes) -> None:
         """Replace the base and keep the changes over it."""
@@ -119,8 +122,10 @@ class _ChangeFiles:
     def ids(self, group: Group) -> list[str]:
         return [change_id for _number, change_id, _path in self._of(group)]
 
-    def all(self) -> Iterable[dict[str, Any]]:
+    def all(self, without: Group | None) -> Iterable[dict[str, Any]]:
         for group in Group:
+            if group is without:
+                continue
             for _number, _id, path in self._of(group):
                 yield dict(files.read(path, self._codec))
 
@@ -172,10 +177,10 @@ class ImportOverrideStrategy:
     def list(self, group: Group) -> list[str]:
         return self._changes.ids(group)
 
-    def effective(self) -> dict[str, Any]:
+    def effective(self, *, without: Group | None = None) -> dict[str, Any]:
         assert self._base is not None
         settings = dict(files.read(self._base, self._codec, default={}))
-        for change in self._changes.all():
+        for change in self._changes.all(without):
             settings = merge(settings, change)
         return settings
 
@@ -222,9 +227,9 @@ class RollingOverrideStrategy:
     def list(self, group: Group) -> list[str]:
         return self._changes.ids(group)
 
-    def effective(self) -> dict[str, Any]:
+    def effective(self, *, without: Group | None = None) -> dict[str, Any]:
         settings = dict(self._read_base())
-        for change in self._changes.all():
+        for change in self._changes.all(without):
             settings = merge(settings, change)
         return settings
 
@@ -313,6 +318,17 @@ class ConfigurationManager:
     def effective(self) -> dict[str, Any]:
         """Return all settings in force."""
         return self._strategy.effective()
+
+    def without_user(self) -> dict[str, Any]:
+        """Return the settings that would be in force without the user's."""
+        return self._strategy.effective(without=Group.USER)
+
+    def final(self) -> dict[str, Any]:
+        """Return the agent's settings that nothing replaces."""
+        settings: dict[str, Any] = {}
+        for change_id in self._strategy.list(Group.SYSTEM_FINAL):
+            settings = merge(settings, self._strategy.get(Group.SYSTEM_FINAL, change_id) or {})
+        return settings
 
     def get_value(self, key: str, section: str | None = None, default: Any = None) -> Any:
         """Return a setting in force.

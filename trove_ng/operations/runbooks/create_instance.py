@@ -11,7 +11,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
-from trove_ng.operations import guest, modules, payloads, servers, storage, usage
+from trove_ng.operations import guest, modules, overrides, payloads, servers, storage, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -47,6 +47,7 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
             for one in payload.users],
         root_password=(_password(secrets, payloads.ROOT_SECRET)
                        if payload.enable_root else None),
+        overrides=overrides.values_of(work, instance.configuration_id),
         restore=_restore(work, payload.backup_id) if payload.backup_id else None,
         config=engine.config(instance.flavor_ram))
 

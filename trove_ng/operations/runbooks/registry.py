@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from trove_ng.operations.runbook import Runbook
 from trove_ng.operations.runbooks import (
+    apply_configuration,
+    configure_instance,
     create_backup,
     create_instance,
     delete_backup,
@@ -24,5 +26,6 @@ def runbooks() -> Mapping[str, Runbook]:
     """Return all run-books by action."""
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
              resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
+             configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              delete_backup.RUNBOOK, reapply_module.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

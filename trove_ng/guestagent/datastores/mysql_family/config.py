@@ -22,6 +22,11 @@ _OPTION = "option_"
 _OPTIONS = {"time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"}
 
 
+def variable_of(option: str) -> str:
+    """Return the system variable that an option sets."""
+    return next((name for name, known in _OPTIONS.items() if known == option), option)
+
+
 def as_options(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return system variables as the server's option file takes them.
 
@@ -68,8 +73,7 @@ class Configuration:
         files.make_directory(paths.changes, mode=0o755)
         files.write_text(paths.include_config, f"!includedir {paths.changes}/\n", mode=0o644)
         self.apply_computed(computed)
-        if overrides:
-            self._manager.apply_user({"mysqld": as_options(overrides)})
+        self.set_overrides(overrides)
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
         """Write what follows from the server's memory."""
@@ -87,6 +91,25 @@ class Configuration:
     def set_final(self, name: str, value: Any) -> None:
         """Set an option that nothing replaces."""
         self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name, final=True)
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the options of the user's settings, as they are in the file."""
+        return dict(self._manager.user_override().get("mysqld", {}))
+
+    def set_overrides(self, values: Mapping[str, Any]) -> None:
+        """Make the user's settings exactly these variables."""
+        if values:
+            self._manager.apply_user({"mysqld": as_options(values)})
+        else:
+            self._manager.remove_user()
+
+    def without_overrides(self) -> dict[str, Any]:
+        """Return the options that the files set beside the user's."""
+        return dict(self._manager.without_user().get("mysqld", {}))
+
+    def final(self) -> dict[str, Any]:
+        """Return the options that nothing replaces."""
+        return dict(self._manager.final().get("mysqld", {}))
 
     def set_init_file(self, path: str | None) -> None:
         """Have the server read a file at its next start, or none."""

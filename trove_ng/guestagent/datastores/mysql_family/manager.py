@@ -18,6 +18,7 @@ from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.databases import Databases
 from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
+from trove_ng.guestagent.datastores.mysql_family.overrides import Overrides
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.root import USER as ROOT
 from trove_ng.guestagent.datastores.mysql_family.root import Root
@@ -61,6 +62,7 @@ class MySqlFamilyManager(BaseManager):
         self._root = Root(self.server)
         self._server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
                                        lambda: self.ctx.services.log_path(self.services))
+        self._overrides = Overrides(self.configuration, self.server)
 
     # ---- what an engine must say --------------------------------------------
 
@@ -257,6 +259,11 @@ class MySqlFamilyManager(BaseManager):
         """Make the server write new files, if it runs."""
         if self.probe() is not ServiceStatus.SHUTDOWN:
             self._server_logs.reopen()
+
+    def apply_overrides(self, request: m.OverridesRequest) -> bool:
+        """Make the user's settings exactly these; return whether a restart is needed."""
+        return self._overrides.apply(request.values, request.restart,
+                                     running=self.probe() is not ServiceStatus.SHUTDOWN)
 
     # ---- databases, users, root ---------------------------------------------------
 

@@ -92,6 +92,10 @@ class Session:
             raise translate(err) from None
 
 
+class ReadOnlyVariable(GuestError):
+    """The variable is set at the start of the server only."""
+
+
 def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
     """Return what an error of the driver means."""
     code = err.args[0] if err.args and isinstance(err.args[0], int) else 0
@@ -105,6 +109,8 @@ def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
                 ER.COLLATION_CHARSET_MISMATCH):
         return GuestError("The server does not know the character set or collation, or they "
                           "do not fit.")
+    if code in (ER.INCORRECT_GLOBAL_LOCAL_VAR, ER.OPTION_PREVENTS_STATEMENT):
+        return ReadOnlyVariable("The variable is set at the start of the server only.")
     return GuestError(f"The database server refused (error {code}).")
 
 

@@ -1,0 +1,158 @@
+"""Accepting changes of configuration groups, and which instances have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api import accept
+from trove_ng.api.accept_versions import wanted_version
+from trove_ng.api.call import Call
+from trove_ng.api.wake import wake
+from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.datastores import base as engines
+from trove_ng.db.models import Configuration, Instance
+from trove_ng.db.models.base import new_id
+from trove_ng.db.repositories import configurations
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.configurations import check_values
+from trove_ng.domain.instance_status import Task
+from trove_ng.operations import payloads
+
+
+@retry_on_db_error
+def create(call: Call, render: Callable[[Session, str], dict[str, Any]]) -> dict[str, Any]:
+    """Write a group.
+
+    :param render: returns the view of a group
+    """
+    body = call.body["configuration"]
+    wanted = body.get("datastore") or {}
+    now = call.services.clock.now()
+    with call.services.db.writer() as session:
+        version = wanted_version(session, call, wanted, "configuration")
+        check_values(configurations.parameters(session, version.id), body["values"])
+        group = Configuration(
+            id=new_id(), name=body["name"], description=body.get("description"),
+            tenant_id=call.context.project_id, datastore_version_id=version.id,
+            created=now, updated=now)
+        session.add(group)
+        session.flush()
+        configurations.set_values(session, group.id, body["values"])
+        answer = {"configuration": render(session, group.id)}
+        call.keep(session, answer, None)
+    return answer
+
+
+@retry_on_db_error
+def change(call: Call, *, merge: bool) -> None:
+    """Change name, description and values; instances of the group get the values.
+
+    :param merge: keep the values that the request does not name
+    """
+    body = call.body["configuration"]
+    operation_id = None
+    with call.services.db.writer() as session:
+        group = load(session, call, call.params["id"])
+        before = configurations.values(session, group.id)
+        wanted = body.get("values", {} if not merge else before)
+        if merge:
+            wanted = {**before, **wanted}
+        check_values(configurations.parameters(session, group.datastore_version_id), wanted)
+        group.name = body.get("name", group.name)
+        group.description = body.get("description", group.description)
+        group.updated = call.services.clock.now()
+        if wanted != before:
+            configurations.set_values(session, group.id, wanted)
+            group.revision += 1
+            operation_id = _spread(session, call, group)
+    if operation_id is not None:
+        wake(call, operation_id)
+
+
+def _spread(session: Session, call: Call, group: Configuration) -> str | None:
+    """Ask for the values to be given to the group's instances; None if it has none."""
+    if not configurations.instance_ids(session, group.id):
+        return None
+    return call.services.requests.submit(
+        session, action=payloads.CONFIGURATION_APPLY, resource_type="configuration",
+        resource_id=group.id, tenant_id=group.tenant_id, context=call.context,
+        payload=payloads.ApplyConfiguration(), now=call.services.clock.now(),
+        # what is under way would give older values
+        supersede=True).id
+
+
+@retry_on_db_error
+def delete(call: Call) -> None:
+    """Delete a group that no instance has."""
+    now = call.services.clock.now()
+    with call.services.db.writer() as session:
+        group = load(session, call, call.params["id"])
+        if configurations.instance_ids(session, group.id):
+            raise BadRequest(f"Configuration {group.id} is attached to instances; detach it "
+                             "first.")
+        group.deleted, group.deleted_at = True, now
+
+
+def load(session: Session, call: Call, ident: str) -> Configuration:
+    """Lock a group of the caller and return it.
+
+    :raises NotFound: there is none, or it is not the caller's
+    """
+    found = configurations.get(session, ident, call.owner, lock=True)
+    if found is None:
+        raise NotFound.of("Configuration", ident)
+    call.authorize_owner(found.tenant_id)
+    return found
+
+
+def for_instance(session: Session, call: Call, ident: str, tenant_id: str, version_id: str,
+                 ) -> Configuration:
+    """Lock a group that an instance is to have, and return it.
+
+    :param tenant_id: owner of the instance, who must be the group's too
+    :raises NotFound: there is no such group
+    :raises BadRequest: it is of another datastore version
+    """
+    found = configurations.get(session, ident, tenant_id, lock=True)
+    if found is None:
+        raise NotFound.of("Configuration", ident)
+    if found.datastore_version_id != version_id:
+        raise BadRequest(f"Validation error: instance.configuration {ident} is of another "
+                         "datastore version.")
+    return found
+
+
+@retry_on_db_error
+def attach(call: Call, ident: str | None, also: Callable[[Instance], None]) -> None:
+    """Begin to give an instance a group's settings, or none.
+
+    :param also: changes the instance in the same transaction
+    """
+    operation_id = None
+    with call.services.db.writer() as session:
+        loaded = accept.load(session, call, call.params["id"])
+        instance = loaded.instance
+        if ident is not None:
+            ident = for_instance(session, call, ident, instance.tenant_id,
+                                 instance.datastore_version_id).id
+        # one that is attached is given again: the instance may have missed a change
+        if ident is not None or instance.configuration_id is not None:
+            accept.usable(call, loaded)
+            if not engines.get(loaded.manager).capabilities.configuration:
+                raise BadRequest("Validation error: instance.configuration: the datastore does "
+                                 "not offer configuration groups.")
+            operation_id = accept.begin(
+                session, call, loaded, payloads.INSTANCE_CONFIGURE, Task.UPDATING,
+                payloads.ConfigureInstance(configuration_id=ident))
+        also(instance)
+    if operation_id is not None:
+        wake(call, operation_id)
+
+
+def defaults(manager: str, memory_mb: int) -> Mapping[str, Any]:
+    """Return the settings that an instance has without a group."""
+    sections = engines.get(manager).config(memory_mb)
+    return {name: value for section in sections.values() for name, value in section.items()}

@@ -1,0 +1,25 @@
+"""Settings that the agent of the MySQL family needs for itself."""
+
+from __future__ import annotations
+
+_SETTINGS = (
+    # where the server is and who may reach it
+    "basedir", "bind_address", "character_sets_dir", "chroot", "datadir", "extra_port",
+    "lc_messages_dir", "networking", "pid_file", "plugin_*", "port",
+    "proxy_protocol_networks", "socket", "tmpdir", "user",
+    # files beside the data
+    "aria_log_dir_path", "general_log*", "innodb_*_dir", "innodb_*_directory",
+    "innodb_data_file_path", "innodb_directories", "log_basename", "log_error*", "log_output",
+    "secure_*", "slow_query_log_file",
+    # whom the server trusts
+    "bootstrap", "default_authentication_plugin", "file_key_management*", "grant_tables",
+    "init_file", "require_secure_transport", "ssl*", "tls*",
+    # replication and clusters
+    "gtid_*", "init_slave", "log_bin*", "log_replica_updates", "log_slave_updates",
+    "read_only", "relay_log*", "replica_*", "replicate_*", "report_*", "rpl_*", "server_id",
+    "slave_*", "super_read_only", "wsrep*",
+)
+#: what may stand before the name of an option; the server takes it away
+_PREFIXES = ("", "loose_", "skip_", "enable_", "disable_", "maximum_")
+
+RESERVED = tuple(prefix + one for prefix in _PREFIXES for one in _SETTINGS)
