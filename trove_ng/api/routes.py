@@ -18,6 +18,7 @@ from trove_ng.api.schemas import (
     backups,
     common,
     configurations,
+    estate,
     guest_logs,
     instances,
     modules,
@@ -329,10 +330,37 @@ _MANAGEMENT = (
           answers.ROOT_HISTORY),
     Route("GET", "/mgmt/instances/{id}/events", "events:management",
           "mgmt:instance:events", 200, answers.EVENTS, query=_EVENT_LIST),
+    Route("GET", "/mgmt/instances/{id}/rpc_ping", "management:rpc_ping",
+          "mgmt:instance:rpc_ping", 204),
+    Route("GET", "/mgmt/instances/{id}/hwinfo", "management:hwinfo", "mgmt:instance:hwinfo",
+          200, answers.HWINFO),
+    Route("GET", "/mgmt/instances/{id}/diagnostics", "management:diagnostics",
+          "mgmt:instance:diagnostics", 200, answers.DIAGNOSTICS),
     Route("POST", "/mgmt/instances/{id}/action", "management:act", "mgmt:instance:action",
           202, None, instances.MGMT_ACTION),
 )
 
+_ESTATE = (
+    Route("GET", "/mgmt/hosts", "estate:hosts", "mgmt:host:index", 200, answers.HOSTS),
+    Route("GET", "/mgmt/hosts/{id}", "estate:host", "mgmt:host:show", 200, answers.HOST),
+    Route("GET", "/mgmt/storage", "estate:storage", "mgmt:storage:index", 200,
+          answers.DEVICES),
+    Route("POST", "/mgmt/flavors", "estate:create_flavor", "mgmt:flavor:create", 200,
+          answers.FLAVOR, estate.FLAVOR, fails=(409,)),
+    Route("GET", "/mgmt/accounts", "accounts:index", "mgmt:account:index", 200,
+          answers.ACCOUNTS, query=_PAGE),
+    Route("GET", "/mgmt/accounts/{id}", "accounts:show", "mgmt:account:show", 200,
+          answers.ACCOUNT),
+)
+
+#: clusters cannot be made yet; clients list them nevertheless
+_CLUSTERS = (
+    Route("GET", "/clusters", "clusters:index", "cluster:index", 200, answers.CLUSTERS,
+          query=_PAGE),
+    Route("GET", "/mgmt/clusters", "clusters:management", "mgmt:cluster:index", 200,
+          answers.CLUSTERS, query={**_PAGE, "deleted": _FLAG}),
+)
+
 ROUTES: tuple[Route, ...] = (
     *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS, *_MODULES,
-    *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT)
+    *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT, *_ESTATE, *_CLUSTERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trove_ng.common.metrics import SILENT, Recorder
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trove_ng.api.authorization import Authorizer
     from trove_ng.api.memory import Memory
     from trove_ng.api.middleware.ratelimit import Buckets
-    from trove_ng.cloud.types import Grant
+    from trove_ng.cloud.types import Flavor, Grant, Host, Pool, Server
     from trove_ng.common.clock import Clock
     from trove_ng.common.context import RequestContext
     from trove_ng.common.crypto import SecretBox
@@ -61,6 +61,22 @@ class ObjectStore(Protocol):
         """Delete all objects whose names begin so."""
 
 
+class Estate(Protocol):
+    """What operators see of the cloud; see :class:`trove_ng.cloud.estate.Estate`."""
+
+    def hosts(self) -> list[Host]:
+        """Return the compute hosts, ordered by name."""
+
+    def servers(self) -> list[Server]:
+        """Return the servers of the service's project."""
+
+    def pools(self) -> list[Pool]:
+        """Return the pools that volumes are made in, ordered by name."""
+
+    def create_flavor(self, **wanted: Any) -> Flavor:
+        """Return a new flavor."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Services:
     """The parts that requests need, passed in so that tests can pass others.
@@ -68,6 +84,7 @@ class Services:
     :param requests: writes accepted operations
     :param idempotency_box: seals the answers that repeated requests get
     :param objects: returns the object store
+    :param estate: the cloud below the instances, for operators
     :param datastores: what was read of datastores a moment ago
     :param notices: tells other services of requests
     :param recorder: is told what is measured
@@ -79,6 +96,7 @@ class Services:
     catalog: CloudCatalog
     guests: GuestClients
     objects: Callable[[], ObjectStore]
+    estate: Estate
     waker: Waker
     requests: Requests
     idempotency_box: SecretBox

@@ -17,6 +17,7 @@ from trove_ng.api.middleware.ratelimit import Buckets, limits_of
 from trove_ng.api.services import Services
 from trove_ng.api.wake import BackgroundWaker
 from trove_ng.cloud.catalog import CachedCatalog
+from trove_ng.cloud.estate import Estate
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
@@ -105,7 +106,7 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services
     return Services(
         conf=conf, db=database, authorizer=Authorizer(conf),
         catalog=CachedCatalog(clouds, conf.service_credentials.catalog_cache_time),
-        guests=bus.guest, objects=lambda: clouds().objects, waker=bus,
+        guests=bus.guest, objects=lambda: clouds().objects, estate=Estate(clouds), waker=bus,
         clock=SystemClock(), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time),
         requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE), notices),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudNotFound
-from trove_ng.cloud.types import INSTANCE_KEY, Volume, VolumeType
+from trove_ng.cloud.types import INSTANCE_KEY, Pool, Volume, VolumeType
 
 
 def _volume(found: Any) -> Volume:
@@ -15,6 +16,29 @@ def _volume(found: Any) -> Volume:
         id=found.id, name=found.name or "", status=found.status, size_gb=int(found.size),
         attached_to=link.get("server_id"), device=link.get("device"),
         metadata=dict(found.metadata or {}))
+
+
+def _gb(value: Any) -> float | None:
+    """Return a size; drivers also say ``infinite`` and ``unknown``."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _pool(found: Any) -> Pool:
+    known = found.to_dict() | vars(found)
+    return Pool(
+        name=found.name, kind=str(known.get("storage_protocol") or ""),
+        total_gb=_gb(known.get("total_capacity_gb")), free_gb=_gb(known.get("free_capacity_gb")),
+        provisioned_gb=_gb(known.get("provisioned_capacity_gb",
+                                     known.get("allocated_capacity_gb"))),
+        ratio=_ratio(known.get("max_over_subscription_ratio")))
+
+
+def _ratio(value: Any) -> float:
+    """Return a number that drivers send as a text, or as ``auto``."""
+    try:
+        return max(1.0, float(value))
+    except (TypeError, ValueError):
+        return 1.0
 
 
 class BlockStorage:
@@ -79,3 +103,8 @@ class BlockStorage:
         return [VolumeType(id=one.id, name=one.name, is_public=bool(one.is_public),
                            description=one.description)
                 for one in self._calls.again(self._client.volume_types.list)]
+
+    def list_pools(self) -> list[Pool]:
+        """Return the pools that volumes are made in, ordered by name."""
+        return sorted((_pool(one) for one in self._calls.again(
+            self._client.pools.list, detailed=True)), key=lambda one: one.name)

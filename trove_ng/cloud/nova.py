@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudConflict, CloudNotFound
-from trove_ng.cloud.types import INSTANCE_KEY, Flavor, Server
+from trove_ng.cloud.types import INSTANCE_KEY, Flavor, Host, Server
 
 _PAGE = 500
 
@@ -17,13 +18,19 @@ def _server(found: Any) -> Server:
         task_state=getattr(found, "OS-EXT-STS:task_state", None),
         flavor_id=str(found.flavor.get("id", "")), created=found.created,
         fault=str((getattr(found, "fault", None) or {}).get("message", "")),
-        metadata=dict(found.metadata))
+        metadata=dict(found.metadata),
+        host=getattr(found, "OS-EXT-SRV-ATTR:host", None))
 
 
 def _flavor(found: Any) -> Flavor:
     return Flavor(
         id=str(found.id), name=found.name, ram_mb=found.ram, vcpus=found.vcpus,
         disk_gb=found.disk, ephemeral_gb=getattr(found, "OS-FLV-EXT-DATA:ephemeral", 0) or 0)
+
+
+def _added(values: Iterable[int | None]) -> int | None:
+    known = [one for one in values if one is not None]
+    return sum(known) if known else None
 
 
 class Compute:
@@ -154,6 +161,32 @@ class Compute:
         """Return a flavor."""
         found = self._calls.found(self._client.flavors.get, flavor_id)
         return None if found is None else _flavor(found)
+
+    def create_flavor(self, *, name: str, ram_mb: int, vcpus: int, disk_gb: int,
+                      flavor_id: str | None = None, ephemeral_gb: int = 0, swap_mb: int = 0,
+                      rxtx_factor: float = 1.0, is_public: bool = True) -> Flavor:
+        """Return a new flavor.
+
+        :param flavor_id: None lets the cloud choose
+        :raises CloudConflict: its id or name is taken
+        """
+        return _flavor(self._calls.once(
+            self._client.flavors.create, name, ram_mb, vcpus, disk_gb,
+            flavorid=flavor_id or "auto", ephemeral=ephemeral_gb, swap=swap_mb,
+            rxtx_factor=rxtx_factor, is_public=is_public))
+
+    def list_hosts(self) -> list[Host]:
+        """Return the compute hosts, ordered by name; a host may have several hypervisors."""
+        found: dict[str, list[Any]] = {}
+        for one in self._calls.again(self._client.hypervisors.list, detailed=True):
+            found.setdefault(one.service["host"], []).append(one)
+        return [Host(
+            name=name, status=of[0].status,
+            state="up" if any(one.state == "up" for one in of) else "down",
+            # newer versions of the compute API leave these to the placement service
+            ram_mb=_added(getattr(one, "memory_mb", None) for one in of),
+            ram_used_mb=_added(getattr(one, "memory_mb_used", None) for one in of),
+        ) for name, of in sorted(found.items())]
 
     def availability_zones(self) -> list[str]:
         """Return the names of the zones that servers can be put in."""

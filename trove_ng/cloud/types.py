@@ -47,6 +47,7 @@ class Server:
 
     :param task_state: what the compute service does with it, None when idle
     :param fault: why it failed, empty when it did not
+    :param host: compute host that it is on, None when the cloud does not tell it
     """
 
     id: str
@@ -57,11 +58,46 @@ class Server:
     created: str
     fault: str
     metadata: Mapping[str, str]
+    host: str | None = None
 
     @property
     def instance_id(self) -> str | None:
         """The instance it was made for."""
         return self.metadata.get(INSTANCE_KEY) or None
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A compute host.
+
+    :param status: ``enabled``, or ``disabled`` by an operator
+    :param state: ``up`` or ``down``
+    :param ram_mb: MiB of memory, None when the cloud does not tell it
+    :param ram_used_mb: likewise, what servers have of it
+    """
+
+    name: str
+    status: str
+    state: str
+    ram_mb: int | None
+    ram_used_mb: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Storage that volumes are made of; sizes in GB, None when it is not known.
+
+    :param kind: protocol, for example ``iSCSI``
+    :param provisioned_gb: what its volumes may grow to
+    :param ratio: how many times its size may be provisioned
+    """
+
+    name: str
+    kind: str
+    total_gb: float | None
+    free_gb: float | None
+    provisioned_gb: float | None
+    ratio: float
 
 
 @dataclasses.dataclass(frozen=True)

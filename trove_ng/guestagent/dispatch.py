@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from trove_ng.common.errors import UnprocessableEntity
 from trove_ng.guestagent.manager import BaseManager
+from trove_ng.guestagent.os import machine
 from trove_ng.guestagent.steps import StepEngine
 from trove_ng.rpc import messages as m
 
@@ -27,6 +28,8 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
     table: dict[str, GuestHandler] = {
         "rpc_ping": manager.rpc_ping,
         "get_filesystem_stats": manager.get_filesystem_stats,
+        "get_hwinfo": lambda _request: machine.hardware(),
+        "get_diagnostics": lambda _request: machine.diagnostics(),
     }
     for name in DATA_CALLS:
         table[name] = _prepared(manager, getattr(manager, name))

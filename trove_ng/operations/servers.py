@@ -288,6 +288,7 @@ def note_server(work: Work, server: Server) -> None:
     with work.writer() as session:
         row = _row(work, session)
         row.server_status = server.status
+        row.server_host = server.host
         row.server_status_at = work.tools.clock.now()
 
 

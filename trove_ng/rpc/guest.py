@@ -9,6 +9,7 @@ from oslo_config import cfg
 from trove_ng.common.context import RequestContext
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import keys
+from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc.lines import Lines
@@ -55,6 +56,8 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "publish_log": GuestMethod(m.LogPublishRequest, m.LogPublished),
     "update_overrides": GuestMethod(m.OverridesRequest, m.OverridesResult),
     "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
+    "get_hwinfo": GuestMethod(m.Empty, machine.Hardware),
+    "get_diagnostics": GuestMethod(m.Empty, machine.Diagnostics),
     "mount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "resize_fs": GuestMethod(m.VolumeSpec, m.FilesystemStats),
@@ -212,6 +215,14 @@ class GuestClient:
     def get_filesystem_stats(self) -> m.FilesystemStats:
         """Return the space on the data volume."""
         return self._call("get_filesystem_stats", m.Empty(), m.FilesystemStats)
+
+    def get_hwinfo(self) -> machine.Hardware:
+        """Return what the server has."""
+        return self._call("get_hwinfo", m.Empty(), machine.Hardware)
+
+    def get_diagnostics(self) -> machine.Diagnostics:
+        """Return what the agent's process uses."""
+        return self._call("get_diagnostics", m.Empty(), machine.Diagnostics)
 
     def mount_volume(self, volume: m.VolumeSpec) -> None:
         """Mount a volume."""

@@ -25,9 +25,17 @@ from trove_ng.api.router import Router
 from trove_ng.api.routes import ROUTES
 from trove_ng.api.wiring import make_services
 from trove_ng.cloud.errors import CloudUnavailable
-from trove_ng.cloud.types import Flavor, Grant, VolumeType
+from trove_ng.cloud.types import (
+    INSTANCE_KEY,
+    Flavor,
+    Grant,
+    Host,
+    Pool,
+    Server,
+    VolumeType,
+)
 from trove_ng.common.clock import utcnow
-from trove_ng.common.errors import NotFound
+from trove_ng.common.errors import Conflict, NotFound
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import EventKind
 from trove_ng.conf import api, base, cloud, object_store, operations, quota, ratelimit
@@ -48,6 +56,7 @@ from trove_ng.db.models import (
 from trove_ng.db.repositories import events
 from trove_ng.db.session import Database
 from trove_ng.operations.modules import box as module_box
+from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
 
@@ -104,6 +113,33 @@ class Catalog:
 
     def availability_zone_exists(self, name: str) -> bool:
         return name == "nova"
+
+
+class Estate:
+    """Two hosts, the second one without instances, and a pool."""
+
+    def __init__(self) -> None:
+        self.flavors: list[dict[str, Any]] = []
+
+    def hosts(self) -> list[Host]:
+        return [Host("compute1", "enabled", "up", 4096, 1024),
+                Host("compute2", "disabled", "down", None, None)]
+
+    def servers(self) -> list[Server]:
+        return [Server(f"s{one[-1:]}", "db", "ACTIVE", None, "1", "2026-01-01", "",
+                       {INSTANCE_KEY: one} if one else {}, "compute1")
+                for one in (f"{OWN}1", f"{OWN}2", UNKNOWN, "")]
+
+    def pools(self) -> list[Pool]:
+        return [Pool("node@lvm#lvm", "iSCSI", 100.0, 40.0, 150.0, 2.0),
+                Pool("node@new#new", "", None, None, None, 1.0)]
+
+    def create_flavor(self, **wanted: Any) -> Flavor:
+        if wanted["name"] == "db.tiny":
+            raise Conflict("Flavor with name db.tiny already exists.")
+        self.flavors.append(wanted)
+        return Flavor(wanted["flavor_id"] or "9", wanted["name"], wanted["ram_mb"],
+                      wanted["vcpus"], wanted["disk_gb"], wanted["ephemeral_gb"])
 
 
 class ObjectStore:
@@ -204,6 +240,13 @@ class Guest:
         self.asked.append(("module_apply", (specs,)))
         return [module_state(one.id, md5=one.md5, name=one.name) for one in specs]
 
+    def get_hwinfo(self) -> machine.Hardware:
+        return machine.Hardware(mem_total=536870912, num_cpus=1)
+
+    def get_diagnostics(self) -> machine.Diagnostics:
+        return machine.Diagnostics(version="1.0.0", threads=9, fd_size=64, vm_size=400000,
+                                   vm_peak=410000, vm_rss=60000, vm_hwm=61000)
+
     def enable_root(self, request: m.RootRequest) -> m.UserSpec:
         self.asked.append(("enable_root", (request,)))
         return m.UserSpec(name="root", password=request.password or Secret("made-by-agent"))
@@ -235,8 +278,9 @@ class Api:
 
     def __init__(self, conf: cfg.ConfigOpts, db: Database) -> None:
         self.conf, self.db, self.guest, self.waker = conf, db, Guest(), Waker()
+        self.estate = Estate()
         self.services = dataclasses.replace(
-            make_services(conf), db=db, catalog=Catalog(),
+            make_services(conf), db=db, catalog=Catalog(), estate=self.estate,
             waker=types.SimpleNamespace(wake=lambda ident: self.waker.wake(ident)),
             objects=lambda: self.guest.store,
             guests=lambda _instance, _context: self.guest)

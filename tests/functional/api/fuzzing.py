@@ -37,6 +37,7 @@ _EXISTING: dict[str, list[Any]] = {
     "operations": [f"{OWN}6", f"{FOREIGN}6", UNKNOWN],
     "datastores": ["v", "10.11"], "datastore": ["d", "mariadb"], "flavors": ["1", "2"],
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
+    "hosts": ["compute1", "none"], "accounts": [MINE, UNKNOWN],
     "database": ["shop", "none"], "name": ["max_connections", "none"],
 }
 #: values of configuration groups, mostly good ones

@@ -25,8 +25,8 @@ def path(route: Route, prefix: str = OWN) -> str:
               "module_id": f"{prefix}4",
               "project_id": MINE if prefix == OWN else OTHER,
               "id": f"{prefix}{number}" if number else "v" if first == "datastores" else "1"}
-    if first == "volume-types":
-        values["id"] = "vt"
+    values["id"] = {"volume-types": "vt", "hosts": "compute1",
+                    "accounts": values["project_id"]}.get(first, values["id"])
     return "/" + "/".join(
         values[part[1:-1]] if part.startswith("{") else part for part in parts)
 

@@ -90,6 +90,14 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("PUT", f"/mgmt/quotas/{MINE}", {"quotas": {"instances": 20}}),
     ("GET", "/mgmt/instances", None), ("GET", f"/mgmt{ONE}", None),
     ("GET", f"/mgmt{ONE}/root", None), ("GET", f"/mgmt{ONE}/events", None),
+    ("GET", f"/mgmt{ONE}/rpc_ping", None), ("GET", f"/mgmt{ONE}/hwinfo", None),
+    ("GET", f"/mgmt{ONE}/diagnostics", None), ("GET", "/mgmt/hosts", None),
+    ("GET", "/mgmt/hosts/compute1", None), ("GET", "/mgmt/storage", None),
+    ("POST", "/mgmt/flavors", {"flavor": {
+        "flavor_id": "auto", "name": "db.large", "ram": 8192, "disk": 20, "vcpu": 4,
+        "ephemeral": 0, "swap": 0, "rxtx_factor": "1.0", "is_public": "True"}}),
+    ("GET", "/mgmt/accounts", None), ("GET", f"/mgmt/accounts/{MINE}", None),
+    ("GET", "/clusters", None), ("GET", "/mgmt/clusters", None),
     ("POST", f"/mgmt{ONE}/action", {"reset-task-status": {}}),
 ]
 

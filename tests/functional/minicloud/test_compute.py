@@ -12,8 +12,9 @@ from oslo_config import cfg
 from tests.functional.minicloud.conftest import Cloud
 from trove_ng.cloud import errors
 from trove_ng.cloud.catalog import CachedCatalog
+from trove_ng.cloud.estate import Estate
 from trove_ng.cloud.session import Clouds
-from trove_ng.common.errors import ServiceUnavailable
+from trove_ng.common.errors import Conflict, ServiceUnavailable
 from trove_ng.conf import cloud as cloud_conf
 
 INSTANCE = "5f7ac1a3-0000-4000-8000-000000000001"
@@ -152,3 +153,50 @@ def test_facts_are_remembered_while_the_cloud_is_away(cloud: Cloud, clouds: Clou
     assert len(catalog.list_flavors()) == 4
     with pytest.raises(ServiceUnavailable):
         catalog.get_flavor("77")
+
+
+def test_operators_see_hosts_and_the_servers_on_them(cloud: Cloud, clouds: Clouds) -> None:
+    ident = server(clouds)
+    found, = clouds.compute.list_servers()
+    host = {one.name: one for one in clouds.compute.list_hosts()}[found.host or ""]
+    assert found.id == ident
+    assert (host.status, host.state) == ("enabled", "up")
+    assert host.ram_mb is not None and host.ram_used_mb is not None
+    assert 0 < host.ram_used_mb < host.ram_mb
+
+
+def test_operators_see_the_storage_below_volumes(cloud: Cloud, clouds: Clouds) -> None:
+    before, = clouds.volume.list_pools()
+    clouds.volume.create_volume(instance_id=INSTANCE, name="v", size_gb=3)
+    after, = clouds.volume.list_pools()
+    assert (after.name, after.kind, after.ratio) == ("minicloud@files#files", "file", 20.0)
+    assert after.total_gb is not None and after.free_gb is not None
+    assert 0 < after.free_gb < after.total_gb
+    assert after.provisioned_gb == (before.provisioned_gb or 0) + 3
+
+
+def test_operators_make_flavors(cloud: Cloud, clouds: Clouds) -> None:
+    estate = Estate(lambda: clouds)
+    made = estate.create_flavor(name="db.made", ram_mb=2048, vcpus=2, disk_gb=10)
+    assert clouds.compute.get_flavor(made.id) == made
+    assert (made.name, made.ram_mb, made.vcpus, made.disk_gb) == ("db.made", 2048, 2, 10)
+    named = estate.create_flavor(name="db.named", ram_mb=512, vcpus=1, disk_gb=5,
+                                 flavor_id="77", ephemeral_gb=1, is_public=False)
+    assert (named.id, named.ephemeral_gb) == ("77", 1)
+    assert "77" not in [one.id for one in clouds.compute.list_flavors()]
+    with pytest.raises(Conflict):
+        estate.create_flavor(name="db.made", ram_mb=2048, vcpus=2, disk_gb=10)
+
+
+def test_operators_are_told_that_the_cloud_is_away() -> None:
+    conf = cfg.ConfigOpts()
+    cloud_conf.register(conf)
+    conf([], project="trove")
+    for name, value in (("auth_url", "http://127.0.0.1:9/identity/v3"), ("password", "x"),
+                        ("tries", 1)):
+        conf.set_override(name, value, group="service_credentials")
+    estate = Estate(lambda: Clouds(conf))
+    for ask in (estate.hosts, estate.servers, estate.pools,
+                lambda: estate.create_flavor(name="a", ram_mb=1, vcpus=1, disk_gb=1)):
+        with pytest.raises(ServiceUnavailable, match="does not answer"):
+            ask()

@@ -242,6 +242,7 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
         "revoke_access", "is_root_enabled", "enable_root", "disable_root", "restart",
         "stop_db", "start_db_with_conf_changes", "get_filesystem_stats", "mount_volume",
         "unmount_volume", "resize_fs", "list_logs", "switch_log", "publish_log",
-        "module_list", "module_apply", "module_remove", "update_overrides"}
+        "module_list", "module_apply", "module_remove", "update_overrides",
+        "get_hwinfo", "get_diagnostics"}
     assert set(running.bus.table) == expected
     running.agent.stop()

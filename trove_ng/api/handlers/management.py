@@ -9,8 +9,9 @@ from trove_ng.api.call import Call
 from trove_ng.api.handlers.instances import extras, list_page
 from trove_ng.api.views import instances as views
 from trove_ng.common.clock import isoformat
-from trove_ng.common.errors import NotFound
+from trove_ng.common.errors import BadRequest, GuestTimeout, NotFound
 from trove_ng.db.repositories import instance_views, instances
+from trove_ng.rpc.guest import GuestClient, topic
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -22,14 +23,60 @@ def index(call: Call) -> dict[str, Any]:
 def show(call: Call) -> dict[str, Any]:
     """Show an instance, also a deleted one when asked."""
     ident = call.params["id"]
-    with call.services.db.connection() as reader:
+    with call.services.db.reader() as reader:
         row = instance_views.get(reader, ident, None, include_deleted=call.flag("deleted"))
         if row is None:
             raise NotFound.of("Instance", ident)
         call.authorize_owner(row.tenant_id)
         replicas, fault = extras(reader, row)
-        return {"instance": views.management(
-            call, row, replicas, fault, call.services.clock.now())}
+        view = views.management(call, row, replicas, fault, call.services.clock.now())
+        history = instances.root_was_enabled(reader, ident)
+    if history is not None:
+        view["root_enabled"] = isoformat(history.created)
+        view["root_enabled_by"] = history.user
+    return {"instance": view}
+
+
+def rpc_ping(call: Call) -> None:
+    """Ask the agent of an instance for a sign of life.
+
+    :raises BadRequest: none came; released tools wait for this status
+    """
+    guest = _guest(call)
+    ident = call.params["id"]
+    try:
+        guest.rpc_ping()
+    except GuestTimeout as err:
+        raise BadRequest(
+            "An error occurred communicating with the guest: Timeout while waiting on RPC "
+            f'response - topic: "{topic(ident)}", RPC method: "rpc_ping" info: "<unknown>".',
+        ) from err
+
+
+def hwinfo(call: Call) -> dict[str, Any]:
+    """Show what the server of an instance has."""
+    found = _guest(call).get_hwinfo()
+    return {"hwinfo": {"mem_total": found.mem_total, "num_cpus": found.num_cpus}}
+
+
+def diagnostics(call: Call) -> dict[str, Any]:
+    """Show what the agent of an instance uses."""
+    found = _guest(call).get_diagnostics()
+    return {"diagnostics": {
+        "version": found.version, "threads": found.threads, "fdSize": found.fd_size,
+        "vmSize": found.vm_size, "vmPeak": found.vm_peak, "vmRss": found.vm_rss,
+        "vmHwm": found.vm_hwm}}
+
+
+def _guest(call: Call) -> GuestClient:
+    """Return the client of an instance's agent, whatever the instance's state."""
+    ident = call.params["id"]
+    with call.services.db.reader() as session:
+        found = instances.get(session, ident)
+    if found is None:
+        raise NotFound.of("Instance", ident)
+    call.authorize_owner(found.tenant_id)
+    return call.services.guests(ident, call.context)
 
 
 def root(call: Call) -> dict[str, Any]:

@@ -44,7 +44,10 @@ _INSTANCE: dict[str, Any] = {
     "server_id": _SN, "volume_id": _SN, "encrypted_rpc_messaging": _B,
     # operators only
     "deleted": _B, "deleted_at": _SN, "task_description": _S, "service_status": _SN,
-    "server": obj({"id": _SN, "status": _SN, "name": _S, "tenant_id": _S}),
+    "server": obj({"id": _SN, "status": _SN, "name": _S, "tenant_id": _S, "host": _SN,
+                   "addresses": array(obj({"address": _S, "type": _S, "network": _SN}))}),
+    "guest_status": obj({"state_description": _SN}), "root_enabled": _SN,
+    "root_enabled_by": _SN,
 }
 _ONE_INSTANCE = obj(_INSTANCE, ("id", "name", "status", "flavor", "links"))
 INSTANCE = _of("instance", _ONE_INSTANCE)
@@ -151,6 +154,27 @@ PARAMETERS = _of("configuration-parameters", array(PARAMETER))
 MGMT_PARAMETER = obj({**_PARAMETER, "deleted": _B, "deleted_at": _SN},
                      ("name", "type", "deleted"))
 MGMT_PARAMETERS = _of("configuration-parameters", array(MGMT_PARAMETER))
+
+_GB: Schema = {"type": ["number", "null"]}
+HOSTS = _of("hosts", array(obj(
+    {"name": _S, "status": _S, "state": _S, "instanceCount": _I}, ("name", "instanceCount"))))
+HOST = _of("host", obj({
+    "name": _S, "status": _S, "state": _S, "instanceCount": _I, "totalRAM": _IN,
+    "usedRAM": _IN, "percentUsed": _IN,
+    "instances": array(obj({"id": _S, "name": _S, "status": _S, "server_id": _S,
+                            "tenant_id": _S}))}, ("name", "instances")))
+DEVICES = _of("devices", array(obj({
+    "name": _S, "type": _S, "used": _GB, "capacity": obj({"total": _GB, "available": _GB}),
+    "provision": obj({"total": _GB, "available": _GB, "percent": _IN})}, ("name", "capacity"))))
+_ACCOUNT: dict[str, Any] = {"id": _S, "name": _S, "num_instances": _I}
+ACCOUNTS = _page("accounts", obj(_ACCOUNT, tuple(_ACCOUNT)))
+ACCOUNT = _of("account", obj({**_ACCOUNT, "instance_ids": array(_S)}, (
+    *_ACCOUNT, "instance_ids")))
+HWINFO = _of("hwinfo", obj({"mem_total": _I, "num_cpus": _I}))
+DIAGNOSTICS = _of("diagnostics", obj({
+    "version": _S, "threads": _I, "fdSize": _I, "vmSize": _I, "vmPeak": _I, "vmRss": _I,
+    "vmHwm": _I}))
+CLUSTERS = _page("clusters", {"type": "object", "required": ["id"]})
 
 LIMITS = _of("limits", array({"type": "object", "required": ["verb"]}))
 QUOTAS = _of("quotas", array(obj(

@@ -112,6 +112,10 @@ def management(call: Call, row: Any, replicas: list[str], fault: Any,
     view["deleted_at"] = isoformat(row.deleted_at)
     view["task_description"] = row.error or row.task
     view["service_status"] = row.service_status
+    view["guest_status"] = {"state_description": row.service_status}
     view["server"] = {"id": row.compute_instance_id, "status": row.server_status,
-                      "name": row.name, "tenant_id": row.tenant_id}
+                      "name": row.name, "tenant_id": row.tenant_id, "host": row.server_host,
+                      "addresses": row.addresses}
+    if row.volume_id is not None:
+        view.setdefault("volume", {})["id"] = row.volume_id
     return view

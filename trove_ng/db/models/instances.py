@@ -37,6 +37,8 @@ class Instance(Timestamps, SoftDelete, Base):
     operation_id: Mapped[str | None] = mapped_column(String(36))
     compute_instance_id: Mapped[str | None] = mapped_column(String(36))
     server_status: Mapped[str | None] = mapped_column(String(64))
+    #: compute host, as of server_status_at
+    server_host: Mapped[str | None] = mapped_column(String(255))
     server_status_at: Mapped[datetime.datetime | None]
     flavor_id: Mapped[str] = mapped_column(String(255))
     flavor_ram: Mapped[int] = mapped_column(default=0)

@@ -87,8 +87,8 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             ServiceStatusRow.volume_total, ServiceStatusRow.volume_used, _has_faults()]
     if shape >= Shape.ALL:
         columns += [
-            Instance.compute_instance_id, Instance.volume_id, Instance.deleted,
-            Instance.deleted_at, DatastoreVersion.manager]
+            Instance.compute_instance_id, Instance.server_host, Instance.volume_id,
+            Instance.deleted, Instance.deleted_at, DatastoreVersion.manager]
     statement: AnySelect = select(*columns)
     if ids is None:
         statement = statement.select_from(Instance)

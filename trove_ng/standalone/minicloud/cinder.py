@@ -9,6 +9,7 @@ from trove_ng.standalone.minicloud.cinder_api import VolumeApi
 from trove_ng.standalone.minicloud.cinder_misc import (
     AttachmentApi,
     LimitApi,
+    PoolApi,
     SnapshotApi,
     TypeApi,
 )
@@ -39,6 +40,7 @@ class Cinder:
         self._snapshots = SnapshotApi(store, self.volumes)
         self._types = TypeApi(store)
         self._limits = LimitApi(limits)
+        self._pools = PoolApi(store)
 
     def seed(self) -> None:
         """Make what a new cloud has."""
@@ -90,6 +92,7 @@ class Cinder:
             ("DELETE", quota, limits.delete),
             ("GET", "/os-availability-zone", limits.zones),
             ("GET", "/os-services", limits.services),
+            ("GET", "/scheduler-stats/get_pools", self._pools.index),
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from typing import Any
 
@@ -343,3 +344,28 @@ class LimitApi:
             {"binary": binary, "host": "minicloud", "zone": ZONE, "status": "enabled",
              "state": "up", "updated_at": moment(), "disabled_reason": None}
             for binary in ("cinder-scheduler", "cinder-volume")]}
+
+
+class PoolApi:
+    """Handlers of the pools that volumes are made in: there is one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def index(self, call: Call) -> Answer:
+        """Return the pool (administrators): the file system below the state directory."""
+        _admin(call, "scheduler_extension:scheduler_stats:get_pools")
+        pool: Document = {"name": "minicloud@files#files"}
+        if call.truth("detail"):
+            disk = shutil.disk_usage(self._store.path.parent)
+            made = sum(one["size"] for one in [*self._store.list("volume"),
+                                               *self._store.list("snapshot")])
+            # files are sparse: they may grow to more than there is
+            pool["capabilities"] = {
+                "storage_protocol": "file", "volume_backend_name": "files",
+                "total_capacity_gb": round(disk.total / 1024 ** 3, 2),
+                "free_capacity_gb": round(disk.free / 1024 ** 3, 2),
+                "allocated_capacity_gb": made, "provisioned_capacity_gb": made,
+                "max_over_subscription_ratio": "20.0", "thin_provisioning_support": True,
+                "reserved_percentage": 0}
+        return 200, {"pools": [pool]}

@@ -33,6 +33,8 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self._lock = threading.RLock()
         self._depth = 0
+        #: file that holds the documents
+        self.path = Path(path)
         self._after: list[Callable[[], None]] = []
         self._connection = sqlite3.connect(
             str(path), check_same_thread=False, isolation_level=None)

@@ -592,6 +592,7 @@ def upgrade() -> None:
         sa.Column("operation_id", sa.String(length=36), nullable=True),
         sa.Column("compute_instance_id", sa.String(length=36), nullable=True),
         sa.Column("server_status", sa.String(length=64), nullable=True),
+        sa.Column("server_host", sa.String(length=255), nullable=True),
         sa.Column("server_status_at", MOMENT, nullable=True),
         sa.Column("flavor_id", sa.String(length=255), nullable=False),
         sa.Column("flavor_ram", sa.Integer(), nullable=False),

@@ -1,0 +1,34 @@
+"""The messages about the machine that an agent runs on."""
+
+from __future__ import annotations
+
+from trove_ng.rpc.messages import Count, Message
+
+
+class Hardware(Message, frozen=True, kw_only=True):
+    """What a server has.
+
+    :param mem_total: bytes of memory
+    :param num_cpus: processors that the agent may use
+    """
+
+    mem_total: Count
+    num_cpus: Count
+
+
+class Diagnostics(Message, frozen=True, kw_only=True):
+    """What the agent's process uses.
+
+    :param version: release of the agent
+    :param fd_size: file descriptors that it has room for
+    :param vm_size: KiB of address space; ``vm_peak``: the most that it had
+    :param vm_rss: KiB of memory; ``vm_hwm``: the most that it had
+    """
+
+    version: str
+    threads: Count
+    fd_size: Count
+    vm_size: Count
+    vm_peak: Count
+    vm_rss: Count
+    vm_hwm: Count
