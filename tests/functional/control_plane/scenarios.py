@@ -9,8 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from sqlalchemy import update
+
 from tests.functional.control_plane.invariants import Cloud
 from tests.functional.control_plane.world import World
+from trove_ng.db.models import Instance
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
 from trove_ng.operations.runbook import Runbook
@@ -123,8 +126,10 @@ def _configure(world: World) -> str:
 def _apply_configuration(world: World) -> str:
     ident = world.instance()
     group = _configuration(world, {"wait_timeout": 99})
-    _attach(world, ident, group)
-    world.finish(world.live(ident))
+    # attaching it is another action
+    with world.plane.db.writer() as session:
+        session.execute(update(Instance).where(Instance.id == ident).values(
+            configuration_id=group))
     world.plane.request("PATCH", f"/configurations/{group}", {"configuration": {
         "values": {"wait_timeout": 100}}}, status=200)
     return group
