@@ -264,6 +264,12 @@ class World:
                 continue
         return found
 
+    def forget_peak(self) -> float:
+        """Have :meth:`peak_mb` begin anew; return what the agent has now, in MiB."""
+        # 5: proc(5), clear_refs
+        pathlib.Path(f"/proc/{self.pid('agent')}/clear_refs").write_text("5")
+        return self.peak_mb()
+
     def peak_mb(self) -> float:
         """Return the most memory that the agent has had, in MiB."""
         for line in pathlib.Path(f"/proc/{self.pid('agent')}/status").read_text().splitlines():

@@ -15,7 +15,7 @@ from tests.integration.guestagent.conftest import (
     ControlPlane,
     wait_for,
 )
-from trove_ng.common.errors import NotSupported, UnprocessableEntity
+from trove_ng.common.errors import GuestTimeout, NotSupported, UnprocessableEntity
 from trove_ng.common.secret import Secret
 from trove_ng.rpc import messages as m
 
@@ -78,6 +78,14 @@ def test_a_killed_agent_reports_what_was_cut_off_and_its_successor_goes_on(
     assert (agent.folder / "prepared").read_text() == "xx"
 
 
+def _answers(control: ControlPlane) -> bool:
+    """Whether the agent answers; a question may be lost while a broker starts."""
+    try:
+        return control.guest.rpc_ping()
+    except GuestTimeout:
+        return False
+
+
 def test_an_agent_outlives_its_broker_and_reports_when_it_is_back(
         agent: AgentProcess, control: ControlPlane, broker: Broker) -> None:
     agent.start()
@@ -93,17 +101,16 @@ def test_an_agent_outlives_its_broker_and_reports_when_it_is_back(
         broker.start()
     assert control.ended("prepare", 60).state == "SUCCEEDED"
     wait_for(lambda: control.heartbeats[-1].status == "HEALTHY", 60)
-    wait_for(control.guest.rpc_ping, 30)
+    wait_for(lambda: _answers(control), 90)
     assert (agent.folder / "prepared").read_text() == "x"
 
 
 def test_an_agent_that_starts_without_a_broker_waits_and_ends_when_asked(
         agent: AgentProcess) -> None:
     path = agent.folder / "agent.conf"
-    path.write_text(path.read_text().replace("@127.0.0.1:", "@127.0.0.1:1", 1)[:0]
-                    + "\n".join("transport_url = rabbit://a:b@127.0.0.1:1/"
-                                if line.startswith("transport_url") else line
-                                for line in path.read_text().splitlines()) + "\n")
+    path.write_text("\n".join("transport_url = rabbit://a:b@127.0.0.1:1/"
+                              if line.startswith("transport_url") else line
+                              for line in path.read_text().splitlines()) + "\n")
     agent.start()
     wait_for(lambda: (agent.folder / "agent.log").exists() and "is up" in agent.log())
     time.sleep(2)
