@@ -45,7 +45,7 @@ def usable(call: Call, loaded: Loaded) -> None:
 
 
 def begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
-           payload: payloads.Payload, *, supersede: bool = False) -> str:
+          payload: payloads.Payload, *, supersede: bool = False) -> str:
     """Write the operation and what the instance shows; return the operation's id."""
     instance = loaded.instance
     accepted = call.services.requests.submit(

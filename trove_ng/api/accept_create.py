@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept_modules
+from trove_ng.api import accept_access, accept_modules
 from trove_ng.api.accept_configurations import for_instance
 from trove_ng.api.accept_versions import wanted_version
 from trove_ng.api.call import Call
@@ -42,6 +42,7 @@ class Wanted:
     volume_type: str | None
     nics: list[dict[str, Any]]
     zone: str | None
+    access: dict[str, Any]
 
 
 @retry_on_db_error
@@ -113,7 +114,8 @@ def _check(call: Call, body: dict[str, Any]) -> Wanted:
     zone = body.get("availability_zone")
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
-    return Wanted(flavor, size, kind, _nics(call, body.get("nics") or []), zone)
+    return Wanted(flavor, size, kind, _nics(call, body.get("nics") or []), zone,
+                  accept_access.checked(call, body.get("access") or {}))
 
 
 def _nics(call: Call, nics: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,13 +210,12 @@ def _modules(session: Session, call: Call, body: dict[str, Any],
 
 def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
               wanted: Wanted) -> Instance:
-    access = body.get("access") or {}
     return Instance(
         id=new_id(), name=body["name"], tenant_id=call.context.project_id,
         user_id=call.context.user_id, task=Task.BUILDING, flavor_id=wanted.flavor.id,
         flavor_ram=wanted.flavor.ram_mb, volume_size=wanted.volume_size,
         volume_type=wanted.volume_type, nics=wanted.nics, availability_zone=wanted.zone,
-        region_id=call.services.conf.region, access=access,
+        region_id=call.services.conf.region, access=wanted.access,
         datastore_version_id=version.id)
 
 

@@ -94,6 +94,11 @@ class CachedCatalog:
             return None
         return str(found["network_id"])
 
+    def has_public_network(self) -> bool:
+        """Return True if instances can have addresses that are reached from outside."""
+        return bool(self._fact(
+            ("public",), lambda: bool(self._clouds().network.external_networks())))
+
     def availability_zone_exists(self, name: str) -> bool:
         """Return True if servers can be put there."""
         return name in self._fact(

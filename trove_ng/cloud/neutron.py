@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
-from trove_ng.cloud.errors import CloudUnavailable
-from trove_ng.cloud.types import Port, SecurityGroup
+from trove_ng.cloud.errors import CloudConflict, CloudUnavailable
+from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup
 
 _PREFIX = "trove-"
 
@@ -21,6 +23,18 @@ def _port(found: dict[str, Any]) -> Port:
                 network_id=found["network_id"],
                 ip_address=fixed[0]["ip_address"] if fixed else None,
                 device_id=found.get("device_id") or "", status=found.get("status") or "")
+
+
+def _floating_ip(found: dict[str, Any]) -> FloatingIP:
+    return FloatingIP(
+        id=found["id"], name=found.get("description") or "",
+        network_id=found["floating_network_id"], address=found["floating_ip_address"],
+        port_id=found.get("port_id") or None)
+
+
+def _whole(cidr: str | None) -> str:
+    """Return a CIDR in the one form that means the same, which services make of it."""
+    return str(ipaddress.ip_network(cidr or "0.0.0.0/0", strict=False))
 
 
 class Network:
@@ -103,19 +117,25 @@ class Network:
             self._client.list_security_group_rules, security_group_id=group_id,
             direction="ingress")["security_group_rules"]
         have = {(one["protocol"], one["port_range_min"], one["port_range_max"],
-                 one["remote_ip_prefix"]): one["id"] for one in found}
-        for rule in dict.fromkeys(rules):
+                 one.get("remote_group_id") or _whole(one["remote_ip_prefix"])): one["id"]
+                for one in found}
+        wanted = dict.fromkeys((protocol, low, high, _whole(cidr))
+                               for protocol, low, high, cidr in rules)
+        for rule in wanted:
             if rule not in have:
-                protocol, low, high, cidr = rule
-                self._calls.once(self._client.create_security_group_rule, {
-                    "security_group_rule": {
-                        "security_group_id": group_id, "direction": "ingress",
-                        "ethertype": "IPv6" if ":" in cidr else "IPv4",
-                        "protocol": protocol, "port_range_min": low, "port_range_max": high,
-                        "remote_ip_prefix": cidr}})
+                # a rule that is there already is one whose answer was lost
+                with contextlib.suppress(CloudConflict):
+                    self._create_rule(group_id, rule)
         for rule, ident in have.items():
-            if rule not in rules:
+            if rule not in wanted:
                 self._calls.found(self._client.delete_security_group_rule, ident)
+
+    def _create_rule(self, group_id: str, rule: Rule) -> None:
+        protocol, low, high, cidr = rule
+        self._calls.once(self._client.create_security_group_rule, {"security_group_rule": {
+            "security_group_id": group_id, "direction": "ingress",
+            "ethertype": "IPv6" if ":" in cidr else "IPv4", "protocol": protocol,
+            "port_range_min": low, "port_range_max": high, "remote_ip_prefix": cidr}})
 
     def delete_security_group(self, group_id: str) -> None:
         """Delete a security group; one that is gone is no error.
@@ -144,18 +164,52 @@ class Network:
 
     # floating addresses
 
+    def external_networks(self) -> list[str]:
+        """Return the ids of the networks that floating addresses are of."""
+        found = self._calls.again(
+            self._client.list_networks, **{"router:external": True})["networks"]
+        return sorted(str(one["id"]) for one in found)
+
+    def find_floating_ips(self, instance_id: str) -> list[FloatingIP]:
+        """Return the floating addresses that were made for an instance.
+
+        There are several when an answer was lost.
+        """
+        found = self._own(self._client.list_floatingips, description=f"{_PREFIX}{instance_id}")
+        return sorted((_floating_ip(one) for one in found["floatingips"]),
+                      key=lambda one: one.id)
+
+    def list_floating_ips(self) -> list[FloatingIP]:
+        """Return all floating addresses of the service's project."""
+        return [_floating_ip(one) for one in self._own(
+            self._client.list_floatingips)["floatingips"]]
+
+    def create_floating_ip(self, instance_id: str, network_id: str, port_id: str) -> FloatingIP:
+        """Return a new floating address that a port has.
+
+        :raises CloudConflict: the port has one
+        """
+        return _floating_ip(self._calls.once(self._client.create_floatingip, {"floatingip": {
+            "floating_network_id": network_id, "port_id": port_id,
+            "description": f"{_PREFIX}{instance_id}"}})["floatingip"])
+
+    def associate_floating_ip(self, floating_ip_id: str, port_id: str) -> FloatingIP:
+        """Give a floating address to a port; one that has it keeps it."""
+        return _floating_ip(self._calls.again(
+            self._client.update_floatingip, floating_ip_id,
+            {"floatingip": {"port_id": port_id}})["floatingip"])
+
+    def delete_floating_ip(self, floating_ip_id: str) -> None:
+        """Give a floating address back; one that is gone is no error."""
+        self._calls.found(self._client.delete_floatingip, floating_ip_id)
+
     def delete_floating_ips(self, instance_id: str) -> None:
-        """Delete the floating addresses that were made for an instance."""
-        found = self._floating_ips(instance_id)
+        """Give back the floating addresses that were made for an instance."""
+        found = self.find_floating_ips(instance_id)
         while found:
             for one in found:
-                self._calls.found(self._client.delete_floatingip, one["id"])
-            left = self._floating_ips(instance_id)
+                self.delete_floating_ip(one.id)
+            left = self.find_floating_ips(instance_id)
             if len(left) == len(found):
                 raise CloudUnavailable("The network service does not delete an address.")
             found = left
-
-    def _floating_ips(self, instance_id: str) -> list[dict[str, Any]]:
-        return list(self._own(
-            self._client.list_floatingips,
-            description=f"{_PREFIX}{instance_id}")["floatingips"])

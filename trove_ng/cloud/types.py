@@ -155,6 +155,27 @@ class SecurityGroup:
 
 
 @dataclasses.dataclass(frozen=True)
+class FloatingIP:
+    """An address of an external network, given to a port.
+
+    :param name: its description: the service has no names for addresses
+    :param port_id: None when it is given to none
+    """
+
+    id: str
+    name: str
+    network_id: str
+    address: str
+    port_id: str | None
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for."""
+        found = _GROUP_NAME.fullmatch(self.name)
+        return found[1] if found else None
+
+
+@dataclasses.dataclass(frozen=True)
 class Image:
     """An image."""
 

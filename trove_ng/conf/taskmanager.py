@@ -39,6 +39,9 @@ OPTS: list[cfg.Opt] = [
                help="Mount options of data volumes."),
     cfg.StrOpt("default_network",
                help="Id of the network of instances whose request names none."),
+    cfg.StrOpt("public_network",
+               help="Id of the external network of floating addresses; by default the only "
+                    "one there is."),
     cfg.ListOpt("management_networks", default=[],
                 help="Ids of networks that all instances get in addition, for the message "
                      "broker."),

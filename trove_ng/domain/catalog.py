@@ -35,5 +35,8 @@ class CloudCatalog(Protocol):
     def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
         """Return the network of a subnet that the project may use, else None."""
 
+    def has_public_network(self) -> bool:
+        """Return True if instances can have addresses that are reached from outside."""
+
     def availability_zone_exists(self, name: str) -> bool:
         """Return True if servers can be put there."""

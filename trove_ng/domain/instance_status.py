@@ -185,6 +185,16 @@ def refuse_delete(facts: Facts) -> str | None:
     return None
 
 
+def refuse_access(facts: Facts) -> str | None:
+    """Return why it may not be changed now who reaches the instance, or None.
+
+    Its database and agent may be down: who is kept out must not wait for them.
+    """
+    if facts.task != Task.NONE or facts.error or facts.server_status in (None, "DELETED"):
+        return f"its status is {status(facts)}"
+    return None
+
+
 def refuse_logs(facts: Facts) -> str | None:
     """Return why the agent cannot be asked for logs now, or None; its database may be down."""
     server = _BY_SERVER.get(facts.server_status or "")

@@ -19,6 +19,7 @@ INSTANCE_RESIZE_FLAVOR = "instance.resize_flavor"
 INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
 INSTANCE_CONFIGURE = "instance.configure"
 CONFIGURATION_APPLY = "configuration.apply"
+INSTANCE_UPDATE_ACCESS = "instance.update_access"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 MODULE_REAPPLY = "module.reapply"
@@ -101,6 +102,15 @@ class ResizeVolume(Payload, frozen=True, kw_only=True):
     """
 
     size: int
+
+
+class UpdateAccess(Payload, frozen=True, kw_only=True):
+    """Change who reaches the database.
+
+    :param access: what ``instances.access`` says afterwards
+    """
+
+    access: dict[str, Any]
 
 
 class CreateBackup(Payload, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -47,22 +48,34 @@ def load_version(work: Work, instance: Instance) -> tuple[DatastoreVersion, Data
 def make_security_group(work: Work) -> None:
     """Make the security group that lets the allowed addresses in."""
     instance = load(work)
-    version, _ = load_version(work, instance)
     network = work.tools.clouds.network
     known = network.find_security_groups(instance.id)
     group = known[0] if known else network.create_security_group(
         instance.id, f"Database instance {instance.id}")
     allowed = (instance.access or {}).get("allowed_cidrs")
     if allowed is None:
-        allowed = work.tools.conf.default_allowed_cidrs
-    ports = work.tools.datastores[version.manager].ports
-    network.ensure_rules(group.id, [
-        (protocol, low, high, cidr) for protocol, low, high in ports for cidr in allowed])
+        allowed = list(work.tools.conf.default_allowed_cidrs)
+    open_to(work, group.id, allowed)
     with work.writer() as session:
-        _row(work, session).security_group_id = group.id
+        found = row(work, session)
+        found.security_group_id = group.id
+        # what holds is shown, and stays when the default changes
+        found.access = {**(found.access or {}), "allowed_cidrs": allowed}
 
 
-def _row(work: Work, session: Session) -> Instance:
+def open_to(work: Work, group_id: str, allowed: Sequence[str]) -> None:
+    """Make a security group let in exactly some networks, to the database."""
+    version, _ = load_version(work, load(work))
+    ports = work.tools.datastores[version.manager].ports
+    work.tools.clouds.network.ensure_rules(group_id, [
+        (protocol, low, high, cidr) for protocol, low, high in ports for cidr in allowed])
+
+
+def row(work: Work, session: Session) -> Instance:
+    """Return the instance of the operation, to be changed.
+
+    :raises StepFailed: it is gone
+    """
     found = instances.get(session, work.resource_id)
     if found is None:
         raise StepFailed("The instance is gone.")
@@ -72,9 +85,9 @@ def _row(work: Work, session: Session) -> Instance:
 def _forget(work: Work, **values: object) -> None:
     """Write that something of the instance is no more, if the instance is known at all."""
     with work.writer() as session:
-        row = instances.get(session, work.resource_id)
-        for name, value in values.items() if row is not None else ():
-            setattr(row, name, value)
+        found = instances.get(session, work.resource_id)
+        for name, value in values.items() if found is not None else ():
+            setattr(found, name, value)
 
 
 def drop_security_group(work: Work) -> None:
@@ -115,14 +128,17 @@ def make_ports(work: Work) -> None:
             fixed_ip=nic.get("ip_address") or nic.get("ip-address") or nic.get("v4-fixed-ip"),
             security_group_ids=[instance.security_group_id]
             if instance.security_group_id else []))
-    public = len(wanted) - len(conf.management_networks)
     with work.writer() as session:
-        row = _row(work, session)
-        row.port_ids = [port.id for port in made]
-        row.addresses = [
-            {"address": port.ip_address, "type": _address_type(port.ip_address),
+        found_row = row(work, session)
+        found_row.port_ids = [port.id for port in made]
+        found_row.addresses = addresses(found_row, made)
+
+
+def addresses(instance: Instance, ports: Sequence[Port]) -> list[dict[str, str]]:
+    """Return the addresses of an instance's own ports; those of the service come last."""
+    return [{"address": port.ip_address, "type": _address_type(port.ip_address),
              "network": port.network_id}
-            for port in made[:public] if port.ip_address]
+            for port in ports[:max(1, len(instance.nics or []))] if port.ip_address]
 
 
 def _address_type(address: str) -> str:
@@ -155,7 +171,7 @@ def make_volume(work: Work) -> None:
         instance_id=instance.id, name=f"trove-{instance.id}", size_gb=instance.volume_size,
         volume_type=instance.volume_type, availability_zone=instance.availability_zone)
     with work.writer() as session:
-        _row(work, session).volume_id = volume.id
+        row(work, session).volume_id = volume.id
 
     def ready() -> Volume | None:
         found = storage.get_volume(volume.id)
@@ -220,8 +236,7 @@ def make_server(work: Work) -> None:
             config_drive=work.tools.conf.use_config_drive,
             metadata={"trove_project_id": instance.tenant_id})
     with work.writer() as session:
-        row = _row(work, session)
-        row.compute_instance_id = server.id
+        row(work, session).compute_instance_id = server.id
     note_server(work, wait_for_server(work, server.id, "ACTIVE"))
 
 
@@ -278,18 +293,18 @@ def wait_for_server(work: Work, server_id: str, *statuses: str) -> Server:
 def note(work: Work, **values: object) -> None:
     """Write columns of the instance."""
     with work.writer() as session:
-        row = _row(work, session)
+        found = row(work, session)
         for name, value in values.items():
-            setattr(row, name, value)
+            setattr(found, name, value)
 
 
 def note_server(work: Work, server: Server) -> None:
     """Write the server's status to the instance."""
     with work.writer() as session:
-        row = _row(work, session)
-        row.server_status = server.status
-        row.server_host = server.host
-        row.server_status_at = work.tools.clock.now()
+        found = row(work, session)
+        found.server_status = server.status
+        found.server_host = server.host
+        found.server_status_at = work.tools.clock.now()
 
 
 def drop_server(work: Work) -> None:

@@ -111,6 +111,9 @@ class Catalog:
         found = subnet_id == FOREIGN_SUBNET and project_id == OTHER
         return FOREIGN_NETWORK if found else None
 
+    def has_public_network(self) -> bool:
+        return True
+
     def availability_zone_exists(self, name: str) -> bool:
         return name == "nova"
 

@@ -19,7 +19,8 @@ SAMPLES: list[tuple[str, str, object]] = [
         "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}],
         "access": {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]}}}),
     ("PUT", ONE, {"instance": {"name": "shop2"}}),
-    ("PATCH", ONE, {"instance": {"name": "shop2"}}),
+    ("PATCH", ONE, {"instance": {"access": {
+        "is_public": True, "allowed_cidrs": ["203.0.113.0/24"]}}}),
     ("POST", f"{ONE}/action", {"resize": {"volume": {"size": 2}}}),
     ("GET", f"{ONE}/log", None), ("POST", f"{ONE}/log", {"name": "general"}),
     ("GET", f"{ONE}/backups", None), ("GET", f"{ONE}/events", None), ("DELETE", ONE, None),

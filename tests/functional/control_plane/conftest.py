@@ -378,7 +378,7 @@ class ControlPlane:
         with self.db.reader() as session:
             known = session.scalar(select(func.count()).select_from(InstanceKey))
         return {"servers": len(store.list("server")), "volumes": len(store.list("volume")),
-                "ports": len(store.list("port")),
+                "ports": len(store.list("port")), "floating": len(store.list("floatingip")),
                 "groups": len([one for one in store.list("security_group", own)
                                if one["name"] != "default"]), "keys": int(known or 0)}
 
@@ -388,8 +388,8 @@ class ControlPlane:
         return {one["resource"]: (one["in_use"], one["reserved"]) for one in found["quotas"]}
 
 
-NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "groups": 0, "keys": 0}
-ONE = {"servers": 1, "volumes": 1, "ports": 1, "groups": 1, "keys": 1}
+NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "floating": 0, "groups": 0, "keys": 0}
+ONE = {"servers": 1, "volumes": 1, "ports": 1, "floating": 0, "groups": 1, "keys": 1}
 
 
 def _identify(below: Any, project_id: str) -> Any:
@@ -454,7 +454,8 @@ def running(conf: cfg.ConfigOpts, database: Database, home: Path,
     """Run a control plane that has no taskmanager yet."""
     port = int(conf.service_credentials.auth_url.split(":")[2].split("/")[0])
     config = MiniCloudConfig(
-        state_dir=home / "cloud", port=port, hypervisor="null", users=(
+        state_dir=home / "cloud", port=port, hypervisor="null",
+        public_cidr="198.51.100.0/24", users=(
             User("demo", Secret("demo-pw"), "demo", ("member",)),
             User("trove", Secret(conf.service_credentials.password), "service",
                  ("admin", "service", "ResellerAdmin"))))

@@ -42,12 +42,14 @@ class Cloud:
         self.ports = _by(store.list("port"), lambda one: one["name"][6:].rpartition("-")[0])
         self.groups = _by([one for one in store.list("security_group", own)
                            if one["name"] != "default"], lambda one: one["name"][6:])
+        self.floating = _by(store.list("floatingip"), lambda one: one["description"][6:])
+        self.rules = store.list("security_group_rule")
         self.attachments = store.list("volume_attachment")
 
     def of(self, instance_id: str) -> dict[str, list[str]]:
         """Return the ids of what an instance has."""
         return {kind: [one["id"] for one in getattr(self, kind).get(instance_id, [])]
-                for kind in ("servers", "volumes", "ports", "groups")}
+                for kind in ("servers", "volumes", "ports", "floating", "groups")}
 
 
 def _metadata(found: Document) -> str:
@@ -143,6 +145,7 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
         known = {"servers": [row.compute_instance_id] if row.compute_instance_id else [],
                  "volumes": [row.volume_id] if row.volume_id else [],
                  "ports": list(row.port_ids or []),
+                 "floating": [row.floating_ip_id] if row.floating_ip_id else [],
                  "groups": [row.security_group_id] if row.security_group_id else []}
         for kind, ids in has.items():
             # what failed for good may have been taken away half-way
@@ -171,15 +174,32 @@ def _working(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
             or volume["size"] < (row.volume_size or 0)):
         yield (f"the volume of {what} ({row.volume_size} GB) is {volume['status']} with "
                f"{volume['size']} GB")
+    yield from _reached(row, what, cloud)
     links = [one["instance_uuid"] for one in cloud.attachments
              if one["volume_id"] == volume["id"]]
     if links != [server["id"]]:
         yield f"the volume of {what} is attached to {links}"
 
 
+def _reached(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
+    """Check who reaches an instance that works."""
+    allowed = sorted(one["remote_ip_prefix"] for one in cloud.rules
+                     if one["security_group_id"] == row.security_group_id
+                     and one["direction"] == "ingress")
+    if allowed != sorted(row.access["allowed_cidrs"]):
+        yield f"{what} lets in {allowed}, its row says {row.access}"
+    public = [one["port_id"] for one in cloud.floating.get(row.id, [])]
+    if public != (row.port_ids[:1] if row.access.get("is_public") else []):
+        yield f"{what} has public addresses at {public}, its row says {row.access}"
+    shown = {one["address"] for one in row.addresses}
+    for one in cloud.floating.get(row.id, []):
+        if one["floating_ip_address"] not in shown:
+            yield f"{what} shows {shown}, not its public address"
+
+
 def _orphans(session: Session, cloud: Cloud) -> Iterator[str]:
     known = set(session.scalars(select(Instance.id)))
-    for kind in ("servers", "volumes", "ports", "groups"):
+    for kind in ("servers", "volumes", "ports", "floating", "groups"):
         for owner in getattr(cloud, kind).keys() - known:
             yield f"{kind} belong to {owner!r}, which does not exist"
 

@@ -93,6 +93,19 @@ def _resize_volume(world: World) -> str:
     return ident
 
 
+def _update_access(world: World) -> str:
+    """Open a private instance to the world; what fails takes it all back."""
+    ident = world.instance()
+    for public, allowed in ((False, "192.0.2.0/24"), (True, "203.0.113.0/24")):
+        if not public and not world.plane.show(ident)["access"]["is_public"]:
+            continue
+        world.plane.request("PUT", f"/instances/{ident}", {"instance": {"access": {
+            "is_public": public, "allowed_cidrs": [allowed]}}}, status=202)
+        if not public:
+            world.finish(world.live(ident))
+    return ident
+
+
 def _delete_backup(world: World) -> str:
     ident = world.backup()
     world.plane.request("DELETE", f"/backups/{ident}", status=202)
@@ -145,6 +158,7 @@ SCENARIOS = {
     payloads.INSTANCE_CONFIGURE: Scenario(_configure),
     payloads.CONFIGURATION_APPLY: Scenario(
         _apply_configuration, "configurations", good="", bad=""),
+    payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED"),
     payloads.BACKUP_DELETE: Scenario(

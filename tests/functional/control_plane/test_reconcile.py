@@ -92,6 +92,8 @@ def make_late(plane: ControlPlane, ident: str) -> None:
     group = clouds.network.create_security_group(ident, "late")
     port = clouds.network.create_port(
         instance_id=ident, index=0, network_id=network, security_group_ids=[group.id])
+    external, = clouds.network.external_networks()
+    clouds.network.create_floating_ip(ident, external, port.id)
     image, = plane.minicloud.store.list("image")
     clouds.compute.create_server(
         instance_id=ident, name="late", image_id=image["id"], flavor_id="1",
@@ -102,7 +104,7 @@ def make_late(plane: ControlPlane, ident: str) -> None:
     wait_until(lambda: set(server_states(plane)) == {"ACTIVE"})
 
 
-ALL = ["port", "security_group", "server", "volume"]
+ALL = ["floating_ip", "port", "security_group", "server", "volume"]
 
 
 def repair_until(plane: ControlPlane, resources: dict[str, int]) -> list[Outcome]:
@@ -123,8 +125,8 @@ def test_what_is_left_of_a_deleted_instance_goes(plane: ControlPlane, instance: 
     assert plane.reconcile() == []
     plane.conf.set_override("orphan_age", 0)
     found = repair_until(plane, NOTHING)
-    assert [one.finding.resource for one in found] == ["server", "volume", "port",
-                                                       "security_group"]
+    assert [one.finding.resource for one in found] == [
+        "server", "volume", "floating_ip", "port", "security_group"]
     assert {one.finding.kind for one in found} == {Kind.LEFTOVER}
     told = timeline(plane, instance, "?kind=mismatch.repaired")
     assert sorted(one["details"]["resource"] for one in told) == ALL
@@ -173,6 +175,21 @@ def test_a_second_volume_or_port_that_may_be_in_use_is_left(
     assert clouds.volume.get_volume(volume.id) is not None
     # told once, not with each comparison
     assert len(timeline(plane, instance, "?kind=mismatch.found")) == 2
+
+
+def test_a_public_address_that_the_instance_has_no_more_is_told(plane: ControlPlane) -> None:
+    ident = plane.create(access={"is_public": True})
+    plane.wait(ident, "ACTIVE")
+    floating = row(plane, ident).floating_ip_id
+    assert floating is not None
+    edit(plane, "floatingip", floating, lambda doc: doc.update(port_id=None))
+    assert kinds(plane.reconcile()) == [("floating-ip-elsewhere", "floating_ip", False)]
+    # the next update of the access gives it back
+    plane.request("PUT", f"/instances/{ident}", {"instance": {"access": {}}}, status=202)
+    plane.wait(ident, "ACTIVE")
+    assert plane.reconcile() == []
+    plane.minicloud.store.delete("floatingip", floating)
+    assert kinds(plane.reconcile()) == [("missing", "floating_ip", False)]
 
 
 def test_what_we_did_not_make_is_not_touched(plane: ControlPlane, instance: str) -> None:
@@ -228,7 +245,7 @@ def test_an_operation_that_begins_meanwhile_stops_a_repair(
         return True
 
     found = plane.reconciler.run(begins)
-    assert len(found) == 4
+    assert len(found) == 5
     assert {one.problem for one in found} == {"It has changed meanwhile."}
     assert plane.resources() == before
 

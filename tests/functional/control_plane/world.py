@@ -277,6 +277,7 @@ class World:
     def new_instance(self) -> str:
         """Ask for an instance; return its id."""
         return self.plane.create(
+            access={"is_public": True},
             databases=[{"name": "shop"}],
             users=[{"name": "app", "password": "s3cret-Word", "databases": [{"name": "shop"}]}])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pymysql
 import pytest
 
 from .conftest import AllInOne, connect, rows
@@ -218,6 +219,23 @@ def test_restart_resize_and_rename(cloud: AllInOne, instance: str) -> None:
     assert cloud.openstack("database", "instance", "show", "renamed")["id"] == instance
     address = shown["ip"][0]
     connect(address, "app", "app-Pw1", "shop").close()
+
+
+def test_access_by_openstack(cloud: AllInOne, instance: str) -> None:
+    update = ("openstack", "database", "instance", "update", instance)
+    private = cloud.wait_status(instance, "ACTIVE")["ip"][0]
+    cloud.run(*update, "--is-public", "--allowed-cidr", "10.78.0.0/16")
+    shown = cloud.wait_status(instance, "ACTIVE")
+    assert shown["access"] == {"is_public": True, "allowed_cidrs": ["10.78.0.0/16"]}
+    public, = [one["address"] for one in shown["addresses"] if one["type"] == "public"]
+    connect(public, "app", "app-Pw1", "shop").close()
+    with pytest.raises(pymysql.err.OperationalError):
+        connect(private, "app", "app-Pw1", "shop")
+    cloud.run(*update, "--is-private", "--allowed-cidr", "0.0.0.0/0")
+    assert cloud.wait_status(instance, "ACTIVE")["ip"] == [private]
+    connect(private, "app", "app-Pw1", "shop").close()
+    with pytest.raises(pymysql.err.OperationalError):
+        connect(public, "app", "app-Pw1", "shop")
 
 
 def test_backups_by_both_clients(cloud: AllInOne, instance: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept, accept_configurations
+from trove_ng.api import accept, accept_access, accept_configurations
 from trove_ng.api.call import Call
 from trove_ng.api.views import instances as views
 from trove_ng.common.errors import BadRequest, NotFound, NotSupported
@@ -113,8 +113,10 @@ def update(call: Call) -> None:
         # an empty PUT is how released clients detach a group
         accept_configurations.attach(
             call, wanted.get("configuration"), lambda found: _rename(found, name))
-        return
-    _update(call, name, wanted)
+    elif "access" in wanted:
+        accept_access.update(call, wanted["access"], lambda found: _rename(found, name))
+    else:
+        _update(call, name, wanted)
 
 
 @retry_on_db_error

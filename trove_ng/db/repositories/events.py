@@ -30,6 +30,7 @@ _TITLES = {
     "instance.resize_volume": "Growing the volume",
     "instance.configure": "Changing the settings",
     "configuration.apply": "Changing the settings of the group's instances",
+    "instance.update_access": "Changing who reaches the database",
     "backup.create": "Making a backup",
     "backup.delete": "Deleting a backup",
     "module.reapply": "Applying the module again",

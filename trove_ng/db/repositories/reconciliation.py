@@ -29,7 +29,8 @@ def _facts() -> AnySelect:
         Instance.id, Instance.tenant_id, Instance.deleted, Instance.deleted_at, Instance.task,
         Instance.error, Instance.compute_instance_id, Instance.server_status,
         Instance.volume_id, Instance.volume_size, Instance.port_ids,
-        Instance.security_group_id, ServiceStatusRow.updated_at.label("heartbeat"),
+        Instance.security_group_id, Instance.floating_ip_id,
+        ServiceStatusRow.updated_at.label("heartbeat"),
         _is_live(Instance.id).label("live"),
         exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),
         select(func.max(Operation.ended_at)).where(Operation.resource_id == Instance.id)

@@ -6,14 +6,14 @@ import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping
 
-from trove_ng.cloud.types import Port, SecurityGroup, Server, Volume
+from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Server, Volume
 from trove_ng.db.rows import AnyRow
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
-Resource = Server | Volume | Port | SecurityGroup
+Resource = Server | Volume | FloatingIP | Port | SecurityGroup
 
 #: in the order in which they are deleted
-KINDS = ("server", "volume", "port", "security_group")
+KINDS = ("server", "volume", "floating_ip", "port", "security_group")
 _FAILED_CREATE = "BUILD"
 _FAILED_DELETE = "DELETE"
 
@@ -49,7 +49,7 @@ def own(row: AnyRow, kind: str) -> list[str]:
     if kind == "port":
         return [str(one) for one in row.port_ids or []]
     found = {"server": row.compute_instance_id, "volume": row.volume_id,
-             "security_group": row.security_group_id}[kind]
+             "floating_ip": row.floating_ip_id, "security_group": row.security_group_id}[kind]
     return [found] if found else []
 
 
@@ -108,6 +108,8 @@ def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bo
     of the instance's server.
     """
     mine = own(row, kind)
+    if isinstance(resource, FloatingIP) and not mine:
+        return True  # the instance is not to be reached from outside
     if not mine or any(one not in cloud.found[kind] for one in mine):
         return False
     if isinstance(resource, Volume):
@@ -117,6 +119,8 @@ def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bo
                 and attached.attached_to == str(row.compute_instance_id))
     if isinstance(resource, Port):
         return resource.device_id != str(row.compute_instance_id)
+    if isinstance(resource, FloatingIP):
+        return resource.port_id not in own(row, "port")
     return True
 
 
@@ -143,6 +147,7 @@ def instances(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[
                              "agent", before=row.heartbeat.isoformat())
         if is_idle(row, when.settled):
             yield from _missing(row, cloud)
+            yield from _floating(row, cloud)
             if server is not None:
                 yield from _volume(row, cloud, server)
                 yield from _ports(row, cloud, server)
@@ -190,6 +195,14 @@ def _volume(row: AnyRow, cloud: Cloud, server: Server) -> Iterator[Finding]:
         yield _about(row, Kind.VOLUME_SIZE, f"The volume has {volume.size_gb} GB, not "
                      f"{row.volume_size} GB.", "volume", volume.id,
                      before=str(row.volume_size), after=str(volume.size_gb))
+
+
+def _floating(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:
+    floating = cloud.found["floating_ip"].get(row.floating_ip_id or "")
+    if isinstance(floating, FloatingIP) and floating.port_id not in own(row, "port"):
+        yield _about(row, Kind.FLOATING_IP_ELSEWHERE, f"The public address {floating.address} "
+                     "is not given to the instance.", "floating_ip", floating.id,
+                     before=",".join(own(row, "port")), after=floating.port_id)
 
 
 def _ports(row: AnyRow, cloud: Cloud, server: Server) -> Iterator[Finding]:

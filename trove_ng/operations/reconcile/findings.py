@@ -26,6 +26,7 @@ class Kind(enum.StrEnum):
     VOLUME_SIZE = "volume-size"
     PORT_DOWN = "port-down"
     PORT_ELSEWHERE = "port-elsewhere"
+    FLOATING_IP_ELSEWHERE = "floating-ip-elsewhere"
     #: the use of a quota is not what the rows add up to
     QUOTA_USAGE = "quota-usage"
     #: operations that no taskmanager works on
@@ -52,8 +53,8 @@ class Finding:
     """One thing that is wrong.
 
     :param what: a sentence, for operators
-    :param resource: ``server``, ``volume``, ``port``, ``security_group``, ``backup``, or
-        the name of a quota
+    :param resource: ``server``, ``volume``, ``floating_ip``, ``port``, ``security_group``,
+        ``backup``, or the name of a quota
     :param repair: None: a person must decide
     :param before: what the row says
     :param after: what the cloud has

@@ -45,6 +45,7 @@ class Repairer:
             return Outcome(finding, False, "It has changed meanwhile.")
         clouds = self._parts.clouds
         drop = {"server": clouds.compute.delete_server, "volume": clouds.volume.delete_volume,
+                "floating_ip": clouds.network.delete_floating_ip,
                 "port": clouds.network.delete_port,
                 "security_group": clouds.network.delete_security_group}[finding.resource]
         try:

@@ -11,7 +11,16 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
-from trove_ng.operations import guest, modules, overrides, payloads, servers, storage, usage
+from trove_ng.operations import (
+    access,
+    guest,
+    modules,
+    overrides,
+    payloads,
+    servers,
+    storage,
+    usage,
+)
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -103,6 +112,7 @@ def _succeed(work: Work, session: Session) -> None:
 RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("security_group", servers.make_security_group, servers.drop_security_group),
     Step("ports", servers.make_ports, servers.drop_ports),
+    Step("floating_ip", access.make_address, access.drop_address),
     Step("volume", servers.make_volume, servers.drop_volume),
     Step("key", servers.make_key, servers.drop_key),
     Step("server", servers.make_server, servers.drop_server),

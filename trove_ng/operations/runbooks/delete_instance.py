@@ -8,19 +8,11 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
-from trove_ng.db.repositories import faults, instances, modules, quotas
-from trove_ng.operations import payloads, servers, usage
+from trove_ng.db.repositories import faults, modules, quotas
+from trove_ng.operations import access, payloads, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
-
-
-def _release_address(work: Work) -> None:
-    work.tools.clouds.network.delete_floating_ips(work.resource_id)
-    with work.writer() as session:
-        found = instances.get(session, work.resource_id)
-        if found is not None:
-            found.floating_ip_id = None
 
 
 def _succeed(work: Work, session: Session) -> None:
@@ -42,7 +34,7 @@ def _succeed(work: Work, session: Session) -> None:
 _STEPS = (
     Step("server", servers.drop_server),
     Step("volume", servers.drop_volume),
-    Step("floating_ip", _release_address),
+    Step("floating_ip", access.drop_address),
     Step("ports", servers.drop_ports),
     Step("security_group", servers.drop_security_group),
     Step("key", servers.drop_key),

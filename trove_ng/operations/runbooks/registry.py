@@ -18,6 +18,7 @@ from trove_ng.operations.runbooks import (
     resize_flavor,
     resize_volume,
     restart_instance,
+    update_access,
 )
 
 
@@ -26,6 +27,6 @@ def runbooks() -> Mapping[str, Runbook]:
     """Return all run-books by action."""
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
              resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
-             configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
+             configure_instance.RUNBOOK, apply_configuration.RUNBOOK, update_access.RUNBOOK,
              delete_backup.RUNBOOK, reapply_module.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

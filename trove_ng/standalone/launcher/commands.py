@@ -75,7 +75,7 @@ class AllInOne:
         with self._layout.lock():
             settings = self._layout.settings()
             self._stop()
-            remove_bridge(_network(settings))
+            _remove_bridges(settings)
         self._progress.say("stopped; 'up' starts it again with its data")
 
     def destroy(self) -> None:
@@ -89,7 +89,7 @@ class AllInOne:
             self._stop(quickly=True)
             with self._progress.stage("removing servers, volumes and networks"):
                 self._hypervisor().destroy_all()
-                remove_bridge(_network(settings))
+                _remove_bridges(settings)
             release_index(self._layout.state_dir, settings.index)
             shutil.rmtree(self._layout.state_dir)
         self._progress.say("everything is removed")
@@ -195,3 +195,9 @@ class AllInOne:
 
 def _network(settings: Settings) -> Network:
     return Network("provider", settings.cidr, settings.gateway)
+
+
+def _remove_bridges(settings: Settings) -> None:
+    for one in (_network(settings),
+                Network("public", settings.public_cidr, settings.public_gateway)):
+        remove_bridge(one)

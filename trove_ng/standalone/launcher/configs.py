@@ -71,6 +71,7 @@ def _minicloud(layout: Layout, settings: Settings, credentials: Credentials,
         "trove_url": settings.api_url,
         "region": REGION,
         "network_cidr": settings.cidr,
+        "public_cidr": settings.public_cidr,
         "users": [
             {"name": name, "password": credentials[secret].reveal(), "project": project,
              "roles": list(roles)} for name, project, roles, secret in _USERS],

@@ -47,6 +47,16 @@ class Settings:
         return f"10.77.{self.index}.1"
 
     @property
+    def public_cidr(self) -> str:
+        """The subnet of floating addresses."""
+        return f"10.78.{self.index}.0/24"
+
+    @property
+    def public_gateway(self) -> str:
+        """The machine's own address on the network of floating addresses."""
+        return f"10.78.{self.index}.1"
+
+    @property
     def ports(self) -> dict[str, int]:
         """What listens where."""
         base = _PORT_BASE + _PORT_BLOCK * self.index

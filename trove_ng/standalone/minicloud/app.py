@@ -73,7 +73,8 @@ class MiniCloud:
         service = self.people.named("project", "service") or self.people.named(
             "project", "admin")
         if service is not None:
-            self.neutron.seed(service["id"], self.config.network_cidr)
+            self.neutron.seed(service["id"], self.config.network_cidr,
+                              self.config.public_cidr)
 
     def _services(self) -> dict[str, WsgiApp]:
         url, identify = self.config.url, self.tokens.identify

@@ -32,6 +32,7 @@ class MiniCloudConfig:
     :param public_url: start of the URLs in the catalog, without a slash at the end
     :param trove_url: start of the database service's URL in the catalog
     :param hypervisor: ``namespace`` runs servers on this machine, ``null`` only remembers
+    :param public_cidr: addresses of the external network; None: there is none
     :param delays: see :class:`~trove_ng.standalone.minicloud.scheduler.Scheduler`
     :param quotas: service → resource → limit, for projects without limits of their own
     :param token_lifetime: seconds
@@ -45,6 +46,7 @@ class MiniCloudConfig:
     region: str = "RegionOne"
     hypervisor: str = "namespace"
     network_cidr: str = "10.77.0.0/24"
+    public_cidr: str | None = None
     delays: dict[str, float] = dataclasses.field(default_factory=dict)
     quotas: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     users: tuple[User, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trove_ng.cloud.types import INSTANCE_KEY, Port, SecurityGroup, Server, Volume
+from trove_ng.cloud.types import INSTANCE_KEY, FloatingIP, Port, SecurityGroup, Server, Volume
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
@@ -43,23 +43,29 @@ def group(ident: str = "g", **more: Any) -> SecurityGroup:
     return SecurityGroup(**{"id": ident, "name": f"trove-{ONE}", **more})
 
 
+def floating(ident: str = "f", **more: Any) -> FloatingIP:
+    return FloatingIP(**{"id": ident, "name": f"trove-{ONE}", "network_id": "e",
+                         "address": "192.0.2.1", "port_id": "p", **more})
+
+
 def row(**more: Any) -> Any:
     return SimpleNamespace(**{
         "id": ONE, "tenant_id": "t", "deleted": False, "deleted_at": None, "task": "NONE",
         "error": "", "compute_instance_id": "s", "server_status": "ACTIVE", "volume_id": "v",
-        "volume_size": 2, "port_ids": ["p"], "security_group_id": "g", "heartbeat": ago(5),
-        "live": False, "has_key": True, "worked_at": ago(3600), **more})
+        "volume_size": 2, "port_ids": ["p"], "floating_ip_id": "f", "security_group_id": "g",
+        "heartbeat": ago(5), "live": False, "has_key": True, "worked_at": ago(3600), **more})
 
 
 def cloud(*resources: compare.Resource) -> compare.Cloud:
-    kinds = {Server: "server", Volume: "volume", Port: "port", SecurityGroup: "security_group"}
+    kinds = {Server: "server", Volume: "volume", FloatingIP: "floating_ip", Port: "port",
+             SecurityGroup: "security_group"}
     found: dict[str, dict[str, compare.Resource]] = {kind: {} for kind in compare.KINDS}
     for one in resources:
         found[kinds[type(one)]][one.id] = one
     return compare.Cloud(found)
 
 
-WHOLE = (server(), volume(), port(), group())
+WHOLE = (server(), volume(), floating(), port(), group())
 
 
 def find(one: Any, *resources: compare.Resource) -> list[Finding]:
@@ -89,7 +95,8 @@ def test_what_ended_a_moment_ago_is_judged_by_its_server_only() -> None:
         (Kind.SERVER_STATUS, "s", Repair.NOTE_STATUS)]
 
 
-@pytest.mark.parametrize("resource", [server("x"), volume("x"), port("x"), group("x")])
+@pytest.mark.parametrize("resource", [
+    server("x"), volume("x"), floating("x"), port("x"), group("x")])
 @pytest.mark.parametrize(("more", "repair"), [
     ({"deleted": True, "deleted_at": ago(121)}, True),
     ({"deleted": True, "deleted_at": ago(119)}, False),
@@ -103,7 +110,8 @@ def test_leftovers_go_when_they_are_old_enough(
         [(Kind.LEFTOVER, "x", Repair.DELETE)] if repair else [])
 
 
-@pytest.mark.parametrize("resource", [server("x"), volume("x"), port("x"), group("x")])
+@pytest.mark.parametrize("resource", [
+    server("x"), volume("x"), floating("x"), port("x"), group("x")])
 def test_what_another_store_may_know_is_never_deleted(resource: compare.Resource) -> None:
     assert found(None, resource) == [(Kind.UNKNOWN_INSTANCE, "x", None)]
 
@@ -131,7 +139,8 @@ def test_what_goes_already_is_no_leftover(resource: compare.Resource) -> None:
     (volume("x", attached_to=None, status="available"), Repair.DELETE),
     (volume("x", attached_to="s"), None), (volume("x", attached_to="other"), None),
     (port("x", device_id=""), Repair.DELETE), (port("x", device_id="other"), Repair.DELETE),
-    (port("x", device_id="s"), None)])
+    (port("x", device_id="s"), None), (floating("x", port_id=None), Repair.DELETE),
+    (floating("x", port_id="other"), Repair.DELETE), (floating("x"), None)])
 def test_a_second_one_goes_unless_it_may_be_in_use(
         resource: compare.Resource, repair: Repair | None) -> None:
     assert found(row(), *WHOLE, resource) == [(Kind.DUPLICATE, "x", repair)]
@@ -140,7 +149,8 @@ def test_a_second_one_goes_unless_it_may_be_in_use(
 def test_a_second_volume_stays_while_the_first_is_not_at_its_place() -> None:
     spare = volume("x", attached_to=None, status="available")
     detached = volume(attached_to=None, status="available")
-    assert (Kind.DUPLICATE, "x", None) in found(row(), server(), detached, port(), group(), spare)
+    assert (Kind.DUPLICATE, "x", None) in found(row(), server(), detached, floating(), port(),
+                                                   group(), spare)
 
 
 @pytest.mark.parametrize("more", [
@@ -156,19 +166,27 @@ def test_what_is_missing_is_told(kind: str) -> None:
     assert [(each.resource, each.repair) for each in missing] == [(kind, None)]
 
 
+def test_a_public_address_of_an_instance_that_has_none_goes() -> None:
+    private = row(floating_ip_id=None)
+    assert found(private, *WHOLE) == [(Kind.DUPLICATE, "f", Repair.DELETE)]
+
+
 def test_without_a_server_nothing_is_said_of_what_hangs_on_it() -> None:
-    assert [kind for kind, _, _ in found(row(), volume(attached_to=None), port(device_id=""),
-                                         group())] == [Kind.SERVER_STATUS, Kind.MISSING]
+    rest = volume(attached_to=None), port(device_id=""), floating(), group()
+    assert [kind for kind, _, _ in found(row(), *rest)] == [Kind.SERVER_STATUS, Kind.MISSING]
 
 
 @pytest.mark.parametrize(("resources", "kind"), [
-    ((server(status="SHUTOFF"), volume(), port(status="DOWN"), group()), Kind.SERVER_NOT_ACTIVE),
-    ((server(status="ERROR"), volume(), port(), group()), Kind.SERVER_NOT_ACTIVE),
-    ((server(), volume(attached_to=None), port(), group()), Kind.VOLUME_DETACHED),
-    ((server(), volume(attached_to="x"), port(), group()), Kind.VOLUME_ELSEWHERE),
-    ((server(), volume(size_gb=3), port(), group()), Kind.VOLUME_SIZE),
-    ((server(), volume(), port(status="DOWN"), group()), Kind.PORT_DOWN),
-    ((server(), volume(), port(device_id="x"), group()), Kind.PORT_ELSEWHERE)])
+    ((server(status="SHUTOFF"), volume(), floating(), port(status="DOWN"), group()),
+     Kind.SERVER_NOT_ACTIVE),
+    ((server(status="ERROR"), volume(), floating(), port(), group()), Kind.SERVER_NOT_ACTIVE),
+    ((server(), volume(attached_to=None), floating(), port(), group()), Kind.VOLUME_DETACHED),
+    ((server(), volume(attached_to="x"), floating(), port(), group()), Kind.VOLUME_ELSEWHERE),
+    ((server(), volume(size_gb=3), floating(), port(), group()), Kind.VOLUME_SIZE),
+    ((server(), volume(), floating(), port(status="DOWN"), group()), Kind.PORT_DOWN),
+    ((server(), volume(), floating(), port(device_id="x"), group()), Kind.PORT_ELSEWHERE),
+    ((server(), volume(), floating(port_id=None), port(), group()),
+     Kind.FLOATING_IP_ELSEWHERE)])
 def test_what_only_a_person_can_decide(
         resources: tuple[compare.Resource, ...], kind: Kind) -> None:
     seen = row(server_status=resources[0].status)  # type: ignore[union-attr]
@@ -177,7 +195,7 @@ def test_what_only_a_person_can_decide(
 
 def test_a_server_that_is_rebooted_now_is_not_told_as_wrong() -> None:
     booting = server(status="REBOOT", task_state="rebooting")
-    assert found(row(server_status="REBOOT"), booting, volume(), port(), group()) == []
+    assert found(row(server_status="REBOOT"), booting, *WHOLE[1:]) == []
 
 
 @pytest.mark.parametrize(("more", "told"), [
@@ -190,10 +208,12 @@ def test_old_heartbeats(more: dict[str, Any], told: bool) -> None:
 
 
 def test_a_volume_is_not_asked_of_an_instance_without_one() -> None:
-    assert found(row(volume_id=None, volume_size=None), server(), port(), group()) == []
+    rest = floating(), port(), group()
+    assert found(row(volume_id=None, volume_size=None), server(), *rest) == []
 
 
 def test_findings_are_the_same_while_nothing_changes() -> None:
-    first = find(row(heartbeat=ago(61)), server(), volume(attached_to=None), port(), group())
-    later = find(row(heartbeat=ago(99)), server(), volume(attached_to=None), port(), group())
+    parts = server(), volume(attached_to=None), floating(), port(), group()
+    first = find(row(heartbeat=ago(61)), *parts)
+    later = find(row(heartbeat=ago(99)), *parts)
     assert [each.key for each in first] == [each.key for each in later]

@@ -1,0 +1,56 @@
+"""Accepting changes of who reaches an instance."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from trove_ng.api import accept
+from trove_ng.api.call import Call
+from trove_ng.api.wake import wake
+from trove_ng.common.errors import BadRequest, UnprocessableEntity
+from trove_ng.db.models import Instance
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.instance_status import Task, refuse_access
+from trove_ng.operations import payloads
+
+Access = dict[str, Any]
+
+
+def checked(call: Call, wanted: Access) -> Access:
+    """Return what is asked for, in one form.
+
+    :raises BadRequest: there are no public addresses here
+    """
+    access = {name: value for name, value in wanted.items() if value is not None}
+    if access.get("is_public") and not call.services.catalog.has_public_network():
+        raise BadRequest("Validation error: instance.access.is_public: there is no public "
+                         "network here.")
+    if "allowed_cidrs" in access:
+        # two of them may mean the same
+        access["allowed_cidrs"] = list(dict.fromkeys(
+            str(ipaddress.ip_network(one, strict=False)) for one in access["allowed_cidrs"]))
+    return access
+
+
+@retry_on_db_error
+def update(call: Call, wanted: Access, also: Callable[[Instance], None]) -> None:
+    """Begin to change who reaches an instance; what is not named stays as it is.
+
+    :param also: changes what else the same request asks for
+    :raises UnprocessableEntity: something else is done with the instance
+    """
+    asked = checked(call, wanted)
+    with call.services.db.writer() as session:
+        loaded = accept.load(session, call, call.params["id"])
+        instance = loaded.instance
+        why = refuse_access(loaded.facts)
+        if why is not None:
+            raise UnprocessableEntity(
+                f"Instance {instance.id} is not ready for this: {why}.")
+        operation_id = accept.begin(
+            session, call, loaded, payloads.INSTANCE_UPDATE_ACCESS, Task.UPDATING,
+            payloads.UpdateAccess(access={**(instance.access or {}), **asked}))
+        also(instance)
+    wake(call, operation_id)

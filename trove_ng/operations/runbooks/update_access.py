@@ -1,0 +1,47 @@
+"""Change who reaches the database of an instance."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from trove_ng.operations import access, payloads, servers
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import Work
+
+
+def _wanted(work: Work) -> access.Access:
+    return work.payload(payloads.UpdateAccess).access
+
+
+def _present(work: Work) -> access.Access:
+    """Return what held before: the row says so until all is done."""
+    return servers.load(work).access or {}
+
+
+def _open(work: Work) -> None:
+    access.open_for(work, _wanted(work))
+
+
+def _open_as_before(work: Work) -> None:
+    access.open_for(work, _present(work))
+
+
+def _address(work: Work) -> None:
+    access.set_address(work, _wanted(work))
+
+
+def _address_as_before(work: Work) -> None:
+    access.set_address(work, _present(work))
+
+
+def _succeed(work: Work, session: Session) -> None:
+    servers.row(work, session).access = dict(_wanted(work))
+    ending.succeed(work, session)
+
+
+RUNBOOK = Runbook(payloads.INSTANCE_UPDATE_ACCESS, (
+    # an address that was given back does not come again: that is the last step
+    Step("rules", _open, _open_as_before),
+    Step("floating_ip", _address, _address_as_before),
+), _succeed, ending.fail_unchanged)
