@@ -161,11 +161,14 @@ class RestoreSpec(Message, frozen=True, kw_only=True):
 
     :param chain: backups to apply, the full one first
     :param grants: one grant per backup of the chain, same order
+    :param keys: what each of them is encrypted with, None for one that is not; empty if
+        none is
     """
 
     backup_id: str
     chain: list[StoredBackup]
     grants: list[ObjectStoreGrant]
+    keys: list[Secret | None] = []
 
 
 class PrepareRequest(StepRequest, frozen=True, kw_only=True):
@@ -195,6 +198,7 @@ class BackupRequest(StepRequest, frozen=True, kw_only=True):
 
     :param parent: the backup this one continues, for an incremental one
     :param segment_size: bytes of one stored segment
+    :param key: what to encrypt it with, 32 bytes in URL-safe base64; None leaves it as it is
     """
 
     backup_id: str
@@ -202,6 +206,7 @@ class BackupRequest(StepRequest, frozen=True, kw_only=True):
     grant: ObjectStoreGrant
     parent: StoredBackup | None = None
     segment_size: int = 2 * 1024 ** 3
+    key: Secret | None = None
 
 
 class ResizeRequest(StepRequest, frozen=True, kw_only=True):

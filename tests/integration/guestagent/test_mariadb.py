@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import random
@@ -585,6 +587,72 @@ def test_a_damaged_backup_touches_no_data_and_a_whole_one_can_follow(
         objects.mend()
     other.prepare(restore=m.RestoreSpec(backup_id="1", chain=[stored], grants=[grant(url)]))
     assert other.query(ROWS, *APP) == before
+
+
+CIPHER = Secret(base64.urlsafe_b64encode(bytes(range(32))).decode())
+
+
+def continued(server: Server, url: str, number: int, parent: m.StoredBackup | None,
+              key: Secret | None = None) -> m.StoredBackup:
+    """Make a link of a chain, with 500 rows more than the one before."""
+    server.query(f"INSERT INTO t SELECT seq, RANDOM_BYTES(1000), 'x', NOW(6), '{{}}', 0 FROM "
+                 f"seq_{number * 10000}_to_{number * 10000 + 499}", *APP)
+    server.query(f"UPDATE t SET f = {number} WHERE id < 20", *APP)
+    return server.manager.create_backup(m.BackupRequest(
+        operation_id=f"o{number}", step="create_backup", backup_id=str(number),
+        strategy="mariabackup", grant=grant(url, f"backup_{number}/"), parent=parent,
+        segment_size=1024 * 1024, key=key), progress())
+
+
+def test_a_chain_of_three_is_restored_and_one_with_a_damaged_link_is_not(
+        filled: Server, make: Any, store: tuple[str, Swift]) -> None:
+    url, swift = store
+    keys: list[Secret | None] = [None, CIPHER, None]
+    chain: list[m.StoredBackup] = []
+    for number, key in enumerate(keys, 1):
+        chain.append(continued(filled, url, number, chain[-1] if chain else None, key))
+    before = filled.query(ROWS, *APP)
+    assert len(before) == 4500
+    filled.query("DELETE FROM t", *APP)
+    for full, following in itertools.pairwise(chain):
+        assert following.metadata["from_lsn"] == full.metadata["to_lsn"]
+        assert following.metadata["backup_type"] == "incremental"
+
+    other: Server = make("two")
+
+    def spec(links: Sequence[int], **more: Any) -> m.RestoreSpec:
+        return m.RestoreSpec(
+            backup_id="3", chain=[chain[one - 1] for one in links],
+            grants=[grant(url, f"backup_{one}/") for one in links],
+            **{"keys": [keys[one - 1] for one in links], **more})
+
+    def refused(wanted: m.RestoreSpec, why: str) -> None:
+        with pytest.raises((GuestError, BadRequest), match=why):
+            other.prepare(restore=wanted)
+        assert not any(folder.exists() for folder in (
+            other.paths.data, other.paths.staging, other.paths.increment))
+
+    objects = Stored(swift)
+    for prefix in ("backup_1/", "backup_2/"):
+        name = next(one for one in objects.names if one.startswith(prefix))
+        objects.flip(name)
+        refused(spec([1, 2, 3]), f"checksum of {name} is wrong")
+        objects.drop(name)
+        refused(spec([1, 2, 3]), f"{name} is missing")
+        objects.mend()
+    refused(spec([1, 3]), "does not continue")
+    refused(spec([2, 3]), "not a full one")
+    refused(spec([1, 2, 3], keys=[]), "its key is not known")
+    refused(spec([1, 2, 3], keys=[None, Secret(CIPHER.reveal()[::-1].replace("=", "A")[:43]
+                                               + "="), None]), "cannot be decrypted")
+    other.prepare(restore=spec([1, 2, 3]))
+    assert other.query(ROWS, *APP) == before
+    with pytest.raises(BadRequest, match="other data"):
+        continued(other, url, 4, chain[2])
+    for full in chain:
+        segments = b"".join(swift._store.path(one).read_bytes() for one in (
+            swift._store.objects("AUTH_t", "c")) if one.name == full.segments[0].name)
+        assert segments.startswith(b"TNG1" if full is chain[1] else b"\x28\xb5\x2f\xfd")
 
 
 def test_a_volume_without_room_is_named_by_whatever_needs_it(

@@ -21,21 +21,24 @@ class Program:
     """A program whose last messages are kept, and that does not outlive the block.
 
     :param explain: finds in its messages why it failed; a sentence, or nothing
+    :param user: name of the user to run it as
     """
 
     def __init__(self, argv: Sequence[str], *, stdin: int = subprocess.DEVNULL,
                  stdout: int = subprocess.DEVNULL,
-                 explain: Callable[[str], str] = lambda _text: "") -> None:
+                 explain: Callable[[str], str] = lambda _text: "",
+                 user: str | None = None) -> None:
         self._name = argv[0]
         self._explain = explain
         LOG.info("running %s", " ".join(argv))
         try:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                env=commands.environment(commands.mark()), start_new_session=True)
-        except OSError as err:
-            raise GuestError(f"The program {self._name} cannot be run: {err.strerror}."
-                             ) from err
+                env=commands.environment(commands.mark()), start_new_session=True,
+                **commands.identity(user))
+        except (OSError, KeyError) as err:
+            raise GuestError(f"The program {self._name} cannot be run: "
+                             f"{getattr(err, 'strerror', None) or err}.") from err
         self._kept = bytearray()
         assert self.process.stderr is not None
         self._reader = threading.Thread(

@@ -15,13 +15,14 @@ from pymysql.constants import ER
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent.datastores.experimental.mariadb import backup
+from trove_ng.guestagent.datastores.experimental.mariadb import backup, restore
 from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 
 
@@ -155,19 +156,71 @@ def progress() -> Progress:
     return Progress(lambda _percent: None, threading.Event())
 
 
-def test_a_backup_that_continues_another_is_refused(paths: Paths) -> None:
+PARENT = {"engine": "mariadb", "version": "10.11", "to_lsn": "48", "lineage": "l"}
+
+
+@pytest.mark.parametrize(("about", "why"), [
+    ({}, "does not tell where it ends"),
+    ({"engine": "postgresql"}, "does not tell"),
+    ({"to_lsn": "48; rm"}, "does not tell"),
+    ({"to_lsn": ""}, "does not tell"),
+    ({"version": "10.6"}, "another version"),
+    ({"version": "11.4"}, "another version"),
+    ({"lineage": "other"}, "of other data")])
+def test_a_backup_that_cannot_be_continued_is_refused(
+        paths: Paths, about: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "installed_version", lambda: "10.11")
+    paths.data.mkdir(parents=True)
+    paths.lineage.write_text("l")
+    parent = msgspec.structs.replace(STORED, metadata=about and PARENT | about)
     request = m.BackupRequest(operation_id="o", step="s", backup_id="1",
-                              strategy="mariabackup", grant=GRANT, parent=STORED)
-    with pytest.raises(BadRequest, match="full backups only"):
+                              strategy="mariabackup", grant=GRANT, parent=parent)
+    with pytest.raises(BadRequest, match=why):
         strategy(paths).create(request, progress())
 
 
-@pytest.mark.parametrize("length", [0, 2])
-def test_a_chain_that_cannot_be_applied_is_refused(paths: Paths, length: int) -> None:
-    spec = m.RestoreSpec(backup_id="1", chain=[STORED] * length, grants=[GRANT] * length)
-    with pytest.raises(BadRequest, match="one full backup"):
+def test_a_backup_of_the_same_data_is_continued_where_it_ends() -> None:
+    parent = msgspec.structs.replace(STORED, metadata=PARENT)
+    assert backup._since(parent, "10.11", "l") == "48"
+
+
+def link(begin: str, end: str) -> m.StoredBackup:
+    return msgspec.structs.replace(STORED, metadata={"from_lsn": begin, "to_lsn": end})
+
+
+@pytest.mark.parametrize(("chain", "why"), [
+    ([link("48", "50")], "not a full one"),
+    ([link("0", "48"), link("47", "50")], "Backup 2 of the chain does not continue"),
+    ([link("0", "48"), link("0", "50")], "Backup 2 of the chain"),
+    ([link("0", "48"), msgspec.structs.replace(link("0", "50"), metadata={
+        "from_lsn": "48", "to_lsn": "50", "parent": "of another"})], "Backup 2 of the chain"),
+    ([link("0", "48"), link("48", "50"), STORED], "Backup 3 of the chain")])
+def test_backups_that_do_not_continue_each_other_are_refused(
+        chain: list[m.StoredBackup], why: str) -> None:
+    with pytest.raises(BadRequest, match=why):
+        restore.check_chain(chain, "10.11")
+
+
+def test_backups_that_continue_each_other_fit() -> None:
+    restore.check_chain([link("0", "48"), link("48", "48"), link("48", "60")], "10.11")
+
+
+@pytest.mark.parametrize(("length", "grants", "keys"), [
+    (0, 0, []), (2, 1, []), (1, 2, []), (2, 2, [None])])
+def test_a_restore_without_what_it_needs_is_refused(
+        paths: Paths, length: int, grants: int, keys: list[Secret | None]) -> None:
+    spec = m.RestoreSpec(backup_id="1", chain=[STORED] * length, grants=[GRANT] * grants,
+                         keys=keys)
+    with pytest.raises(BadRequest, match="leave to read each"):
         strategy(paths).restore(spec, progress())
     assert not paths.staging.exists()
+
+
+def test_an_encrypted_backup_needs_its_key(paths: Paths) -> None:
+    sealed = msgspec.structs.replace(STORED, metadata={"form": "mbstream+zstd+aes256gcm"})
+    spec = m.RestoreSpec(backup_id="1", chain=[sealed], grants=[GRANT])
+    with pytest.raises(BadRequest, match="its key is not known"):
+        strategy(paths).restore(spec, progress())
 
 
 @pytest.mark.parametrize("name", ["mariadb_backup_checkpoints", "xtrabackup_checkpoints"])
@@ -175,13 +228,21 @@ def test_positions_are_read_from_what_the_program_noted(tmp_path: pathlib.Path,
                                                         name: str) -> None:
     (tmp_path / name).write_text(
         "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 48\nlast_lsn = 51\nx = 1\n")
-    assert backup._position(tmp_path) == {
+    assert backup._position(tmp_path, None) == {
         "backup_type": "full-backuped", "from_lsn": "0", "to_lsn": "48", "last_lsn": "51"}
 
 
 def test_a_backup_without_positions_is_none(tmp_path: pathlib.Path) -> None:
     with pytest.raises(GuestError, match="position"):
-        backup._position(tmp_path)
+        backup._position(tmp_path, None)
+
+
+def test_a_backup_that_did_not_begin_where_it_was_to_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "xtrabackup_checkpoints").write_text("from_lsn = 12\nto_lsn = 48\n")
+    assert backup._position(tmp_path, "12")["to_lsn"] == "48"
+    for since in (None, "11"):
+        with pytest.raises(GuestError, match="did not begin where"):
+            backup._position(tmp_path, since)
 
 
 def test_a_program_that_says_why_fails_without_its_words_in_the_error() -> None:
@@ -207,14 +268,16 @@ def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
         paths: Paths, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 300 * 1024 * 1024
     packed = zstandard.ZstdCompressor().compress(bytes(size))
-    monkeypatch.setattr(backup.swift, "read", lambda *_: iter([packed]))
+    monkeypatch.setattr(restore.swift, "read", lambda *_: iter([packed]))
+    monkeypatch.setattr(restore, "_OWNER", None)
+    made = restore.Restore(paths, Patience(), progress())
     count = tmp_path / "mbstream"
     count.write_text(f"#!/bin/sh\nwc -c > {tmp_path}/count\n")
     count.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     tracemalloc.start()
     try:
-        strategy(paths)._extract(STORED, GRANT, tmp_path, progress())
+        made._extract(restore.Link(STORED, GRANT, None), tmp_path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -222,7 +285,7 @@ def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
     assert peak < 16 * 1024 * 1024
     more = msgspec.structs.replace(STORED, data_size=size - 1)
     with pytest.raises(GuestError, match="holds more than was recorded"):
-        strategy(paths)._extract(more, GRANT, tmp_path, progress())
+        made._extract(restore.Link(more, GRANT, None), tmp_path)
 
 
 def test_a_program_that_writes_without_end_does_not_fill_the_memory() -> None:
@@ -254,7 +317,7 @@ def test_the_cause_that_a_program_names_is_told_in_our_words() -> None:
     ({"version": "9" * 5000}, "cannot be read")])
 def test_a_backup_that_this_server_cannot_read_is_refused_before_anything_is_touched(
         paths: Paths, about: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "installed_version", lambda: "10.11")
+    monkeypatch.setattr(restore, "installed_version", lambda: "10.11")
     stored = msgspec.structs.replace(STORED, metadata=about)
     with pytest.raises(BadRequest, match=why):
         strategy(paths).restore(
@@ -266,12 +329,19 @@ def test_a_backup_that_this_server_cannot_read_is_refused_before_anything_is_tou
     {}, {"engine": "mariadb", "form": "mbstream+zstd", "version": "10.11"},
     {"version": "10.6"}, {"version": "9.11"}])
 def test_a_backup_of_this_or_an_older_version_fits(about: dict[str, str]) -> None:
-    backup.check_fits(msgspec.structs.replace(STORED, metadata=about), "10.11")
+    restore.check_fits(msgspec.structs.replace(STORED, metadata=about), "10.11")
 
 
 def test_a_backup_that_is_larger_than_the_volume_is_refused() -> None:
     with pytest.raises(GuestError, match="needs 3 MiB, and 1 MiB are free"):
-        backup._check_room(msgspec.structs.replace(STORED, data_size=2 ** 21 + 1), 2 ** 20)
+        restore._check_room([msgspec.structs.replace(STORED, data_size=2 ** 21 + 1)], 2 ** 20)
+
+
+def test_a_chain_needs_room_for_the_full_backup_and_the_largest_of_the_others() -> None:
+    chain = [msgspec.structs.replace(STORED, data_size=size * 2 ** 20) for size in (5, 1, 3, 2)]
+    restore._check_room(chain, 8 * 2 ** 20)
+    with pytest.raises(GuestError, match="needs 8 MiB, and 7 MiB are free"):
+        restore._check_room(chain, 7 * 2 ** 20)
 
 
 INNODB = ["2026-11-21 [ERROR] Plugin 'InnoDB' registration as a STORAGE ENGINE failed.",

@@ -116,7 +116,8 @@ class MySqlFamilyManager(BaseManager):
     def clean(self) -> None:
         """Remove also the half of a restore."""
         super().clean()
-        files.remove(self.paths.staging, recursive=True)
+        for folder in (self.paths.staging, self.paths.increment):
+            files.remove(folder, recursive=True)
         leftovers.remove_unfinished(pathlib.Path(self.paths.changes))
 
     def _take_over(self) -> None:

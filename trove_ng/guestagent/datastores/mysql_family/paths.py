@@ -52,3 +52,13 @@ class Paths:
     def staging(self) -> pathlib.Path:
         """Where a backup is put together before it becomes the data directory."""
         return pathlib.Path(self.mount) / "restore"
+
+    @property
+    def increment(self) -> pathlib.Path:
+        """Where a backup that continues another one is unpacked, until it is applied."""
+        return pathlib.Path(self.mount) / "restore-increment"
+
+    @property
+    def lineage(self) -> pathlib.Path:
+        """A file that names the data: backups continue each other only of the same."""
+        return self.data / "trove-lineage"
