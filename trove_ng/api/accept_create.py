@@ -27,6 +27,7 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.catalog import Flavor
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads
+from trove_ng.operations.backups import is_whole
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
 
 #: parts of the request that this release refuses rather than leaves out
@@ -190,6 +191,9 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
     if found.state not in (BackupState.COMPLETED, BackupState.RESTORED):
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is "
                          f"{found.state}, not COMPLETED.")
+    if not all(map(is_whole, backups.chain(session, ident))):
+        raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} continues "
+                         "a backup that cannot be used.")
     if found.datastore_version_id != version.id:
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is of "
                          "another datastore version.")

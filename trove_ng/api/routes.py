@@ -175,6 +175,13 @@ _BACKUPS = (
           backups.CREATE, fails=(404, *_WORK, 501)),
     Route("GET", "/backups/{id}", "backups:show", "backup:show", 200, answers.BACKUP),
     Route("DELETE", "/backups/{id}", "backups:delete", "backup:delete", 202, fails=_WORK),
+    Route("GET", "/backup_strategies", "backup_strategies:index", "backup_strategy:index", 200,
+          answers.BACKUP_STRATEGIES, query={"instance_id": _TEXT, "project_id": _TEXT}),
+    Route("POST", "/backup_strategies", "backup_strategies:put", "backup_strategy:create", 202,
+          answers.BACKUP_STRATEGY, backups.STRATEGY, fails=(404,)),
+    Route("DELETE", "/backup_strategies", "backup_strategies:delete",
+          "backup_strategy:delete", 202,
+          query={"instance_id": _TEXT, "project_id": _TEXT}),
 )
 
 _DATASTORES = (

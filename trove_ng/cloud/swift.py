@@ -157,6 +157,28 @@ class ObjectStore:
 
     def list_prefix(self, tenant_id: str, container: str, prefix: str) -> list[str]:
         """Return the names of all objects whose names begin so."""
+        return [one["name"] for one in self._list(tenant_id, container, prefix)]
+
+    def list_objects(self, tenant_id: str, container: str, prefix: str,
+                     ) -> dict[str, tuple[int, str]]:
+        """Return name → bytes and MD5 in hex of all objects whose names begin so.
+
+        The list may be a little older than the objects.
+        """
+        return {one["name"]: (int(one["bytes"]), str(one["hash"]))
+                for one in self._list(tenant_id, container, prefix)}
+
+    def head_object(self, tenant_id: str, container: str, name: str,
+                    ) -> tuple[int, str] | None:
+        """Return bytes and ETag of an object as it is now, None if there is none."""
+        try:
+            found = self._ask(tenant_id, "head_object", container, name,
+                              headers={"X-Newest": "true"})
+        except CloudNotFound:
+            return None
+        return int(found["content-length"]), str(found["etag"]).strip('"')
+
+    def _list(self, tenant_id: str, container: str, prefix: str) -> list[dict[str, Any]]:
         try:
             found = self._ask(tenant_id, "get_container", container, prefix=prefix,
                               full_listing=True)
@@ -165,7 +187,8 @@ class ObjectStore:
                 self._ask(tenant_id, "head_container", container)
                 raise CloudUnavailable("The object store does not list a container.") from None
             return []
-        return [one["name"] for one in found[1]]
+        listed: list[dict[str, Any]] = found[1]
+        return listed
 
     def delete_prefix(self, tenant_id: str, container: str, prefix: str) -> None:
         """Delete all objects whose names begin so, and look that they are gone.

@@ -47,8 +47,6 @@ LIMIT_OPTS: list[cfg.Opt] = [
                      "password in the answer to the create request."),
     cfg.ListOpt("ignore_dbs", default=[],
                 help="Database names that nobody may create, besides the datastore's own."),
-    cfg.StrOpt("backup_swift_container", default="database_backups",
-               help="Container of backups whose request names none."),
     cfg.StrOpt("default_datastore", default=None,
                help="Id or name of the datastore for requests that name none."),
 ]

@@ -8,6 +8,16 @@ OPTS: list[cfg.Opt] = [
     cfg.URIOpt("guest_object_store_url", schemes=["http", "https"],
                help="Start of the object store's URLs, before /v1, where servers reach it in "
                     "another way than the catalog says."),
+    cfg.StrOpt("backup_swift_container", default="database_backups",
+               help="Container of backups whose request names none, where no backup strategy "
+                    "does."),
+    cfg.IntOpt("backup_chain_limit", default=50, min=1,
+               help="Backups that continue each other at most, the full one among them: a "
+                    "restore needs them all."),
+    cfg.BoolOpt("backup_encryption", default=False,
+                help="Encrypt backups before they leave the server, each with a key of its own "
+                     "that the service keeps: nobody can restore them without this service's "
+                     "store and inst_rpc_key_encr_key."),
     cfg.StrOpt("guest_log_container_name", default="database_logs",
                help="Container in an instance's project that its logs are published to."),
     cfg.ListOpt("guest_log_exposed_logs", default=["error", "general", "slow_query"],

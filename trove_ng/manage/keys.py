@@ -14,7 +14,7 @@ from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import BadRequest
 from trove_ng.conf import modules as options
 from trove_ng.db.models import Operation
-from trove_ng.db.repositories import instance_keys, modules
+from trove_ng.db.repositories import backups, instance_keys, modules
 from trove_ng.manage.command import Command, Tools
 from trove_ng.operations import requests
 from trove_ng.rpc.keys import derived
@@ -33,15 +33,17 @@ def _reseal(tools: Tools, _options: argparse.Namespace) -> None:
         raise BadRequest("inst_rpc_key_encr_key is not configured.")
     try:
         with tools.db.writer() as session:
-            guests = instance_keys.reseal(session, SecretBox(keys, instance_keys.PURPOSE))
+            box = SecretBox(keys, instance_keys.PURPOSE)
+            guests = instance_keys.reseal(session, box)
+            encrypted = backups.reseal(session, box)
             running = _reseal_operations(session, SecretBox(keys, requests.PURPOSE))
             contents = modules.reseal(session, SecretBox(
                 options.secrets(tools.conf), modules.PURPOSE))
     except DecryptError as err:
         raise BadRequest(f"A key cannot be read: {err}; is the old inst_rpc_key_encr_key (or "
                          "module_aes_cbc_key) still configured?") from err
-    tools.say(f"{guests} keys of guests and the secrets of {running} operations are sealed with "
-              "the newest inst_rpc_key_encr_key")
+    tools.say(f"{guests} keys of guests, {encrypted} keys of backups and the secrets of "
+              f"{running} operations are sealed with the newest inst_rpc_key_encr_key")
     newest = "module_aes_cbc_key" if tools.conf.module_aes_cbc_key else "inst_rpc_key_encr_key"
     tools.say(f"{contents} modules are sealed with the newest {newest}")
 
@@ -62,6 +64,7 @@ def _show(tools: Tools, _options: argparse.Namespace) -> None:
         tools.say(f"taskmanager_rpc_encr_key  {derived(name)[0]}  -")
     with tools.db.reader() as session:
         guests = instance_keys.sealed_with(session)
+        encrypted = backups.sealed_with(session)
         running = Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
             select(Operation.secrets).where(Operation.secrets.is_not(None))) if sealed)
         contents = Counter(modules.sealed_with(session))
@@ -69,12 +72,13 @@ def _show(tools: Tools, _options: argparse.Namespace) -> None:
         known = (SecretBox([secret], instance_keys.PURPOSE).names[0],
                  SecretBox([secret], requests.PURPOSE).names[0])
         tools.say(f"inst_rpc_key_encr_key     {known[0]}  {guests.pop(known[0], 0)} keys of "
-                  f"guests, secrets of {running.pop(known[1], 0)} operations, "
+                  f"guests, {encrypted.pop(known[0], 0)} keys of backups, secrets of "
+                  f"{running.pop(known[1], 0)} operations, "
                   f"{contents.pop(_for_modules(secret), 0)} modules")
     for secret in tools.conf.module_aes_cbc_key:
         name = _for_modules(secret)
         tools.say(f"module_aes_cbc_key        {name}  {contents.pop(name, 0)} modules")
-    lost = guests.total() + running.total() + contents.total()
+    lost = guests.total() + encrypted.total() + running.total() + contents.total()
     if lost:
         raise BadRequest(f"{lost} rows are sealed with a key that is not configured.")
 

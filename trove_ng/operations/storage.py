@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
+
 import msgspec
 
 from trove_ng.cloud.types import Grant
+from trove_ng.common.crypto import DecryptError
+from trove_ng.common.secret import Secret
 from trove_ng.db.models import Backup
+from trove_ng.db.repositories import backups
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 
@@ -61,6 +67,42 @@ def stored(backup: Backup) -> messages.StoredBackup:
         return msgspec.convert(backup.manifest, messages.StoredBackup)
     except msgspec.ValidationError:
         raise StepFailed(f"The record of backup {backup.id} is damaged.") from None
+
+
+def damage(work: Work, backup: Backup) -> str | None:
+    """Return what is wrong with the objects of a backup, None if they are what was stored."""
+    container, prefix = location(backup)
+    store = work.tools.clouds.objects
+    listed = store.list_objects(backup.tenant_id, container, prefix)
+    for one in stored(backup).segments:
+        if listed.get(one.name) == (one.size, one.md5):
+            continue
+        # a list may be old
+        found = store.head_object(backup.tenant_id, container, one.name)
+        if found is None:
+            return f"{one.name} is missing."
+        if found != (one.size, one.md5):
+            return f"{one.name} is not what was stored."
+    return None
+
+
+def seal_key(work: Work, backup_id: str) -> str:
+    """Return a new key for a backup, sealed for its row."""
+    return work.tools.key_box.seal(
+        base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(), backups.bound(backup_id))
+
+
+def key(work: Work, backup: Backup) -> Secret | None:
+    """Return the key that a backup is encrypted with, None if it is not.
+
+    :raises StepFailed: it cannot be read
+    """
+    if backup.sealed_key is None:
+        return None
+    try:
+        return Secret(work.tools.key_box.open(backup.sealed_key, backups.bound(backup.id)))
+    except DecryptError:
+        raise StepFailed(f"The key of backup {backup.id} cannot be read.") from None
 
 
 def manifest_name(backup: Backup) -> str:

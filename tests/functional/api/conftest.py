@@ -42,6 +42,7 @@ from trove_ng.conf import api, base, cloud, object_store, operations, quota, rat
 from trove_ng.datastores import guest_logs
 from trove_ng.db.models import (
     Backup,
+    BackupStrategy,
     Base,
     Configuration,
     Datastore,
@@ -411,6 +412,8 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                                instance_id=f"{prefix}1", datastore_version_id="v",
                                volume_size=1, container="c", prefix="p", created=now,
                                updated=now))
+            session.add(BackupStrategy(tenant_id=tenant, swift_container="own_backups",
+                                       created=now, updated=now))
             session.add(Operation(
                 id=f"{prefix}6", action="instance.create", resource_type="instance",
                 resource_id=f"{prefix}5", live_key=f"{prefix}5", tenant_id=tenant,

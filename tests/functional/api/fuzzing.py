@@ -47,7 +47,8 @@ _VALUES = {"type": "object", "additionalProperties": False, "properties": {
 _REFERENCES: dict[str, list[Any]] = {
     "flavorRef": ["1", 2, "http://cloud/flavors/2"], "backupRef": [f"{OWN}8", f"{FOREIGN}8"],
     "net-id": [NETWORK], "network_id": [NETWORK], "availability_zone": ["nova", None],
-    "region_name": ["RegionOne", None],
+    "region_name": ["RegionOne", None], "parent_id": [f"{OWN}8", f"{FOREIGN}8", None],
+    "instance_id": [f"{OWN}1", f"{FOREIGN}1", None],
 }
 
 

@@ -43,6 +43,9 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("POST", "/backups", {"backup": {"name": "nightly", "instance": f"{OWN}1",
                                      "description": "before the upgrade"}}),
     ("DELETE", f"/backups/{OWN}8", None),
+    ("GET", "/backup_strategies", None), ("DELETE", "/backup_strategies", None),
+    ("POST", "/backup_strategies", {"backup_strategy": {
+        "swift_container": "shop_backups", "instance_id": f"{OWN}1"}}),
     ("GET", "/datastores", None), ("GET", "/datastores/mariadb", None),
     ("GET", "/datastores/mariadb/versions", None), ("GET", "/datastores/versions/v", None),
     ("GET", VERSION, None), ("GET", f"{VERSION}/flavors", None),

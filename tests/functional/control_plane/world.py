@@ -298,7 +298,8 @@ class World:
     def new_backup(self) -> str:
         """Ask for a backup; return its id."""
         return str(self.plane.request("POST", "/backups", {"backup": {
-            "name": "b", "instance": self.instance()}}, status=202).json["backup"]["id"])
+            "name": "b", "instance": self.instance(), "incremental": 1}},
+            status=202).json["backup"]["id"])
 
     def backup(self) -> str:
         """Return a backup that is complete, of an earlier case if there is one."""
@@ -419,4 +420,5 @@ def _arrange(conf: cfg.ConfigOpts) -> None:
     for name in _TIMEOUTS:
         conf.set_override(name, 30)
     conf.set_override("max_volumes_per_tenant", -1)
+    conf.set_override("backup_encryption", True)
     conf.set_override("max_accepted_volume_size", 1000)

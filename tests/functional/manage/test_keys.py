@@ -77,12 +77,12 @@ def test_keys_are_shown_by_name_with_what_is_sealed(
     operator.conf.set_override("inst_rpc_key_encr_key", ["the-next-one", old])
     said = operator.does("keys_show")
     assert [line.split("  ")[-1] for line in said[2:]] == [
-        "0 keys of guests, secrets of 0 operations, 0 modules",
-        "3 keys of guests, secrets of 0 operations, 0 modules"]
+        "0 keys of guests, 0 keys of backups, secrets of 0 operations, 0 modules",
+        "3 keys of guests, 0 keys of backups, secrets of 0 operations, 0 modules"]
     assert not any(old in line or "the-next-one" in line for line in said)
     operator.does("instance_keys_reseal")
     assert operator.does("keys_show")[2].endswith(
-        "3 keys of guests, secrets of 0 operations, 0 modules")
+        "3 keys of guests, 0 keys of backups, secrets of 0 operations, 0 modules")
     operator.conf.set_override("inst_rpc_key_encr_key", [old])
     assert "3 rows are sealed with a key that is not configured" in operator.fails("keys_show")
 
@@ -105,7 +105,8 @@ def test_the_contents_of_modules_are_sealed_with_new_keys(
     # .. nor with one
     conf.set_override("module_aes_cbc_key", ["modules-own"])
     assert [line.split("  ")[-1] for line in operator.does("keys_show")[-2:]] == [
-        "0 keys of guests, secrets of 0 operations, 1 modules", "0 modules"]
+        "0 keys of guests, 0 keys of backups, secrets of 0 operations, 1 modules",
+        "0 modules"]
     assert operator.does("instance_keys_reseal")[-1] == (
         "1 modules are sealed with the newest module_aes_cbc_key")
     conf.set_override("inst_rpc_key_encr_key", ["another"])

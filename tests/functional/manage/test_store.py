@@ -92,7 +92,8 @@ def test_after_resealing_the_old_key_is_needed_no_more(
     _operation(database, "without-secrets")
     operator.conf.set_override("inst_rpc_key_encr_key", [NEW, OLD])
     said = operator.does("instance_keys_reseal")
-    assert said[0].startswith("1 keys of guests and the secrets of 1 operations")
+    assert said[0].startswith(
+        "1 keys of guests, 0 keys of backups and the secrets of 1 operations")
     with database.reader() as session:
         assert instance_keys.read(session, SecretBox([NEW], instance_keys.PURPOSE), "i") == key
         with pytest.raises(DecryptError):

@@ -79,6 +79,10 @@ _BACKUP = obj({
     ("id", "name", "status"))
 BACKUP = _of("backup", _BACKUP)
 BACKUPS = _page("backups", _BACKUP)
+_STRATEGY = obj({"project_id": _S, "instance_id": _SN, "backend": _S, "swift_container": _SN},
+                ("project_id", "instance_id", "backend", "swift_container"))
+BACKUP_STRATEGY = _of("backup_strategy", _STRATEGY)
+BACKUP_STRATEGIES = _of("backup_strategies", {"type": "array", "items": _STRATEGY})
 
 _MODULE: dict[str, Any] = {
     "id": _S, "name": _S, "type": _S, "description": _SN, "datastore_id": _S, "datastore": _S,

@@ -8,6 +8,12 @@ from trove_ng.api.schemas.common import DESCRIPTION, TITLE, UUID, Schema, obj
 _CONTAINER: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255,
                       "pattern": r"^[^/\x00-\x1f\x7f]+$", "format": "container"}
 
+STRATEGY: Schema = obj({"backup_strategy": obj({
+    "swift_container": _CONTAINER | {"type": "string"},
+    "instance_id": {"oneOf": [UUID, {"type": "null"}]},
+}, ("swift_container",))}, ("backup_strategy",), examples=[
+    {"backup_strategy": {"swift_container": "nightly_backups"}}])
+
 CREATE: Schema = obj({"backup": obj({
     "name": TITLE,
     "description": DESCRIPTION,

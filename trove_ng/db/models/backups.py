@@ -50,6 +50,8 @@ class Backup(Timestamps, SoftDelete, Base):
     checksum: Mapped[str | None] = mapped_column(String(64))
     #: the segments and position data, rpc.messages.StoredBackup
     manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: the key that it is encrypted with, sealed; None leaves it as it is
+    sealed_key: Mapped[str | None] = mapped_column(String(255))
     backup_timestamp: Mapped[datetime.datetime | None]
     verified_at: Mapped[datetime.datetime | None]
     schedule_id: Mapped[str | None] = mapped_column(String(36), index=True)

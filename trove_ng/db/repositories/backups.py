@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BACKUP_RUNNING
+from trove_ng.common.crypto import SecretBox
+from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion
 from trove_ng.db.rows import AnyRow, AnySelect
 
+#: where a backup is: objects, or a snapshot of a volume
+SWIFT, CINDER = "swift", "cinder"
 _RUNNING = [state.value for state in BACKUP_RUNNING]
 
 
@@ -86,10 +90,56 @@ def chain(session: Session, backup_id: str) -> list[Backup]:
     return found
 
 
-def children(session: Session, backup_id: str) -> Sequence[Backup]:
-    """Return the backups that directly continue this one."""
+def newest(session: Session, instance_id: str, version_id: str, strategy: str,
+           ) -> Backup | None:
+    """Return the last backup of an instance that another one can continue.
+
+    :param strategy: what made it, and makes the other one
+    """
     return session.scalars(select(Backup).where(
-        Backup.parent_id == backup_id, Backup.deleted.is_(False))).all()
+        Backup.instance_id == instance_id, Backup.deleted.is_(False),
+        Backup.state == BackupState.COMPLETED, Backup.datastore_version_id == version_id,
+        Backup.storage_driver == SWIFT, Backup.backup_type == strategy,
+    ).order_by(Backup.backup_timestamp.desc(), Backup.id).limit(1)).one_or_none()
+
+
+def children(session: Session, backup_id: str) -> Sequence[Backup]:
+    """Return the backups that directly continue this one, and lock them."""
+    return session.scalars(select(Backup).where(
+        Backup.parent_id == backup_id, Backup.deleted.is_(False)).order_by(Backup.id)
+        .with_for_update().execution_options(populate_existing=True)).all()
+
+
+def note_corrupt(session: Session, backup_id: str, why: str) -> None:
+    """Say that a backup is not what was stored."""
+    session.execute(update(Backup).where(
+        Backup.id == backup_id, Backup.deleted.is_(False),
+        Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
+    ).values(state=BackupState.CORRUPT, error=why[:255]))
+
+
+def bound(backup_id: str) -> str:
+    """Return what the key of a backup is sealed for."""
+    return f"backup/{backup_id}"
+
+
+def reseal(session: Session, box: SecretBox) -> int:
+    """Seal the keys of all backups with the newest secret; return how many.
+
+    :raises DecryptError: one cannot be read
+    """
+    rows = session.scalars(select(Backup).where(
+        Backup.sealed_key.is_not(None)).with_for_update()).all()
+    for row in rows:
+        assert row.sealed_key is not None
+        row.sealed_key = box.seal(box.open(row.sealed_key, bound(row.id)), bound(row.id))
+    return len(rows)
+
+
+def sealed_with(session: Session) -> Counter[str]:
+    """Return public name of a secret → how many keys of backups are sealed with it."""
+    return Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
+        select(Backup.sealed_key).where(Backup.sealed_key.is_not(None))) if sealed)
 
 
 def is_running(session: Session, instance_id: str) -> bool:

@@ -11,6 +11,7 @@ from trove_ng.common.states import BackupState
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, instances, quotas
 from trove_ng.operations import guest, payloads, servers, storage
+from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
@@ -40,6 +41,29 @@ def _note(work: Work, **values: object) -> None:
         row.updated = work.tools.clock.now()
 
 
+def _check_parent(work: Work) -> None:
+    """Look whether all that the backup continues is there still, and write what is not."""
+    backup = load(work)
+    if backup.parent_id is None:
+        return
+    with work.reader() as session:
+        chain = backups.chain(session, backup.parent_id)
+    if not chain or chain[-1].id != backup.parent_id or not all(map(is_whole, chain)):
+        raise StepFailed("The backup to continue is gone.")
+    for one in chain:
+        damage = storage.damage(work, one)
+        if damage is not None:
+            with work.writer() as session:
+                backups.note_corrupt(session, one.id, damage)
+            raise StepFailed(f"Backup {one.id}, which this one continues, is damaged: {damage}")
+
+
+def _make_key(work: Work) -> None:
+    """Make the key that the backup is encrypted with, if it is to be."""
+    if work.tools.conf.backup_encryption and load(work).sealed_key is None:
+        _note(work, sealed_key=storage.seal_key(work, work.resource_id))
+
+
 def _stream(work: Work) -> None:
     backup = load(work)
     with work.reader() as session:
@@ -51,7 +75,7 @@ def _stream(work: Work) -> None:
         operation_id=work.id, step="create_backup", backup_id=backup.id,
         strategy=work.tools.datastores[version.manager].backup_strategy,
         grant=storage.grant(work, backup, write=True), parent=_parent(work, backup),
-        segment_size=work.tools.conf.backup_segment_size)
+        segment_size=work.tools.conf.backup_segment_size, key=storage.key(work, backup))
     _note(work, state=BackupState.BUILDING, backup_type=request.strategy)
     client = work.tools.guests(instance.id, work.context)
     result = guest.run_long(
@@ -122,6 +146,8 @@ def _fail(work: Work, session: Session, why: str) -> None:
 
 
 RUNBOOK = Runbook(payloads.BACKUP_CREATE, (
+    Step("parent", _check_parent),
+    Step("key", _make_key),
     Step("stream", _stream, _unstream),
     Step("seal", _seal, final=True),
 ), _succeed, _fail, cancellable=True)

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common import notifications as told
 from trove_ng.common.secret import Secret
-from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
 from trove_ng.operations import (
@@ -21,6 +20,7 @@ from trove_ng.operations import (
     storage,
     usage,
 )
+from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -80,12 +80,12 @@ def _volume(work: Work, instance: Instance, mount_point: str) -> messages.Volume
 def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:
     with work.reader() as session:
         chain = backups.chain(session, backup_id)
-    if not chain or any(one.deleted or one.state not in (
-            BackupState.COMPLETED, BackupState.RESTORED) for one in chain):
+    if not chain or not all(map(is_whole, chain)):
         raise StepFailed(f"Backup {backup_id} cannot be restored any more.")
     return messages.RestoreSpec(
         backup_id=backup_id, chain=[storage.stored(one) for one in chain],
-        grants=[storage.grant(work, one, write=False) for one in chain])
+        grants=[storage.grant(work, one, write=False) for one in chain],
+        keys=[storage.key(work, one) for one in chain])
 
 
 def _wait_for_database(work: Work) -> None:

@@ -16,6 +16,7 @@ def _succeed(work: Work, session: Session) -> None:
     row = backups.get(session, work.resource_id)
     if row is not None:
         row.deleted, row.deleted_at = True, work.tools.clock.now()
+        row.sealed_key = None
         quotas.release(session, row.tenant_id, {"backups": 1})
 
 

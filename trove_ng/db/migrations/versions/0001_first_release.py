@@ -360,6 +360,7 @@ def upgrade() -> None:
         sa.Column("volume_size", sa.Integer(), nullable=True),
         sa.Column("checksum", sa.String(length=64), nullable=True),
         sa.Column("manifest", sa.JSON(), nullable=False),
+        sa.Column("sealed_key", sa.String(length=255), nullable=True),
         sa.Column("backup_timestamp", MOMENT, nullable=True),
         sa.Column("verified_at", MOMENT, nullable=True),
         sa.Column("schedule_id", sa.String(length=36), nullable=True),

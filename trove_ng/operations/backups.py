@@ -1,0 +1,176 @@
+"""Beginning backups, and their deletion: for requests and for schedules."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from oslo_config import cfg
+from sqlalchemy.orm import Session
+
+from trove_ng.common.context import RequestContext
+from trove_ng.common.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    NotSupported,
+    UnprocessableEntity,
+)
+from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.conf import quota
+from trove_ng.datastores.base import Datastore as Engine
+from trove_ng.db.models import Backup, Instance, Operation
+from trove_ng.db.models.base import new_id
+from trove_ng.db.repositories import backup_strategies, backups, operations, quotas
+from trove_ng.operations import payloads
+from trove_ng.operations.requests import Requests
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A backup that is asked for.
+
+    :param container: None leaves it to strategies and configuration
+    :param parent_id: the backup to continue
+    :param incremental: continue the last one, if there is one that can be
+    :param schedule_id: the schedule that asks
+    """
+
+    name: str
+    description: str | None = None
+    container: str | None = None
+    parent_id: str | None = None
+    incremental: bool = False
+    schedule_id: str | None = None
+
+
+class Backups:
+    """Begins work on backups, in the transaction of the caller.
+
+    :param conf: with the options of conf.object_store and conf.quota
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, requests: Requests) -> None:
+        self._conf = conf
+        self._requests = requests
+
+    def begin(self, session: Session, instance: Instance, engine: Engine, wanted: Wanted,
+              context: RequestContext, now: datetime.datetime) -> tuple[Backup, Operation]:
+        """Write a backup and the operation that makes it.
+
+        :param instance: locked, and ready for it
+        :raises BadRequest: the datastore has no backups, or cannot continue that one
+        :raises NotFound: there is no such parent
+        :raises Conflict: the parent cannot be continued
+        :raises QuotaExceeded: there are too many
+        """
+        if not engine.capabilities.backups:
+            raise BadRequest("Validation error: backup.instance: the datastore does not offer "
+                             "backups.")
+        parent = self._parent(session, instance, engine, wanted)
+        ident = new_id()
+        container = (wanted.container or backup_strategies.container(
+            session, instance.tenant_id, instance.id) or self._conf.backup_swift_container)
+        backup = backups.add(session, Backup(
+            id=ident, name=wanted.name, description=wanted.description,
+            tenant_id=instance.tenant_id, instance_id=instance.id,
+            datastore_version_id=instance.datastore_version_id, state=BackupState.NEW,
+            container=container, prefix=f"backup_{ident}/", region_id=instance.region_id,
+            volume_size=instance.volume_size, schedule_id=wanted.schedule_id,
+            parent_id=parent.id if parent is not None else None))
+        accepted = self._requests.submit(
+            session, action=payloads.BACKUP_CREATE, resource_type="backup", resource_id=ident,
+            tenant_id=instance.tenant_id, context=context, payload=payloads.CreateBackup(),
+            now=now, told=lambda: {
+                "name": backup.name, "instance_id": instance.id,
+                "description": backup.description, "parent_id": backup.parent_id})
+        quotas.reserve(session, instance.tenant_id, accepted.id, {"backups": 1},
+                       quota.defaults(self._conf))
+        return backup, accepted
+
+    def _parent(self, session: Session, instance: Instance, engine: Engine,
+                wanted: Wanted) -> Backup | None:
+        """Return the locked backup to continue, None for a full one."""
+        if not (wanted.parent_id or wanted.incremental):
+            return None
+        if not engine.capabilities.incremental_backups:
+            raise NotSupported("The datastore does not offer incremental backups.")
+        if wanted.parent_id:
+            parent = backups.get(session, wanted.parent_id, instance.tenant_id, lock=True)
+            if parent is None:
+                raise NotFound.of("Backup", wanted.parent_id)
+            self._check_parent(parent, instance, engine)
+            self._check_chain(session, parent)
+            return parent
+        found = backups.newest(session, instance.id, instance.datastore_version_id,
+                               engine.backup_strategy)
+        found = backups.get(session, found.id, lock=True) if found is not None else None
+        if found is None or found.state != BackupState.COMPLETED:
+            return None
+        try:
+            self._check_chain(session, found)
+        except Conflict:
+            return None  # what nobody named need not be continued
+        return found
+
+    @staticmethod
+    def _check_parent(parent: Backup, instance: Instance, engine: Engine) -> None:
+        rule = "Validation error: backup.parent_id"
+        if parent.instance_id != instance.id:
+            raise BadRequest(f"{rule} {parent.id} is of another instance.")
+        if parent.storage_driver != backups.SWIFT:
+            raise BadRequest(f"{rule} {parent.id} is no backup in the object store.")
+        if parent.state != BackupState.COMPLETED:
+            raise Conflict(f"Backup {parent.id} cannot be continued: it is {parent.state}.")
+        if (parent.datastore_version_id != instance.datastore_version_id
+                or parent.backup_type != engine.backup_strategy):
+            raise Conflict(f"Backup {parent.id} cannot be continued: it is of another datastore "
+                           "version.")
+
+    def _check_chain(self, session: Session, parent: Backup) -> None:
+        chain = backups.chain(session, parent.id)
+        if len(chain) >= self._conf.backup_chain_limit:
+            raise Conflict(f"Backup {parent.id} cannot be continued: there are {len(chain)} in a "
+                           "row already. Make a full one.")
+        broken = next((one for one in chain if not is_whole(one)), None)
+        if broken is not None:
+            raise Conflict(f"Backup {parent.id} cannot be continued: backup {broken.id}, which "
+                           "it continues, cannot be used.")
+
+    def begin_delete(self, session: Session, backup: Backup, context: RequestContext,
+                     now: datetime.datetime) -> list[str]:
+        """Begin to delete a backup, and those that continue it; return the operations.
+
+        :param backup: locked
+        :raises UnprocessableEntity: one of them is being made, or restored
+        """
+        in_use = {str(one.get("backup_id")) for one in operations.live_payloads(
+            session, backup.tenant_id, payloads.INSTANCE_CREATE)}
+        begun: list[str] = []
+        self._delete(session, backup, context, now, in_use, begun)
+        return begun
+
+    def _delete(self, session: Session, backup: Backup, context: RequestContext,
+                now: datetime.datetime, in_use: set[str], begun: list[str]) -> None:
+        if backup.state == BackupState.DELETING:
+            return
+        if backup.state in BACKUP_RUNNING:
+            raise UnprocessableEntity(f"Backup {backup.id} cannot be deleted now: it is "
+                                      f"{backup.state}.")
+        if backup.id in in_use:
+            raise UnprocessableEntity(
+                f"Backup {backup.id} cannot be deleted now: an instance is restored from it.")
+        for child in backups.children(session, backup.id):
+            self._delete(session, child, context, now, in_use, begun)
+        backup.state, backup.updated = BackupState.DELETING, now
+        accepted = self._requests.submit(
+            session, action=payloads.BACKUP_DELETE, resource_type="backup",
+            resource_id=backup.id, tenant_id=backup.tenant_id, context=context,
+            payload=payloads.DeleteBackup(), now=now)
+        begun.append(accepted.id)
+
+
+def is_whole(backup: Backup) -> bool:
+    """Return whether a backup can be restored, or continued, as far as is known."""
+    return not backup.deleted and backup.state in (
+        BackupState.COMPLETED, BackupState.RESTORED)
