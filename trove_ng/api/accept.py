@@ -14,10 +14,7 @@ from trove_ng.conf import quota
 from trove_ng.db.models import Instance, Operation
 from trove_ng.db.repositories import datastores, events, faults, instances, operations, quotas
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.instance_status import (
-    Task,
-    refuse_delete,
-)
+from trove_ng.domain.instance_status import Task, refuse_delete
 from trove_ng.operations import payloads, readiness
 from trove_ng.operations.readiness import Loaded
 

@@ -23,6 +23,7 @@ from trove_ng.api.schemas import (
     instances,
     modules,
     quotas,
+    schedules,
     users,
 )
 from trove_ng.common.states import EventKind
@@ -178,10 +179,38 @@ _BACKUPS = (
     Route("GET", "/backup_strategies", "backup_strategies:index", "backup_strategy:index", 200,
           answers.BACKUP_STRATEGIES, query={"instance_id": _TEXT, "project_id": _TEXT}),
     Route("POST", "/backup_strategies", "backup_strategies:put", "backup_strategy:create", 202,
-          answers.BACKUP_STRATEGY, backups.STRATEGY, fails=(404,)),
+          answers.BACKUP_STRATEGY, backups.STRATEGY, fails=(404,),
+          notify=Notify("backup_strategy_create", {
+              "instance_id": "body:backup_strategy.instance_id",
+              "swift_container": "body:backup_strategy.swift_container"})),
     Route("DELETE", "/backup_strategies", "backup_strategies:delete",
           "backup_strategy:delete", 202,
-          query={"instance_id": _TEXT, "project_id": _TEXT}),
+          query={"instance_id": _TEXT, "project_id": _TEXT},
+          notify=Notify("backup_strategy_delete", {})),
+)
+
+_SCHEDULE = {"schedule_id": "path:id"}
+_SCHEDULES = (
+    Route("GET", "/schedules", "schedules:index", "schedule:index", 200, answers.SCHEDULES,
+          query={**_PAGE, "instance_id": _TEXT}),
+    Route("POST", "/schedules", "schedules:create", "schedule:create", 201, answers.SCHEDULE,
+          schedules.CREATE, fails=(404,), notify=Notify(
+              "schedule_create", {"name": "body:schedule.name",
+                                  "instance_id": "body:schedule.instance"},
+              {"schedule_id": "answer:schedule.id"})),
+    Route("GET", "/schedules/{id}", "schedules:show", "schedule:show", 200, answers.SCHEDULE),
+    Route("PATCH", "/schedules/{id}", "schedules:update", "schedule:update", 200,
+          answers.SCHEDULE, schedules.UPDATE, notify=Notify("schedule_update", _SCHEDULE)),
+    Route("DELETE", "/schedules/{id}", "schedules:delete", "schedule:delete", 204,
+          notify=Notify("schedule_delete", _SCHEDULE)),
+    Route("POST", "/schedules/{id}/run", "schedules:run", "schedule:run", 202,
+          answers.EXECUTION, common.EMPTY, body_optional=True, fails=_WORK),
+    Route("GET", "/schedules/{id}/executions", "schedules:executions",
+          "schedule:executions", 200, answers.EXECUTIONS, query=_PAGE),
+    Route("DELETE", "/schedules/{id}/executions/{execution_id}",
+          "schedules:delete_execution", "schedule:delete_execution", 204,
+          notify=Notify("schedule_execution_delete", {
+              **_SCHEDULE, "execution_id": "path:execution_id"})),
 )
 
 _DATASTORES = (
@@ -369,5 +398,6 @@ _CLUSTERS = (
 )
 
 ROUTES: tuple[Route, ...] = (
-    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_DATASTORES, *_CONFIGURATIONS, *_MODULES,
+    *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_SCHEDULES, *_DATASTORES,
+    *_CONFIGURATIONS, *_MODULES,
     *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT, *_ESTATE, *_CLUSTERS)

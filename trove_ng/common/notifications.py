@@ -83,6 +83,7 @@ def _payload(event_type: str, keys: Iterable[str], optional: frozenset[str],
 _INSTANCE = ("instance_id",)
 _CLUSTER = ("cluster_id",)
 _MODULE = ("module_id",)
+_SCHEDULE = ("schedule_id",)
 _DATABASE = ("instance_id", "dbname")
 _USER = ("instance_id", "username")
 _ACCESS = ("instance_id", "username", "database")
@@ -129,6 +130,13 @@ _EVENTS = (
     Event("root_enable", _INSTANCE),
     Event("root_disable", _INSTANCE),
     Event("instance_log", ("instance_id", "log")),
+    Event("backup_strategy_create", ("instance_id", "swift_container"),
+          frozenset({"instance_id"})),
+    Event("backup_strategy_delete", ()),
+    Event("schedule_create", ("name", "instance_id"), end=_SCHEDULE),
+    Event("schedule_update", _SCHEDULE),
+    Event("schedule_delete", _SCHEDULE),
+    Event("schedule_execution_delete", ("schedule_id", "execution_id")),
     Event("module_create", ("name",), end=_MODULE),
     Event("module_update", _MODULE),
     Event("module_delete", _MODULE),

@@ -61,6 +61,18 @@ BACKUP_RUNNING = frozenset(
     {BackupState.NEW, BackupState.BUILDING, BackupState.SAVING})
 
 
+class ExecutionState(enum.StrEnum):
+    """The states of one execution of a schedule."""
+
+    #: the instance cannot be backed up now; it is tried again for a while
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    #: nobody was there to begin it in time
+    MISSED = "MISSED"
+
+
 class EventKind(enum.StrEnum):
     """What a line of a timeline tells."""
 

@@ -47,6 +47,8 @@ LIMIT_OPTS: list[cfg.Opt] = [
                      "password in the answer to the create request."),
     cfg.ListOpt("ignore_dbs", default=[],
                 help="Database names that nobody may create, besides the datastore's own."),
+    cfg.IntOpt("max_schedules_per_instance", default=10, min=0,
+               help="Schedules of backups that an instance may have."),
     cfg.StrOpt("default_datastore", default=None,
                help="Id or name of the datastore for requests that name none."),
 ]

@@ -17,6 +17,15 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("housekeeping_interval", default=3600, min=1,
                  help="Seconds between two looks for what was kept for its time, as the "
                       "answers to requests with an Idempotency-Key."),
+    cfg.FloatOpt("schedule_interval", default=5, min=0.1,
+                 help="Seconds between two looks for schedules that are due."),
+    cfg.FloatOpt("schedule_patience", default=3600, min=0,
+                 help="Seconds in which a backup that is due and cannot be made, since other "
+                      "work is done on its instance, is tried again; at most until the next "
+                      "one is due."),
+    cfg.FloatOpt("schedule_retention_interval", default=60, min=1,
+                 help="Seconds between two looks for backups that schedules keep no longer, "
+                      "whichever taskmanager does them."),
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since an instance was last worked on, or deleted, in which what it "
                       "has in the cloud is not judged; after them leftovers are deleted."),

@@ -33,7 +33,8 @@ class Wanted:
     :param container: None leaves it to strategies and configuration
     :param parent_id: the backup to continue
     :param incremental: continue the last one, if there is one that can be
-    :param schedule_id: the schedule that asks
+    :param schedule_id: the schedule that asks; only its own backups are continued, so that
+        deleting others does not delete them
     """
 
     name: str
@@ -103,7 +104,7 @@ class Backups:
             self._check_chain(session, parent)
             return parent
         found = backups.newest(session, instance.id, instance.datastore_version_id,
-                               engine.backup_strategy)
+                               engine.backup_strategy, wanted.schedule_id)
         found = backups.get(session, found.id, lock=True) if found is not None else None
         if found is None or found.state != BackupState.COMPLETED:
             return None

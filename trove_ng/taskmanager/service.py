@@ -24,6 +24,7 @@ from trove_ng.operations.duty import Duty
 from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.schedules import Runner, Schedules
 from trove_ng.operations.work import Tools
 from trove_ng.rpc import keys, taskmanager
 from trove_ng.rpc.endpoint import Endpoint
@@ -45,6 +46,8 @@ from trove_ng.taskmanager.notifications import (
 )
 from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Turns
+from trove_ng.taskmanager.schedules import DUTY as RETENTION
+from trove_ng.taskmanager.schedules import ScheduleRetention
 
 LOG = logging.getLogger(__name__)
 
@@ -97,9 +100,20 @@ class Service:
             Periodic("the watch for heartbeats",
                      HeartbeatWatch(db, clock, conf.agent_heartbeat_expiry).run,
                      conf.heartbeat_check_interval),
-            *self._notifications(tools, owner))
+            *self._schedules(tools, owner), *self._notifications(tools, owner))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
                                   conf.rpc_message_max_age, recorder=recorder)
+
+    def _schedules(self, tools: Tools, owner: str) -> list[Periodic]:
+        """Return what makes the backups of schedules, and deletes old ones."""
+        conf, pause = tools.conf, tools.conf.schedule_retention_interval
+        runner = Runner(conf, tools.db, tools.clock, Schedules(
+            conf, requests.Requests(conf, tools.operation_box), tools.datastores),
+            self._manager.take)
+        duty = Duty(tools.db, tools.clock, RETENTION, owner)
+        return [Periodic("the schedules", runner.run, conf.schedule_interval),
+                Periodic("the retention of backups",
+                         ScheduleRetention(runner, duty, pause).run, pause)]
 
     def _notifications(self, tools: Tools, owner: str) -> list[Periodic]:
         """Return what sends notifications, and what makes those that come of themselves."""

@@ -52,6 +52,8 @@ from trove_ng.db.models import (
     Module,
     Operation,
     OperationStep,
+    Schedule,
+    ScheduleExecution,
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import events
@@ -414,6 +416,13 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                                updated=now))
             session.add(BackupStrategy(tenant_id=tenant, swift_container="own_backups",
                                        created=now, updated=now))
+            session.add(Schedule(
+                id=f"{prefix}9", name="nightly", tenant_id=tenant, instance_id=f"{prefix}1",
+                pattern="0 2 * * *", next_run_at=now, created=now, updated=now))
+            session.flush()
+            session.add(ScheduleExecution(
+                id=f"{prefix}e", schedule_id=f"{prefix}9", tick_at=now, state="SUCCESS",
+                output="Backup complete", backup_id=f"{prefix}8", created=now, updated=now))
             session.add(Operation(
                 id=f"{prefix}6", action="instance.create", resource_type="instance",
                 resource_id=f"{prefix}5", live_key=f"{prefix}5", tenant_id=tenant,

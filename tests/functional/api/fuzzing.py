@@ -34,6 +34,8 @@ _EXISTING: dict[str, list[Any]] = {
     "configurations": [f"{OWN}7", f"{FOREIGN}7", UNKNOWN],
     "modules": [f"{OWN}4", f"{FOREIGN}4", UNKNOWN],
     "module_id": [f"{OWN}4", f"{FOREIGN}4", UNKNOWN],
+    "schedules": [f"{OWN}9", f"{FOREIGN}9", UNKNOWN],
+    "execution_id": [f"{OWN}e", f"{FOREIGN}e", UNKNOWN],
     "operations": [f"{OWN}6", f"{FOREIGN}6", UNKNOWN],
     "datastores": ["v", "10.11"], "datastore": ["d", "mariadb"], "flavors": ["1", "2"],
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
@@ -47,8 +49,7 @@ _VALUES = {"type": "object", "additionalProperties": False, "properties": {
 _REFERENCES: dict[str, list[Any]] = {
     "flavorRef": ["1", 2, "http://cloud/flavors/2"], "backupRef": [f"{OWN}8", f"{FOREIGN}8"],
     "net-id": [NETWORK], "network_id": [NETWORK], "availability_zone": ["nova", None],
-    "region_name": ["RegionOne", None], "parent_id": [f"{OWN}8", f"{FOREIGN}8", None],
-    "instance_id": [f"{OWN}1", f"{FOREIGN}1", None],
+    "region_name": ["RegionOne", None],
 }
 
 
@@ -66,8 +67,14 @@ def aimed(document: Mapping[str, Any]) -> dict[str, Any]:
                 parameter["schema"] = {"enum": _EXISTING[name]}
     _aim(found["components"]["schemas"])
     bodies = found["components"]["schemas"]
-    bodies["PostBackupsBody"]["properties"]["backup"]["properties"]["instance"] = {
-        "enum": [f"{OWN}1", f"{OWN}2", f"{FOREIGN}1"]}
+    instances, parents = [f"{OWN}1", f"{OWN}2", f"{FOREIGN}1"], [f"{OWN}8", f"{FOREIGN}8", None]
+    for body, kind, name, values in (
+            ("PostBackupsBody", "backup", "instance", instances),
+            ("PostBackupsBody", "backup", "parent_id", parents),
+            ("PostBackupStrategiesBody", "backup_strategy", "instance_id", [*instances, None]),
+            ("PostSchedulesBody", "schedule", "instance", instances),
+            ("PostSchedulesBody", "schedule", "parent_id", parents)):
+        bodies[body]["properties"][kind]["properties"][name] = {"enum": values}
     instance = bodies["PostInstancesBody"]["properties"]["instance"]["properties"]
     instance["datastore"]["properties"] = {
         "type": {"enum": ["mariadb", "d"]}, "version": {"enum": ["10.11", "v"]},
@@ -149,6 +156,10 @@ def _register_formats() -> None:
     schemathesis.openapi.format("ip", address)
     schemathesis.openapi.format("cidr", strategies.builds(
         "{}/{}".format, address, strategies.integers(0, 32)))
+    schemathesis.openapi.format("cron", strategies.from_regex(
+        r"(?:\*|[1-9]|\*/5)(?: (?:\*|[1-9]|[1-5]-6)){2} \* [0-6]", fullmatch=True))
+    schemathesis.openapi.format("time-zone", strategies.sampled_from(
+        ["UTC", "Europe/Berlin", "Nowhere"]))
     schemathesis.openapi.format("container", strategies.from_regex(
         "[a-z][a-z0-9_]{0,30}", fullmatch=True))
 

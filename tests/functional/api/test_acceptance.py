@@ -201,8 +201,7 @@ def test_a_backup_is_written_with_what_its_run_needs(app: Api) -> None:
 
 
 @pytest.mark.parametrize(("more", "status"), [
-    ({"instance": f"{FOREIGN}1"}, 404), ({"parent_id": f"{OWN}8"}, 501),
-    ({"incremental": 1}, 501)])
+    ({"instance": f"{FOREIGN}1"}, 404), ({"parent_id": f"{OWN}8"}, 409)])
 def test_a_backup_that_cannot_be_is_refused(app: Api, more: dict[str, object],
                                             status: int) -> None:
     before = app.rows()

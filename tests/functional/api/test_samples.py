@@ -46,6 +46,14 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", "/backup_strategies", None), ("DELETE", "/backup_strategies", None),
     ("POST", "/backup_strategies", {"backup_strategy": {
         "swift_container": "shop_backups", "instance_id": f"{OWN}1"}}),
+    ("GET", "/schedules", None), ("GET", f"/schedules/{OWN}9", None),
+    ("POST", "/schedules", {"schedule": {
+        "name": "nightly", "instance": f"{OWN}1", "pattern": "0 2 * * *",
+        "time_zone": "Europe/Berlin", "full_every": 7, "keep_count": 14}}),
+    ("PATCH", f"/schedules/{OWN}9", {"schedule": {"paused": True}}),
+    ("DELETE", f"/schedules/{OWN}9", None), ("POST", f"/schedules/{OWN}9/run", None),
+    ("GET", f"/schedules/{OWN}9/executions", None),
+    ("DELETE", f"/schedules/{OWN}9/executions/{OWN}e", None),
     ("GET", "/datastores", None), ("GET", "/datastores/mariadb", None),
     ("GET", "/datastores/mariadb/versions", None), ("GET", "/datastores/versions/v", None),
     ("GET", VERSION, None), ("GET", f"{VERSION}/flavors", None),

@@ -101,6 +101,18 @@ _MODULE_COUNT = obj({
     "module_id": _S, "module_name": _S, "module_md5": _S, "current": _B, "instance_count": _I,
     "min_updated_date": _SN, "max_updated_date": _SN}, ("module_id", "module_md5"))
 MODULE_INSTANCES = _page("instances", {"anyOf": [_ONE_INSTANCE, _MODULE_COUNT]})
+_SCHEDULE: dict[str, Any] = {
+    "id": _S, "name": _S, "description": _SN, "project_id": _S, "instance_id": _S,
+    "pattern": _S, "time_zone": _S, "full_every": _I, "keep_count": _IN, "keep_days": _IN,
+    "paused": _B, "parent_id": _SN, "next_run_at": _SN, "last_run_at": _SN, "created": _S,
+    "updated": _S}
+SCHEDULE = _of("schedule", obj(_SCHEDULE, tuple(_SCHEDULE)))
+SCHEDULES = _page("schedules", obj(_SCHEDULE, tuple(_SCHEDULE)))
+_EXECUTION: dict[str, Any] = {
+    "id": _S, "schedule_id": _S, "tick_at": _S, "state": _S, "output": _SN, "backup_id": _SN,
+    "created": _S, "updated": _S}
+EXECUTION = _of("execution", obj(_EXECUTION, tuple(_EXECUTION)))
+EXECUTIONS = _page("executions", obj(_EXECUTION, tuple(_EXECUTION)))
 
 _OPERATION: dict[str, Any] = {
     "id": _S, "action": _S, "resource_type": _S, "resource_id": _S, "status": _S,

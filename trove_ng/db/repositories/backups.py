@@ -91,12 +91,15 @@ def chain(session: Session, backup_id: str) -> list[Backup]:
 
 
 def newest(session: Session, instance_id: str, version_id: str, strategy: str,
-           ) -> Backup | None:
+           schedule_id: str | None = None) -> Backup | None:
     """Return the last backup of an instance that another one can continue.
 
     :param strategy: what made it, and makes the other one
+    :param schedule_id: only of this schedule
     """
+    made = () if schedule_id is None else (Backup.schedule_id == schedule_id,)
     return session.scalars(select(Backup).where(
+        *made,
         Backup.instance_id == instance_id, Backup.deleted.is_(False),
         Backup.state == BackupState.COMPLETED, Backup.datastore_version_id == version_id,
         Backup.storage_driver == SWIFT, Backup.backup_type == strategy,

@@ -7,9 +7,9 @@ import logging
 import msgspec
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BackupState
+from trove_ng.common.states import BackupState, ExecutionState
 from trove_ng.db.models import Backup
-from trove_ng.db.repositories import backups, instances, quotas
+from trove_ng.db.repositories import backups, instances, quotas, schedules
 from trove_ng.operations import guest, payloads, servers, storage
 from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
@@ -133,6 +133,7 @@ def _succeed(work: Work, session: Session) -> None:
     now = work.tools.clock.now()
     if row is not None:
         row.state, row.updated, row.backup_timestamp = BackupState.COMPLETED, now, now
+        schedules.note_end(session, row.id, ExecutionState.SUCCESS, "Backup complete")
     quotas.commit(session, work.id)
 
 
@@ -141,6 +142,7 @@ def _fail(work: Work, session: Session, why: str) -> None:
     if row is not None:
         row.state, row.error = BackupState.FAILED, why[:255]
         row.updated = work.tools.clock.now()
+        schedules.note_end(session, row.id, ExecutionState.ERROR, why)
     # the row counts until it is deleted
     quotas.commit(session, work.id)
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
-from trove_ng.db.repositories import backup_strategies, faults, modules, quotas
+from trove_ng.db.repositories import backup_strategies, faults, modules, quotas, schedules
 from trove_ng.operations import access, payloads, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
@@ -26,6 +26,7 @@ def _succeed(work: Work, session: Session) -> None:
     faults.clear(session, found.id, now)
     modules.forget(session, found.id, now)
     backup_strategies.drop(session, found.tenant_id, found.id)
+    schedules.drop_of_instance(session, found.id, now)
     quotas.release(session, found.tenant_id, {
         "instances": 1, "volumes": found.volume_size or 0, "ram": found.flavor_ram})
     quotas.commit(session, work.id)
