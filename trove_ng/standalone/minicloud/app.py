@@ -9,7 +9,7 @@ from typing import Any
 
 from werkzeug import Request, Response
 
-from trove_ng.standalone.minicloud import cinder, neutron, nova, nova_states, web
+from trove_ng.standalone.minicloud import cinder, mistral, neutron, nova, nova_states, web
 from trove_ng.standalone.minicloud.config import MiniCloudConfig
 from trove_ng.standalone.minicloud.faults import FaultInjector, FaultRuleError
 from trove_ng.standalone.minicloud.glance import Glance
@@ -61,6 +61,7 @@ class MiniCloud:
             self.neutron.api.groups, self.cinder.volumes, quotas.get("nova", {}))
         self.glance = Glance(self.store, home / "images")
         self.swift = Swift(self.store, home / "objects", self.tokens.identify)
+        self.workflows = mistral.Mistral(mistral.TroveHttp(config.trove_url))
         self._seed()
         self._apps = self._services()
 
@@ -98,6 +99,9 @@ class MiniCloud:
             "image": service(web.Api(
                 "image", "/v2", tuple(self.glance.routes()), image_version,
                 web.image_words)),
+            "workflow": service(web.Api(
+                "workflow", "/v2", tuple(self.workflows.routes()),
+                mistral.version_document, mistral.words)),
             "object": self.swift,
             "_faults": self._fault_rules,
         }

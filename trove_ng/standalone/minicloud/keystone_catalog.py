@@ -36,7 +36,8 @@ class Catalog:
         self._services = [
             (kind, name, f"{url}{path}") for kind, name, path in _SERVICES]
         if trove_url:
-            self._services.append(("database", "trove", f"{trove_url}/v1.0/%s"))
+            self._services += [("database", "trove", f"{trove_url}/v1.0/%s"),
+                               ("workflowv2", "mistral", f"{url}/workflow/v2")]
 
     def of(self, project_id: str) -> list[Document]:
         """Return the catalog as a project's token shows it."""
