@@ -13,7 +13,8 @@ from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, UNKNOWN, Ap
 from trove_ng.api.routes import ROUTES, Route
 
 #: parameter → what exists, by the first part of the path
-_IDS = {"instances": "1", "backups": "8", "configurations": "7", "modules": "4"}
+_IDS = {"instances": "1", "backups": "8", "configurations": "7", "modules": "4",
+        "schedules": "9"}
 
 
 def path(route: Route, prefix: str = OWN) -> str:
@@ -22,7 +23,7 @@ def path(route: Route, prefix: str = OWN) -> str:
     first = parts[1] if parts[0] == "mgmt" else parts[0]
     number = _IDS.get(first)
     values = {"datastore": "mariadb", "database": "shop", "user": "app", "name": "max_connections",
-              "module_id": f"{prefix}4",
+              "module_id": f"{prefix}4", "execution_id": f"{prefix}e",
               "project_id": MINE if prefix == OWN else OTHER,
               "id": f"{prefix}{number}" if number else "v" if first == "datastores" else "1"}
     values["id"] = {"volume-types": "vt", "hosts": "compute1",

@@ -112,10 +112,10 @@ def run(call: Call) -> dict[str, Any]:
 
 def executions(call: Call) -> dict[str, Any]:
     """List the executions of a schedule, the newest first."""
-    limit = call.limit()
+    limit, marker = call.limit(), call.marker()
     with call.services.db.reader() as session:
         row = _load(session, call)
-        rows = schedules.page_of_executions(session, row.id, limit=limit, marker=call.marker())
+        rows = schedules.page_of_executions(session, row.id, limit=limit, marker=marker)
         items = [views.execution(one) for one in rows[:limit]]
     return call.page("executions", items,
                      items[-1]["id"] if len(rows) > limit and items else None)
