@@ -111,8 +111,12 @@ def test_a_key_of_its_own_encrypts_each_backup_and_comes_with_the_restore(
         one and one.reveal() for one in keys]
     plane.request("DELETE", f"/backups/{plain}", status=202)
     plane.wait_gone(f"/backups/{plain}")
-    with plane.db.reader() as session:
-        wait_for(lambda: not backups.sealed_with(session), "the keys to be forgotten")
+
+    def forgotten() -> bool:
+        with plane.db.reader() as session:
+            return not backups.sealed_with(session)
+
+    wait_for(forgotten, "the keys to be forgotten")
 
 
 def test_strategies_of_an_instance_end_with_it(plane: ControlPlane, instance: str) -> None:
