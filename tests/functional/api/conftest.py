@@ -49,6 +49,7 @@ from trove_ng.db.models import (
     DatastoreConfigurationParameter,
     DatastoreVersion,
     Instance,
+    InstanceMetadata,
     Module,
     Operation,
     OperationStep,
@@ -437,6 +438,8 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                 events.add(session, kind, message, now, tenant_id=tenant,
                            resource_id=f"{prefix}1", request_id="req-1", user_id="mine",
                            details={"action": "instance.create"})
+            session.add(InstanceMetadata(instance_id=f"{prefix}1", key="team",
+                                         value='"shop"', created=now, updated=now))
             session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,
                                       datastore_version_id="v", created=now, updated=now))
             session.add(Module(

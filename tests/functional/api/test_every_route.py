@@ -23,7 +23,7 @@ def path(route: Route, prefix: str = OWN) -> str:
     first = parts[1] if parts[0] == "mgmt" else parts[0]
     number = _IDS.get(first)
     values = {"datastore": "mariadb", "database": "shop", "user": "app", "name": "max_connections",
-              "module_id": f"{prefix}4", "execution_id": f"{prefix}e",
+              "module_id": f"{prefix}4", "execution_id": f"{prefix}e", "key": "team",
               "project_id": MINE if prefix == OWN else OTHER,
               "id": f"{prefix}{number}" if number else "v" if first == "datastores" else "1"}
     values["id"] = {"volume-types": "vt", "hosts": "compute1",

@@ -23,7 +23,12 @@ SAMPLES: list[tuple[str, str, object]] = [
         "is_public": True, "allowed_cidrs": ["203.0.113.0/24"]}}}),
     ("POST", f"{ONE}/action", {"resize": {"volume": {"size": 2}}}),
     ("GET", f"{ONE}/log", None), ("POST", f"{ONE}/log", {"name": "general"}),
-    ("GET", f"{ONE}/backups", None), ("GET", f"{ONE}/events", None), ("DELETE", ONE, None),
+    ("GET", f"{ONE}/backups", None), ("GET", f"{ONE}/events", None),
+    ("GET", f"{ONE}/metadata", None), ("GET", f"{ONE}/metadata/team", None),
+    ("POST", f"{ONE}/metadata/owner", {"metadata": {"value": {"name": "alice", "phone": 42}}}),
+    ("PUT", f"{ONE}/metadata/team", {"metadata": {"key": "group", "value": "shop"}}),
+    ("PATCH", f"{ONE}/metadata/team", {"metadata": {"value": "wiki"}}),
+    ("DELETE", f"{ONE}/metadata/team", None), ("DELETE", ONE, None),
     ("GET", f"{ONE}/databases", None), ("GET", f"{ONE}/databases/shop", None),
     ("POST", f"{ONE}/databases", {"databases": [
         {"name": "wiki", "character_set": "utf8mb4", "collate": "utf8mb4_bin"}]}),

@@ -190,6 +190,7 @@ HWINFO = _of("hwinfo", obj({"mem_total": _I, "num_cpus": _I}))
 DIAGNOSTICS = _of("diagnostics", obj({
     "version": _S, "threads": _I, "fdSize": _I, "vmSize": _I, "vmPeak": _I, "vmRss": _I,
     "vmHwm": _I}))
+METADATA = _of("metadata", {"type": "object"})
 CLUSTERS = _page("clusters", {"type": "object", "required": ["id"]})
 
 LIMITS = _of("limits", array({"type": "object", "required": ["verb"]}))
