@@ -155,6 +155,8 @@ class _Spool:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self.file.seek(0)
+        # the last segment is shorter than the one that was here before
+        self.file.truncate()
 
     def add(self, data: memoryview) -> None:
         try:

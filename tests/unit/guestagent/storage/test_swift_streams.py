@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import http.client
 import pathlib
 import socket
 import socketserver
@@ -190,6 +191,22 @@ def test_what_is_written_is_cut_into_segments_and_read_again(store: ObjectServer
     assert backup.segments[0].sha256 == hashlib.sha256(CONTENT[:1000]).hexdigest()
     assert backup.segments[0].md5 == hashlib.md5(CONTENT[:1000]).hexdigest()
     assert b"".join(swift.read(backup, grant(store), QUICK)) == CONTENT
+
+
+def test_nothing_is_sent_beyond_the_end_of_a_segment(
+        store: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is sent more than was announced may break the connection."""
+    bodies: list[int] = []
+    send = http.client.HTTPConnection.send
+
+    def count(self: http.client.HTTPConnection, data: Any) -> None:
+        if not bytes(data).startswith(b"PUT "):
+            bodies.append(len(data))
+        send(self, data)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", count)
+    backup = stored(store, CONTENT)
+    assert bodies == [one.size for one in backup.segments] == [1000, 1000, 560]
 
 
 def test_small_writes_fill_a_segment_exactly(store: ObjectServer) -> None:
