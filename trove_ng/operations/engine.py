@@ -48,12 +48,14 @@ class StepTask(task.Task):
     """A step, as taskflow sees it.  Nothing goes through taskflow: steps use the store.
 
     :param percent: how far the operation is when the step begins
+    :param cancel_before: the operation may be cancelled until the step begins
     :param may_cancel: the operation may be cancelled while the step runs
     """
 
-    def __init__(self, step: Step, work: Work, percent: int, may_cancel: bool,
-                 observe: Observer) -> None:
+    def __init__(self, step: Step, work: Work, percent: int, *, cancel_before: bool,
+                 may_cancel: bool, observe: Observer) -> None:
         super().__init__(name=step.name)
+        self._cancel_before = cancel_before
         self._may_cancel = may_cancel
         self._step = step
         self._work = work
@@ -103,15 +105,19 @@ class StepTask(task.Task):
     def _begin(self) -> None:
         work = self._work
         with work.writer() as session:
+            # who asks to cancel waits for this transaction, or was heard before it
+            if self._cancel_before and operations.cancel_requested(session, [work.id]):
+                raise Cancelled
             operations.begin_step(session, work.id, self._step.name, self._percent,
                                   work.tools.clock.now())
-            if operations.cancel_requested(session, [work.id]):
-                work.lease.cancel()
 
     @retry_on_db_error
     def _end(self, error: str | None, trace: str | None = None) -> None:
         work = self._work
         with work.writer() as session:
+            if error is None and self._may_cancel and (
+                    operations.cancel_requested(session, [work.id])):
+                raise Cancelled
             operations.end_step(
                 session, work.id, self._step.name, error, work.tools.clock.now())
             if error is not None:
@@ -161,10 +167,11 @@ class StepTask(task.Task):
         work, name = self._work, self._step.name
         expected = isinstance(err, StepFailed | TroveError | CloudError)
         message = describe(err, name)
-        LOG.error("operation %s (%s %s) failed at %s: %s", work.id, work.action,
-                  work.resource_id, name, message, exc_info=not expected)
-        work.failure = work.failure or message
         work.cancelled = isinstance(err, Cancelled)
+        LOG.log(logging.INFO if work.cancelled else logging.ERROR,
+                "operation %s (%s %s) failed at %s: %s", work.id, work.action,
+                work.resource_id, name, message, exc_info=not expected)
+        work.failure = work.failure or message
         try:
             self._end(message, None if expected else "".join(
                 traceback.format_exception(without_texts(err))))
@@ -273,9 +280,12 @@ class Engine:
         if detail.state == states.SUCCESS:
             return False
         flow = linear_flow.Flow(book.action)
+        before: str | None = None
         for index, step in enumerate(book.steps):
             flow.add(StepTask(step, work, 100 * index // len(book.steps),
-                              book.may_cancel(step.name), self._observe))
+                              cancel_before=book.may_cancel(before),
+                              may_cancel=book.may_cancel(step.name), observe=self._observe))
+            before = step.name
         engine = engines.load(flow, flow_detail=detail, book=log_book, backend=backend,
                               engine="serial")
         try:

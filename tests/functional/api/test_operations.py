@@ -9,7 +9,7 @@ import pytest
 
 from tests.functional.api.conftest import FOREIGN, OTHER, OWN, UNKNOWN, Api
 from trove_ng.common.clock import utcnow
-from trove_ng.db.models import Operation
+from trove_ng.db.models import Operation, OperationStep
 from trove_ng.operations.runbooks.registry import runbooks
 
 MINE_ = f"/operations/{OWN}6"
@@ -121,6 +121,16 @@ def test_what_cannot_be_cancelled_is_refused(app: Api, values: dict[str, Any], w
     assert answer.status_int == 409
     assert why in answer.json["conflict"]["message"]
     assert app("GET", MINE_).json["operation"]["cancellable"] is False
+
+
+def test_what_is_done_but_for_its_end_is_not_cancelled(app: Api) -> None:
+    with app.db.writer() as session:
+        session.add(OperationStep(
+            operation_id=f"{OWN}6", step=runbooks()["instance.create"].steps[-1].name,
+            state="SUCCEEDED", started_at=utcnow(), ended_at=utcnow()))
+    answer = app("POST", f"{MINE_}/cancel")
+    assert answer.status_int == 409
+    assert "any more" in answer.json["conflict"]["message"]
 
 
 @pytest.mark.parametrize(("method", "tail"), [("GET", ""), ("POST", "/cancel")])

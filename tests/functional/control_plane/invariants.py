@@ -83,7 +83,9 @@ def _operations(session: Session) -> Iterator[str]:
             yield f"{what} has ended and still holds its resource"
         if one.secrets is not None:
             yield f"{what} keeps its secrets"
-        if (one.status == operations.FAILED) != bool(one.error):
+        # one that another took the place of ended without a reason of its own
+        if one.status != operations.CANCELLED and (
+                one.status == operations.FAILED) != bool(one.error):
             yield f"{what} has the error {one.error!r}"
         if one.ended_at is None:
             yield f"{what} does not say when it ended"
@@ -134,7 +136,7 @@ def _quotas(session: Session) -> Iterator[str]:
 
 def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
     failed = set(session.scalars(select(Operation.resource_id).where(
-        Operation.status == operations.FAILED)))
+        Operation.status.in_((operations.FAILED, operations.CANCELLED)))))
     for row in session.scalars(select(Instance)):
         what = f"instance {row.id}"
         if (row.task, row.operation_id) != ("NONE", None):

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.functional.operations.conftest import Bench
+from tests.functional.operations.conftest import RESOURCE, Bench
+from trove_ng.db.repositories import events
 from trove_ng.operations.lease import Abandoned, Lease, LeaseKeeper
 from trove_ng.operations.runbook import Step
 from trove_ng.operations.work import CANCELLED, Work
@@ -20,12 +21,12 @@ def claimed(bench: Bench, ident: str, owner: str = "one", lease: float = 30) -> 
     return found
 
 
-def test_an_operation_is_cancelled_before_its_next_step(
+def test_an_operation_is_cancelled_at_the_end_of_its_step(
         bench: Bench, step: Maker, said: list[str]) -> None:
     ident = bench.submit()
     bench.run(claimed(bench, ident), step("one", lambda work: bench.cancel(work.id)),
               step("two"), cancellable=True)
-    assert said == ["one", "undo two", "undo one"]
+    assert said == ["one", "undo one"]
     row = bench.row(ident)
     assert (row.status, row.error, row.live_key) == ("CANCELLED", CANCELLED, None)
     assert bench.ended == [("failed", CANCELLED)]
@@ -57,6 +58,28 @@ def test_an_operation_that_nobody_runs_yet_is_cancelled_too(
     bench.run(claimed(bench, ident), step("one"), cancellable=True)
     assert said == ["undo one"]
     assert bench.row(ident).status == "CANCELLED"
+
+
+@pytest.mark.parametrize("point", ["done one", "written one", "before two", "done two"])
+def test_what_was_accepted_is_cancelled_whenever_it_was_asked(
+        bench: Bench, step: Maker, said: list[str], point: str) -> None:
+    """Also between two steps, the second of which is final, and at the end of the last one."""
+    ident = bench.submit()
+    bench.run(claimed(bench, ident), step("one"),
+              step("two", final="two" not in point), cancellable=True,
+              observe=lambda work, passed: bench.cancel(work.id) if passed == point else None)
+    assert said[-1] == "undo one"
+    assert bench.row(ident).status == "CANCELLED"
+
+
+def test_what_was_cancelled_is_told_as_such(bench: Bench, step: Maker) -> None:
+    ident = bench.submit()
+    bench.cancel(ident)
+    bench.run(claimed(bench, ident), step("one"), cancellable=True)
+    with bench.db.connection() as reader:
+        told = events.page(reader, RESOURCE, limit=10)
+    assert [one.kind for one in told] == [
+        "operation.cancelled", "operation.started", "operation.accepted"]
 
 
 @pytest.mark.parametrize("final", ["two", None])

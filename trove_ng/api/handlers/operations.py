@@ -50,13 +50,16 @@ def show(call: Call) -> dict[str, Any]:
 
 @retry_on_db_error
 def cancel(call: Call) -> None:
-    """Ask to cancel an operation; asking again is no error."""
+    """Ask to cancel an operation; asking again is no error.
+
+    What is accepted here is not done: the operation ends as cancelled, unless it fails.
+    """
     with call.services.db.writer() as session:
         found = _load(session, call, lock=True)
         if found.status not in _LIVE:
             raise Conflict(f"Operation {found.id} has ended; it is {found.status}.")
         book = runbooks().get(found.action)
-        if not _may_cancel(found, book):
+        if not _may_cancel(found, book) or _is_done(session, found, book):
             late = " any more" if book is not None and book.cancellable else ""
             raise Conflict(
                 f"Operation {found.id} ({found.action}) cannot be cancelled{late}.")
@@ -81,3 +84,9 @@ def _cancellable(row: Operation) -> bool:
 def _may_cancel(row: Operation, book: Runbook | None) -> bool:
     # what failed is being undone already
     return book is not None and row.error is None and book.may_cancel(row.step)
+
+
+def _is_done(session: Session, row: Operation, book: Runbook | None) -> bool:
+    """Return whether only the end of an operation is still to be written."""
+    return book is not None and operations.has_ended_step(
+        session, row.id, book.steps[-1].name)

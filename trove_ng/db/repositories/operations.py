@@ -22,6 +22,10 @@ CANCELLED = "CANCELLED"
 #: state of a step that could not be undone
 LEFT = "LEFT"
 
+#: how an operation ended → what is told
+_ENDS = {SUCCEEDED: EventKind.OPERATION_SUCCEEDED, FAILED: EventKind.OPERATION_FAILED,
+         CANCELLED: EventKind.OPERATION_CANCELLED}
+
 #: takeovers of an operation that are told on a timeline
 _TOLD_ATTEMPTS = 10
 
@@ -199,9 +203,7 @@ def end(session: Session, operation_id: str, status: str, error: str | None,
         update(Operation).where(Operation.id == operation_id).values(values))
     row = session.get(Operation, operation_id)
     if row is not None:
-        kind = (EventKind.OPERATION_SUCCEEDED if status == SUCCEEDED
-                else EventKind.OPERATION_FAILED)
-        events.add_for_operation(session, kind, row, now, error or "")
+        events.add_for_operation(session, _ENDS[status], row, now, error or "")
         notifications.end_operation(
             session, row, None if status == SUCCEEDED else error or "", now)
 
@@ -239,6 +241,13 @@ def end_step(session: Session, operation_id: str, step: str, error: str | None,
     if row is not None:
         row.state = SUCCEEDED if error is None else FAILED
         row.ended_at, row.error = now, error
+
+
+def has_ended_step(session: Session, operation_id: str, step: str) -> bool:
+    """Return whether a step of an operation was done."""
+    return bool(session.scalar(select(exists().where(
+        OperationStep.operation_id == operation_id, OperationStep.step == step,
+        OperationStep.state == SUCCEEDED))))
 
 
 def note_left(session: Session, operation_id: str, step: str,

@@ -1,0 +1,51 @@
+"""Every run-book that may be cancelled is, at each of its steps.
+
+Cancelling is asked for through the API, at each point that the worker passes.  What is
+accepted ends as cancelled and leaves nothing behind; what is refused is done.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.control_plane.scenarios import SCENARIOS, points
+from tests.functional.control_plane.test_crash_points import some
+from tests.functional.control_plane.world import Worker, World
+from trove_ng.db.repositories import operations
+from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.work import CANCELLED, Work
+
+
+def _cases() -> list[tuple[str, str]]:
+    return [(action, point) for action, book in runbooks().items() if book.cancellable
+            for point in some(points(book, fails=False)[:-1], 0.1, 3)]
+
+
+@pytest.mark.parametrize(("action", "point"), _cases())
+def test_what_is_cancelled_leaves_nothing(world: World, action: str, point: str) -> None:
+    answers: list[int] = []
+
+    def cancel(work: Work | None, passed: str) -> bool:
+        if work is not None and passed == point and not answers:
+            answers.append(world.plane.request(
+                "POST", f"/operations/{work.id}/cancel", {}).status_int)
+        return False
+
+    scenario = SCENARIOS[action]
+    resource_id, operation_id = scenario.begin(world)
+    Worker(world.plane, cancel).run(operation_id, world.manager.sweep)
+    row = world.finish(operation_id)
+    status, = answers
+    if status == 202:
+        assert (row.status, row.error) == (operations.CANCELLED, CANCELLED)
+        assert world.shown(scenario.kind, resource_id) == scenario.bad
+    else:
+        assert status == 409
+        assert row.status == operations.SUCCEEDED, row.error
+        assert world.shown(scenario.kind, resource_id) == scenario.good
+    world.check()
+    world.tidy()
+
+
+def test_some_run_book_can_be_cancelled() -> None:
+    assert _cases()
