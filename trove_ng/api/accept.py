@@ -79,6 +79,7 @@ def delete_instance(call: Call) -> None:
         running = operations.live(session, instance.id)
         if running is not None and running.action in (
                 payloads.INSTANCE_DELETE, payloads.INSTANCE_FORCE_DELETE):
+            call.operation_id = running.id
             return
         why = refuse_delete(loaded.facts)
         if why is not None:
@@ -118,6 +119,7 @@ def force_delete_instance(call: Call) -> None:
         loaded = load(session, call, call.params["id"])
         running = operations.live(session, loaded.instance.id)
         if running is not None and running.action == payloads.INSTANCE_FORCE_DELETE:
+            call.operation_id = running.id
             return
         _refuse_source(session, loaded.instance)
         if running is not None:
@@ -145,6 +147,7 @@ def reset_status(call: Call) -> None:
                    request_id=call.context.request_id, user_id=call.context.user_id)
         call.services.notices.both(session, "instance_reset_status", call.context,
                                    instance.tenant_id, {"instance_id": instance.id}, now)
+        call.keep(session, None, None)
 
 
 @retry_on_db_error

@@ -10,7 +10,7 @@ from trove_ng.api.views import backups as views
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import NotFound
 from trove_ng.datastores import base as engines
-from trove_ng.db.repositories import backups
+from trove_ng.db.repositories import backups, operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations.backups import Backups, Wanted
 
@@ -50,5 +50,7 @@ def delete_backup(call: Call) -> None:
         call.authorize_owner(found.tenant_id)
         begun = Backups(services.conf, services.requests).begin_delete(
             session, found, call.context, services.clock.now())
+        running = operations.live(session, ident)
+        call.operation_id = running.id if running is not None else None
     for operation_id in begun:
         wake(call, operation_id)

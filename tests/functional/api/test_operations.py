@@ -45,6 +45,18 @@ def test_whatever_begins_work_names_it(app: Api, method: str, path: str, body: A
     assert app.waker.woken == [answer.headers["X-Trove-Operation-Id"]]
 
 
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("DELETE", f"/instances/{OWN}1", None), ("DELETE", f"/backups/{OWN}8", None),
+    ("POST", f"/instances/{OWN}1/action", {"reset_status": {"force_delete": True}})])
+def test_a_repeated_delete_names_what_is_under_way(app: Api, method: str, path: str,
+                                                   body: Any) -> None:
+    first = app(method, path, body, token="admin")
+    again = app(method, path, body, token="admin")
+    assert first.status_int == again.status_int == 202
+    assert app.waker.woken == [first.headers["X-Trove-Operation-Id"]]
+    assert again.headers["X-Trove-Operation-Id"] == first.headers["X-Trove-Operation-Id"]
+
+
 def test_an_answer_that_begins_nothing_names_no_operation(app: Api) -> None:
     assert "X-Trove-Operation-Id" not in app("GET", "/instances").headers
     assert "X-Trove-Operation-Id" not in app(
