@@ -14,7 +14,9 @@ from trove_ng.api.routes import ROUTES, Route
 
 #: parameter → what exists, by the first part of the path
 _IDS = {"instances": "1", "backups": "8", "configurations": "7", "modules": "4",
-        "schedules": "9"}
+        "operations": "6", "schedules": "9"}
+#: what belongs to no project, by the same; all else does
+_SHARED = {"datastores", "flavors", "volume-types"}
 
 
 def path(route: Route, prefix: str = OWN) -> str:
@@ -37,8 +39,15 @@ def name(route: Route) -> str:
 
 
 OWNED = [route for route in ROUTES if "{id}" in route.path
-         and route.path.strip("/").split("/")[0] in _IDS]
+         and route.path.strip("/").split("/")[0] not in {*_SHARED, "mgmt"}]
 BODIES = [route for route in ROUTES if route.request is not None]
+
+
+def test_every_kind_of_resource_is_known_here() -> None:
+    kinds = {part for route in ROUTES if "{id}" in route.path
+             for part in route.path.strip("/").split("/")[:2] if part != "mgmt"}
+    assert {part for part in kinds if not part.startswith("{")} <= {
+        *_IDS, *_SHARED, "versions"}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
