@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -81,12 +82,12 @@ def _format(parse: Callable[[str], object]) -> Callable[[object], bool]:
 def _pattern(_validator: Any, pattern: str, instance: Any, schema: Schema) -> Iterator[Any]:
     """Check a pattern as JSON schema means it: ``$`` is the end of the text.
 
-    A text that is too long is refused for its length; looking for the pattern in it
+    A text that is too long is refused for that; looking for the pattern in it
     could take very long.
     """
-    if not isinstance(instance, str) or len(instance) > schema.get("maxLength", _LONGEST):
+    if not isinstance(instance, str) or len(instance) > schema.get("maxLength", sys.maxsize):
         return
-    if not re.search(_python_pattern(pattern), instance):
+    if len(instance) > _LONGEST or not re.search(_python_pattern(pattern), instance):
         from jsonschema.exceptions import ValidationError
 
         yield ValidationError("does not match")

@@ -98,6 +98,12 @@ def test_lists_are_filtered(app: Api, query: str, found: int) -> None:
     assert len(app("GET", f"/operations?{query}").json["operations"]) == found
 
 
+def test_a_foreign_marker_is_as_an_unknown_one(app: Api) -> None:
+    change(app, f"{FOREIGN}6", created=utcnow() + datetime.timedelta(hours=1))
+    assert app("GET", f"/operations?marker={FOREIGN}6").json == app(
+        "GET", f"/operations?marker={UNKNOWN}").json == {"operations": []}
+
+
 def test_a_list_takes_one_statement(app: Api) -> None:
     app("GET", "/operations")
     seen = app.statements()

@@ -65,7 +65,8 @@ def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | N
     """Return up to ``limit`` + 1 operations, the newest first, after ``marker``.
 
     :param tenant_id: owner to look among; None looks among all
-    :param marker: id of the operation before the page; an unknown one gives nothing
+    :param marker: id of the operation before the page; an unknown one, or
+        another owner's, gives nothing
     """
     statement = select(Operation)
     for column, wanted in ((Operation.tenant_id, tenant_id), (Operation.status, status),
@@ -73,7 +74,10 @@ def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | N
         if wanted is not None:
             statement = statement.where(column == wanted)
     if marker is not None:
-        before = select(Operation.created).where(Operation.id == marker).scalar_subquery()
+        place = select(Operation.created).where(Operation.id == marker)
+        if tenant_id is not None:
+            place = place.where(Operation.tenant_id == tenant_id)
+        before = place.scalar_subquery()
         statement = statement.where(or_(
             Operation.created < before,
             and_(Operation.created == before, Operation.id > marker)))
