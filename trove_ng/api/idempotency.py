@@ -23,7 +23,7 @@ from trove_ng.common.errors import BadRequest, Conflict
 from trove_ng.db.repositories import idempotency
 from trove_ng.db.repositories.idempotency import Claim
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.db.trouble import StoreAway
+from trove_ng.db.trouble import StoreAway, StoreUnsure
 
 #: what ``inst_rpc_key_encr_key`` is used for here
 PURPOSE = "idempotency"
@@ -46,7 +46,12 @@ class Idempotency:
             project_id, stored,
             self._services.idempotency_box.seal(print_, _bound(project_id, stored)),
             str(uuid.uuid4()))
-        kept = self._claim(held, print_)
+        try:
+            kept = self._claim(held, print_)
+        except StoreUnsure:
+            # it may be written: the client, who was told to try again, would find it taken
+            self._release(held)
+            raise
         if kept is not None:
             call.operation_id, call.replayed = kept["operation_id"], True
             return kept["answer"]

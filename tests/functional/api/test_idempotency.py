@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from tests.functional.api.conftest import FOREIGN, NETWORK, OTHER, OWN, Api
+from trove_ng.api.idempotency import Idempotency
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.conf import taskmanager
 from trove_ng.db.models import IdempotencyKey
+from trove_ng.db.trouble import StoreUnsure
 from trove_ng.taskmanager.housekeeping import Housekeeping
 
 CREATE = {"instance": {"name": "shop", "flavorRef": "1", "volume": {"size": 1},
@@ -148,6 +150,20 @@ def test_a_worker_whose_key_was_given_away_accepts_nothing(app: Api) -> None:
     answer = post(app, f"/instances/{OWN}1/databases", {"databases": [{"name": "x"}]})
     assert answer.status_int == 409
     assert app.rows() == {**before, "idempotency_keys": 1}
+
+
+def test_a_key_of_which_nobody_knows_whether_it_is_written_is_free(
+        app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = Idempotency._claim
+
+    def unsure(*values: Any) -> None:
+        claim(*values)
+        raise StoreUnsure
+
+    monkeypatch.setattr(Idempotency, "_claim", unsure)
+    assert post(app, "/instances", CREATE).status_int == 503
+    monkeypatch.undo()
+    assert post(app, "/instances", CREATE).status_int == 200
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\xe9"])
