@@ -127,6 +127,7 @@ def force_delete_instance(call: Call) -> None:
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_FORCE_DELETE, Task.DELETING,
             payloads.DeleteInstance(), supersede=True)
+    _tell_cancelled(call, running)
     wake(call, operation_id)
 
 
@@ -148,6 +149,15 @@ def reset_status(call: Call) -> None:
         call.services.notices.both(session, "instance_reset_status", call.context,
                                    instance.tenant_id, {"instance_id": instance.id}, now)
         call.keep(session, None, None)
+    _tell_cancelled(call, running)
+
+
+def _tell_cancelled(call: Call, running: Operation | None) -> None:
+    """Measure an operation that was ended here, and not by its worker."""
+    if running is not None:
+        age = (call.services.clock.now() - running.created).total_seconds()
+        call.services.recorder.operation_ended(
+            running.action, operations.CANCELLED, max(0.0, age))
 
 
 @retry_on_db_error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,8 +69,11 @@ class Network:
         return list(self._own(self._client.list_ports)["ports"])
 
     def _own(self, call: Callable[..., dict[str, Any]], **filters: Any) -> dict[str, Any]:
-        return self._calls.again(
-            lambda: call(project_id=self._project(), **filters))
+        @functools.wraps(call)  # it is measured by its name
+        def asked() -> dict[str, Any]:
+            return call(project_id=self._project(), **filters)
+
+        return self._calls.again(asked)
 
     def create_port(self, *, instance_id: str, index: int, network_id: str,
                     security_group_ids: Sequence[str], fixed_ip: str | None = None,

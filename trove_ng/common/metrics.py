@@ -61,8 +61,10 @@ RATE_LIMITED = Definition(
     labels={"limit": ("GET", "POST", "PUT", "DELETE", "MGMT_POST")})
 
 OPERATION_TIME = Definition(
-    name="trove_operation_duration_seconds", kind=Kind.HISTOGRAM, services=(TASKMANAGER,),
-    help="Time from the acceptance of an operation to its end.",
+    name="trove_operation_duration_seconds", kind=Kind.HISTOGRAM,
+    services=(API, TASKMANAGER),
+    help="Time from the acceptance of an operation to its end. The API tells those that it "
+         "ends itself: a delete by force, or an operator, takes their place.",
     labels={"action": (), "status": ()}, buckets=_OPERATION)
 
 STEP_TIME = Definition(

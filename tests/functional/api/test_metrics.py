@@ -51,6 +51,17 @@ def measured(app: Api, api_conf: cfg.ConfigOpts) -> Measured:
 START = f"/v1.0/{MINE}"
 
 
+@pytest.mark.parametrize("action", [
+    b'{"reset_status": {"force_delete": true}}', b'{"reset_status": {}}'])
+def test_operations_that_the_api_ends_are_counted(measured: Measured, action: bytes) -> None:
+    path = f"{START}/instances/{OWN}1/action"
+    assert measured.ask("POST", path, "admin", b'{"restart": {}}') == 202
+    for _ in range(2):
+        assert measured.ask("POST", path, "admin", action) == 202
+    assert Scrape.of(measured.registry).get(
+        f"{m.OPERATION_TIME.name}_count", action="instance.restart", status="CANCELLED") == 1
+
+
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 @pytest.mark.parametrize(("method", "path", "route", "status"), [
     ("GET", f"{START}/instances", "/instances", 200),
