@@ -318,6 +318,27 @@ def test_a_server_that_does_not_run_is_shown_and_told(plane: ControlPlane,
             ] == ["SHUTOFF", "ACTIVE"]
 
 
+@pytest.mark.parametrize("flavor", ["1", "2"])
+def test_a_resize_that_nobody_decides_about_is_settled(plane: ControlPlane, instance: str,
+                                                       flavor: str) -> None:
+    """It arrived after its operation had been given up, or had ended well."""
+    server = row(plane, instance).compute_instance_id
+    assert server is not None
+    plane.tools.clouds.compute.resize_server(server, "2")
+    wait_until(lambda: server_states(plane) == ["VERIFY_RESIZE"])
+    change(plane, update(Instance).where(Instance.id == instance).values(flavor_id=flavor))
+    # what ended a moment ago may still be decided about
+    plane.conf.set_override("orphan_age", 1000)
+    assert ("server-not-active", "server", False) in kinds(plane.reconcile())
+    plane.conf.set_override("orphan_age", 0)
+    assert ("server-not-active", "server", True) in kinds(plane.reconcile())
+    wait_until(lambda: server_states(plane) == ["ACTIVE"])
+    found, = plane.tools.clouds.compute.list_servers()
+    assert found.flavor_id == flavor
+    plane.reconcile()
+    assert plane.show(instance)["status"] == "ACTIVE"
+
+
 def test_the_use_of_quotas_is_counted_again(plane: ControlPlane, instance: str) -> None:
     change(plane, update(QuotaUsage).where(QuotaUsage.resource == "instances").values(in_use=7))
     with plane.db.writer() as session:

@@ -16,6 +16,8 @@ Resource = Server | Volume | FloatingIP | Port | SecurityGroup
 KINDS = ("server", "volume", "floating_ip", "port", "security_group")
 _FAILED_CREATE = "BUILD"
 _FAILED_DELETE = "DELETE"
+#: a server waits for a decision that the run-book of the resize makes
+UNDECIDED = "VERIFY_RESIZE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +143,7 @@ def instances(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[
             continue
         server = cloud.servers().get(row.compute_instance_id or "")
         if is_idle(row, when.begun):
-            yield from _status(row, server)
+            yield from _status(row, server, when)
             if row.has_key and row.heartbeat is not None and row.heartbeat < when.heard:
                 yield _about(row, Kind.HEARTBEAT_OLD, "The agent is not heard of any more.",
                              "agent", before=row.heartbeat.isoformat())
@@ -160,7 +162,7 @@ def _about(row: AnyRow, kind: Kind, what: str, resource: str, resource_id: str =
                    after)
 
 
-def _status(row: AnyRow, server: Server | None) -> Iterator[Finding]:
+def _status(row: AnyRow, server: Server | None, when: When) -> Iterator[Finding]:
     if row.compute_instance_id is None:
         return
     status = server.status if server is not None else "DELETED"
@@ -170,7 +172,10 @@ def _status(row: AnyRow, server: Server | None) -> Iterator[Finding]:
                      row.server_status, status)
     if server is not None and status != "ACTIVE" and not server.task_state:
         yield _about(row, Kind.SERVER_NOT_ACTIVE, f"The server is {status}.", "server",
-                     server.id, None, "ACTIVE", status)
+                     server.id,
+                     # a request for it may arrive after its operation was given up
+                     Repair.SETTLE_RESIZE if status == UNDECIDED
+                     and is_idle(row, when.settled) else None, "ACTIVE", status)
 
 
 def _missing(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:

@@ -43,6 +43,8 @@ class Repair(enum.StrEnum):
 
     DELETE = "delete"
     NOTE_STATUS = "note-status"
+    #: confirm a resize that nobody decides about any more, or revert it
+    SETTLE_RESIZE = "settle-resize"
     RECOUNT = "recount"
     CLEAR_TASK = "clear-task"
     DELETE_KEY = "delete-key"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.states import BackupState
 from trove_ng.db.repositories import faults, instances, quotas, reconciliation
+from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Outcome, Repair
@@ -24,35 +25,50 @@ class Repairer:
         self._parts = parts
         self._by_kind: dict[Repair, Callable[[Finding], bool]] = {
             Repair.NOTE_STATUS: self._note_status, Repair.RECOUNT: self._recount,
-            Repair.CLEAR_TASK: self._clear_task, Repair.DELETE_KEY: self._delete_key}
+            Repair.CLEAR_TASK: self._clear_task, Repair.DELETE_KEY: self._delete_key,
+            Repair.SETTLE_RESIZE: self._settle_resize}
 
     def repair(self, finding: Finding, cloud: compare.Cloud) -> Outcome:
         """Repair one finding; what is not safe any more is left alone."""
         if finding.repair is None:
             return Outcome(finding)
-        if finding.repair is Repair.DELETE:
-            return self._delete(finding, cloud)
-        done = self._by_kind[finding.repair](finding)
+        try:
+            done = (self._delete(finding, cloud) if finding.repair is Repair.DELETE
+                    else self._by_kind[finding.repair](finding))
+        except CloudError as err:
+            return Outcome(finding, False, err.message)
         return Outcome(finding, done, "" if done else "It has changed meanwhile.")
 
-    def _delete(self, finding: Finding, cloud: compare.Cloud) -> Outcome:
-        resource = cloud.found[finding.resource][finding.resource_id]
+    def _row(self, finding: Finding) -> AnyRow | None:
         owner = finding.instance_id or ""
         with self._parts.db.reader() as session:
-            row = reconciliation.of(session, [owner]).get(owner)
-        now = compare.judge(finding.resource, resource, row, cloud, when(self._parts))
+            return reconciliation.of(session, [owner]).get(owner)
+
+    def _delete(self, finding: Finding, cloud: compare.Cloud) -> bool:
+        resource = cloud.found[finding.resource][finding.resource_id]
+        now = compare.judge(finding.resource, resource, self._row(finding), cloud,
+                            when(self._parts))
         if now is None or now.repair is not Repair.DELETE:
-            return Outcome(finding, False, "It has changed meanwhile.")
+            return False
         clouds = self._parts.clouds
         drop = {"server": clouds.compute.delete_server, "volume": clouds.volume.delete_volume,
                 "floating_ip": clouds.network.delete_floating_ip,
                 "port": clouds.network.delete_port,
                 "security_group": clouds.network.delete_security_group}[finding.resource]
-        try:
-            drop(finding.resource_id)
-        except CloudError as err:
-            return Outcome(finding, False, err.message)
-        return Outcome(finding, True)
+        drop(finding.resource_id)
+        return True
+
+    def _settle_resize(self, finding: Finding) -> bool:
+        """Let the server have the flavor that its instance has."""
+        compute, row = self._parts.clouds.compute, self._row(finding)
+        server = compute.get_server(finding.resource_id)
+        if (row is None or not compare.is_idle(row, when(self._parts).settled)
+                or server is None or server.status != compare.UNDECIDED or server.task_state):
+            return False
+        decide = (compute.confirm_resize if server.flavor_id == row.flavor_id
+                  else compute.revert_resize)
+        decide(server.id)
+        return True
 
     @retry_on_db_error
     def _note_status(self, finding: Finding) -> bool:

@@ -193,6 +193,15 @@ def test_what_only_a_person_can_decide(
     assert [(each.kind, each.repair) for each in find(seen, *resources)] == [(kind, None)]
 
 
+@pytest.mark.parametrize(("more", "repair"), [
+    ({}, Repair.SETTLE_RESIZE), ({"worked_at": ago(30)}, None)])
+def test_a_resize_that_nobody_decides_about_is_settled(more: dict[str, Any],
+                                                       repair: Repair | None) -> None:
+    seen = row(server_status="VERIFY_RESIZE", **more)
+    assert found(seen, server(status="VERIFY_RESIZE"), volume(), port(), group()) == [
+        (Kind.SERVER_NOT_ACTIVE, "s", repair)]
+
+
 def test_a_server_that_is_rebooted_now_is_not_told_as_wrong() -> None:
     booting = server(status="REBOOT", task_state="rebooting")
     assert found(row(server_status="REBOOT"), booting, *WHOLE[1:]) == []
