@@ -29,12 +29,14 @@ class Scenario:
     :param kind: of that resource, as in the API's paths
     :param good: status that is shown after it succeeded; None: there is no such resource
     :param bad: status that is shown after it failed
+    :param agent: name of the first step that asks an agent; None: no step does
     """
 
     ask: Callable[[World], str]
     kind: str = "instances"
     good: str | None = "ACTIVE"
     bad: str | None = "ACTIVE"
+    agent: str | None = None
 
     def begin(self, world: World) -> tuple[str, str]:
         """Ask for the action; return the ids of resource and operation."""
@@ -149,22 +151,23 @@ def _apply_configuration(world: World) -> str:
 
 
 SCENARIOS = {
-    payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR"),
+    payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR"),
     payloads.INSTANCE_FORCE_DELETE: Scenario(_force_delete, good=None, bad="ERROR"),
-    payloads.INSTANCE_RESTART: Scenario(_restart),
-    payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor),
-    payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume),
-    payloads.INSTANCE_CONFIGURE: Scenario(_configure),
+    payloads.INSTANCE_RESTART: Scenario(_restart, agent="restart"),
+    payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor, agent="stop"),
+    payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume, agent="stop"),
+    payloads.INSTANCE_CONFIGURE: Scenario(_configure, agent="overrides"),
     payloads.CONFIGURATION_APPLY: Scenario(
-        _apply_configuration, "configurations", good="", bad=""),
+        _apply_configuration, "configurations", good="", bad="", agent="instances"),
     payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access),
     payloads.BACKUP_CREATE: Scenario(
-        World.new_backup, "backups", good="COMPLETED", bad="FAILED"),
+        World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
     payloads.BACKUP_DELETE: Scenario(
         _delete_backup, "backups", good=None, bad="DELETE_FAILED"),
     # what becomes of a module is told by its operation
-    payloads.MODULE_REAPPLY: Scenario(_reapply_module, "modules", good="", bad=""),
+    payloads.MODULE_REAPPLY: Scenario(
+        _reapply_module, "modules", good="", bad="", agent="instances"),
 }
 
 

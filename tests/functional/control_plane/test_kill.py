@@ -1,7 +1,8 @@
 """A taskmanager's process is killed, by SIGKILL; another one takes over.
 
 The process has the store and the cloud of the test, and a bus of its own: it is killed
-before it needs a guest.  ``TROVE_CRASH_POINTS=all`` tries all such points.
+before it needs a guest, which the scenario of its run-book tells.
+``TROVE_CRASH_POINTS=all`` tries all such points.
 """
 
 from __future__ import annotations
@@ -18,22 +19,19 @@ import pytest
 from tests.functional.control_plane.scenarios import SCENARIOS, points
 from tests.functional.control_plane.test_crash_points import some
 from tests.functional.control_plane.world import World, expire
-from trove_ng.operations import payloads
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.taskmanager.notifications import SENDING
 
-_ACTIONS = (payloads.INSTANCE_CREATE, payloads.INSTANCE_DELETE, payloads.INSTANCE_FORCE_DELETE,
-            payloads.BACKUP_DELETE)
-
 
 def _points(action: str) -> list[str]:
     found = points(runbooks()[action], fails=False)
-    return found[:found.index("before prepare") + 1] if "before prepare" in found else found
+    agent = SCENARIOS[action].agent
+    return found if agent is None else found[:found.index(f"before {agent}") + 1]
 
 
 def _cases() -> list[tuple[str, str]]:
-    return [(action, point) for action in _ACTIONS for point in some(_points(action), 0.1, 2)]
+    return [(action, point) for action in runbooks() for point in some(_points(action), 0.1)]
 
 
 def _config_file(world: World, home: Path) -> Path:
