@@ -8,6 +8,10 @@ Each of the steps may be the last one before a crash; the next run goes on from 
 3. The new key takes the old one's place in the store; services begin to use it.
 4. The guest is told to forget the old one after a while, in which services that have the
    old key in memory still use it.
+
+An operation may give a server a new disk, with the key that is in use when it begins.  So
+nothing is begun, and no old key forgotten, while one is under way; and a guest that came
+back with the old key meanwhile is given the new one again.
 """
 
 from __future__ import annotations
@@ -24,10 +28,10 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import DecryptError, SecretBox
-from trove_ng.common.errors import BadRequest, Conflict, NotFound, TroveError
+from trove_ng.common.errors import BadRequest, Conflict, GuestTimeout, NotFound, TroveError
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance, InstanceKey
-from trove_ng.db.repositories import instance_keys
+from trove_ng.db.repositories import instance_keys, operations
 from trove_ng.db.session import Database
 from trove_ng.manage.command import Command, Tools, arg, at_least
 from trove_ng.rpc import keys
@@ -71,7 +75,8 @@ class Rotation:
     def run(self, instance_id: str) -> None:
         """Give one guest a new key, or end what an earlier run began.
 
-        :raises Conflict: it was given one, and the one before is understood still
+        :raises Conflict: it was given one, and the one before is understood still; or an
+            operation works on it
         :raises NotFound: it has no key
         :raises TroveError: it did not answer
         """
@@ -86,6 +91,7 @@ class Rotation:
     def _begin(self, instance_id: str) -> instance_keys.Ring:
         with self._db.writer() as session:
             found = self._ring(session, instance_id)
+            _refuse_worked_on(session, instance_id)
             if found.until is not None and found.until > self._now():
                 raise Conflict(f"Its key was changed already; the one before is understood "
                                f"until {found.until:%Y-%m-%d %H:%M:%S} UTC.")
@@ -105,10 +111,17 @@ class Rotation:
     def _forget(self, instance_id: str, found: instance_keys.Ring) -> None:
         if found.previous is None or found.until is not None:
             return
+        request = KeyRequest(key=Secret(found.current), forget_after=self._grace)
         client = self._client(instance_id, Given(instance_id, found.current, found.previous))
-        client.change_key(KeyRequest(key=Secret(found.current), forget_after=self._grace))
+        try:
+            client.change_key(request)
+        except GuestTimeout:
+            # it does not know the new one when its disk was replaced by one with the old one
+            self._client(instance_id, Given(
+                instance_id, found.previous, found.current)).change_key(request)
         until = self._now() + datetime.timedelta(seconds=self._grace)
         with self._db.writer() as session:
+            _refuse_worked_on(session, instance_id)
             if self._ring(session, instance_id) == found:
                 instance_keys.change(session, self._box, instance_id,
                                      replace(found, until=until))
@@ -118,6 +131,12 @@ class Rotation:
         if found is None:
             raise NotFound(f"There is no key for instance {instance_id}.")
         return found
+
+
+def _refuse_worked_on(session: Session, instance_id: str) -> None:
+    running = operations.live(session, instance_id)
+    if running is not None:
+        raise Conflict(f"The operation {running.id} ({running.action}) works on it.")
 
 
 def _rotate(tools: Tools, options: argparse.Namespace) -> None:

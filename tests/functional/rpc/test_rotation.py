@@ -22,7 +22,7 @@ from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import Conflict, GuestTimeout
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.models import DatastoreVersion, Instance
+from trove_ng.db.models import DatastoreVersion, Instance, Operation
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.guestagent.keys import AgentKeys
@@ -297,6 +297,47 @@ def test_a_key_is_not_changed_again_while_the_one_before_is_understood(lab: Lab)
     lab.rotation().run(INSTANCE)
     with pytest.raises(Conflict, match="changed already"):
         lab.rotation().run(INSTANCE)
+
+
+def test_a_guest_that_came_back_with_its_old_key_is_given_the_new_one_again(
+        lab: Lab) -> None:
+    """The disk of its server was replaced in the middle of a rotation."""
+    lab.conf.set_override("guest_call_timeout", 1)
+    rotation = lab.rotation()
+    rotation._forget = lambda *_: None  # type: ignore[method-assign]
+    rotation.run(INSTANCE)
+    (lab.folder / "keys.json").unlink()
+    lab.boot()
+    assert lab.agent_keys.secrets(INSTANCE) == (lab.born_with,)
+    lab.rotation().run(INSTANCE)
+    lab.later = GRACE + 1
+    assert lab.agent_keys.secrets(INSTANCE) == (lab.ring().current,) != (lab.born_with,)
+    assert lab.client(lab.store_keys()).rpc_ping()
+
+
+def test_a_guest_that_an_operation_works_on_keeps_its_key(lab: Lab) -> None:
+    def work(live_key: str | None) -> None:
+        with lab.db.writer() as session:
+            session.merge(Operation(
+                id=INSTANCE, action="instance.rebuild", resource_type="instance",
+                resource_id=INSTANCE, live_key=live_key, tenant_id="t", status="RUNNING"))
+
+    before = lab.ring()
+    work(INSTANCE)
+    with pytest.raises(Conflict, match=r"instance\.rebuild"):
+        lab.rotation().run(INSTANCE)
+    assert lab.ring() == before
+    # one that begins meanwhile: the old key is understood until the next run
+    work(None)
+    rotation = lab.rotation()
+    forget = rotation._forget
+    rotation._forget = lambda *given: (work(INSTANCE), forget(*given))  # type: ignore
+    with pytest.raises(Conflict):
+        rotation.run(INSTANCE)
+    assert (lab.ring().previous, lab.ring().until) == (lab.born_with, None)
+    work(None)
+    lab.rotation().run(INSTANCE)
+    assert lab.ring().until is not None
 
 
 def test_an_agent_that_is_killed_knows_its_new_key(lab: Lab) -> None:
