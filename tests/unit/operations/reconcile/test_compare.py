@@ -198,7 +198,7 @@ def test_what_only_a_person_can_decide(
 def test_a_resize_that_nobody_decides_about_is_settled(more: dict[str, Any],
                                                        repair: Repair | None) -> None:
     seen = row(server_status="VERIFY_RESIZE", **more)
-    assert found(seen, server(status="VERIFY_RESIZE"), volume(), port(), group()) == [
+    assert found(seen, server(status="VERIFY_RESIZE"), *WHOLE[1:]) == [
         (Kind.SERVER_NOT_ACTIVE, "s", repair)]
 
 
