@@ -41,7 +41,10 @@ _EXISTING: dict[str, list[Any]] = {
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
     "hosts": ["compute1", "none"], "accounts": [MINE, UNKNOWN],
     "database": ["shop", "none"], "name": ["max_connections", "none"],
+    "key": ["team", "owner", "none"],
 }
+#: parameters for which any value is as good
+_MADE_UP = {"project_id"}
 #: values of configuration groups, mostly good ones
 _VALUES = {"type": "object", "additionalProperties": False, "properties": {
     "max_connections": {"type": "integer", "minimum": 0, "maximum": 70000}}}
@@ -63,7 +66,8 @@ def aimed(document: Mapping[str, Any]) -> dict[str, Any]:
         first = [part for part in path.split("/")[3:] if part != "mgmt"][:1]
         for parameter in item.get("parameters", ()):
             name = parameter["name"] if parameter["name"] != "id" else first[0]
-            if name in _EXISTING:
+            if name not in _MADE_UP:
+                assert name in _EXISTING, f"{path}: no value of {name} exists, see _EXISTING"
                 parameter["schema"] = {"enum": _EXISTING[name]}
     _aim(found["components"]["schemas"])
     bodies = found["components"]["schemas"]
