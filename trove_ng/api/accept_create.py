@@ -31,7 +31,7 @@ from trove_ng.operations.backups import is_whole
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
 
 #: parts of the request that this release refuses rather than leaves out
-_NOT_YET = ("replica_of", "replica_count", "locality")
+_NOT_YET = ("replica_of", "replica_count")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Wanted:
 def create_instance(call: Call) -> dict[str, Any]:
     """Write an instance and the operation that builds it; return its view."""
     body = call.body["instance"]
+    if body.get("locality") and body.get("replica_of"):
+        raise BadRequest("Validation error: instance.locality: a replica is placed as its "
+                         "source is.")
     for name in _NOT_YET:
         if body.get(name):
             raise NotSupported(f"instance.{name} is not supported.")
@@ -219,6 +222,7 @@ def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
         user_id=call.context.user_id, task=Task.BUILDING, flavor_id=wanted.flavor.id,
         flavor_ram=wanted.flavor.ram_mb, volume_size=wanted.volume_size,
         volume_type=wanted.volume_type, nics=wanted.nics, availability_zone=wanted.zone,
+        locality=body.get("locality"),
         region_id=call.services.conf.region, access=wanted.access,
         datastore_version_id=version.id)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudConflict, CloudNotFound
-from trove_ng.cloud.types import INSTANCE_KEY, Flavor, Host, Server
+from trove_ng.cloud.types import INSTANCE_KEY, Flavor, Host, Server, ServerGroup
 
 _PAGE = 500
 
@@ -31,6 +31,11 @@ def _flavor(found: Any) -> Flavor:
 def _added(values: Iterable[int | None]) -> int | None:
     known = [one for one in values if one is not None]
     return sum(known) if known else None
+
+
+def _server_group(found: Any) -> ServerGroup:
+    policies = getattr(found, "policies", None) or [found.policy]
+    return ServerGroup(id=found.id, name=found.name, policy=policies[0])
 
 
 class Compute:
@@ -193,10 +198,32 @@ class Compute:
         found = self._calls.again(self._client.availability_zones.list, detailed=False)
         return [one.zoneName for one in found if one.zoneState.get("available")]
 
-    def create_server_group(self, name: str, policy: str) -> str:
-        """Return the id of a new server group."""
-        return str(self._calls.once(
-            self._client.server_groups.create, name=name, policies=[policy]).id)
+    def list_server_groups(self) -> list[ServerGroup]:
+        """Return all server groups of the service's project."""
+        found: list[ServerGroup] = []
+        while True:
+            page = self._calls.again(
+                self._client.server_groups.list, limit=_PAGE, offset=len(found))
+            found += [_server_group(one) for one in page]
+            if len(page) < _PAGE:
+                return found
+
+    def find_server_groups(self, instance_id: str) -> list[ServerGroup]:
+        """Return the server groups that were made for an instance.
+
+        There are several when an answer was lost.
+        """
+        return sorted((one for one in self.list_server_groups()
+                       if one.instance_id == instance_id), key=lambda one: one.id)
+
+    def create_server_group(self, instance_id: str, policy: str) -> ServerGroup:
+        """Return a new server group."""
+        version = self._client.api_version
+        # version 2.64 named it in another way
+        new = (version.ver_major, version.ver_minor) >= (2, 64)
+        return _server_group(self._calls.once(
+            self._client.server_groups.create, name=f"trove-{instance_id}",
+            **({"policy": policy} if new else {"policies": [policy]})))
 
     def delete_server_group(self, group_id: str) -> None:
         """Delete a server group; one that is gone is no error."""

@@ -9,8 +9,10 @@ from keystoneauth1 import session
 from keystoneauth1.identity import v3
 from oslo_config import cfg
 
+from trove_ng.cloud import dns
 from trove_ng.cloud.calls import Calls, Guard, allow
 from trove_ng.cloud.cinder import BlockStorage
+from trove_ng.cloud.dns import Names
 from trove_ng.cloud.glance import Images
 from trove_ng.cloud.neutron import Network
 from trove_ng.cloud.nova import Compute
@@ -114,6 +116,11 @@ class Clouds:
     def images(self) -> Images:
         """Glance."""
         return Images(self._clients.glance, self._calls("image"))
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """Names of instances, by the configured driver."""
+        return dns.load(self._clients.session, self._calls("dns"), self._conf)
 
     @functools.cached_property
     def objects(self) -> ObjectStore:

@@ -176,6 +176,24 @@ class FloatingIP:
 
 
 @dataclasses.dataclass(frozen=True)
+class ServerGroup:
+    """Servers that are placed near to each other, or apart.
+
+    :param policy: as the compute service names it, for example ``anti-affinity``
+    """
+
+    id: str
+    name: str
+    policy: str
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for, the first of its servers."""
+        found = _GROUP_NAME.fullmatch(self.name)
+        return found[1] if found else None
+
+
+@dataclasses.dataclass(frozen=True)
 class Image:
     """An image."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import health, modules, notifications, object_store
+from trove_ng.conf import dns, health, modules, notifications, object_store
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
@@ -44,6 +44,12 @@ OPTS: list[cfg.Opt] = [
                help="Device of the data volume, where the cloud does not tell."),
     cfg.StrOpt("volume_fstype", default="ext4", choices=["ext3", "ext4", "xfs"],
                help="File system of data volumes."),
+    cfg.StrOpt("cinder_volume_type",
+               help="Volume type of volumes whose request names none; by default the volume "
+                    "service's own."),
+    cfg.BoolOpt("enable_volume_az", default=False,
+                help="Make volumes in the availability zone of their server; it must have a "
+                     "zone of this name for volumes too."),
     cfg.StrOpt("mount_options", default="defaults,noatime",
                help="Mount options of data volumes."),
     cfg.StrOpt("default_network",
@@ -77,6 +83,7 @@ OPTS: list[cfg.Opt] = [
 
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
+    dns.register(conf)
     health.register(conf)
     modules.register(conf)
     notifications.register(conf)

@@ -82,7 +82,7 @@ def row(work: Work, session: Session) -> Instance:
     return found
 
 
-def _forget(work: Work, **values: object) -> None:
+def forget(work: Work, **values: object) -> None:
     """Write that something of the instance is no more, if the instance is known at all."""
     with work.writer() as session:
         found = instances.get(session, work.resource_id)
@@ -103,7 +103,7 @@ def drop_security_group(work: Work) -> None:
         return None if found else True
 
     work.wait("the security group to be deleted", gone, work.tools.conf.server_timeout)
-    _forget(work, security_group_id=None)
+    forget(work, security_group_id=None)
 
 
 def make_ports(work: Work) -> None:
@@ -158,7 +158,7 @@ def drop_ports(work: Work) -> None:
         return None if found else True
 
     work.wait("the ports to be deleted", gone, work.tools.conf.server_timeout)
-    _forget(work, port_ids=[])
+    forget(work, port_ids=[])
 
 
 def make_volume(work: Work) -> None:
@@ -169,7 +169,9 @@ def make_volume(work: Work) -> None:
     storage = work.tools.clouds.volume
     volume = storage.find_volume(instance.id) or storage.create_volume(
         instance_id=instance.id, name=f"trove-{instance.id}", size_gb=instance.volume_size,
-        volume_type=instance.volume_type, availability_zone=instance.availability_zone)
+        volume_type=instance.volume_type or work.tools.conf.cinder_volume_type,
+        availability_zone=(instance.availability_zone if work.tools.conf.enable_volume_az
+                           else None))
     with work.writer() as session:
         row(work, session).volume_id = volume.id
 
@@ -205,7 +207,7 @@ def drop_volume(work: Work) -> None:
         return None
 
     work.wait("the volume to be deleted", gone, timeout)
-    _forget(work, volume_id=None)
+    forget(work, volume_id=None)
 
 
 def make_key(work: Work) -> None:
@@ -325,7 +327,7 @@ def drop_server(work: Work) -> None:
         return None if found else True
 
     work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)
-    _forget(work, compute_instance_id=None)
+    forget(work, compute_instance_id=None)
 
 
 def attach_volume(work: Work) -> None:

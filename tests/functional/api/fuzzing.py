@@ -93,7 +93,7 @@ def aimed(document: Mapping[str, Any]) -> dict[str, Any]:
     bodies["PostConfigurationsBody"]["properties"]["configuration"]["properties"][
         "datastore"] = instance["datastore"]
     # would make nearly every request end with 501
-    for name in ("replica_of", "replica_count", "locality"):
+    for name in ("replica_of", "replica_count"):
         instance.pop(name, None)
     return found
 

@@ -103,7 +103,6 @@ def test_what_does_not_fit_the_cloud_or_the_engine_is_refused(
     ({"datastore": {"type": "mariadb", "version": "5.5"}}, 404),
     ({"restorePoint": {"backupRef": f"{FOREIGN}8"}}, 404),
     ({"replica_of": f"{OWN}1"}, 501),
-    ({"locality": "affinity"}, 501),
 ])
 def test_what_is_not_there_is_refused(app: Api, more: dict[str, object],
                                       status: int) -> None:

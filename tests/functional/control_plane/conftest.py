@@ -25,6 +25,7 @@ from oslo_config import cfg
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
+from tests.functional.control_plane.designate import ZONE, Designate
 from tests.servers.mariadb import free_port
 from trove_ng.api.app import build_app
 from trove_ng.api.wiring import make_services
@@ -265,6 +266,8 @@ class Hypervisor(NullHypervisor):
 class ControlPlane:
     """All parts, and what tests ask of them."""
 
+    designate: Designate
+
     def __init__(self, conf: cfg.ConfigOpts, db: Database, hypervisor: Hypervisor,
                  minicloud: MiniCloud) -> None:
         self.conf, self.db, self.hypervisor, self.minicloud = conf, db, hypervisor, minicloud
@@ -379,6 +382,7 @@ class ControlPlane:
             known = session.scalar(select(func.count()).select_from(InstanceKey))
         return {"servers": len(store.list("server")), "volumes": len(store.list("volume")),
                 "ports": len(store.list("port")), "floating": len(store.list("floatingip")),
+                "server_groups": len(store.list("server_group")),
                 "groups": len([one for one in store.list("security_group", own)
                                if one["name"] != "default"]), "keys": int(known or 0)}
 
@@ -388,8 +392,10 @@ class ControlPlane:
         return {one["resource"]: (one["in_use"], one["reserved"]) for one in found["quotas"]}
 
 
-NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "floating": 0, "groups": 0, "keys": 0}
-ONE = {"servers": 1, "volumes": 1, "ports": 1, "floating": 0, "groups": 1, "keys": 1}
+NOTHING = {"servers": 0, "volumes": 0, "ports": 0, "floating": 0, "server_groups": 0,
+           "groups": 0, "keys": 0}
+ONE = {"servers": 1, "volumes": 1, "ports": 1, "floating": 0, "server_groups": 0,
+       "groups": 1, "keys": 1}
 
 
 def _identify(below: Any, project_id: str) -> Any:
@@ -461,11 +467,16 @@ def running(conf: cfg.ConfigOpts, database: Database, home: Path,
                  ("admin", "service", "ResellerAdmin"))))
     minicloud = MiniCloud(config, hypervisor)
     server, = make_servers(config, minicloud)
+    designate = Designate(minicloud.tokens.identify)
+    minicloud._apps["dns"] = designate
+    conf.set_override("endpoint_url", f"{config.url}/dns/v2", group="dns")
+    conf.set_override("domain_name", ZONE.rstrip("."), group="dns")
     minicloud.start()
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     _seed(minicloud, database)
     plane = ControlPlane(conf, database, hypervisor, minicloud)
+    plane.designate = designate
     plane.start()
     try:
         yield plane

@@ -28,6 +28,7 @@ from trove_ng.db.models import (
 from trove_ng.db.repositories import operations, quotas
 
 Document = dict[str, Any]
+_KINDS = ("servers", "volumes", "ports", "floating", "placements", "groups")
 _ENDED = (operations.SUCCEEDED, operations.FAILED, operations.CANCELLED)
 
 
@@ -43,13 +44,14 @@ class Cloud:
         self.groups = _by([one for one in store.list("security_group", own)
                            if one["name"] != "default"], lambda one: one["name"][6:])
         self.floating = _by(store.list("floatingip"), lambda one: one["description"][6:])
+        self.placements = _by(store.list("server_group"), lambda one: one["name"][6:])
         self.rules = store.list("security_group_rule")
         self.attachments = store.list("volume_attachment")
 
     def of(self, instance_id: str) -> dict[str, list[str]]:
         """Return the ids of what an instance has."""
         return {kind: [one["id"] for one in getattr(self, kind).get(instance_id, [])]
-                for kind in ("servers", "volumes", "ports", "floating", "groups")}
+                for kind in _KINDS}
 
 
 def _metadata(found: Document) -> str:
@@ -70,6 +72,7 @@ def violations(plane: ControlPlane) -> list[str]:
         found = [*_operations(session), *_quotas(session), *_instances(session, cloud),
                  *_orphans(session, cloud), *_keys(session), *_backups(session, plane),
                  *(_told(session) if plane.tools.told else ())]
+        found += _names(session, plane.designate.addresses())
     return found + list(_hypervisor(plane, cloud))
 
 
@@ -148,6 +151,7 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
                  "volumes": [row.volume_id] if row.volume_id else [],
                  "ports": list(row.port_ids or []),
                  "floating": [row.floating_ip_id] if row.floating_ip_id else [],
+                 "placements": [row.server_group_id] if row.server_group_id else [],
                  "groups": [row.security_group_id] if row.security_group_id else []}
         for kind, ids in has.items():
             # what failed for good may have been taken away half-way
@@ -201,7 +205,7 @@ def _reached(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
 
 def _orphans(session: Session, cloud: Cloud) -> Iterator[str]:
     known = set(session.scalars(select(Instance.id)))
-    for kind in ("servers", "volumes", "ports", "floating", "groups"):
+    for kind in _KINDS:
         for owner in getattr(cloud, kind).keys() - known:
             yield f"{kind} belong to {owner!r}, which does not exist"
 
@@ -215,6 +219,22 @@ def _keys(session: Session) -> Iterator[str]:
     have = set(session.scalars(select(InstanceKey.instance_id)))
     if not wanted <= have <= allowed:
         yield f"keys are missing for {wanted - have} and left of {have - allowed}"
+
+
+def _names(session: Session, registered: dict[str, str]) -> Iterator[str]:
+    known: dict[str, Instance] = {
+        str(row.hostname): row for row in session.scalars(
+            select(Instance).where(Instance.hostname.is_not(None)))}
+    # of a create or delete that stopped half-way, and is asked for again
+    half = {one for one in known if known[one].error}
+    if set(registered) - set(known) or set(known) - set(registered) - half:
+        yield f"the names {set(registered)} are registered, the rows say {set(known)}"
+    for name, address in registered.items():
+        row = known.get(name)
+        if row is not None and not row.error:
+            wanted = row.addresses[-1 if row.access.get("is_public") else 0]["address"]
+            if address != wanted:
+                yield f"{name} leads to {address}, not to {wanted}"
 
 
 def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:

@@ -27,7 +27,7 @@ _ALL = os.environ.get("TROVE_FAULTS") == "all"
 _SEED = os.environ.get("TROVE_SEED", "1")
 #: what a message must name
 _CAUSES = re.compile(
-    r"\b(compute|volume|network|image|object store|server|port|security group|backup|agent"
+    r"\b(compute|volume|network|dns|image|object store|server|port|security group|backup|agent"
     r"|database)\b", re.IGNORECASE)
 
 

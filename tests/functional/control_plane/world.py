@@ -277,7 +277,7 @@ class World:
     def new_instance(self) -> str:
         """Ask for an instance; return its id."""
         return self.plane.create(
-            access={"is_public": True},
+            access={"is_public": True}, locality="soft-anti-affinity",
             databases=[{"name": "shop"}],
             users=[{"name": "app", "password": "s3cret-Word", "databases": [{"name": "shop"}]}])
 
@@ -421,4 +421,5 @@ def _arrange(conf: cfg.ConfigOpts) -> None:
         conf.set_override(name, 30)
     conf.set_override("max_volumes_per_tenant", -1)
     conf.set_override("backup_encryption", True)
+    conf.set_override("enabled", True, group="dns")
     conf.set_override("max_accepted_volume_size", 1000)

@@ -109,6 +109,17 @@ def has_replicas(session: Session, instance_id: str) -> bool:
         Instance.slave_of_id == instance_id, Instance.deleted.is_(False)))))
 
 
+def shares_server_group(session: Session, group_id: str, but: str) -> bool:
+    """Return True if an instance besides one has a server group, and is not being deleted.
+
+    Of instances that are deleted at the same time each leaves the group to the others
+    only until it is their turn: the last one finds itself alone.
+    """
+    return bool(session.scalar(select(exists().where(
+        Instance.server_group_id == group_id, Instance.id != but,
+        Instance.deleted.is_(False), Instance.task != "DELETING"))))
+
+
 def add(session: Session, instance: Instance) -> Instance:
     """Add an instance and the status row that its heartbeats update."""
     session.add(instance)

@@ -30,7 +30,7 @@ def _facts() -> AnySelect:
         Instance.error, Instance.compute_instance_id, Instance.server_status,
         Instance.flavor_id,
         Instance.volume_id, Instance.volume_size, Instance.port_ids,
-        Instance.security_group_id, Instance.floating_ip_id,
+        Instance.security_group_id, Instance.floating_ip_id, Instance.server_group_id,
         ServiceStatusRow.updated_at.label("heartbeat"),
         _is_live(Instance.id).label("live"),
         exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),

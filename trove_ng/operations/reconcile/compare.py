@@ -6,14 +6,14 @@ import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping
 
-from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Server, Volume
+from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Server, ServerGroup, Volume
 from trove_ng.db.rows import AnyRow
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
-Resource = Server | Volume | FloatingIP | Port | SecurityGroup
+Resource = Server | Volume | FloatingIP | Port | SecurityGroup | ServerGroup
 
 #: in the order in which they are deleted
-KINDS = ("server", "volume", "floating_ip", "port", "security_group")
+KINDS = ("server", "volume", "floating_ip", "port", "security_group", "server_group")
 _FAILED_CREATE = "BUILD"
 _FAILED_DELETE = "DELETE"
 #: a server waits for a decision that the run-book of the resize makes
@@ -51,7 +51,8 @@ def own(row: AnyRow, kind: str) -> list[str]:
     if kind == "port":
         return [str(one) for one in row.port_ids or []]
     found = {"server": row.compute_instance_id, "volume": row.volume_id,
-             "floating_ip": row.floating_ip_id, "security_group": row.security_group_id}[kind]
+             "floating_ip": row.floating_ip_id, "security_group": row.security_group_id,
+             "server_group": row.server_group_id}[kind]
     return [found] if found else []
 
 
@@ -110,8 +111,8 @@ def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bo
     of the instance's server.
     """
     mine = own(row, kind)
-    if isinstance(resource, FloatingIP) and not mine:
-        return True  # the instance is not to be reached from outside
+    if isinstance(resource, FloatingIP | ServerGroup) and not mine:
+        return True  # the instance is not to have one
     if not mine or any(one not in cloud.found[kind] for one in mine):
         return False
     if isinstance(resource, Volume):
@@ -128,8 +129,12 @@ def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bo
 
 def owners(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[Finding]:
     """Give what is wrong with owners of resources, in the order of their deletion."""
+    # one of a server group is named in it, all of its instances use it
+    used = {row.server_group_id for row in rows.values() if not row.deleted}
     for kind in KINDS:
         for resource in cloud.found[kind].values():
+            if isinstance(resource, ServerGroup) and resource.id in used:
+                continue
             if resource.instance_id is not None:
                 finding = judge(kind, resource, rows.get(resource.instance_id), cloud, when)
                 if finding is not None:

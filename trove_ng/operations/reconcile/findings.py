@@ -56,7 +56,7 @@ class Finding:
 
     :param what: a sentence, for operators
     :param resource: ``server``, ``volume``, ``floating_ip``, ``port``, ``security_group``,
-        ``backup``, or the name of a quota
+        ``server_group``, ``backup``, or the name of a quota
     :param repair: None: a person must decide
     :param before: what the row says
     :param after: what the cloud has

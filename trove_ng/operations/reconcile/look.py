@@ -51,7 +51,7 @@ def when(parts: Parts) -> compare.When:
 
 
 def read_cloud(parts: Parts) -> compare.Cloud:
-    """Return what the cloud has: five lists, whatever the number of instances.
+    """Return what the cloud has: six lists, whatever the number of instances.
 
     :raises trove_ng.cloud.errors.CloudError: a service does not answer
     """
@@ -61,6 +61,7 @@ def read_cloud(parts: Parts) -> compare.Cloud:
         "volume": {one.id: one for one in clouds.volume.list_volumes()},
         "floating_ip": {one.id: one for one in clouds.network.list_floating_ips()},
         "port": {one.id: one for one in clouds.network.list_ports()},
+        "server_group": {one.id: one for one in clouds.compute.list_server_groups()},
         "security_group": {one.id: one for one in clouds.network.list_security_groups()}})
 
 

@@ -54,6 +54,7 @@ class Repairer:
         drop = {"server": clouds.compute.delete_server, "volume": clouds.volume.delete_volume,
                 "floating_ip": clouds.network.delete_floating_ip,
                 "port": clouds.network.delete_port,
+                "server_group": clouds.compute.delete_server_group,
                 "security_group": clouds.network.delete_security_group}[finding.resource]
         drop(finding.resource_id)
         return True

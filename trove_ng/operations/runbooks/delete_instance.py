@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
 from trove_ng.db.repositories import backup_strategies, faults, modules, quotas, schedules
-from trove_ng.operations import access, payloads, servers, usage
+from trove_ng.operations import access, names, payloads, placement, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -35,7 +35,9 @@ def _succeed(work: Work, session: Session) -> None:
 
 _STEPS = (
     Step("server", servers.drop_server),
+    Step("server_group", placement.drop_group),
     Step("volume", servers.drop_volume),
+    Step("name", names.drop),
     Step("floating_ip", access.drop_address),
     Step("ports", servers.drop_ports),
     Step("security_group", servers.drop_security_group),

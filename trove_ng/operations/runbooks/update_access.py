@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from trove_ng.operations import access, payloads, servers
+from trove_ng.operations import access, names, payloads, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -35,13 +35,27 @@ def _address_as_before(work: Work) -> None:
     access.set_address(work, _present(work))
 
 
+def _leave_address(work: Work) -> None:
+    names.leave_address(work, _wanted(work))
+
+
+def _name(work: Work) -> None:
+    names.set_address(work, _wanted(work))
+
+
+def _name_as_before(work: Work) -> None:
+    names.set_address(work, _present(work))
+
+
 def _succeed(work: Work, session: Session) -> None:
     servers.row(work, session).access = dict(_wanted(work))
     ending.succeed(work, session)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_UPDATE_ACCESS, (
-    # an address that was given back does not come again: that is the last step
     Step("rules", _open, _open_as_before),
+    Step("leave_address", _leave_address, _name_as_before),
+    # an address that was given back does not come again: all else is done before
     Step("floating_ip", _address, _address_as_before),
+    Step("name", _name),
 ), _succeed, ending.fail_unchanged)

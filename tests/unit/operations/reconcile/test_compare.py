@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from trove_ng.cloud.types import INSTANCE_KEY, FloatingIP, Port, SecurityGroup, Server, Volume
+from trove_ng.cloud.types import (
+    INSTANCE_KEY,
+    FloatingIP,
+    Port,
+    SecurityGroup,
+    Server,
+    ServerGroup,
+    Volume,
+)
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
@@ -48,17 +56,22 @@ def floating(ident: str = "f", **more: Any) -> FloatingIP:
                          "address": "192.0.2.1", "port_id": "p", **more})
 
 
+def place(ident: str = "sg", **more: Any) -> ServerGroup:
+    return ServerGroup(**{"id": ident, "name": f"trove-{ONE}", "policy": "affinity", **more})
+
+
 def row(**more: Any) -> Any:
     return SimpleNamespace(**{
         "id": ONE, "tenant_id": "t", "deleted": False, "deleted_at": None, "task": "NONE",
         "error": "", "compute_instance_id": "s", "server_status": "ACTIVE", "volume_id": "v",
         "volume_size": 2, "port_ids": ["p"], "floating_ip_id": "f", "security_group_id": "g",
-        "heartbeat": ago(5), "live": False, "has_key": True, "worked_at": ago(3600), **more})
+        "server_group_id": None, "heartbeat": ago(5), "live": False, "has_key": True,
+        "worked_at": ago(3600), **more})
 
 
 def cloud(*resources: compare.Resource) -> compare.Cloud:
     kinds = {Server: "server", Volume: "volume", FloatingIP: "floating_ip", Port: "port",
-             SecurityGroup: "security_group"}
+             SecurityGroup: "security_group", ServerGroup: "server_group"}
     found: dict[str, dict[str, compare.Resource]] = {kind: {} for kind in compare.KINDS}
     for one in resources:
         found[kinds[type(one)]][one.id] = one
@@ -96,7 +109,8 @@ def test_what_ended_a_moment_ago_is_judged_by_its_server_only() -> None:
 
 
 @pytest.mark.parametrize("resource", [
-    server("x"), volume("x"), floating("x"), port("x"), group("x")])
+    server("x"), volume("x"), floating("x"), port("x"), group("x"),
+    place("x")])
 @pytest.mark.parametrize(("more", "repair"), [
     ({"deleted": True, "deleted_at": ago(121)}, True),
     ({"deleted": True, "deleted_at": ago(119)}, False),
@@ -111,7 +125,8 @@ def test_leftovers_go_when_they_are_old_enough(
 
 
 @pytest.mark.parametrize("resource", [
-    server("x"), volume("x"), floating("x"), port("x"), group("x")])
+    server("x"), volume("x"), floating("x"), port("x"), group("x"),
+    place("x")])
 def test_what_another_store_may_know_is_never_deleted(resource: compare.Resource) -> None:
     assert found(None, resource) == [(Kind.UNKNOWN_INSTANCE, "x", None)]
 
@@ -161,14 +176,26 @@ def test_a_second_server_stays_while_the_first_is_not_there(more: dict[str, Any]
 
 @pytest.mark.parametrize("kind", compare.KINDS)
 def test_what_is_missing_is_told(kind: str) -> None:
-    rest = [one for one, name in zip(WHOLE, compare.KINDS, strict=True) if name != kind]
-    missing = [each for each in find(row(), *rest) if each.kind is Kind.MISSING]
+    whole = zip((*WHOLE, place()), compare.KINDS, strict=True)
+    rest = [one for one, name in whole if name != kind]
+    placed = row(server_group_id="sg")
+    missing = [each for each in find(placed, *rest) if each.kind is Kind.MISSING]
     assert [(each.resource, each.repair) for each in missing] == [(kind, None)]
 
 
 def test_a_public_address_of_an_instance_that_has_none_goes() -> None:
     private = row(floating_ip_id=None)
     assert found(private, *WHOLE) == [(Kind.DUPLICATE, "f", Repair.DELETE)]
+
+
+def test_a_server_group_stays_while_a_replica_is_in_it() -> None:
+    gone = row(deleted=True, deleted_at=ago(9999))
+    replica = row(id="other", server_group_id="sg", compute_instance_id=None, volume_id=None,
+                  port_ids=[], floating_ip_id=None, security_group_id=None)
+    seen = cloud(place(), place("late"))
+    judged = list(compare.owners({ONE: gone, "other": replica}, seen, TIMES))
+    assert [(each.kind, each.resource_id) for each in judged] == [(Kind.LEFTOVER, "late")]
+    assert found(row(), *WHOLE, place()) == [(Kind.DUPLICATE, "sg", Repair.DELETE)]
 
 
 def test_without_a_server_nothing_is_said_of_what_hangs_on_it() -> None:

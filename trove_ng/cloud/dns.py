@@ -1,0 +1,69 @@
+"""What registers names of instances, whichever service it asks."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+from keystoneauth1 import session
+from oslo_config import cfg
+
+from trove_ng.cloud.calls import Calls
+from trove_ng.cloud.errors import CloudRejected
+
+NAMESPACE = "trove_ng.dns"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A name and its address.
+
+    :param name: without a dot at the end
+    :param ready: it is served; False while it is not yet
+    :param failed: it will not be served, unless it is changed
+    """
+
+    id: str
+    name: str
+    address: str
+    ready: bool
+    failed: bool = False
+
+
+class Names(Protocol):
+    """A driver.  It is made with a session, a region, an interface, calls and conf.dns."""
+
+    def find(self, name: str) -> list[Record]:
+        """Return the records of a name."""
+
+    def create(self, name: str, address: str, description: str) -> Record:
+        """Register a name; it may not be served yet when this returns.
+
+        :raises CloudConflict: it is registered
+        """
+
+    def change(self, record_id: str, address: str) -> Record:
+        """Give a name another address."""
+
+    def delete(self, record_id: str) -> None:
+        """Begin to forget a name; one that is gone is no error.
+
+        :raises CloudError: the service failed
+        """
+
+
+def load(auth: session.Session, calls: Calls, conf: cfg.ConfigOpts) -> Names:
+    """Return the configured driver.
+
+    :raises CloudRejected: there is no such driver
+    """
+    from stevedore import driver
+    from stevedore.exception import NoMatches
+
+    credentials = conf.service_credentials
+    try:
+        found: Any = driver.DriverManager(NAMESPACE, conf.dns.driver).driver
+    except NoMatches:
+        raise CloudRejected(f"There is no DNS driver {conf.dns.driver}.") from None
+    made: Names = found(auth, credentials.region_name, credentials.interface, calls, conf.dns)
+    return made
