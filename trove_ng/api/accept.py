@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -42,15 +43,18 @@ def usable(call: Call, loaded: Loaded) -> None:
 
 
 def begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
-          payload: payloads.Payload, *, supersede: bool = False) -> str:
-    """Write the operation and what the instance shows; return the operation's id."""
+          payload: payloads.Payload, *, supersede: bool = False, answer: Any = None) -> str:
+    """Write the operation and what the instance shows; return the operation's id.
+
+    :param answer: body of the answer, for a repeat of the request
+    """
     instance = loaded.instance
     accepted = call.services.requests.submit(
         session, action=action, resource_type="instance", resource_id=instance.id,
         tenant_id=instance.tenant_id, context=call.context, payload=payload,
         now=call.services.clock.now(), supersede=supersede)
     instance.task, instance.operation_id = task, accepted.id
-    call.keep(session, None, accepted.id)
+    call.keep(session, answer, accepted.id)
     return accepted.id
 
 

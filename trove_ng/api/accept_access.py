@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from trove_ng.api import accept
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
@@ -14,6 +16,7 @@ from trove_ng.db.models import Instance
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task, refuse_access
 from trove_ng.operations import payloads
+from trove_ng.operations.readiness import Loaded
 
 Access = dict[str, Any]
 
@@ -44,13 +47,34 @@ def update(call: Call, wanted: Access, also: Callable[[Instance], None]) -> None
     asked = checked(call, wanted)
     with call.services.db.writer() as session:
         loaded = accept.load(session, call, call.params["id"])
-        instance = loaded.instance
-        why = refuse_access(loaded.facts)
-        if why is not None:
-            raise UnprocessableEntity(
-                f"Instance {instance.id} is not ready for this: {why}.")
-        operation_id = accept.begin(
-            session, call, loaded, payloads.INSTANCE_UPDATE_ACCESS, Task.UPDATING,
-            payloads.UpdateAccess(access={**(instance.access or {}), **asked}))
-        also(instance)
+        operation_id = _begin(session, call, loaded, asked)
+        also(loaded.instance)
     wake(call, operation_id)
+
+
+@retry_on_db_error
+def edit_networks(call: Call, instance_id: str, edit: Callable[[list[str]], list[str]],
+                  answer: Any = None) -> None:
+    """Begin to change which networks reach an instance.
+
+    :param edit: returns the new networks, given those that hold now
+    :param answer: body of the answer
+    :raises UnprocessableEntity: something else is done with the instance
+    """
+    with call.services.db.writer() as session:
+        loaded = accept.load(session, call, instance_id)
+        present = list((loaded.instance.access or {}).get("allowed_cidrs") or [])
+        operation_id = _begin(
+            session, call, loaded, {"allowed_cidrs": edit(present)}, answer)
+    wake(call, operation_id)
+
+
+def _begin(session: Session, call: Call, loaded: Loaded, asked: Access,
+           answer: Any = None) -> str:
+    instance = loaded.instance
+    why = refuse_access(loaded.facts)
+    if why is not None:
+        raise UnprocessableEntity(f"Instance {instance.id} is not ready for this: {why}.")
+    return accept.begin(
+        session, call, loaded, payloads.INSTANCE_UPDATE_ACCESS, Task.UPDATING,
+        payloads.UpdateAccess(access={**(instance.access or {}), **asked}), answer=answer)

@@ -25,6 +25,7 @@ from trove_ng.api.schemas import (
     modules,
     quotas,
     schedules,
+    security_groups,
     users,
 )
 from trove_ng.common.states import EventKind
@@ -402,6 +403,18 @@ _ESTATE = (
           answers.ACCOUNT),
 )
 
+_SECURITY_GROUPS = (
+    Route("GET", "/security-groups", "security_groups:index", "security_group:index", 200,
+          answers.SECURITY_GROUPS, query=_PAGE),
+    Route("GET", "/security-groups/{id}", "security_groups:show", "security_group:show", 200,
+          answers.SECURITY_GROUP),
+    Route("POST", "/security-group-rules", "security_groups:create_rule",
+          "security_group_rule:create", 202, answers.SECURITY_GROUP_RULES,
+          security_groups.RULE, fails=(404, *_WORK)),
+    Route("DELETE", "/security-group-rules/{id}", "security_groups:delete_rule",
+          "security_group_rule:delete", 202, fails=_WORK),
+)
+
 #: clusters cannot be made yet; clients list them nevertheless
 _CLUSTERS = (
     Route("GET", "/clusters", "clusters:index", "cluster:index", 200, answers.CLUSTERS,
@@ -413,4 +426,5 @@ _CLUSTERS = (
 ROUTES: tuple[Route, ...] = (
     *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_SCHEDULES, *_DATASTORES,
     *_CONFIGURATIONS, *_MODULES,
-    *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT, *_ESTATE, *_CLUSTERS)
+    *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT, *_ESTATE, *_SECURITY_GROUPS,
+    *_CLUSTERS)

@@ -218,6 +218,15 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
      (("GET", _P + "/volume-types"),)),
     ("volume_type:show", ANYBODY, "Show a volume type.",
      (("GET", _P + "/volume-types/{id}"),)),
+    # ---- security groups
+    ("security_group:index", READER, "List security groups.",
+     (("GET", _P + "/security-groups"),)),
+    ("security_group:show", READER, "Show a security group with its rules.",
+     (("GET", _P + "/security-groups/{id}"),)),
+    ("security_group_rule:create", MEMBER, "Let a network reach an instance.",
+     (("POST", _P + "/security-group-rules"),)),
+    ("security_group_rule:delete", MEMBER, "Keep a network from an instance.",
+     (("DELETE", _P + "/security-group-rules/{id}"),)),
     # ---- modules
     ("module:create", MEMBER, "Create a module.", (("POST", _P + "/modules"),)),
     ("module:delete", MEMBER, "Delete a module.",

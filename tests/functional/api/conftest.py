@@ -78,6 +78,8 @@ RUNNING = (f"{OWN}6", f"{FOREIGN}6")
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 
 
+#: what follows the id of an instance in the id of the rule that lets 10.0.0.0/8 in
+RULE = "dbbc22c28ece7e31"
 #: a module's file
 HELLO = base64.b64encode(b"message=Hello").decode()
 HELLO_MD5 = hashlib.md5(b"message=Hello").hexdigest()
@@ -438,6 +440,9 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                 events.add(session, kind, message, now, tenant_id=tenant,
                            resource_id=f"{prefix}1", request_id="req-1", user_id="mine",
                            details={"action": "instance.create"})
+            first = session.get(Instance, f"{prefix}1")
+            assert first is not None
+            first.security_group_id, first.access = "sg", {"allowed_cidrs": ["10.0.0.0/8"]}
             session.add(InstanceMetadata(instance_id=f"{prefix}1", key="team",
                                          value='"shop"', created=now, updated=now))
             session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,

@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis.config import SchemathesisConfig
 
-from tests.functional.api.conftest import FOREIGN, MINE, NETWORK, OWN, UNKNOWN, Guest, Waker
+from tests.functional.api.conftest import FOREIGN, MINE, NETWORK, OWN, RULE, UNKNOWN, Guest, Waker
 from trove_ng.api.openapi import Document
 from trove_ng.api.routes import ROUTES
 from trove_ng.common.clock import utcnow
@@ -39,6 +39,8 @@ _EXISTING: dict[str, list[Any]] = {
     "operations": [f"{OWN}6", f"{FOREIGN}6", UNKNOWN],
     "datastores": ["v", "10.11"], "datastore": ["d", "mariadb"], "flavors": ["1", "2"],
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
+    "security-groups": [f"{OWN}1", f"{FOREIGN}1", UNKNOWN],
+    "security-group-rules": [f"{OWN}1-{RULE}", f"{FOREIGN}1-{RULE}", UNKNOWN],
     "hosts": ["compute1", "none"], "accounts": [MINE, UNKNOWN],
     "database": ["shop", "none"], "name": ["max_connections", "none"],
     "key": ["team", "owner", "none"],
@@ -50,6 +52,7 @@ _VALUES = {"type": "object", "additionalProperties": False, "properties": {
     "max_connections": {"type": "integer", "minimum": 0, "maximum": 70000}}}
 #: property of a body → the same
 _REFERENCES: dict[str, list[Any]] = {
+    "group_id": [f"{OWN}1", f"{FOREIGN}1"],
     "flavorRef": ["1", 2, "http://cloud/flavors/2"], "backupRef": [f"{OWN}8", f"{FOREIGN}8"],
     "net-id": [NETWORK], "network_id": [NETWORK], "availability_zone": ["nova", None],
     "region_name": ["RegionOne", None],

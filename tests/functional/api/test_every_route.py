@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, UNKNOWN, Api
+from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, RULE, UNKNOWN, Api
 from trove_ng.api.routes import ROUTES, Route
 
 #: parameter → what exists, by the first part of the path
 _IDS = {"instances": "1", "backups": "8", "configurations": "7", "modules": "4",
-        "operations": "6", "schedules": "9"}
+        "operations": "6", "schedules": "9", "security-groups": "1",
+        "security-group-rules": f"1-{RULE}"}
 #: what belongs to no project, by the same; all else does
 _SHARED = {"datastores", "flavors", "volume-types"}
 

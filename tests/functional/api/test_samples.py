@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.api.conftest import MINE, NETWORK, OWN, Api
+from tests.functional.api.conftest import MINE, NETWORK, OWN, RULE, Api
 from trove_ng.api.routes import ROUTES
 
 ONE = f"/instances/{OWN}1"
@@ -114,6 +114,10 @@ SAMPLES: list[tuple[str, str, object]] = [
         "flavor_id": "auto", "name": "db.large", "ram": 8192, "disk": 20, "vcpu": 4,
         "ephemeral": 0, "swap": 0, "rxtx_factor": "1.0", "is_public": "True"}}),
     ("GET", "/mgmt/accounts", None), ("GET", f"/mgmt/accounts/{MINE}", None),
+    ("GET", "/security-groups", None), ("GET", f"/security-groups/{OWN}1", None),
+    ("POST", "/security-group-rules", {"security_group_rule": {
+        "group_id": f"{OWN}1", "cidr": "192.168.1.0/24"}}),
+    ("DELETE", f"/security-group-rules/{OWN}1-{RULE}", None),
     ("GET", "/clusters", None), ("GET", "/mgmt/clusters", None),
     ("POST", f"/mgmt{ONE}/action", {"reset-task-status": {}}),
 ]

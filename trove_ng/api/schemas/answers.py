@@ -191,6 +191,16 @@ DIAGNOSTICS = _of("diagnostics", obj({
     "version": _S, "threads": _I, "fdSize": _I, "vmSize": _I, "vmPeak": _I, "vmRss": _I,
     "vmHwm": _I}))
 METADATA = _of("metadata", {"type": "object"})
+_SECURITY_RULE = obj({
+    "id": _S, "security_group_id": _S, "protocol": _S, "from_port": _I, "to_port": _I,
+    "cidr": _S, "created": _S}, ("id", "security_group_id", "protocol", "cidr"))
+#: released clients expect a list here
+SECURITY_GROUP_RULES = _of("security_group_rule", array(_SECURITY_RULE))
+_SECURITY_GROUP = obj({
+    "id": _S, "name": _S, "description": _S, "instance_id": _S, "rules": array(_SECURITY_RULE),
+    "created": _S, "updated": _S, "links": LINKS}, ("id", "name", "instance_id", "rules"))
+SECURITY_GROUP = _of("security_group", _SECURITY_GROUP)
+SECURITY_GROUPS = _page("security_groups", _SECURITY_GROUP)
 CLUSTERS = _page("clusters", {"type": "object", "required": ["id"]})
 
 LIMITS = _of("limits", array({"type": "object", "required": ["verb"]}))

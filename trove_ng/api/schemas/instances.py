@@ -17,10 +17,12 @@ from trove_ng.api.schemas.common import (
 )
 from trove_ng.api.schemas.users import DATABASE, USER
 
+#: networks that may reach an instance
+MOST_CIDRS = 100
 ACCESS: Schema = obj({
     "is_public": {"type": "boolean"},
     "allowed_cidrs": {"type": "array", "items": CIDR, "uniqueItems": True,
-                      "maxItems": 100}})
+                      "maxItems": MOST_CIDRS}})
 NIC: Schema = obj({
     "net-id": UUID, "network_id": UUID, "subnet_id": UUID, "subnet-id": UUID,
     "ip_address": IP, "ip-address": IP, "v4-fixed-ip": IP, "port-id": UUID},
