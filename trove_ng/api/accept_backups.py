@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from trove_ng.api import accept
 from trove_ng.api.call import Call
 from trove_ng.api.views import backups as views
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import NotFound
+from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.datastores import base as engines
-from trove_ng.db.repositories import backups, operations
+from trove_ng.db.repositories import backups, datastores, operations
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.operations.backups import Backups, Wanted
+from trove_ng.operations.backups import Backups, Import, Wanted
 
 
 @retry_on_db_error
@@ -32,6 +33,32 @@ def create_backup(call: Call) -> dict[str, Any]:
         backup, accepted = Backups(services.conf, services.requests).begin(
             session, loaded.instance, engines.get(loaded.manager), wanted, call.context,
             services.clock.now())
+        view = views.view(backups.get_view(session, backup.id, None))
+        call.keep(session, {"backup": view}, accepted.id)
+    wake(call, accepted.id)
+    return view
+
+
+@retry_on_db_error
+def import_backup(call: Call) -> dict[str, Any]:
+    """Write a backup that is in the object store already, and the operation that looks at it."""
+    body, services = call.body["backup"], call.services
+    source = body["restore_from"]
+    with services.db.writer() as session:
+        rows = datastores.find_versions(
+            session, source["local_datastore_version_id"], call.context.project_id)
+        if len(rows) != 1:
+            raise NotFound.of("Datastore version", source["local_datastore_version_id"])
+        version = rows[0][0]
+        if not engines.get(version.manager).capabilities.backups:
+            raise BadRequest("Validation error: backup.restore_from.local_datastore_version_id: "
+                             "the datastore does not offer backups.")
+        backup, accepted = Backups(services.conf, services.requests).begin_import(
+            session, Import(
+                name=body["name"], description=body.get("description"),
+                location=source["remote_location"], version_id=version.id,
+                volume_size=math.ceil(float(source["size"]))),
+            call.context, services.clock.now())
         view = views.view(backups.get_view(session, backup.id, None))
         call.keep(session, {"backup": view}, accepted.id)
     wake(call, accepted.id)

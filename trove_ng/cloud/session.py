@@ -38,6 +38,8 @@ class Clients:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self.options = conf.service_credentials
         self.session = make_session(conf)
+        #: how the session signs on
+        self.auth: Any = self.session.auth
 
     def _where(self) -> dict[str, Any]:
         return {"session": self.session, "region_name": self.options.region_name}
@@ -125,6 +127,24 @@ class Clouds:
     @functools.cached_property
     def objects(self) -> ObjectStore:
         """Swift, on the accounts of all projects."""
+        return self._objects(self._clients.options.region_name)
+
+    def objects_in(self, region: str | None) -> ObjectStore:
+        """Return Swift in a region, by default the configured one."""
+        if region in (None, self._clients.options.region_name):
+            return self.objects
+        return self._objects(str(region))
+
+    def _objects(self, region: str) -> ObjectStore:
         options = self._clients.options
-        return ObjectStore(self._clients.session, options.region_name, options.interface,
+        return ObjectStore(self._clients.session, region, options.interface,
                            self._calls("object store"), options.timeout)
+
+    def object_regions(self) -> list[str]:
+        """Return the regions that have an object store, the configured one first."""
+        session, own = self._clients.session, str(self._clients.options.region_name)
+        access = self._calls("identity").again(self._clients.auth.get_access, session)
+        found = {str(one["region_id"]) for one in access.service_catalog.get_endpoints(
+            service_type="object-store", interface=self._clients.options.interface,
+            ).get("object-store", [])}
+        return [own, *sorted(found - {own})]

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from keystoneauth1 import session
 from swiftclient import client, utils
@@ -58,6 +58,21 @@ class ObjectStore:
     def object_url(self, tenant_id: str, container: str, name: str) -> str:
         """Return the URL of an object."""
         return f"{self._account_url(tenant_id)}/{quote(container)}/{quote(name)}"
+
+    def place(self, tenant_id: str, url: str) -> tuple[str, str] | None:
+        """Return container and name of the object that a URL names.
+
+        :return: None if it is not in the project's account here
+        """
+        account = f"{self._account_url(tenant_id)}/"
+        if not url.startswith(account):
+            return None
+        path = unquote(url.removeprefix(account))
+        container, _, name = path.partition("/")
+        # on the wire these would lead to other accounts
+        if not container or not name or {".", ".."} & set(path.split("/")):
+            return None
+        return container, name
 
     def _connection(self, tenant_id: str) -> client.Connection:
         return client.Connection(
@@ -131,6 +146,11 @@ class ObjectStore:
         self._ask(
             tenant_id, "put_object", container, name, body,
             query_string="multipart-manifest=put", content_type="application/octet-stream")
+
+    def write_object(self, tenant_id: str, container: str, name: str, content: bytes) -> None:
+        """Write a small object."""
+        self._ask(tenant_id, "put_object", container, name, content,
+                  content_type="application/json")
 
     def read_object(self, tenant_id: str, container: str, name: str,
                     limit: int) -> bytes | None:

@@ -16,6 +16,7 @@ _TIMEOUTS = {
     "instance.configure": "600",
     "configuration.apply": "3600",
     "backup.create": "86400",
+    "backup.import": "3600",
     "backup.delete": "3600",
     "module.reapply": "86400",
 }

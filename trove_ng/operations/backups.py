@@ -22,7 +22,7 @@ from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backup_strategies, backups, operations, quotas
-from trove_ng.operations import payloads
+from trove_ng.operations import payloads, storage
 from trove_ng.operations.requests import Requests
 
 
@@ -43,6 +43,22 @@ class Wanted:
     parent_id: str | None = None
     incremental: bool = False
     schedule_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """A backup that another database service left in the object store.
+
+    :param location: its URL
+    :param version_id: the datastore version that restores it
+    :param volume_size: GB that it needs
+    """
+
+    name: str
+    location: str
+    version_id: str
+    volume_size: int
+    description: str | None = None
 
 
 class Backups:
@@ -76,7 +92,7 @@ class Backups:
             id=ident, name=wanted.name, description=wanted.description,
             tenant_id=instance.tenant_id, instance_id=instance.id,
             datastore_version_id=instance.datastore_version_id, state=BackupState.NEW,
-            container=container, prefix=f"backup_{ident}/", region_id=instance.region_id,
+            container=container, prefix=storage.prefix(ident), region_id=instance.region_id,
             volume_size=instance.volume_size, schedule_id=wanted.schedule_id,
             parent_id=parent.id if parent is not None else None))
         accepted = self._requests.submit(
@@ -86,6 +102,28 @@ class Backups:
                 "name": backup.name, "instance_id": instance.id,
                 "description": backup.description, "parent_id": backup.parent_id})
         quotas.reserve(session, instance.tenant_id, accepted.id, {"backups": 1},
+                       quota.defaults(self._conf))
+        return backup, accepted
+
+    def begin_import(self, session: Session, wanted: Import, context: RequestContext,
+                     now: datetime.datetime) -> tuple[Backup, Operation]:
+        """Write a backup of the caller's project that is somewhere else, and the operation
+        that looks at it.
+
+        :raises QuotaExceeded: there are too many
+        """
+        tenant_id = context.project_id
+        backup = backups.add(session, Backup(
+            name=wanted.name, description=wanted.description, tenant_id=tenant_id,
+            datastore_version_id=wanted.version_id, state=BackupState.NEW,
+            location=wanted.location, volume_size=wanted.volume_size))
+        accepted = self._requests.submit(
+            session, action=payloads.BACKUP_IMPORT, resource_type="backup",
+            resource_id=backup.id, tenant_id=tenant_id, context=context,
+            payload=payloads.ImportBackup(remote_location=wanted.location), now=now,
+            told=lambda: {"name": backup.name, "instance_id": None,
+                          "description": backup.description, "parent_id": None})
+        quotas.reserve(session, tenant_id, accepted.id, {"backups": 1},
                        quota.defaults(self._conf))
         return backup, accepted
 

@@ -111,6 +111,7 @@ _TOLD: Mapping[str, _Told] = {
         "instance_resize_instance", {"new_flavor_id": "flavor_id"}),
     payloads.INSTANCE_RESIZE_VOLUME: _Told("instance_resize_volume", {"new_size": "size"}),
     payloads.BACKUP_CREATE: _Told("backup_create"),
+    payloads.BACKUP_IMPORT: _Told("backup_create"),
     payloads.BACKUP_DELETE: _Told("backup_delete"),
     payloads.MODULE_REAPPLY: _Told("module_reapply"),
 }

@@ -22,6 +22,7 @@ CONFIGURATION_APPLY = "configuration.apply"
 INSTANCE_UPDATE_ACCESS = "instance.update_access"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
+BACKUP_IMPORT = "backup.import"
 MODULE_REAPPLY = "module.reapply"
 
 
@@ -115,6 +116,15 @@ class UpdateAccess(Payload, frozen=True, kw_only=True):
 
 class CreateBackup(Payload, frozen=True, kw_only=True):
     """Back an instance up; all that matters is in the backup's row."""
+
+
+class ImportBackup(Payload, frozen=True, kw_only=True):
+    """Make a backup known that is in the object store.
+
+    :param remote_location: its URL
+    """
+
+    remote_location: str
 
 
 class DeleteBackup(Payload, frozen=True, kw_only=True):

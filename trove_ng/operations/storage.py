@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -11,9 +12,118 @@ from trove_ng.cloud.types import Grant
 from trove_ng.common.crypto import DecryptError
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Backup
-from trove_ng.db.repositories import backups
+from trove_ng.db.repositories import backups, datastores
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
+
+if TYPE_CHECKING:
+    from trove_ng.cloud.swift import ObjectStore
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands beside the objects of a backup, for who knows no more than them.
+
+    :param datastore_version: its number, as ``10.11``
+    :param parent: location of the backup that it continues
+    """
+
+    version: int = 1
+    datastore: str = ""
+    datastore_version: str = ""
+    volume_size: int | None = None
+    parent: str | None = None
+    encrypted: bool = False
+    stored: messages.StoredBackup
+
+
+class Found(NamedTuple):
+    """A backup in an object store."""
+
+    region: str
+    container: str
+    prefix: str
+    record: Record
+
+
+#: bytes of a record at most: a thousand segments
+_RECORD_LIMIT = 1024 * 1024
+_MANIFEST, _RECORD = ".manifest", ".json"
+
+
+def store(work: Work, backup: Backup) -> ObjectStore:
+    """Return the object store that a backup is in."""
+    return work.tools.clouds.objects_in(backup.region_id)
+
+
+def is_own(backup: Backup) -> bool:
+    """Return whether the objects of a backup were made for it."""
+    return backup.prefix == prefix(backup.id)
+
+
+def prefix(backup_id: str) -> str:
+    """Return what the names of a backup's segments begin with."""
+    return f"backup_{backup_id}/"
+
+
+def plain(stored: messages.StoredBackup) -> dict[str, Any]:
+    """Return what a backup consists of as JSON values."""
+    values: dict[str, Any] = msgspec.to_builtins(stored)
+    return values
+
+
+def write_record(work: Work, backup: Backup, parent: str | None) -> None:
+    """Store the record of a backup beside it.
+
+    :param parent: location of the backup that it continues
+    """
+    with work.reader() as session:
+        version = datastores.get_version(session, backup.datastore_version_id or "")
+    record = Record(
+        datastore=version[1].name if version else "",
+        datastore_version=version[0].version if version else "",
+        volume_size=backup.volume_size, parent=parent,
+        encrypted=backup.sealed_key is not None, stored=stored(backup))
+    store(work, backup).write_object(
+        backup.tenant_id, location(backup)[0],
+        manifest_name(backup).removesuffix(_MANIFEST) + _RECORD, msgspec.json.encode(record))
+
+
+def find(work: Work, tenant_id: str, url: str) -> Found:
+    """Return the backup that a location names, in any region of the cloud.
+
+    :raises StepFailed: it is not the project's, there is none, or it cannot be used
+    """
+    for region in work.tools.clouds.object_regions():
+        objects = work.tools.clouds.objects_in(region)
+        place = objects.place(tenant_id, url)
+        if place is None:
+            continue
+        container, name = place
+        if not name.endswith(_MANIFEST):
+            break
+        begin = name.removesuffix(_MANIFEST)
+        content = objects.read_object(tenant_id, container, begin + _RECORD, _RECORD_LIMIT)
+        if content is None:
+            raise StepFailed("There is no backup at the location.")
+        record = _parse(content, f"{begin}/")
+        return Found(region, container, f"{begin}/", record)
+    raise StepFailed("The location is not one of a backup in the object store of the project.")
+
+
+def _parse(content: bytes, begin: str) -> Record:
+    try:
+        record = msgspec.json.decode(content, type=Record)
+    except msgspec.MsgspecError:
+        raise StepFailed("The record of the backup cannot be read.") from None
+    segments = record.stored.segments
+    if record.version != 1 or not segments or not all(
+            one.name.startswith(begin) for one in segments):
+        raise StepFailed("The record of the backup cannot be read.")
+    if record.encrypted:
+        raise StepFailed("The backup is encrypted; its key is where it was made.")
+    if record.parent is not None:
+        raise StepFailed("The backup continues another one; only full ones can be taken over.")
+    return record
 
 
 def location(backup: Backup) -> tuple[str, str]:
@@ -29,10 +139,10 @@ def location(backup: Backup) -> tuple[str, str]:
 def grant(work: Work, backup: Backup, *, write: bool) -> messages.ObjectStoreGrant:
     """Return the leave to read, or write, the objects of one backup."""
     container, prefix = location(backup)
-    store = work.tools.clouds.objects
+    objects = store(work, backup)
     if write:
-        store.ensure_container(backup.tenant_id, container)
-    made = store.grant(backup.tenant_id, container, prefix, write=write,
+        objects.ensure_container(backup.tenant_id, container)
+    made = objects.grant(backup.tenant_id, container, prefix, write=write,
                        lifetime_s=work.tools.conf.backup_grant_lifetime)
     return guest_grant(made, work.tools.conf.guest_object_store_url)
 
@@ -54,7 +164,7 @@ def guest_grant(made: Grant, guest_url: str | None) -> messages.ObjectStoreGrant
 def public_url(work: Work, backup: Backup) -> str:
     """Return the URL of the object that stands for a backup, as its owner sees it."""
     container, _ = location(backup)
-    return work.tools.clouds.objects.object_url(
+    return store(work, backup).object_url(
         backup.tenant_id, container, manifest_name(backup))
 
 
@@ -72,13 +182,13 @@ def stored(backup: Backup) -> messages.StoredBackup:
 def damage(work: Work, backup: Backup) -> str | None:
     """Return what is wrong with the objects of a backup, None if they are what was stored."""
     container, prefix = location(backup)
-    store = work.tools.clouds.objects
-    listed = store.list_objects(backup.tenant_id, container, prefix)
+    objects = store(work, backup)
+    listed = objects.list_objects(backup.tenant_id, container, prefix)
     for one in stored(backup).segments:
         if listed.get(one.name) == (one.size, one.md5):
             continue
         # a list may be old
-        found = store.head_object(backup.tenant_id, container, one.name)
+        found = objects.head_object(backup.tenant_id, container, one.name)
         if found is None:
             return f"{one.name} is missing."
         if found != (one.size, one.md5):
@@ -107,4 +217,4 @@ def key(work: Work, backup: Backup) -> Secret | None:
 
 def manifest_name(backup: Backup) -> str:
     """Return the name of the object that stands for all segments of a backup."""
-    return f"{location(backup)[1].rstrip('/')}.manifest"
+    return location(backup)[1].rstrip("/") + _MANIFEST

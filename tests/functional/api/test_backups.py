@@ -209,3 +209,41 @@ def test_strategies_of_other_projects_are_for_administrators(app: Api) -> None:
 @pytest.mark.parametrize("container", ["", "a/b", ".", "..", "a\n", "x" * 256, None])
 def test_what_is_no_container_is_refused(app: Api, container: Any) -> None:
     assert strategy(app, container).status_int == 400
+
+
+# ---- taken over from the object store -----------------------------------------------
+
+PLACE = {"remote_location": "http://swift/v1/AUTH_x/c/b.manifest",
+         "local_datastore_version_id": "v", "size": 1.2}
+
+
+def take(app: Api, **more: Any) -> Any:
+    return app("POST", "/backups", {"backup": {"name": "t", **more}})
+
+
+def test_a_backup_in_the_object_store_is_taken_over(app: Api) -> None:
+    # what the released client sends
+    made = take(app, restore_from={**PLACE, "size": "1.2"}).json["backup"]
+    assert (made["instance_id"], made["status"], made["datastore"]["type"]) == (
+        None, "NEW", "mariadb")
+    assert made["locationRef"] == PLACE["remote_location"]
+    with app.db.reader() as session:
+        assert backups.get(session, made["id"]).volume_size == 2
+    assert len(app.waker.woken) == 1
+
+
+@pytest.mark.parametrize(("body", "status"), [
+    ({}, 400), ({"restore_from": {}}, 400), ({"restore_from": None}, 400),
+    ({"restore_from": PLACE, "instance": INSTANCE}, 400),
+    ({"restore_from": PLACE, "incremental": 1}, 400),
+    ({"restore_from": {**PLACE, "size": 0}}, 400),
+    ({"restore_from": {**PLACE, "size": "0"}}, 400),
+    ({"restore_from": {**PLACE, "remote_location": "file:///etc/passwd"}}, 400),
+    ({"restore_from": {**PLACE, "remote_location": "http://a b"}}, 400),
+    ({"restore_from": {**PLACE, "local_datastore_version_id": "none"}}, 404)])
+def test_what_cannot_be_taken_over_is_refused(app: Api, body: dict[str, Any],
+                                              status: int) -> None:
+    before = app.rows()
+    answer = take(app, **body)
+    assert answer.status_int == status, answer.text
+    assert app.rows() == before

@@ -26,6 +26,7 @@ from trove_ng.db.models import (
     Reservation,
 )
 from trove_ng.db.repositories import operations, quotas
+from trove_ng.operations import storage
 
 Document = dict[str, Any]
 _KINDS = ("servers", "volumes", "ports", "floating", "placements", "groups")
@@ -241,6 +242,8 @@ def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
     store = plane.minicloud.swift._store
     for row in session.scalars(select(Backup)):
         what = f"backup {row.id} ({row.state})"
+        if row.deleted and row.prefix != storage.prefix(row.id):
+            continue  # its objects are another one's
         account, prefix = f"AUTH_{row.tenant_id}", str(row.prefix)
         names = {one.name for one in store.objects(
             account, str(row.container), prefix.rstrip("/"))}
@@ -249,9 +252,11 @@ def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
             yield f"{what} is under way, and nothing works on it"
         elif not row.deleted and row.state == BackupState.COMPLETED:
             parts = {one["name"] for one in (row.manifest or {}).get("segments", [])}
-            if names != parts | {f"{prefix.rstrip('/')}.manifest"}:
+            if names != parts | {f"{prefix.rstrip('/')}{end}" for end in (
+                    ".manifest", ".json")}:
                 yield f"{what} consists of {names}"
-        elif names and row.state != BackupState.DELETE_FAILED:
+        elif names and row.state != BackupState.DELETE_FAILED and (
+                row.prefix == storage.prefix(row.id)):
             yield f"{what} left {names}"
 
 

@@ -150,6 +150,15 @@ def _apply_configuration(world: World) -> str:
     return group
 
 
+def _import_backup(world: World) -> str:
+    source = world.full_backup()
+    location = world.plane.request("GET", f"/backups/{source}").json["backup"]["locationRef"]
+    return str(world.plane.request("POST", "/backups", {"backup": {
+        "name": "taken over", "restore_from": {
+            "remote_location": location, "local_datastore_version_id": "v",
+            "size": 0.2}}}, status=202).json["backup"]["id"])
+
+
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR"),
@@ -163,6 +172,7 @@ SCENARIOS = {
     payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
+    payloads.BACKUP_IMPORT: Scenario(_import_backup, "backups", good="RESTORED", bad="FAILED"),
     payloads.BACKUP_DELETE: Scenario(
         _delete_backup, "backups", good=None, bad="DELETE_FAILED"),
     # what becomes of a module is told by its operation

@@ -129,3 +129,85 @@ def test_strategies_of_an_instance_end_with_it(plane: ControlPlane, instance: st
     plane.wait_gone(f"/instances/{instance}")
     listed = plane.request("GET", "/backup_strategies", status=200).json["backup_strategies"]
     assert [one["instance_id"] for one in listed] == [None]
+
+
+# ---- taken over from the object store -----------------------------------------------
+
+
+def take_over(plane: ControlPlane, location: str, status: str = "RESTORED",
+              **more: Any) -> dict[str, Any]:
+    """Take a backup over; return its view when that has ended."""
+    ident = plane.request("POST", "/backups", {"backup": {"name": "t", "restore_from": {
+        "remote_location": location, "local_datastore_version_id": "v", "size": 0.2,
+        **more}}}, status=202).json["backup"]["id"]
+
+    def ended() -> Any:
+        shown = plane.request("GET", f"/backups/{ident}", status=200).json["backup"]
+        return shown if shown["status"] in ("RESTORED", "FAILED") else None
+
+    shown: dict[str, Any] = wait_for(ended, "the backup")
+    assert shown["status"] == status, row(plane, ident).error
+    return shown
+
+
+def forget(plane: ControlPlane, ident: str) -> None:
+    """Let the store know nothing of a backup any more, as that of another cloud does."""
+    with plane.db.writer() as session:
+        found = session.get(Backup, ident)
+        assert found is not None
+        found.deleted, found.tenant_id = True, "gone"
+
+
+def test_a_backup_of_another_service_is_taken_over_and_restored(
+        plane: ControlPlane, instance: str) -> None:
+    source = make(plane, instance)
+    forget(plane, source["id"])
+    taken = take_over(plane, source["locationRef"])
+    assert (taken["instance_id"], taken["locationRef"]) == (None, source["locationRef"])
+    assert (taken["size"], taken["datastore"]["version_id"]) == (source["size"], "v")
+    plane.wait(plane.create(name="other", restorePoint={"backupRef": taken["id"]}), "ACTIVE")
+    restore = asked(plane, "prepare")[-1].restore
+    assert [one.segments[0].name for one in restore.chain] == [f"backup_{source['id']}/000"]
+    assert restore.grants[0].prefix == f"backup_{source['id']}/"
+    # its objects are not its own
+    store, account = plane.minicloud.swift._store, f"AUTH_{plane.project_id}"
+    before = {one.name for one in store.objects(account, "database_backups")}
+    plane.request("DELETE", f"/backups/{taken['id']}", status=202)
+    plane.wait_gone(f"/backups/{taken['id']}")
+    assert {one.name for one in store.objects(account, "database_backups")} == before
+    assert plane.quota()["backups"] == (0, 0) or plane.quota()["backups"][1] == 0
+
+
+def test_what_cannot_be_taken_over_fails_with_the_reason(plane: ControlPlane,
+                                                         instance: str) -> None:
+    full = make(plane, instance)
+    incremental = make(plane, instance, parent_id=full["id"])
+    plane.conf.set_override("backup_encryption", True)
+    encrypted = make(plane, instance)
+    good = full["locationRef"]
+    base = good.rpartition("/database_backups/")[0]
+    other = base.replace(f"AUTH_{plane.project_id}", "AUTH_" + "0" * 32)
+    name = f"backup_{full['id']}"
+    for location, why in (
+            (incremental["locationRef"], "continues another one"),
+            (encrypted["locationRef"], "encrypted"),
+            (f"{base}/database_backups/none.manifest", "no backup at the location"),
+            (f"{base}/database_backups/{name}.json", "not one of a backup"),
+            (good.replace("127.0.0.1", "127.0.0.9"), "not one of a backup"),
+            (f"{other}/database_backups/{name}.manifest", "not one of a backup"),
+            (f"{base}/../AUTH_{'0' * 32}/c/x.manifest", "not one of a backup"),
+            (f"{base}/%2e%2e/AUTH_{'0' * 32}/c/x.manifest", "not one of a backup"),
+            (f"{base}/database_backups", "not one of a backup")):
+        failed = take_over(plane, location, "FAILED")
+        assert why in str(row(plane, failed["id"]).error), location
+        plane.request("DELETE", f"/backups/{failed['id']}", status=202)
+        plane.wait_gone(f"/backups/{failed['id']}")
+    store, account = plane.minicloud.swift._store, f"AUTH_{plane.project_id}"
+    assert store.get(account, "database_backups", f"{name}.json") is not None
+    store.delete(account, "database_backups", f"{name}/000")
+    assert "missing" in str(row(plane, take_over(plane, good, "FAILED")["id"]).error)
+    put = plane.tools.clouds.objects.write_object
+    for content in (b"", b"x", b"{}", b'{"stored": {"strategy": "mariabackup", "segments": [], '
+                    b'"checksum": "", "size": 0}}'):
+        put(plane.project_id, "database_backups", f"{name}.json", content)
+        take_over(plane, good, "FAILED")

@@ -238,6 +238,7 @@ class World:
         self.manager = plane.start_taskmanager("healthy", awake=False)
         self._instance: str | None = None
         self._backup: str | None = None
+        self._full: str | None = None
         #: what each way of each run-book calls, once it is known
         self.calls: dict[tuple[str, bool], list[CloudCall]] = {}
 
@@ -295,11 +296,24 @@ class World:
                  "an instance")
         return self._instance
 
-    def new_backup(self) -> str:
+    def new_backup(self, full: bool = False) -> str:
         """Ask for a backup; return its id."""
         return str(self.plane.request("POST", "/backups", {"backup": {
-            "name": "b", "instance": self.instance(), "incremental": 1}},
+            "name": "b", "instance": self.instance(), "incremental": int(not full)}},
             status=202).json["backup"]["id"])
+
+    def full_backup(self) -> str:
+        """Return a full backup that is not encrypted, of an earlier case if there is one."""
+        if self._full is not None and self.shown("backups", self._full) == "COMPLETED":
+            return self._full
+        self.plane.conf.set_override("backup_encryption", False)
+        try:
+            self._full = self.new_backup(full=True)
+            self.finish(self.live(self._full))
+        finally:
+            self.plane.conf.set_override("backup_encryption", True)
+        assert self.shown("backups", self._full) == "COMPLETED"
+        return self._full
 
     def backup(self) -> str:
         """Return a backup that is complete, of an earlier case if there is one."""
@@ -352,7 +366,7 @@ class World:
 
     def abandon(self) -> None:
         """Use what cases share no more: something may be wrong with it."""
-        self._instance = self._backup = None
+        self._instance = self._backup = self._full = None
 
     @contextlib.contextmanager
     def hurry(self) -> Iterator[None]:
@@ -382,10 +396,11 @@ class World:
 
     def tidy(self) -> None:
         """Delete what later cases do not need, and see that it is gone."""
-        for kind, keep in (("backups", self._backup), ("instances", self._instance)):
+        for kind, keep in (("backups", (self._backup, self._full)),
+                           ("instances", (self._instance,))):
             listed = self.plane.request("GET", f"/{kind}", status=200).json[kind]
             for one in listed:
-                if one["id"] != keep:
+                if one["id"] not in keep:
                     getattr(self, f"delete_{kind[:-1]}")(one["id"])
         for one in self.plane.request("GET", "/configurations", status=200).json[
                 "configurations"]:

@@ -8,7 +8,7 @@ from trove_ng.api import accept_backups
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import instances as loaded
 from trove_ng.api.views import backups as views
-from trove_ng.common.errors import NotFound
+from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.db.repositories import backups
 
 
@@ -58,8 +58,18 @@ def _view(call: Call, backup_id: str) -> dict[str, Any]:
 
 
 def create(call: Call) -> dict[str, Any]:
-    """Begin a backup."""
-    return {"backup": accept_backups.create_backup(call)}
+    """Begin a backup, or take over one that is in the object store."""
+    body = call.body["backup"]
+    if body.get("restore_from") is None:
+        if body.get("instance") is None:
+            raise BadRequest("Validation error: backup: instance or restore_from is required.")
+        return {"backup": accept_backups.create_backup(call)}
+    others = sorted(name for name in body
+                    if name not in ("name", "description", "restore_from") and body[name])
+    if others:
+        raise BadRequest(f"Validation error: backup: {', '.join(others)} cannot be combined with "
+                         "restore_from.")
+    return {"backup": accept_backups.import_backup(call)}
 
 
 def delete(call: Call) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from trove_ng.api.schemas.common import DESCRIPTION, TITLE, UUID, Schema, obj
+from trove_ng.api.schemas.common import DESCRIPTION, NAME, TITLE, UUID, Schema, obj
 
 #: Swift container: no slash nor control character, at most 256 bytes, no "." or ".."
 _CONTAINER: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255,
                       "pattern": r"^[^/\x00-\x1f\x7f]+$", "format": "container"}
+
+#: a backup that another database service left in the project's object store; size in GB
+_REMOTE: Schema = obj({
+    "remote_location": {"type": "string", "maxLength": 1024,
+                        "pattern": r"^https?://[^\x00-\x20\x7f]+$"},
+    "local_datastore_version_id": NAME,
+    "size": {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1000000},
+                       {"type": "string", "maxLength": 12,
+                        "pattern": r"^0*[1-9][0-9]{0,5}([.][0-9]{1,4})?$"}]},
+}, ("remote_location", "local_datastore_version_id", "size"))
 
 STRATEGY: Schema = obj({"backup_strategy": obj({
     "swift_container": _CONTAINER | {"type": "string"},
@@ -22,5 +32,6 @@ CREATE: Schema = obj({"backup": obj({
     "incremental": {"enum": [0, 1, True, False]},
     "swift_container": _CONTAINER,
     "storage_driver": {"enum": ["swift", None]},
-}, ("name", "instance"))}, ("backup",), examples=[
+    "restore_from": {"anyOf": [_REMOTE, {"type": "null"}]},
+}, ("name",))}, ("backup",), examples=[
     {"backup": {"name": "nightly", "instance": "0b6f2a43-5e0c-4a49-9d34-0a6d5b0a51c7"}}])

@@ -32,6 +32,7 @@ _TITLES = {
     "configuration.apply": "Changing the settings of the group's instances",
     "instance.update_access": "Changing who reaches the database",
     "backup.create": "Making a backup",
+    "backup.import": "Taking over a backup",
     "backup.delete": "Deleting a backup",
     "module.reapply": "Applying the module again",
 }

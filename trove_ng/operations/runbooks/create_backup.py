@@ -31,7 +31,11 @@ def load(work: Work) -> Backup:
     return found
 
 
-def _note(work: Work, **values: object) -> None:
+def note(work: Work, **values: object) -> None:
+    """Write columns of the backup.
+
+    :raises StepFailed: it is gone
+    """
     with work.writer() as session:
         row = backups.get(session, work.resource_id)
         if row is None:
@@ -61,7 +65,7 @@ def _check_parent(work: Work) -> None:
 def _make_key(work: Work) -> None:
     """Make the key that the backup is encrypted with, if it is to be."""
     if work.tools.conf.backup_encryption and load(work).sealed_key is None:
-        _note(work, sealed_key=storage.seal_key(work, work.resource_id))
+        note(work, sealed_key=storage.seal_key(work, work.resource_id))
 
 
 def _stream(work: Work) -> None:
@@ -76,16 +80,16 @@ def _stream(work: Work) -> None:
         strategy=work.tools.datastores[version.manager].backup_strategy,
         grant=storage.grant(work, backup, write=True), parent=_parent(work, backup),
         segment_size=work.tools.conf.backup_segment_size, key=storage.key(work, backup))
-    _note(work, state=BackupState.BUILDING, backup_type=request.strategy)
+    note(work, state=BackupState.BUILDING, backup_type=request.strategy)
     client = work.tools.guests(instance.id, work.context)
     result = guest.run_long(
         work, instance.id, "create_backup", lambda: client.create_backup(request),
-        lambda percent: _note(work, percent=percent))
+        lambda percent: note(work, percent=percent))
     try:
         stored = msgspec.convert(result, messages.StoredBackup)
     except msgspec.ValidationError:
         raise StepFailed("The agent's report of the backup cannot be read.") from None
-    _note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
+    note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
           size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum)
 
 
@@ -99,11 +103,21 @@ def _parent(work: Work, backup: Backup) -> messages.StoredBackup | None:
     return storage.stored(parent)
 
 
+def _parent_url(work: Work, backup: Backup) -> str | None:
+    if backup.parent_id is None:
+        return None
+    with work.reader() as session:
+        parent = backups.get(session, backup.parent_id)
+    return parent.location if parent is not None else None
+
+
 def drop_objects(work: Work) -> None:
-    """Delete all objects of the backup."""
+    """Delete all objects of the backup, unless they were another one's before."""
     backup = load(work)
+    if not storage.is_own(backup):
+        return
     container, prefix = storage.location(backup)
-    store = work.tools.clouds.objects
+    store = storage.store(work, backup)
     store.delete_object(backup.tenant_id, container, storage.manifest_name(backup))
     # names of all its objects begin as the manifest's
     store.delete_prefix(backup.tenant_id, container, prefix.rstrip("/"))
@@ -121,11 +135,11 @@ def _seal(work: Work) -> None:
     backup = load(work)
     container, _ = storage.location(backup)
     stored = storage.stored(backup)
-    name = storage.manifest_name(backup)
-    work.tools.clouds.objects.write_manifest(
-        backup.tenant_id, container, name,
+    storage.write_record(work, backup, parent=_parent_url(work, backup))
+    storage.store(work, backup).write_manifest(
+        backup.tenant_id, container, storage.manifest_name(backup),
         [(one.name, one.md5, one.size) for one in stored.segments])
-    _note(work, location=storage.public_url(work, backup))
+    note(work, location=storage.public_url(work, backup))
 
 
 def _succeed(work: Work, session: Session) -> None:

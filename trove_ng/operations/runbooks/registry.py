@@ -14,6 +14,7 @@ from trove_ng.operations.runbooks import (
     create_instance,
     delete_backup,
     delete_instance,
+    import_backup,
     reapply_module,
     resize_flavor,
     resize_volume,
@@ -28,5 +29,5 @@ def runbooks() -> Mapping[str, Runbook]:
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
              resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
              configure_instance.RUNBOOK, apply_configuration.RUNBOOK, update_access.RUNBOOK,
-             delete_backup.RUNBOOK, reapply_module.RUNBOOK)
+             delete_backup.RUNBOOK, import_backup.RUNBOOK, reapply_module.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})
