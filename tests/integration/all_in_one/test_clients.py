@@ -253,6 +253,58 @@ def test_backups_by_both_clients(cloud: AllInOne, instance: str) -> None:
     cloud.run("trove", "backup-delete", backup["id"])
 
 
+def test_incremental_backups_and_strategies_by_openstack(cloud: AllInOne,
+                                                         instance: str) -> None:
+    cloud.run("openstack", "database", "backup", "strategy", "create", "--instance-id", instance,
+              "--swift-container", "chains")
+    listed = cloud.openstack("database", "backup", "strategy", "list")
+    assert (instance, "chains") in [
+        (one["Instance ID"], one["Swift Container"]) for one in listed]
+    chain = []
+    for name, more in (("full", ()), ("next", ("--incremental",))):
+        made = cloud.openstack("database", "backup", "create", f"osc-{name}",
+                               "--instance", instance, *more)
+        chain.append(made["id"])
+        shown = cloud.wait_backup(made["id"])
+        assert "/chains/" in shown["locationRef"]
+    assert cloud.openstack("database", "backup", "show", chain[1])["parent_id"] == chain[0]
+    taken = cloud.openstack(
+        "database", "backup", "create", "taken", "--restore-from",
+        cloud.rest().get(f"/backups/{chain[0]}").json()["backup"]["locationRef"],
+        "--restore-datastore-version", cloud.openstack(
+            "database", "backup", "show", chain[0])["datastore_version_id"],
+        "--restore-size", "1")
+    cloud.wait_backup(taken["id"], "RESTORED")
+    for ident in (taken["id"], chain[0]):
+        cloud.run("openstack", "database", "backup", "delete", ident)
+        cloud.wait_operations(ident)
+    cloud.wait_operations(chain[1])
+    left = {one["ID"] for one in cloud.openstack("database", "backup", "list")}
+    assert not left & {taken["id"], *chain}
+    cloud.run("openstack", "database", "backup", "strategy", "delete", "--instance-id", instance)
+    assert cloud.openstack("database", "backup", "strategy", "list") == []
+
+
+def test_schedules_by_trove(cloud: AllInOne, instance: str) -> None:
+    shown = cloud.run("trove", "schedule-create", instance, "0 3 * * *", "nightly",
+                      "--description", "by cron")
+    ident = next(line.split("|")[2].strip() for line in shown.splitlines()
+                 if line.split("|")[1:2] and line.split("|")[1].strip() == "id")
+    assert ident in cloud.run("trove", "schedule-list", "cli-legacy")
+    assert "0 3 * * *" in cloud.run("trove", "schedule-show", ident)
+    made = cloud.rest().post(f"/schedules/{ident}/run").json()["execution"]
+    cloud.wait_backup(made["backup_id"])
+    listed = cloud.run("trove", "execution-list", ident)
+    assert made["id"] in listed
+    assert "Backup complete" in listed
+    cloud.run("trove", "execution-delete", made["id"])
+    assert made["id"] not in cloud.run("trove", "execution-list", ident)
+    cloud.run("trove", "schedule-delete", ident)
+    assert ident not in cloud.run("trove", "schedule-list", instance)
+    cloud.run("trove", "backup-delete", made["backup_id"])
+    cloud.wait_operations(made["backup_id"])
+
+
 def test_delete_and_force_delete(cloud: AllInOne, instance: str) -> None:
     cloud.run("openstack", "database", "instance", "create", "cli-osc", "--flavor", "1",
               "--size", "1", "--datastore", "mariadb", "--datastore-version",
