@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
@@ -183,30 +184,34 @@ class Backups:
         :param backup: locked
         :raises UnprocessableEntity: one of them is being made, or restored
         """
+        tree = self._tree(session, backup)
+        # read when all of them are locked: whoever restores one locks it first
         in_use = {str(one.get("backup_id")) for one in operations.live_payloads(
             session, backup.tenant_id, payloads.INSTANCE_CREATE)}
-        begun: list[str] = []
-        self._delete(session, backup, context, now, in_use, begun)
-        return begun
+        for one in tree:
+            if one.state in BACKUP_RUNNING:
+                raise UnprocessableEntity(f"Backup {one.id} cannot be deleted now: it is "
+                                          f"{one.state}.")
+            if one.id in in_use:
+                raise UnprocessableEntity(f"Backup {one.id} cannot be deleted now: an instance "
+                                          "is restored from it.")
+        return [self._submit_delete(session, one, context, now).id for one in tree]
 
-    def _delete(self, session: Session, backup: Backup, context: RequestContext,
-                now: datetime.datetime, in_use: set[str], begun: list[str]) -> None:
+    def _tree(self, session: Session, backup: Backup) -> list[Backup]:
+        """Return a backup and all that continue it, locked, unless they are being deleted; what
+        continues another one comes before it."""
         if backup.state == BackupState.DELETING:
-            return
-        if backup.state in BACKUP_RUNNING:
-            raise UnprocessableEntity(f"Backup {backup.id} cannot be deleted now: it is "
-                                      f"{backup.state}.")
-        if backup.id in in_use:
-            raise UnprocessableEntity(
-                f"Backup {backup.id} cannot be deleted now: an instance is restored from it.")
-        for child in backups.children(session, backup.id):
-            self._delete(session, child, context, now, in_use, begun)
+            return []
+        below = [self._tree(session, one) for one in backups.children(session, backup.id)]
+        return [*itertools.chain.from_iterable(below), backup]
+
+    def _submit_delete(self, session: Session, backup: Backup, context: RequestContext,
+                       now: datetime.datetime) -> Operation:
         backup.state, backup.updated = BackupState.DELETING, now
-        accepted = self._requests.submit(
+        return self._requests.submit(
             session, action=payloads.BACKUP_DELETE, resource_type="backup",
             resource_id=backup.id, tenant_id=backup.tenant_id, context=context,
             payload=payloads.DeleteBackup(), now=now)
-        begun.append(accepted.id)
 
 
 def is_whole(backup: Backup) -> bool:
