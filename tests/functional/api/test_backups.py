@@ -247,3 +247,16 @@ def test_what_cannot_be_taken_over_is_refused(app: Api, body: dict[str, Any],
     answer = take(app, **body)
     assert answer.status_int == status, answer.text
     assert app.rows() == before
+
+
+def test_administrators_list_the_backups_of_all_projects(app: Api) -> None:
+    def listed(query: str) -> set[str]:
+        answer = app("GET", f"/backups?{query}", token="admin")
+        assert answer.status_int == 200, answer.text
+        return {one["project_id"] for one in answer.json["backups"]}
+
+    assert listed("") == {MINE}
+    assert listed("all_projects=True") == {MINE, OTHER}
+    assert listed(f"all_projects=True&project_id={OTHER}") == {OTHER}
+    assert listed(f"project_id={OTHER}") == {OTHER}
+    assert listed(f"all_projects=True&instance_id={FOREIGN}1") == {OTHER}
