@@ -290,7 +290,7 @@ def test_schedules_by_trove(cloud: AllInOne, instance: str) -> None:
                       "--description", "by cron")
     ident = next(line.split("|")[2].strip() for line in shown.splitlines()
                  if line.split("|")[1:2] and line.split("|")[1].strip() == "id")
-    assert ident in cloud.run("trove", "schedule-list", "cli-legacy")
+    assert ident in cloud.run("trove", "schedule-list", instance)
     assert "0 3 * * *" in cloud.run("trove", "schedule-show", ident)
     made = cloud.rest().post(f"/schedules/{ident}/run").json()["execution"]
     cloud.wait_backup(made["backup_id"])
