@@ -27,7 +27,8 @@ WORDS = {name: f"canary-{number}-Zx9Q{number * 7919}" for number, name in enumer
     "an updated password", "password of root", "the user's token",
     "password of a request that is refused", "password that the database refuses",
     "password of a create that fails", "password in an error of the API",
-    "password in an error of the taskmanager", "password of the service user"))}
+    "password in an error of the taskmanager", "password of the service user",
+    "contents of a module"))}
 
 
 _TOKEN = "the user's token"
@@ -177,6 +178,11 @@ def _life(watch: Watch) -> str:
     shown = watch.ask("POST", f"/instances/{ident}/root", {
         "password": WORDS["password of root"]}, shows=True)
     assert shown.json["user"]["password"] == WORDS["password of root"]
+    contents = base64.b64encode(WORDS["contents of a module"].encode()).decode()
+    for kind, status in (("ping", 200), ("none", 400)):
+        module = {"name": "m", "module_type": kind, "contents": contents}
+        assert watch.ask("POST", "/modules", {"module": module}).status_int == status
+    watch.ask("GET", "/modules")
     lab.act(ident, {"restart": {}})
     lab.backup(ident)
     for path in ("", "/instances", f"/instances/{ident}", users, f"{users}/one", "/backups",
