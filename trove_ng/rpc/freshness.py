@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from threading import Lock
@@ -49,16 +50,21 @@ class Freshness:
     :param share: of these, how many one guest may use, so that it cannot lock others out
     :param journal: memory that outlasts the process; without one, what a request does
         has to be harmless when it is done again
+    :param steady: a clock that nobody sets, seconds: a request is not forgotten because
+        the wall clock was set forward, as it may be set back
     """
 
     def __init__(self, max_age: float, now: Callable[[], float], capacity: int = 500_000,
-                 share: int = 5_000, journal: Journal | None = None) -> None:
+                 share: int = 5_000, journal: Journal | None = None,
+                 steady: Callable[[], float] = time.monotonic) -> None:
         self._max_age = max_age
         self._now = now
         self._capacity = capacity
         self._share = share
         self._journal = journal
-        self._seen: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._steady = steady
+        # when, by both clocks
+        self._seen: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
         self._of: collections.Counter[str] = collections.Counter()
         self._lock = Lock()
         for one in journal.load() if journal is not None else ():
@@ -88,11 +94,16 @@ class Freshness:
                 self._journal.add(seen)
 
     def _remember(self, seen: Seen) -> None:
-        self._seen[seen.sender, seen.nonce] = seen.at
+        self._seen[seen.sender, seen.nonce] = seen.at, self._steady()
         self._of[seen.sender] += 1
 
     def _forget(self, now: float) -> None:
-        while self._seen and next(iter(self._seen.values())) < now - 2 * self._max_age:
+        kept = 2 * self._max_age
+        steady = self._steady()
+        while self._seen:
+            at, steadily = next(iter(self._seen.values()))
+            if at >= now - kept or steadily >= steady - kept:
+                return
             (sender, _nonce), _at = self._seen.popitem(last=False)
             self._of[sender] -= 1
             if not self._of[sender]:
