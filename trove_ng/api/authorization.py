@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -12,16 +13,23 @@ from trove_ng.policies import make_enforcer
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+LOG = logging.getLogger(__name__)
+
 #: seconds that a decision is remembered; a changed policy file works after that
 _MEMORY = 5.0
 _MOST = 10000
 
 
 class Authorizer:
-    """Decide what a caller may do."""
+    """Decide what a caller may do.
+
+    :raises Exception: whatever oslo.policy raises about a policy file that it cannot read,
+        or whose rules refer to rules that there are not
+    """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._enforcer = make_enforcer(conf)
+        self._enforcer.check_rules(raise_on_violation=True)
         self._known: dict[tuple[object, ...], tuple[float, bool]] = {}
 
     def allows(self, context: RequestContext, rule: str, tenant_id: str) -> bool:
@@ -31,6 +39,7 @@ class Authorizer:
         known = self._known.get(key)
         if known is not None and known[0] > now:
             return known[1]
+        self._reload()
         allowed = bool(self._enforcer.enforce(
             rule, {"tenant": tenant_id, "tenant_id": tenant_id, "project_id": tenant_id},
             {"project_id": context.project_id, "tenant": context.project_id,
@@ -40,6 +49,14 @@ class Authorizer:
             self._known.clear()
         self._known[key] = (now + _MEMORY, allowed)
         return allowed
+
+    def _reload(self) -> None:
+        """Read the policy files again if they changed; while one is broken nothing changes."""
+        try:
+            self._enforcer.load_rules()
+        except Exception:
+            # oslo.policy lets out whatever its parts raise
+            LOG.exception("the policy file cannot be read; what held before holds")
 
     def check(self, context: RequestContext, rule: str, tenant_id: str) -> None:
         """Raise if the caller does not pass.
