@@ -132,5 +132,10 @@ def test_every_route_has_a_sample() -> None:
 def test_a_good_request_is_answered(app: Api, method: str, path: str, body: object) -> None:
     if (method, path) == ("DELETE", f"{ONE}/root"):
         app("POST", f"{ONE}/root")
+    before = app.rows()["operations"]
     answer = app(method, path, body, token="admin" if "/mgmt/" in path else "mine")
     assert answer.status_int < 300, answer.text
+    assert (app.rows()["operations"] > before) == bool(app.waker.woken)
+    # whatever begins work says which
+    assert not app.waker.woken or (
+        answer.headers["X-Trove-Operation-Id"] == app.waker.woken[-1])
