@@ -29,14 +29,15 @@ class Scenario:
     :param kind: of that resource, as in the API's paths
     :param good: status that is shown after it succeeded; None: there is no such resource
     :param bad: status that is shown after it failed
-    :param agent: name of the first step that asks an agent; None: no step does
+    :param agent: name of the first step that asks an agent, by default the first of all;
+        None: no step does
     """
 
     ask: Callable[[World], str]
     kind: str = "instances"
     good: str | None = "ACTIVE"
     bad: str | None = "ACTIVE"
-    agent: str | None = None
+    agent: str | None = ""
 
     def begin(self, world: World) -> tuple[str, str]:
         """Ask for the action; return the ids of resource and operation."""
@@ -161,20 +162,21 @@ def _import_backup(world: World) -> str:
 
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
-    payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR"),
-    payloads.INSTANCE_FORCE_DELETE: Scenario(_force_delete, good=None, bad="ERROR"),
+    payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR", agent=None),
+    payloads.INSTANCE_FORCE_DELETE: Scenario(
+        _force_delete, good=None, bad="ERROR", agent=None),
     payloads.INSTANCE_RESTART: Scenario(_restart, agent="restart"),
     payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor, agent="stop"),
     payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume, agent="stop"),
     payloads.INSTANCE_CONFIGURE: Scenario(_configure, agent="overrides"),
     payloads.CONFIGURATION_APPLY: Scenario(
         _apply_configuration, "configurations", good="", bad="", agent="instances"),
-    payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access),
+    payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access, agent=None),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
     payloads.BACKUP_IMPORT: Scenario(_import_backup, "backups", good="RESTORED", bad="FAILED"),
     payloads.BACKUP_DELETE: Scenario(
-        _delete_backup, "backups", good=None, bad="DELETE_FAILED"),
+        _delete_backup, "backups", good=None, bad="DELETE_FAILED", agent=None),
     # what becomes of a module is told by its operation
     payloads.MODULE_REAPPLY: Scenario(
         _reapply_module, "modules", good="", bad="", agent="instances"),

@@ -27,7 +27,9 @@ from trove_ng.taskmanager.notifications import SENDING
 def _points(action: str) -> list[str]:
     found = points(runbooks()[action], fails=False)
     agent = SCENARIOS[action].agent
-    return found if agent is None else found[:found.index(f"before {agent}") + 1]
+    if agent is None:
+        return found
+    return found[:found.index(f"before {agent or runbooks()[action].steps[0].name}") + 1]
 
 
 def _cases() -> list[tuple[str, str]]:
