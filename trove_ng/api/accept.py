@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from trove_ng.api import regions
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, Forbidden, NotFound, UnprocessableEntity
@@ -170,7 +171,10 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
     flavor = call.services.catalog.get_flavor(flavor_id)
     if flavor is None:
         raise BadRequest(f"Validation error: resize.flavorRef {flavor_id} does not exist.")
-
+    # the cloud is not asked while the store is written to
+    with call.services.db.reader() as session:
+        region = instances.region_of(session, call.params["id"])
+    there = regions.flavor_there(call, "resize.flavorRef", flavor, region)
     with call.services.db.writer() as session:
         loaded = load(session, call, call.params["id"])
         usable(call, loaded)
@@ -184,7 +188,8 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
                              "for the datastore version.")
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_FLAVOR, Task.RESIZING,
-            payloads.ResizeFlavor(flavor_id=flavor.id, ram_mb=flavor.ram_mb))
+            payloads.ResizeFlavor(flavor_id=flavor.id, ram_mb=flavor.ram_mb,
+                                  there=there.id if there.id != flavor.id else None))
         quotas.reserve(session, instance.tenant_id, operation_id,
                        {"ram": max(0, flavor.ram_mb - instance.flavor_ram)},
                        quota.defaults(call.services.conf))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept_access, accept_modules
+from trove_ng.api import accept_access, accept_modules, regions
 from trove_ng.api.accept_configurations import for_instance
 from trove_ng.api.accept_versions import wanted_version
 from trove_ng.api.call import Call
@@ -18,13 +18,14 @@ from trove_ng.common.errors import BadRequest, NotFound, NotSupported
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.common.states import BackupState
 from trove_ng.conf import quota
+from trove_ng.conf.cloud import own_region
 from trove_ng.datastores import base as engines
 from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, datastores, instances, quotas
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.catalog import Flavor
+from trove_ng.domain.catalog import CloudCatalog, Flavor
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads
 from trove_ng.operations.backups import is_whole
@@ -44,6 +45,7 @@ class Wanted:
     nics: list[dict[str, Any]]
     zone: str | None
     access: dict[str, Any]
+    region: str
 
 
 @retry_on_db_error
@@ -56,8 +58,9 @@ def create_instance(call: Call) -> dict[str, Any]:
     for name in _NOT_YET:
         if body.get(name):
             raise NotSupported(f"instance.{name} is not supported.")
-    _check_region(call, body.get("region_name"))
-    wanted = _check(call, body)
+    wanted = _check(call, body, regions.wanted(call, body))
+    if wanted.region != own_region(call.services.conf):
+        _check_image(call, body, wanted.region)
     root: Secret | None = None
     with call.services.db.writer() as session:
         version = wanted_version(session, call, body.get("datastore") or {}, "instance")
@@ -83,24 +86,26 @@ def create_instance(call: Call) -> dict[str, Any]:
     return view
 
 
-def _check_region(call: Call, wanted: str | None) -> None:
-    own = call.services.conf.region
-    if wanted and wanted != own:
-        raise BadRequest(f"Validation error: instance.region_name must be {own}.")
+def _check_image(call: Call, body: dict[str, Any], region: str) -> None:
+    # the cloud is not asked while the store is written to
+    with call.services.db.reader() as session:
+        version = wanted_version(session, call, body.get("datastore") or {}, "instance")
+    regions.check_image(call, version, region)
 
 
-def _check(call: Call, body: dict[str, Any]) -> Wanted:
+def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
     """Check what the cloud knows.
 
     :raises BadRequest: names field and rule
     """
-    conf, catalog = call.services.conf, call.services.catalog
+    conf, catalog = call.services.conf, call.services.catalog.in_region(region)
     if "flavorRef" not in body:
         raise BadRequest("Validation error: instance.flavorRef is required.")
     flavor_id = str(body["flavorRef"]).rstrip("/").rpartition("/")[2]
-    flavor = catalog.get_flavor(flavor_id)
+    flavor = call.services.catalog.get_flavor(flavor_id)
     if flavor is None:
         raise BadRequest(f"Validation error: instance.flavorRef {flavor_id} does not exist.")
+    regions.flavor_there(call, "instance.flavorRef", flavor, region)
     volume = body.get("volume")
     size = None
     if conf.trove_volume_support:
@@ -118,11 +123,12 @@ def _check(call: Call, body: dict[str, Any]) -> Wanted:
     zone = body.get("availability_zone")
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
-    return Wanted(flavor, size, kind, _nics(call, body.get("nics") or []), zone,
-                  accept_access.checked(call, body.get("access") or {}))
+    return Wanted(flavor, size, kind, _nics(call, catalog, body.get("nics") or []), zone,
+                  accept_access.checked(call, body.get("access") or {}), region)
 
 
-def _nics(call: Call, nics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _nics(call: Call, catalog: CloudCatalog, nics: list[dict[str, Any]],
+          ) -> list[dict[str, Any]]:
     """Return the networks in one form, checked to be the caller's."""
     found = []
     for number, nic in enumerate(nics):
@@ -134,14 +140,14 @@ def _nics(call: Call, nics: list[dict[str, Any]]) -> list[dict[str, Any]]:
         address = nic.get("ip_address") or nic.get("ip-address") or nic.get("v4-fixed-ip")
         project = call.context.project_id
         if subnet is not None:
-            owner = call.services.catalog.subnet_network(subnet, project)
+            owner = catalog.subnet_network(subnet, project)
             if owner is None or network not in (None, owner):
                 raise BadRequest(f"Validation error: {field}.subnet_id {subnet} does not exist"
                                  " in the network.")
             network = owner
         if network is None:
             raise BadRequest(f"Validation error: {field}.network_id is required.")
-        if not call.services.catalog.network_exists(network, project):
+        if not catalog.network_exists(network, project):
             raise BadRequest(
                 f"Validation error: {field}.network_id {network} does not exist.")
         entry = {"network_id": network, "subnet_id": subnet, "ip_address": address}
@@ -222,8 +228,7 @@ def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
         user_id=call.context.user_id, task=Task.BUILDING, flavor_id=wanted.flavor.id,
         flavor_ram=wanted.flavor.ram_mb, volume_size=wanted.volume_size,
         volume_type=wanted.volume_type, nics=wanted.nics, availability_zone=wanted.zone,
-        locality=body.get("locality"),
-        region_id=call.services.conf.region, access=wanted.access,
+        locality=body.get("locality"), region_id=wanted.region, access=wanted.access,
         datastore_version_id=version.id)
 
 

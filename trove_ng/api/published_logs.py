@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from trove_ng.common.errors import Conflict, GuestTimeout
+from trove_ng.conf.object_store import guest_url
 from trove_ng.datastores.guest_logs import METAFILE_LIMIT, Log, Place, parse
 from trove_ng.db.repositories import duties
 from trove_ng.db.session import retry_on_db_error
@@ -35,12 +36,14 @@ class PublishedLogs:
 
     :param tenant_id: project that owns the instance
     :param manager: the datastore's manager
+    :param region: of the instance; None: the configured one
     """
 
     def __init__(self, services: Services, tenant_id: str, instance_id: str, manager: str,
-                 request_id: str) -> None:
+                 region: str | None, request_id: str) -> None:
         self._services = services
-        self._store = services.objects()
+        self._store = services.objects(region)
+        self._region = region
         self._tenant_id = tenant_id
         self._instance_id = instance_id
         self._manager = manager
@@ -105,7 +108,7 @@ class PublishedLogs:
             lifetime_s=int(self._seconds()) + _GRANT_MARGIN)
         return m.LogPublishRequest(
             name=log.name, kind=log.kind,
-            grant=guest_grant(grant, conf.guest_object_store_url), folder=place.folder,
+            grant=guest_grant(grant, guest_url(conf, self._region)), folder=place.folder,
             metafile=place.metafile, mark=mark, chunk_size=conf.guest_log_limit,
             expire_after=conf.guest_log_expiry, seconds=self._seconds())
 

@@ -83,7 +83,7 @@ class Services:
 
     :param requests: writes accepted operations
     :param idempotency_box: seals the answers that repeated requests get
-    :param objects: returns the object store
+    :param objects: returns the object store of a region; None: of the configured one
     :param estate: the cloud below the instances, for operators
     :param datastores: what was read of datastores a moment ago
     :param notices: tells other services of requests
@@ -95,7 +95,7 @@ class Services:
     authorizer: Authorizer
     catalog: CloudCatalog
     guests: GuestClients
-    objects: Callable[[], ObjectStore]
+    objects: Callable[[str | None], ObjectStore]
     estate: Estate
     waker: Waker
     requests: Requests

@@ -22,6 +22,7 @@ from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.conf.cloud import own_region
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations.notices import Notices
@@ -105,8 +106,10 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services
     notices = Notices(_once(anybody_to_tell), _once(lambda: _address(conf)), _host(conf))
     return Services(
         conf=conf, db=database, authorizer=Authorizer(conf),
-        catalog=CachedCatalog(clouds, conf.service_credentials.catalog_cache_time),
-        guests=bus.guest, objects=lambda: clouds().objects, estate=Estate(clouds), waker=bus,
+        catalog=CachedCatalog(clouds, conf.service_credentials.catalog_cache_time,
+                              own_region(conf)),
+        guests=bus.guest, objects=lambda region: clouds().in_region(region).objects,
+        estate=Estate(clouds), waker=bus,
         clock=SystemClock(), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time),
         requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE), notices),

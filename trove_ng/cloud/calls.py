@@ -49,10 +49,12 @@ class Calls:
     :param service: its name, for messages
     :param tries: how often a call that may be repeated is made
     :param recorder: is told of each try
+    :param region: that the service is of
     """
 
     def __init__(self, service: str, tries: int, guard: Guard = allow,
-                 recorder: Recorder = SILENT) -> None:
+                 recorder: Recorder = SILENT, region: str = "") -> None:
+        self._region = region
         self._recorder = recorder
         self._service = service
         self._guard = guard
@@ -82,8 +84,9 @@ class Calls:
             outcome = _OUTCOMES.get(type(err), "rejected")
             raise
         finally:
-            self._recorder.cloud_call(self._service.replace(" ", "_"), operation_of(call),
-                                      outcome, time.monotonic() - begun)
+            self._recorder.cloud_call(
+                self._region, self._service.replace(" ", "_"), operation_of(call), outcome,
+                time.monotonic() - begun)
 
     def again(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Make a call that may be repeated while the service does not answer.

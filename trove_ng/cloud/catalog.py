@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.cloud.types import Flavor, VolumeType
+from trove_ng.cloud.types import Flavor, Image, VolumeType
 from trove_ng.common.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -20,19 +20,22 @@ _MOST = 5000
 
 
 class CachedCatalog:
-    """What the cloud offers.
+    """What a region of the cloud offers.
 
     While the cloud does not answer, what was remembered holds longer.
 
-    :param clouds: makes the services at their first use
+    :param clouds: makes the region's services at their first use
     :param keep: seconds that a fact is remembered
+    :param region: its name
     """
 
-    def __init__(self, clouds: Callable[[], Clouds], keep: float,
+    def __init__(self, clouds: Callable[[], Clouds], keep: float, region: str,
                  now: Callable[[], float] = time.monotonic) -> None:
         self._clouds = clouds
         self._keep = keep
+        self._region = region
         self._now = now
+        self._others: dict[str, CachedCatalog] = {}
         self._known: dict[tuple[str, ...], tuple[float, Any]] = {}
         self._lock = threading.Lock()
 
@@ -47,11 +50,43 @@ class CachedCatalog:
             if known is not None:
                 return known[1]
             raise ServiceUnavailable(f"The cloud does not answer: {err.message}") from err
-        keep = min(self._keep, _ABSENT) if found is None or found is False else self._keep
+        # an empty list is one that something may be missing in
+        keep = min(self._keep, _ABSENT) if not found else self._keep
         with self._lock:
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[key] = (self._now() + keep, found)
+        return found
+
+    def regions(self) -> Sequence[str]:
+        """Return the regions that instances can be made in."""
+        found: Sequence[str] = self._fact(("regions",), lambda: self._clouds().regions())
+        return found
+
+    def in_region(self, name: str | None) -> CachedCatalog:
+        """Return what a region offers; None: this one."""
+        if name is None or name == self._region:
+            return self
+        with self._lock:
+            if name not in self._others:
+                self._others[name] = CachedCatalog(
+                    lambda: self._clouds().in_region(name), self._keep, name, self._now)
+            return self._others[name]
+
+    def find_image(self, image_id: str | None, tags: Sequence[str]) -> Image | None:
+        """Return the image with an id or, without one, the newest that has all the tags."""
+        if image_id is None and not tags:
+            return None
+        found: Image | None = self._fact(
+            ("image", image_id or "", *tags),
+            lambda: self._clouds().images.get_image(image_id) if image_id
+            else self._clouds().images.find_image(tags))
+        return found
+
+    def images_named(self, name: str) -> Sequence[Image]:
+        """Return the images of a name, the newest first."""
+        found: Sequence[Image] = self._fact(
+            ("images", name), lambda: self._clouds().images.images_named(name))
         return found
 
     def list_flavors(self) -> Sequence[Flavor]:

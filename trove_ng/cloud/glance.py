@@ -10,8 +10,10 @@ from trove_ng.cloud.types import Image
 
 
 def _image(found: Any) -> Image:
+    algorithm, value = found.get("os_hash_algo"), found.get("os_hash_value")
     return Image(id=found["id"], name=found["name"] or "", min_disk_gb=found["min_disk"] or 0,
-                 min_ram_mb=found["min_ram"] or 0)
+                 min_ram_mb=found["min_ram"] or 0, md5=found.get("checksum") or "",
+                 digest=f"{algorithm}:{value}" if algorithm and value else "")
 
 
 class Images:
@@ -31,8 +33,15 @@ class Images:
 
     def find_image(self, tags: Sequence[str]) -> Image | None:
         """Return the newest active image that has all the tags."""
+        return next(iter(self._active(tag=list(tags))), None)
+
+    def images_named(self, name: str) -> list[Image]:
+        """Return the active images of a name, the newest first."""
+        return self._active(name=name)
+
+    def _active(self, **filters: Any) -> list[Image]:
         found = self._calls.again(lambda: list(self._client.images.list(
-            filters={"tag": list(tags), "status": "active"}, sort_key="created_at",
+            filters={**filters, "status": "active"}, sort_key="created_at",
             sort_dir="desc")))
-        newest = sorted(found, key=lambda one: str(one["created_at"]), reverse=True)
-        return _image(newest[0]) if newest else None
+        return [_image(one) for one in sorted(
+            found, key=lambda one: str(one["created_at"]), reverse=True)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 from keystoneauth1 import session
@@ -18,6 +20,10 @@ from trove_ng.cloud.neutron import Network
 from trove_ng.cloud.nova import Compute
 from trove_ng.cloud.swift import ObjectStore
 from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.conf.cloud import own_region
+
+#: what a region must have
+_NEEDED = ("compute", "image", "network")
 
 
 def make_session(conf: cfg.ConfigOpts) -> session.Session:
@@ -33,16 +39,49 @@ def make_session(conf: cfg.ConfigOpts) -> session.Session:
 
 
 class Clients:
-    """The clients of the configured region's services, each made at its first use."""
+    """The clients of one region's services, each made at its first use.
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    :param home: those of the configured region, which this one is if None
+    :param region: its name; None for the configured one
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, home: Clients | None = None,
+                 region: str | None = None) -> None:
+        self._conf = conf
+        self._home = home or self
+        self._lock = threading.Lock()
+        self._others: dict[str, Clients] = {}
+        self.region = region or own_region(conf)
         self.options = conf.service_credentials
-        self.session = make_session(conf)
+        self.session: session.Session = (
+            home.session if home is not None else make_session(conf))
         #: how the session signs on
         self.auth: Any = self.session.auth
 
+    def in_region(self, name: str | None) -> Clients:
+        """Return the clients of a region, always the same ones; None: the configured one."""
+        home = self._home
+        if name is None or name == home.region:
+            return home
+        with home._lock:
+            if name not in home._others:
+                # a token's catalog is as old as the token: the region may be newer
+                home.session.invalidate()
+                home._others[name] = Clients(self._conf, home, name)
+            return home._others[name]
+
+    def regions(self) -> Sequence[str]:
+        """Return the regions of the catalog that have what instances need."""
+        self.session.invalidate()
+        catalog = self.auth.get_access(self.session).service_catalog
+        found = [
+            {one["region"] for endpoints in catalog.get_endpoints(
+                service_type=kind, interface=self.options.interface).values()
+             for one in endpoints} for kind in _NEEDED]
+        return sorted(set.intersection(*found))
+
     def _where(self) -> dict[str, Any]:
-        return {"session": self.session, "region_name": self.options.region_name}
+        return {"session": self.session, "region_name": self.region}
 
     @functools.cached_property
     def nova(self) -> Any:
@@ -78,9 +117,9 @@ class Clients:
 
 
 class Clouds:
-    """The services of the configured region.
+    """The services of a region.
 
-    :param clients: None makes them of the configuration
+    :param clients: of the region; None makes those of the configured one
     :param recorder: is told of each call
     """
 
@@ -95,8 +134,28 @@ class Clouds:
         """Return the same services, with another guard."""
         return type(self)(self._conf, self._clients, guard, self._recorder)
 
+    @property
+    def region(self) -> str:
+        """The region's name."""
+        return self._clients.region
+
+    def in_region(self, name: str | None) -> Clouds:
+        """Return the services of another region, with the same guard and recorder.
+
+        :param name: None: the configured region
+        """
+        clients = self._clients.in_region(name)
+        if clients is self._clients:
+            return self
+        return type(self)(self._conf, clients, self._guard, self._recorder)
+
+    def regions(self) -> Sequence[str]:
+        """Return the regions that instances can be made in, as the catalog now says."""
+        return self._calls("identity").again(self._clients.regions)
+
     def _calls(self, service: str) -> Calls:
-        return Calls(service, self._clients.options.tries, self._guard, self._recorder)
+        return Calls(service, self._clients.options.tries, self._guard, self._recorder,
+                     self.region)
 
     @functools.cached_property
     def compute(self) -> Compute:
@@ -127,22 +186,17 @@ class Clouds:
     @functools.cached_property
     def objects(self) -> ObjectStore:
         """Swift, on the accounts of all projects."""
-        return self._objects(self._clients.options.region_name)
+        options = self._clients.options
+        return ObjectStore(self._clients.session, self.region, options.interface,
+                           self._calls("object store"), options.timeout)
 
     def objects_in(self, region: str | None) -> ObjectStore:
         """Return Swift in a region, by default the configured one."""
-        if region in (None, self._clients.options.region_name):
-            return self.objects
-        return self._objects(str(region))
-
-    def _objects(self, region: str) -> ObjectStore:
-        options = self._clients.options
-        return ObjectStore(self._clients.session, region, options.interface,
-                           self._calls("object store"), options.timeout)
+        return self.in_region(region).objects
 
     def object_regions(self) -> list[str]:
         """Return the regions that have an object store, the configured one first."""
-        session, own = self._clients.session, str(self._clients.options.region_name)
+        session, own = self._clients.session, self.in_region(None).region
         access = self._calls("identity").again(self._clients.auth.get_access, session)
         found = {str(one["region_id"]) for one in access.service_catalog.get_endpoints(
             service_type="object-store", interface=self._clients.options.interface,

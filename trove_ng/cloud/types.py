@@ -195,12 +195,18 @@ class ServerGroup:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image."""
+    """An image.
+
+    :param md5: of its data, empty when the image service does not tell
+    :param digest: algorithm, colon, hash of its data; empty when it does not tell
+    """
 
     id: str
     name: str
     min_disk_gb: int
     min_ram_mb: int
+    md5: str = ""
+    digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,7 +123,7 @@ CLOUD_CALLS = Definition(
     services=(API, TASKMANAGER),
     help="Calls to the services of the cloud, each try for itself. The operation is the "
          "client library's or our own function.",
-    labels={"service": (), "operation": (), "outcome": ()}, buckets=_REQUEST)
+    labels={"region": (), "service": (), "operation": (), "outcome": ()}, buckets=_REQUEST)
 
 STORE_ERRORS = Definition(
     name="trove_store_errors_total", kind=Kind.COUNTER, services=SERVICES,
@@ -235,7 +235,8 @@ class Recorder:
     def step_reported(self, outcome: str) -> None:
         """Take a guest's report; see :data:`REPORTS`."""
 
-    def cloud_call(self, service: str, operation: str, outcome: str, seconds: float) -> None:
+    def cloud_call(self, region: str, service: str, operation: str, outcome: str,
+                   seconds: float) -> None:
         """Take a call to the cloud."""
 
     def store_failed(self, kind: str) -> None:

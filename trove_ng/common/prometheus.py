@@ -72,8 +72,9 @@ class PrometheusRecorder(m.Recorder):
     def step_reported(self, outcome: str) -> None:
         self._count(m.REPORTS, outcome)
 
-    def cloud_call(self, service: str, operation: str, outcome: str, seconds: float) -> None:
-        self._observe(m.CLOUD_CALLS, seconds, service, operation, outcome)
+    def cloud_call(self, region: str, service: str, operation: str, outcome: str,
+                   seconds: float) -> None:
+        self._observe(m.CLOUD_CALLS, seconds, region, service, operation, outcome)
 
     def store_failed(self, kind: str) -> None:
         self._count(m.STORE_ERRORS, kind)

@@ -15,7 +15,9 @@ OPTS: list[cfg.Opt] = [
                help="Project that owns servers, volumes and ports."),
     cfg.StrOpt("user_domain_name", default="Default", help="Domain of the user."),
     cfg.StrOpt("project_domain_name", default="Default", help="Domain of the project."),
-    cfg.StrOpt("region_name", default="RegionOne", help="Region of the services."),
+    cfg.StrOpt("region_name",
+               help="Region in which instances are made unless another one is asked for; by "
+                    "default the region that this service belongs to (see 'region')."),
     cfg.StrOpt("interface", default="public", choices=["public", "internal", "admin"],
                help="Which endpoints of the catalog are used."),
     cfg.StrOpt("cafile", help="Certificates that are trusted, PEM."),
@@ -35,6 +37,11 @@ OPTS: list[cfg.Opt] = [
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
     conf.register_opts(OPTS, GROUP)
+
+
+def own_region(conf: cfg.ConfigOpts) -> str:
+    """Return the region in which instances are made unless another one is asked for."""
+    return str(conf.service_credentials.region_name or conf.region)
 
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from trove_ng.conf.cloud import own_region
+
 OPTS: list[cfg.Opt] = [
     cfg.URIOpt("guest_object_store_url", schemes=["http", "https"],
                help="Start of the object store's URLs, before /v1, where servers reach it in "
                     "another way than the catalog says."),
+    cfg.DictOpt("guest_object_store_urls", default={},
+                help="The same for other regions than the one of the service: region:URL."),
     cfg.StrOpt("backup_swift_container", default="database_backups",
                help="Container of backups whose request names none, where no backup strategy "
                     "does."),
@@ -39,6 +43,18 @@ OPTS: list[cfg.Opt] = [
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options."""
     conf.register_opts(OPTS)
+
+
+def guest_url(conf: cfg.ConfigOpts, region: str | None) -> str | None:
+    """Return the start of a region's object store's URLs, where servers reach it.
+
+    :return: None when servers reach it as the catalog says
+    """
+    if region is None or region == own_region(conf):
+        found: str | None = conf.guest_object_store_url
+    else:
+        found = conf.guest_object_store_urls.get(region)
+    return found
 
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:

@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from trove_ng.cloud.types import Flavor, VolumeType
+from trove_ng.cloud.types import Flavor, Image, VolumeType
 
-__all__ = ["CloudCatalog", "Flavor", "VolumeType"]
+__all__ = ["CloudCatalog", "Flavor", "Image", "VolumeType"]
 
 
 class CloudCatalog(Protocol):
-    """Facts of the cloud, remembered for a while by the implementation.
+    """Facts of a region of the cloud, remembered for a while by the implementation.
 
     Every method may raise :class:`trove_ng.common.errors.ServiceUnavailable` when the
     cloud does not answer.
     """
+
+    def regions(self) -> Sequence[str]:
+        """Return the regions that instances can be made in."""
+
+    def in_region(self, name: str | None) -> CloudCatalog:
+        """Return what a region offers; None: this one."""
+
+    def find_image(self, image_id: str | None, tags: Sequence[str]) -> Image | None:
+        """Return the image with an id or, without one, the newest that has all the tags."""
+
+    def images_named(self, name: str) -> Sequence[Image]:
+        """Return the images of a name, the newest first."""
 
     def list_flavors(self) -> Sequence[Flavor]:
         """Return the flavors that servers may have."""

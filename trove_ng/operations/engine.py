@@ -229,10 +229,11 @@ class Engine:
         """
         with self._tools.db.reader() as session:
             row = operations.get(session, lease.operation_id)
+            region = operations.region_of(session, row) if row is not None else None
         if row is None:
             return
         self._tools.recorder.operation_claimed(row.action, row.attempts)
-        work = Work(self._tools, row, lease)
+        work = Work(self._tools, row, lease, region)
         book = self._runbooks.get(row.action)
         if book is None:
             self._end_unknown(work)

@@ -89,11 +89,19 @@ class ApplyConfiguration(Payload, frozen=True, kw_only=True):
 class ResizeFlavor(Payload, frozen=True, kw_only=True):
     """Give the server another flavor.
 
+    :param flavor_id: in the configured region
     :param ram_mb: memory of the new flavor, MiB
+    :param there: its id in the region of the instance, where that is another one
     """
 
     flavor_id: str
     ram_mb: int
+    there: str | None = None
+
+    @property
+    def server_flavor_id(self) -> str:
+        """The flavor's id as the server has it."""
+        return self.there or self.flavor_id
 
 
 class ResizeVolume(Payload, frozen=True, kw_only=True):

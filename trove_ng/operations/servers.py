@@ -14,10 +14,11 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from trove_ng.cloud.errors import CloudConflict, CloudError
-from trove_ng.cloud.types import Port, Server, Volume
+from trove_ng.cloud.types import Image, Port, Server, Volume
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance
 from trove_ng.db.repositories import datastores, instance_keys, instances
+from trove_ng.domain import regions
 from trove_ng.operations import user_data
 from trove_ng.operations.work import StepFailed, Work
 
@@ -231,7 +232,8 @@ def make_server(work: Work) -> None:
         version, _ = load_version(work, instance)
         server = compute.create_server(
             instance_id=instance.id, name=instance.name, image_id=_image(work, version),
-            flavor_id=instance.flavor_id, port_ids=list(instance.port_ids or []),
+            flavor_id=flavor_there(work, instance.flavor_id),
+            port_ids=list(instance.port_ids or []),
             user_data=_user_data(work, instance, version),
             availability_zone=instance.availability_zone,
             server_group_id=instance.server_group_id,
@@ -243,15 +245,42 @@ def make_server(work: Work) -> None:
 
 
 def _image(work: Work, version: DatastoreVersion) -> str:
-    images = work.tools.clouds.images
+    """Return the id of a version's image in the region of the instance."""
+    clouds = work.tools.clouds
+    home = clouds.in_region(None)
+    found: Image | None = None
     if version.image_id:
-        found = images.get_image(version.image_id)
-    else:
-        tags = [tag for tag in (version.image_tags or "").split(",") if tag]
-        found = images.find_image(tags) if tags else None
+        found = home.images.get_image(version.image_id)
+    elif tags := datastores.image_tags(version):
+        found = home.images.find_image(tags)
     if found is None:
         raise StepFailed("There is no image for this datastore version.")
-    return found.id
+    if clouds.region == home.region:
+        return found.id
+    try:
+        return regions.like_image(
+            found, clouds.images.images_named(found.name), clouds.region).id
+    except regions.NotEquivalent as err:
+        raise StepFailed(err.message) from None
+
+
+def flavor_there(work: Work, flavor_id: str) -> str:
+    """Return the id that a flavor has in the region of the instance.
+
+    :param flavor_id: in the configured region, as instances are shown with
+    :raises StepFailed: the region does not have the same flavor
+    """
+    clouds = work.tools.clouds
+    home = clouds.in_region(None)
+    if clouds.region == home.region:
+        return flavor_id
+    known = home.compute.get_flavor(flavor_id)
+    if known is None:
+        raise StepFailed(f"Flavor {flavor_id} is gone.")
+    try:
+        return regions.like_flavor(known, clouds.compute.list_flavors(), clouds.region).id
+    except regions.NotEquivalent as err:
+        raise StepFailed(err.message) from None
 
 
 def _user_data(work: Work, instance: Instance, version: DatastoreVersion) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from trove_ng.cloud.swift import ObjectStore
 from trove_ng.cloud.types import Grant
 from trove_ng.common.crypto import DecryptError
 from trove_ng.common.secret import Secret
+from trove_ng.conf.object_store import guest_url
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, datastores
 from trove_ng.operations.work import StepFailed, Work
@@ -144,18 +146,18 @@ def grant(work: Work, backup: Backup, *, write: bool) -> messages.ObjectStoreGra
         objects.ensure_container(backup.tenant_id, container)
     made = objects.grant(backup.tenant_id, container, prefix, write=write,
                        lifetime_s=work.tools.conf.backup_grant_lifetime)
-    return guest_grant(made, work.tools.conf.guest_object_store_url)
+    return guest_grant(made, guest_url(work.tools.conf, backup.region_id))
 
 
-def guest_grant(made: Grant, guest_url: str | None) -> messages.ObjectStoreGrant:
+def guest_grant(made: Grant, start: str | None) -> messages.ObjectStoreGrant:
     """Return a leave as a guest uses it.
 
-    :param guest_url: start of the object store's URLs, before /v1, where servers reach it in
+    :param start: start of the object store's URLs, before /v1, where servers reach it in
         another way than the catalog says
     """
     url = made.container_url
-    if guest_url:
-        url = guest_url.rstrip("/") + url[url.index("/v1/"):]
+    if start:
+        url = start.rstrip("/") + url[url.index("/v1/"):]
     return messages.ObjectStoreGrant(
         container_url=url, prefix=made.prefix, get_query=made.get_query,
         put_query=made.put_query, expires_at=made.expires_at)

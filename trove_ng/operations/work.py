@@ -84,28 +84,35 @@ class Tools:
     recorder: Recorder = SILENT
     told: bool = False
 
-    def guarded(self, guard: Callable[[bool], None]) -> Tools:
+    def guarded(self, guard: Callable[[bool], None], region: str | None = None) -> Tools:
         """Return tools with a guard before each call of the cloud, or a guest.
 
         :param guard: see :data:`trove_ng.cloud.calls.Guard`
+        :param region: whose services they are; None: those of the same one
         """
         def guests(instance_id: str, context: RequestContext | None = None) -> GuestClient:
             guard(True)
             return self.guests(instance_id, context)
 
-        return dataclasses.replace(self, clouds=self.clouds.guarded(guard), guests=guests)
+        clouds = self.clouds.guarded(guard)
+        return dataclasses.replace(
+            self, clouds=clouds if region is None else clouds.in_region(region), guests=guests)
 
 
 class Work:
     """One operation under way.
 
+    Its tools are of the region that its resource is in.
+
     :param operation: its row as it was when it was claimed, detached
+    :param region: of its resource; None: the configured one
     """
 
-    def __init__(self, tools: Tools, operation: Operation, lease: Lease) -> None:
+    def __init__(self, tools: Tools, operation: Operation, lease: Lease,
+                 region: str | None = None) -> None:
         # a write of a worker that lost its lease is refused by the store; nobody but the
         # worker itself can refuse its calls
-        self.tools = tools.guarded(self._guard)
+        self.tools = tools.guarded(self._guard, region)
         self.lease = lease
         self.id = operation.id
         self.action = operation.action

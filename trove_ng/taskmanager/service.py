@@ -16,6 +16,7 @@ from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.conf.cloud import own_region
 from trove_ng.datastores.base import load_datastores
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
@@ -126,7 +127,8 @@ class Service:
         self._sender = Sender(conf)
         relay = Relay(
             db, clock, self._sender, Duty(db, clock, SENDING, owner),
-            CachedCatalog(lambda: tools.clouds, conf.service_credentials.catalog_cache_time),
+            CachedCatalog(lambda: tools.clouds, conf.service_credentials.catalog_cache_time,
+                          own_region(conf)),
             bound, own_address, conf.host or socket.gethostname(),
             tools.recorder)
         found = [Periodic("the notifications", relay.run, conf.notification_interval)]

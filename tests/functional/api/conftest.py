@@ -30,6 +30,7 @@ from trove_ng.cloud.types import (
     Flavor,
     Grant,
     Host,
+    Image,
     Pool,
     Server,
     VolumeType,
@@ -95,7 +96,30 @@ def module_state(ident: str, **more: Any) -> mm.ModuleState:
 
 
 class Catalog:
-    """Facts of a cloud."""
+    """Facts of a cloud with two regions; this is the first one.
+
+    :ivar image: of the datastore version, as each region has it
+    """
+
+    def __init__(self) -> None:
+        self.image = {"RegionOne": Image("i", "guest", 0, 0, md5="a"),
+                      "RegionTwo": Image("j", "guest", 0, 0, md5="a")}
+
+    def regions(self) -> Sequence[str]:
+        return ["RegionOne", "RegionTwo"]
+
+    def in_region(self, name: str | None) -> Catalog:
+        if name in (None, "RegionOne"):
+            return self
+        assert name == "RegionTwo"
+        return SecondCatalog(self.image)
+
+    def find_image(self, image_id: str | None, tags: Sequence[str]) -> Image | None:
+        return self.image.get("RegionOne")
+
+    def images_named(self, name: str) -> Sequence[Image]:
+        return [one for region, one in self.image.items()
+                if region == "RegionOne" and one.name == name]
 
     def list_flavors(self) -> Sequence[Flavor]:
         return [Flavor("1", "db.tiny", 512, 1, 5), Flavor("2", "db.small", 1024, 1, 10)]
@@ -149,6 +173,32 @@ class Estate:
         self.flavors.append(wanted)
         return Flavor(wanted["flavor_id"] or "9", wanted["name"], wanted["ram_mb"],
                       wanted["vcpus"], wanted["disk_gb"], wanted["ephemeral_gb"])
+
+
+class SecondCatalog(Catalog):
+    """The second region: nothing but a network and half of the flavors is the same."""
+
+    def __init__(self, image: dict[str, Image]) -> None:
+        self.image = image
+
+    def images_named(self, name: str) -> Sequence[Image]:
+        return [one for region, one in self.image.items()
+                if region == "RegionTwo" and one.name == name]
+
+    def list_flavors(self) -> Sequence[Flavor]:
+        return [Flavor("11", "db.tiny", 512, 1, 5), Flavor("21", "db.small", 1024, 2, 10)]
+
+    def list_volume_types(self) -> Sequence[VolumeType]:
+        return []
+
+    def volume_type_exists(self, name: str) -> bool:
+        return False
+
+    def network_exists(self, network_id: str, project_id: str) -> bool:
+        return False
+
+    def availability_zone_exists(self, name: str) -> bool:
+        return name == "two"
 
 
 class ObjectStore:
@@ -288,10 +338,11 @@ class Api:
     def __init__(self, conf: cfg.ConfigOpts, db: Database) -> None:
         self.conf, self.db, self.guest, self.waker = conf, db, Guest(), Waker()
         self.estate = Estate()
+        self.catalog = Catalog()
         self.services = dataclasses.replace(
-            make_services(conf), db=db, catalog=Catalog(), estate=self.estate,
+            make_services(conf), db=db, catalog=self.catalog, estate=self.estate,
             waker=types.SimpleNamespace(wake=lambda ident: self.waker.wake(ident)),
-            objects=lambda: self.guest.store,
+            objects=lambda _region: self.guest.store,
             guests=lambda _instance, _context: self.guest)
         self.wsgi = build_app(self.services, _identify)
         self.app = webtest.TestApp(self.wsgi)

@@ -55,7 +55,7 @@ _REFERENCES: dict[str, list[Any]] = {
     "group_id": [f"{OWN}1", f"{FOREIGN}1"],
     "flavorRef": ["1", 2, "http://cloud/flavors/2"], "backupRef": [f"{OWN}8", f"{FOREIGN}8"],
     "net-id": [NETWORK], "network_id": [NETWORK], "availability_zone": ["nova", None],
-    "region_name": ["RegionOne", None],
+    "region_name": ["RegionOne", None], "region": ["RegionOne", None],
 }
 
 

@@ -130,6 +130,11 @@ class WatchedClouds(Clouds):
         made.told = self.told
         return made
 
+    def in_region(self, name: str | None) -> Clouds:
+        found = super().in_region(name)
+        found.told = self.told
+        return found
+
     def _calls(self, service: str) -> Calls:
         made = WatchedCalls(service, self._clients.options.tries, self._guard)
         made.told = self.told

@@ -15,6 +15,7 @@ from trove_ng.cloud.catalog import CachedCatalog
 from trove_ng.cloud.estate import Estate
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.errors import Conflict, ServiceUnavailable
+from trove_ng.conf import base
 from trove_ng.conf import cloud as cloud_conf
 
 INSTANCE = "5f7ac1a3-0000-4000-8000-000000000001"
@@ -24,7 +25,8 @@ INSTANCE = "5f7ac1a3-0000-4000-8000-000000000001"
 def clouds(cloud: Cloud) -> Iterator[Clouds]:
     """The service's own view."""
     conf = cfg.ConfigOpts()
-    cloud_conf.register(conf)
+    for one in (base, cloud_conf):
+        one.register(conf)
     conf([], project="trove")
     for name, value in (("auth_url", f"{cloud.config.url}/identity/v3"),
                         ("password", "trove-pw"), ("tries", 2)):
@@ -140,7 +142,7 @@ def test_the_state_survives_a_restart(cloud: Cloud, clouds: Clouds) -> None:
 
 def test_facts_are_remembered_while_the_cloud_is_away(cloud: Cloud, clouds: Clouds) -> None:
     now = [0.0]
-    catalog = CachedCatalog(lambda: clouds, 60, lambda: now[0])
+    catalog = CachedCatalog(lambda: clouds, 60, "RegionOne", lambda: now[0])
     assert [one.id for one in catalog.list_flavors()] == ["1", "2", "3", "4"]
     assert catalog.volume_type_exists("lvm")
     network = clouds.network.default_network()
@@ -190,7 +192,8 @@ def test_operators_make_flavors(cloud: Cloud, clouds: Clouds) -> None:
 
 def test_operators_are_told_that_the_cloud_is_away() -> None:
     conf = cfg.ConfigOpts()
-    cloud_conf.register(conf)
+    for one in (base, cloud_conf):
+        one.register(conf)
     conf([], project="trove")
     for name, value in (("auth_url", "http://127.0.0.1:9/identity/v3"), ("password", "x"),
                         ("tries", 1)):

@@ -282,7 +282,7 @@ def test_a_worker_whose_lease_is_over_calls_nobody(bench: Bench) -> None:
     assert lease is not None
     client = SimpleNamespace(list_ports=lambda **_: asked.append("ports") or {"ports": []})
     clouds = Clouds(bench.tools.conf, cast(Clients, SimpleNamespace(
-        neutron=client, options=SimpleNamespace(tries=3),
+        neutron=client, options=SimpleNamespace(tries=3), region="RegionOne",
         session=SimpleNamespace(get_project_id=lambda: "p"))))
     tools = dataclasses.replace(
         bench.tools, clouds=clouds, guests=lambda *_args: asked.append("guest"))

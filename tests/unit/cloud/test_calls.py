@@ -44,7 +44,7 @@ class Cloud:
 
     def counted(self) -> dict[tuple[str, str, str], float]:
         """Return counts by service, operation and outcome."""
-        return {tuple(dict(labels)[one] for one in m.CLOUD_CALLS.labels): value  # type: ignore[misc]
+        return {tuple(dict(labels)[one] for one in ("service", "operation", "outcome")): value  # type: ignore[misc]
                 for (_, labels), value in Scrape.of(self.registry).counts().items()}
 
 

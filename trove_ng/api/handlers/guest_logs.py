@@ -91,7 +91,7 @@ def _reach(call: Call) -> tuple[GuestClient, engines.Datastore, PublishedLogs]:
     if not is_fresh(known, services.conf.agent_heartbeat_expiry):
         raise ServiceUnavailable(f"The agent of instance {ident} was not heard of lately.")
     return (services.guests(ident, call.context), engine,
-            PublishedLogs(services, row.tenant_id, ident, engine.manager,
+            PublishedLogs(services, row.tenant_id, ident, engine.manager, row.region_id,
                           call.context.request_id))
 
 

@@ -43,6 +43,8 @@ NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255,
 #: what a user calls something, in any alphabet
 TITLE: Schema = {"type": "string", "minLength": 1, "maxLength": 255,
                  "pattern": f"^{_PRINTABLE}*{_VISIBLE}{_PRINTABLE}*$"}
+#: a region of the service catalog
+REGION: Schema = {"type": ["string", "null"], "maxLength": 255, "pattern": f"^{_PRINTABLE}*$"}
 DESCRIPTION: Schema = {"type": ["string", "null"], "maxLength": 512}
 UUID: Schema = {"type": "string", "maxLength": 36,
                 "pattern": r"^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}"

@@ -8,6 +8,7 @@ from trove_ng.api.schemas.common import (
     FLAVOR_REF,
     IP,
     NAME,
+    REGION,
     TITLE,
     UUID,
     VOLUME_SIZE,
@@ -48,7 +49,8 @@ CREATE: Schema = obj({"instance": obj({
     "replica_count": {"type": "integer", "minimum": 1, "maximum": 3},
     "modules": array(obj({"id": UUID}, ("id",))),
     "locality": _LOCALITY,
-    "region_name": {"type": ["string", "null"], "maxLength": 255},
+    "region_name": REGION,
+    "region": REGION,
 }, ("name",))}, ("instance",), examples=[{"instance": {
     "name": "shop", "flavorRef": "1", "volume": {"size": 5},
     "datastore": {"type": "mariadb", "version": "10.11"},

@@ -112,6 +112,11 @@ def find_versions(session: Session, ident: str, tenant_id: str | None, *,
     return by_id or rows
 
 
+def image_tags(version: DatastoreVersion) -> list[str]:
+    """Return the tags that a version's image has."""
+    return [tag for tag in (version.image_tags or "").split(",") if tag]
+
+
 def get_version(session: Session, version_id: str,
                 ) -> tuple[DatastoreVersion, Datastore] | None:
     """Return a version and its datastore, whether visible or not."""

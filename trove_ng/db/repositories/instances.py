@@ -52,6 +52,11 @@ def newest_faults(session: Reader, instance_ids: Sequence[str]) -> dict[str, Any
     return {row.instance_id: row for row in rows}
 
 
+def region_of(session: Session, instance_id: str) -> str | None:
+    """Return the region that an instance is in; None: it does not say, or does not exist."""
+    return session.scalar(select(Instance.region_id).where(Instance.id == instance_id))
+
+
 def get(session: Session, instance_id: str, tenant_id: str | None = None, *,
         lock: bool = False, include_deleted: bool = False) -> Instance | None:
     """Return an instance.

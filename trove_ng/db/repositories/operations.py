@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
 from trove_ng.common.states import EventKind
-from trove_ng.db.models import Operation, OperationRecord, OperationStep
+from trove_ng.db.models import Backup, Instance, Operation, OperationRecord, OperationStep
 from trove_ng.db.repositories import events, notifications
 
 PENDING = "PENDING"
@@ -83,6 +83,16 @@ def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | N
             and_(Operation.created == before, Operation.id > marker)))
     return session.scalars(statement.order_by(
         Operation.created.desc(), Operation.id).limit(limit + 1)).all()
+
+
+def region_of(session: Session, operation: Operation) -> str | None:
+    """Return the region that an operation's resource is in; None: it does not say."""
+    wanted = operation.resource_id
+    if operation.resource_type == "instance":
+        return session.scalar(select(Instance.region_id).where(Instance.id == wanted))
+    if operation.resource_type == "backup":
+        return session.scalar(select(Backup.region_id).where(Backup.id == wanted))
+    return None
 
 
 def live(session: Session, resource_id: str) -> Operation | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
+from trove_ng.conf.cloud import own_region
 from trove_ng.db.repositories import quotas, reconciliation
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import Database
@@ -27,7 +28,7 @@ class Parts(Protocol):
 
     @property
     def conf(self) -> cfg.ConfigOpts:
-        """With the options of conf.base and conf.taskmanager."""
+        """With the options of conf.base, conf.cloud and conf.taskmanager."""
 
     @property
     def db(self) -> Database:
@@ -70,7 +71,7 @@ def read_rows(parts: Parts, cloud: compare.Cloud) -> dict[str, AnyRow]:
     named = {one.instance_id for found in cloud.found.values() for one in found.values()
              if one.instance_id is not None}
     with parts.db.reader() as session:
-        rows = reconciliation.existing(session, parts.conf.region)
+        rows = reconciliation.existing(session, own_region(parts.conf))
         return rows | reconciliation.of(session, named - set(rows))
 
 

@@ -46,7 +46,7 @@ def _start_again(work: Work) -> None:
 
 
 def _resize(work: Work) -> None:
-    flavor_id = work.payload(payloads.ResizeFlavor).flavor_id
+    flavor_id = work.payload(payloads.ResizeFlavor).server_flavor_id
     server = _server(work)
     if server.status == "ACTIVE" and not server.task_state and server.flavor_id != flavor_id:
         work.tools.clouds.compute.resize_server(server.id, flavor_id)
@@ -64,7 +64,7 @@ def _revert(work: Work) -> None:
     if server.status == "VERIFY_RESIZE":
         work.tools.clouds.compute.revert_resize(server.id)
         server = servers.wait_for_server(work, server.id, *_AT_REST)
-    if server.flavor_id == work.payload(payloads.ResizeFlavor).flavor_id:
+    if server.flavor_id == work.payload(payloads.ResizeFlavor).server_flavor_id:
         _keep(work)
     if moved:
         guest.wait_for_agent(work, work.resource_id, asked)
