@@ -122,7 +122,7 @@ class ObjectStore:
         key = self._key(tenant_id, container)
         # what the object store sees begins with its API version
         path = urlsplit(url).path
-        path = path[path.index("/v1/"):]
+        path = path[path.rindex("/v1/"):]
         expires = int(time.time()) + lifetime_s
 
         def query(method: str) -> Secret:

@@ -157,7 +157,7 @@ def guest_grant(made: Grant, start: str | None) -> messages.ObjectStoreGrant:
     """
     url = made.container_url
     if start:
-        url = start.rstrip("/") + url[url.index("/v1/"):]
+        url = start.rstrip("/") + url[url.rindex("/v1/"):]
     return messages.ObjectStoreGrant(
         container_url=url, prefix=made.prefix, get_query=made.get_query,
         put_query=made.put_query, expires_at=made.expires_at)

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from werkzeug import Request, Response
 
-from trove_ng.standalone.minicloud import cinder, mistral, neutron, nova, nova_states, web
+from trove_ng.standalone.minicloud import mistral, web
 from trove_ng.standalone.minicloud.config import MiniCloudConfig
 from trove_ng.standalone.minicloud.faults import FaultInjector, FaultRuleError
-from trove_ng.standalone.minicloud.glance import Glance
-from trove_ng.standalone.minicloud.glance import version_document as image_version
 from trove_ng.standalone.minicloud.hypervisor import Hypervisor
 from trove_ng.standalone.minicloud.keystone import Keystone
 from trove_ng.standalone.minicloud.keystone_catalog import Catalog
 from trove_ng.standalone.minicloud.keystone_people import People
 from trove_ng.standalone.minicloud.keystone_tokens import Tokens
-from trove_ng.standalone.minicloud.scheduler import Scheduler
+from trove_ng.standalone.minicloud.region import Region, WsgiApp
 from trove_ng.standalone.minicloud.store import Store
-from trove_ng.standalone.minicloud.swift import Swift
 
 LOG = logging.getLogger(__name__)
 
 #: how services word the errors that fault rules ask for, if not as Nova does
 _WORDS: dict[str, web.Words] = {"network": web.network_words, "image": web.image_words}
-
-WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class ReplyLost(Exception):
@@ -38,7 +33,11 @@ class ReplyLost(Exception):
 class MiniCloud:
     """A WSGI application that answers as an OpenStack cloud does.
 
+    Services of the first region are below ``/compute`` and so on, those of another one
+    below ``/regions/<name>/compute``; all have one identity service.
+
     :param hypervisor: runs what the cloud says exists
+    :ivar regions: by name, the first one first; its parts are the cloud's attributes too
     """
 
     def __init__(self, config: MiniCloudConfig, hypervisor: Hypervisor) -> None:
@@ -48,91 +47,86 @@ class MiniCloud:
         home.mkdir(parents=True, exist_ok=True)
         self.store = Store(home / "minicloud.sqlite")
         self.faults = FaultInjector()
-        self.scheduler = Scheduler(
-            self.store, config.delays, stuck=self.faults.is_stuck)
         self.people = People(self.store)
         self.tokens = Tokens(self.store, config.token_lifetime)
-        quotas = config.quotas
-        self.cinder = cinder.Cinder(
-            self.store, hypervisor, self.scheduler, quotas.get("cinder", {}))
-        self.neutron = neutron.Neutron(self.store, hypervisor, quotas.get("neutron", {}))
-        self.nova = nova.Nova(
-            self.store, hypervisor, self.scheduler, self.neutron.api.ports,
-            self.neutron.api.groups, self.cinder.volumes, quotas.get("nova", {}))
-        self.glance = Glance(self.store, home / "images")
-        self.swift = Swift(self.store, home / "objects", self.tokens.identify)
+        first = Region(
+            config.region, home, config.url, (config.network_cidr, config.public_cidr), config,
+            hypervisor, self.faults, store=self.store, ids=False)
+        self.regions = {config.region: first}
+        for name, cidrs in config.other_regions.items():
+            self.regions[name] = Region(
+                name, home / "regions" / name, f"{config.url}/regions/{name}",
+                (cidrs["network_cidr"], cidrs.get("public_cidr")), config, hypervisor,
+                self.faults)
         self.workflows = mistral.Mistral(mistral.TroveHttp(config.trove_url))
-        self._seed()
         self._apps = self._services()
+        self.cinder, self.neutron, self.nova = first.cinder, first.neutron, first.nova
+        self.glance, self.swift, self.scheduler = first.glance, first.swift, first.scheduler
+        self._seed()
 
     def _seed(self) -> None:
         self.people.seed(self.config.users)
-        with self.store.transaction():
-            self.nova.seed()
-            self.cinder.seed()
-            self.glance.seed()
         service = self.people.named("project", "service") or self.people.named(
             "project", "admin")
-        if service is not None:
-            self.neutron.seed(service["id"], self.config.network_cidr,
-                              self.config.public_cidr)
+        for region in self.regions.values():
+            region.seed(service["id"] if service is not None else None)
 
     def _services(self) -> dict[str, WsgiApp]:
-        url, identify = self.config.url, self.tokens.identify
-
-        def service(api: web.Api) -> WsgiApp:
-            return web.Service(api, identify, f"{url}/{api.name}")
-
-        catalog = Catalog(self.config.region, url, self.config.trove_url)
-        return {
+        url = self.config.url
+        catalog = Catalog(
+            {region.name: region.url for region in self.regions.values()}, url,
+            self.config.trove_url)
+        found: dict[str, WsgiApp] = {
             "identity": Keystone(self.people, self.tokens, catalog, f"{url}/identity"),
-            "compute": service(web.Api(
-                "compute", "/v2.1", tuple(self.nova.routes()), nova.version_document,
-                web.compute_words, ("compute", nova.MINIMUM, nova.MAXIMUM))),
-            "volume": service(web.Api(
-                "volume", "/v3", tuple(self.cinder.routes()), cinder.version_document,
-                web.compute_words, ("volume", cinder.MINIMUM, cinder.MAXIMUM),
-                with_project=True)),
-            "network": service(web.Api(
-                "network", "/v2.0", tuple(self.neutron.routes()), neutron.version_document,
-                web.network_words)),
-            "image": service(web.Api(
-                "image", "/v2", tuple(self.glance.routes()), image_version,
-                web.image_words)),
-            "workflow": service(web.Api(
-                "workflow", "/v2", tuple(self.workflows.routes()),
-                mistral.version_document, mistral.words)),
-            "object": self.swift,
-            "_faults": self._fault_rules,
-        }
+            "workflow": web.Service(
+                web.Api("workflow", "/v2", tuple(self.workflows.routes()),
+                        mistral.version_document, mistral.words),
+                self.tokens.identify, f"{url}/workflow"),
+            "_faults": self._fault_rules}
+        for region in self.regions.values():
+            start = "" if region.name == self.config.region else f"{region.name}/"
+            found |= {f"{start}{name}": app
+                      for name, app in region.services(self.tokens.identify).items()}
+        return found
 
     def start(self) -> None:
         """Bring networks and servers back as they were, and do what was left undone."""
-        self.neutron.recover()
+        for region in self.regions.values():
+            region.neutron.recover()
+        # at once: servers that are not among them are removed
         self.hypervisor.recover([
-            self.nova.servers.spec(server) for server in self.store.list("server")
-            if server["power_state"] == nova_states.RUNNING])
-        self.scheduler.start()
+            server for region in self.regions.values() for server in region.running()])
+        for region in self.regions.values():
+            region.scheduler.start()
 
     def stop(self) -> None:
         """End the jobs; servers go on."""
-        self.scheduler.stop()
-        self.store.close()
+        for region in self.regions.values():
+            region.scheduler.stop()
+            region.store.close()
+
+    @staticmethod
+    def _split(path: str) -> tuple[str, str, str]:
+        """Return the name of a path's service, its part of the path, and what is below."""
+        path = path.lstrip("/")
+        length = 3 if path.startswith("regions/") else 1
+        place = "/".join(path.split("/", length)[:length])
+        return place.removeprefix("regions/"), place, path[len(place) + 1:]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        head, _, rest = environ.get("PATH_INFO", "").lstrip("/").partition("/")
+        head, place, rest = self._split(environ.get("PATH_INFO", ""))
         app = self._apps.get(head)
         if app is None:
             return web.json_response(404, {"error": {
                 "code": 404, "title": "Not Found", "message": "There is no such service."}})(
                     environ, start_response)
         environ = {**environ, "PATH_INFO": f"/{rest}",
-                   "SCRIPT_NAME": f"{environ.get('SCRIPT_NAME', '')}/{head}"}
+                   "SCRIPT_NAME": f"{environ.get('SCRIPT_NAME', '')}/{place}"}
         if head == "_faults":
             return app(environ, start_response)
         rule = self.faults.on_call(head, environ["REQUEST_METHOD"], f"/{rest}")
         if rule is not None and rule.kind == "error":
-            words = _WORDS.get(head, web.compute_words)
+            words = _WORDS.get(head.rpartition("/")[2], web.compute_words)
             return words(rule.status, "A fault was injected.", "InjectedFault")(
                 environ, start_response)
         if rule is not None:

@@ -31,6 +31,10 @@ class MiniCloudConfig:
     :param listen: addresses that the HTTP server takes calls on
     :param public_url: start of the URLs in the catalog, without a slash at the end
     :param trove_url: start of the database service's URL in the catalog
+    :param region: name of the first region
+    :param network_cidr: of its network that all projects share
+    :param other_regions: name → ``network_cidr`` and, if there is an external network,
+        ``public_cidr`` there
     :param hypervisor: ``namespace`` runs servers on this machine, ``null`` only remembers
     :param public_cidr: addresses of the external network; None: there is none
     :param delays: see :class:`~trove_ng.standalone.minicloud.scheduler.Scheduler`
@@ -47,6 +51,7 @@ class MiniCloudConfig:
     hypervisor: str = "namespace"
     network_cidr: str = "10.77.0.0/24"
     public_cidr: str | None = None
+    other_regions: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     delays: dict[str, float] = dataclasses.field(default_factory=dict)
     quotas: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     users: tuple[User, ...] = ()

@@ -22,7 +22,8 @@ class Rule:
     :param kind: ``latency`` waits; ``error`` answers with ``status`` and does nothing;
         ``reply_lost`` does the work and drops the connection; ``stuck`` lets the job that
         the name (``nova.boot``) and resource tell never run
-    :param service: first part of the path, for example ``compute``; None: all
+    :param service: for example ``compute``, of another region than the first
+        ``RegionTwo/compute``; None: all
     :param path: regular expression found in the path below the service, or in a job's name
     :param times: how often it strikes; None: always
     """

@@ -59,9 +59,12 @@ class Nova:
         self._operations = Operations(self.servers)
         self._limits = Limits(limits)
 
-    def seed(self) -> None:
-        """Make what a new cloud has."""
-        self.flavors.seed()
+    def seed(self, region: str = "") -> None:
+        """Make what a new cloud has.
+
+        :param region: gives flavors ids of their own
+        """
+        self.flavors.seed(region)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Return method, path below ``/v2.1`` and handler of every operation."""

@@ -19,6 +19,7 @@ SEEDS = (
     ("3", "db.medium", 2048, 20, 2),
     ("4", "db.large", 4096, 40, 2),
 )
+_NAMESPACE = uuid.UUID("6a0f8c62-3f6e-4c0a-9a43-0a3ea1b0b0c5")
 _KEYS = frozenset((
     "name", "id", "ram", "vcpus", "disk", "swap", "OS-FLV-EXT-DATA:ephemeral", "rxtx_factor",
     "os-flavor-access:is_public", "description",
@@ -40,12 +41,19 @@ class Flavors:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def seed(self) -> None:
-        """Make the flavors of a new cloud."""
+    def seed(self, region: str = "") -> None:
+        """Make the flavors of a new cloud.
+
+        :param region: they have ids of its own; empty: the usual ones
+        """
         with self._store.transaction():
             if not self._store.list("flavor"):
                 for values in SEEDS:
-                    self._save(document(*values))
+                    flavor = document(*values)
+                    if region:
+                        flavor["id"] = str(
+                            uuid.uuid5(_NAMESPACE, f"{region}:{flavor['id']}"))
+                    self._save(flavor)
 
     def _save(self, flavor: Document) -> Document:
         self._store.put("flavor", flavor["id"], flavor, "")
