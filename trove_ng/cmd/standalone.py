@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace, layout: Layout, progress: Progress) -> int
 
     one = AllInOne(layout, progress)
     if options.command == "up":
-        one.up(options.bind, options.database_url)
+        one.up(options.bind, options.database_url, options.regions)
     elif options.command == "down":
         one.down()
     elif options.command == "destroy":
@@ -70,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--database-url", metavar="URL",
         help="SQLAlchemy URL of the store (default: SQLite in the state directory)")
+    up.add_argument(
+        "--regions", metavar="NAME[,NAME...]", type=lambda text: text.split(","),
+        help="names of the regions, that of the services first; more can be added later"
+             " (default: RegionOne)")
     for name, text in (
         ("status", "show services and servers"),
         ("down", "stop servers and services, keep the data"),

@@ -16,7 +16,7 @@ from keystoneauth1 import session as ks_session
 from keystoneauth1.exceptions import ClientException
 from keystoneauth1.identity import v3
 
-from trove_ng.standalone.launcher.clients import DOMAIN, REGION
+from trove_ng.standalone.launcher.clients import DOMAIN
 from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.errors import LauncherError
 from trove_ng.standalone.launcher.layout import Layout, Settings
@@ -69,21 +69,26 @@ def load_datastores(layout: Layout, database_url: str) -> None:
 
 
 def ensure_image(settings: Settings, credentials: Credentials) -> None:
-    """Make the image of the servers unless it is there: this machine's own root."""
+    """Make the image of the servers, this machine's own root, where it is not there."""
     with cloud_session(settings, "admin", "admin", credentials, "admin_password") as session:
-        catalog = {"service_type": "image", "interface": "public", "region_name": REGION}
-        found = session.get("/v2/images", params={"name": IMAGE_NAME},
-                            endpoint_filter=catalog).json()["images"]
-        image = found[0] if found else session.post(
-            "/v2/images", endpoint_filter=catalog, json={
-                "name": IMAGE_NAME, "visibility": "public", "container_format": "bare",
-                "disk_format": "raw", "tags": list(IMAGE_TAGS), "rootfs": "/",
-                "min_disk": 0, "min_ram": 0}).json()
-        if image["status"] == "queued":
-            session.put(
-                f"/v2/images/{image['id']}/file", endpoint_filter=catalog,
-                headers={"Content-Type": "application/octet-stream"},
-                data=b'{"rootfs": "/"}\n')
+        for region in settings.regions:
+            _ensure_image(session, region)
+
+
+def _ensure_image(session: ks_session.Session, region: str) -> None:
+    catalog = {"service_type": "image", "interface": "public", "region_name": region}
+    found = session.get("/v2/images", params={"name": IMAGE_NAME},
+                        endpoint_filter=catalog).json()["images"]
+    image = found[0] if found else session.post(
+        "/v2/images", endpoint_filter=catalog, json={
+            "name": IMAGE_NAME, "visibility": "public", "container_format": "bare",
+            "disk_format": "raw", "tags": list(IMAGE_TAGS), "rootfs": "/",
+            "min_disk": 0, "min_ram": 0}).json()
+    if image["status"] == "queued":
+        session.put(
+            f"/v2/images/{image['id']}/file", endpoint_filter=catalog,
+            headers={"Content-Type": "application/octet-stream"},
+            data=b'{"rootfs": "/"}\n')
 
 
 @contextmanager

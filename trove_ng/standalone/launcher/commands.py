@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from trove_ng.standalone.launcher import bootstrap, broker, clients, configs, pr
 from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.errors import LauncherError
 from trove_ng.standalone.launcher.layout import (
+    DEFAULT_REGION,
     TROVE_SERVICES,
     Layout,
     Settings,
+    check_regions,
     claim_index,
     release_index,
 )
@@ -46,20 +49,24 @@ class AllInOne:
         self._progress = progress
         self._supervisor = Supervisor(layout)
 
-    def up(self, bind: str | None = None, database_url: str | None = None) -> None:
+    def up(self, bind: str | None = None, database_url: str | None = None,
+           regions: Sequence[str] | None = None) -> None:
         """Make the all-in-one if need be, start it, and return when it is ready.
 
         :param bind: address for the clients' endpoints; None keeps what it was
         :param database_url: the store; None keeps what it was, SQLite at first
+        :param regions: names, that of the services first; None keeps what they were,
+            one region at first
         :raises LauncherError: with the reason
         """
         preflight.check_machine()
         preflight.check_programs()
         with self._layout.lock():
-            settings = self._settle(bind, database_url)
+            settings = self._settle(bind, database_url, regions)
             preflight.check_disk(self._layout.state_dir)
             preflight.check_bind(settings.bind)
-            ensure_bridge(_network(settings))
+            # services listen at its gateway; the others are made with their networks
+            ensure_bridge(Network("provider", settings.cidr, settings.gateway))
             if not self._supervisor.running():
                 preflight.check_ports(settings.ports, {settings.bind, settings.gateway})
             credentials = self._configure(settings)
@@ -114,28 +121,35 @@ class AllInOne:
         self._progress.show()
         self._progress.show(f"Trove     {settings.api_url}")
         self._progress.show(f"Keystone  {settings.identity_url}")
+        self._progress.show(f"Regions   {', '.join(settings.regions)}")
         for name, url in settings.metrics_urls.items():
             self._progress.show(f"Metrics   {url} ({name})")
         running = all(state == "RUNNING" for state, _ in states.values())
         return 0 if running else _NOT_RUNNING
 
-    def _settle(self, bind: str | None, database_url: str | None) -> Settings:
+    def _settle(self, bind: str | None, database_url: str | None,
+                regions: Sequence[str] | None) -> Settings:
         """Return the settings, made at the first time, changed where asked."""
         layout = self._layout
         known = layout.settings_file.exists()
+        wanted = None if regions is None else check_regions(
+            regions, layout.settings().regions if known else ())
         layout.make()
         if known:
             settings = layout.settings()
             claim_index(layout.state_dir, settings.index)
             changed = replace(settings, bind=bind or settings.bind,
-                              database_url=database_url or settings.database_url)
+                              database_url=database_url or settings.database_url,
+                              regions=wanted or settings.regions)
             if changed != settings and self._supervisor.running():
-                raise LauncherError("Run 'down' before --bind or --database-url is changed.")
+                raise LauncherError(
+                    "Run 'down' before --bind, --database-url or --regions is changed.")
             settings = changed
         else:
             settings = Settings(
                 claim_index(layout.state_dir), bind or "127.0.0.1",
-                database_url or f"sqlite:///{layout.state_dir}/trove.sqlite")
+                database_url or f"sqlite:///{layout.state_dir}/trove.sqlite",
+                wanted or (DEFAULT_REGION,))
         layout.save_settings(settings)
         return settings
 
@@ -193,11 +207,7 @@ class AllInOne:
             _Runtime(self._layout.state_dir), stop_seconds=_STOP_SECONDS)
 
 
-def _network(settings: Settings) -> Network:
-    return Network("provider", settings.cidr, settings.gateway)
-
-
 def _remove_bridges(settings: Settings) -> None:
-    for one in (_network(settings),
-                Network("public", settings.public_cidr, settings.public_gateway)):
-        remove_bridge(one)
+    for name, networks in settings.networks.items():
+        for one in networks:
+            remove_bridge(Network(f"of {name}", one.cidr, one.gateway))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from trove_ng.standalone.launcher import broker
-from trove_ng.standalone.launcher.clients import DOMAIN, REGION
+from trove_ng.standalone.launcher.clients import DOMAIN
 from trove_ng.standalone.launcher.credentials import Credentials, write_private
 from trove_ng.standalone.launcher.layout import TROVE_SERVICES, Layout, Settings
 from trove_ng.standalone.launcher.supervision import Program
@@ -69,9 +69,13 @@ def _minicloud(layout: Layout, settings: Settings, credentials: Credentials,
         "listen": _listen(settings),
         "public_url": f"http://{settings.client_address}:{port}",
         "trove_url": settings.api_url,
-        "region": REGION,
+        "region": settings.region,
         "network_cidr": settings.cidr,
         "public_cidr": settings.public_cidr,
+        "other_regions": {
+            name: {"network_cidr": servers.cidr, "public_cidr": public.cidr}
+            for name, (servers, public) in settings.networks.items()
+            if name != settings.region},
         "users": [
             {"name": name, "password": credentials[secret].reveal(), "project": project,
              "roles": list(roles)} for name, project, roles, secret in _USERS],
@@ -91,7 +95,7 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
     ports = settings.ports
     return {
         "DEFAULT": {
-            "region": REGION,
+            "region": settings.region,
             "transport_url": broker.transport_url(
                 broker.USER, credentials["broker_password"], "127.0.0.1", ports["rabbitmq"]),
             "taskmanager_rpc_encr_key": credentials["control_key"].reveal(),
@@ -102,6 +106,9 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
             "guest_config": str(guest_conf(layout)),
             "guest_object_store_url":
                 f"http://{settings.gateway}:{ports['minicloud']}/object",
+            "guest_object_store_urls": ",".join(
+                f"{name}:http://{settings.gateway}:{ports['minicloud']}/regions/{name}/object"
+                for name in settings.regions[1:]),
             "default_datastore": "mariadb",
             "sweep_interval": "2",
             "reconcile_interval": "15",
@@ -112,7 +119,7 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
             "www_authenticate_uri": settings.identity_url,
             "service_token_roles_required": "true",
         },
-        "service_credentials": {**_service(settings, credentials), "region_name": REGION},
+        "service_credentials": _service(settings, credentials),
         "metrics": {"enabled": "true", "bind_host": "127.0.0.1", **{
             f"{name.removeprefix('trove-')}_port": str(ports[f"metrics of {name}"])
             for name in TROVE_SERVICES}},

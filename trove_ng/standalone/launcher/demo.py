@@ -10,7 +10,6 @@ import pymysql
 
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.standalone.launcher import bootstrap
-from trove_ng.standalone.launcher.clients import REGION
 from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.errors import LauncherError
 from trove_ng.standalone.launcher.layout import Layout, Settings
@@ -29,12 +28,13 @@ class DatabaseApi:
     """The Trove API as the demo's user sees it.
 
     :param session: keystoneauth1 session of the user
+    :param region: of the service
     """
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, region: str) -> None:
         self._session = session
         self._catalog = {
-            "service_type": "database", "interface": "public", "region_name": REGION}
+            "service_type": "database", "interface": "public", "region_name": region}
 
     def get(self, path: str) -> dict[str, Any]:
         """GET a resource."""
@@ -100,7 +100,7 @@ class Demo:
         credentials.load()
         with bootstrap.cloud_session(
                 settings, "demo", "demo", credentials, "demo_password") as session:
-            api = DatabaseApi(session)
+            api = DatabaseApi(session, settings.region)
             self._clean(api)
             password = Secret(generate_password(20))
             shown = self._main_job(api, password)

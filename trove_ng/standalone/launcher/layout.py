@@ -9,52 +9,81 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from trove_ng.standalone.launcher.errors import LauncherError
 
 DEFAULT_STATE_DIR = Path("/var/lib/trove-standalone")
+DEFAULT_REGION = "RegionOne"
 REGISTRY = Path("/run/trove-standalone")
 #: in the order in which they stop; they start the other way round
 TROVE_SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 _INDEXES = 200
 _PORT_BASE = 8770
 _PORT_BLOCK = 20
+#: second part of the addresses of servers in the first region, and in the second one
+_SUBNETS = (77, 97)
+_MOST_REGIONS = 8
+_REGION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 #: sun_path holds 108 bytes, and supervisord appends its pid
 _SOCKET_LENGTH = 95
 
 
+class Subnet(NamedTuple):
+    """A subnet, and the machine's own address on it."""
+
+    cidr: str
+    gateway: str
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What was decided when the all-in-one was made, and holds from then on."""
+    """What was decided when the all-in-one was made, and holds from then on.
+
+    :param regions: names, that of the services first
+    """
 
     index: int
     bind: str
     database_url: str
+    regions: tuple[str, ...] = (DEFAULT_REGION,)
+
+    @property
+    def region(self) -> str:
+        """The region of the services."""
+        return self.regions[0]
 
     @property
     def cidr(self) -> str:
         """The subnet of the servers."""
-        return f"10.77.{self.index}.0/24"
+        return self.networks[self.region][0].cidr
 
     @property
     def gateway(self) -> str:
         """The machine's own address on the servers' network."""
-        return f"10.77.{self.index}.1"
+        return self.networks[self.region][0].gateway
+
+    @property
+    def networks(self) -> dict[str, tuple[Subnet, Subnet]]:
+        """The subnets of servers and of floating addresses, by region."""
+        first, second = _SUBNETS
+        return {name: (self._subnet(part), self._subnet(part + 1)) for name, part in zip(
+            self.regions, (first, *range(second, 255, 2)), strict=False)}
+
+    def _subnet(self, part: int) -> Subnet:
+        start = f"10.{part}.{self.index}"
+        return Subnet(f"{start}.0/24", f"{start}.1")
 
     @property
     def public_cidr(self) -> str:
         """The subnet of floating addresses."""
-        return f"10.78.{self.index}.0/24"
-
-    @property
-    def public_gateway(self) -> str:
-        """The machine's own address on the network of floating addresses."""
-        return f"10.78.{self.index}.1"
+        return self.networks[self.region][1].cidr
 
     @property
     def ports(self) -> dict[str, int]:
@@ -166,7 +195,9 @@ class Layout:
         :raises LauncherError: there is no all-in-one here
         """
         try:
-            return Settings(**json.loads(self.settings_file.read_text()))
+            values = json.loads(self.settings_file.read_text())
+            values["regions"] = tuple(values.get("regions", (DEFAULT_REGION,)))
+            return Settings(**values)
         except FileNotFoundError:
             raise LauncherError(
                 f"There is no all-in-one in {self.state_dir}; 'up' makes one.") from None
@@ -192,6 +223,29 @@ class Layout:
                     f"Another trove-standalone works on {self.state_dir}; wait for it."
                 ) from None
             yield
+
+
+def check_regions(wanted: Sequence[str], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of regions as they are kept.
+
+    :param known: the regions that there are already: they stay, others follow them
+    :raises LauncherError: a name cannot be used, or a region would be gone
+    """
+    for name in wanted:
+        if not _REGION_NAME.fullmatch(name):
+            raise LauncherError(
+                f"--regions: {name!r} is no name of a region: it must begin with a letter and"
+                " have letters, digits, - and _, at most 32.")
+    # files and URLs are named after them
+    if len({name.lower() for name in wanted}) != len(wanted):
+        raise LauncherError("--regions: a region is named twice.")
+    if not 1 <= len(wanted) <= _MOST_REGIONS:
+        raise LauncherError(f"--regions: there may be up to {_MOST_REGIONS} regions.")
+    if list(wanted[:len(known)]) != list(known):
+        raise LauncherError(
+            f"--regions: this all-in-one has {','.join(known)}: they stay, in this order;"
+            " other regions are named after them.")
+    return tuple(wanted)
 
 
 def claim_index(state_dir: Path, wanted: int | None = None) -> int:

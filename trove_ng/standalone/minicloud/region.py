@@ -31,8 +31,8 @@ class Region:
     """
 
     def __init__(self, name: str, home: Path, url: str, cidrs: tuple[str, str | None],
-                 config: MiniCloudConfig, hypervisor: Hypervisor, faults: FaultInjector, *, store: Store | None = None,
-                 ids: bool = True) -> None:
+                 config: MiniCloudConfig, hypervisor: Hypervisor, faults: FaultInjector, *,
+                 store: Store | None = None, ids: bool = True) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.url = url

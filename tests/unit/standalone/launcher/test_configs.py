@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import stat
@@ -12,8 +13,18 @@ from urllib.parse import urlsplit
 import pytest
 from oslo_config import cfg
 
-from trove_ng.conf import api, base, cloud, database, guestagent, metrics, rpc, taskmanager
-from trove_ng.standalone.launcher import broker, configs
+from trove_ng.conf import (
+    api,
+    base,
+    cloud,
+    database,
+    guestagent,
+    metrics,
+    object_store,
+    rpc,
+    taskmanager,
+)
+from trove_ng.standalone.launcher import broker, clients, configs
 from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.layout import Layout, Settings
 from trove_ng.standalone.minicloud import config as minicloud
@@ -163,3 +174,30 @@ def test_secrets_are_not_on_command_lines(one: Layout, credentials: Credentials)
     values = json.loads((one.etc / "credentials.json").read_text()).values()
     assert values
     assert not [value for value in values if value in text]
+
+
+def test_each_part_knows_all_regions(one: Layout, credentials: Credentials) -> None:
+    settings = dataclasses.replace(SETTINGS, regions=("East", "West"))
+    configs.write_files(one, settings, credentials)
+    made = minicloud.load(one.minicloud_conf)
+    assert (made.region, made.other_regions) == ("East", {"West": {
+        "network_cidr": "10.97.3.0/24", "public_cidr": "10.98.3.0/24"}})
+    conf = load(one.trove_conf, api, cloud, taskmanager)
+    assert (conf.region, cloud.own_region(conf)) == ("East", "East")
+    port = settings.ports["minicloud"]
+    assert object_store.guest_url(conf, "East") == f"http://10.77.3.1:{port}/object"
+    assert object_store.guest_url(conf, None) == f"http://10.77.3.1:{port}/object"
+    assert object_store.guest_url(conf, "West") == (
+        f"http://10.77.3.1:{port}/regions/West/object")
+    assert object_store.guest_url(conf, "North") is None
+
+
+def test_clients_have_files_for_each_region(one: Layout, credentials: Credentials) -> None:
+    settings = dataclasses.replace(SETTINGS, regions=("East", "West"))
+    clients.write_files(one, settings, credentials)
+    assert "export OS_REGION_NAME=East" in (one.state_dir / "openrc").read_text()
+    assert "export OS_REGION_NAME=West" in (one.state_dir / "openrc-West").read_text()
+    found = json.loads((one.state_dir / "clouds.yaml").read_text())["clouds"]
+    assert {name: entry["region_name"] for name, entry in found.items()} == {
+        "trove-demo": "East", "trove-alt": "East", "trove-admin": "East",
+        "trove-demo-West": "West", "trove-alt-West": "West", "trove-admin-West": "West"}

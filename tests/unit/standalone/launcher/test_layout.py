@@ -43,6 +43,45 @@ def test_the_default_all_in_one_has_the_port_that_clients_expect() -> None:
     assert settings.cidr == "10.77.0.0/24"
 
 
+def test_each_region_has_a_network_of_its_own() -> None:
+    names = ("East", "West", "North")
+    taken = {network for index in range(200)
+             for both in Settings(index, "", "", names).networks.values()
+             for network in both}
+    assert len(taken) == 1200
+    assert Settings(3, "", "", names).networks == {
+        "East": (("10.77.3.0/24", "10.77.3.1"), ("10.78.3.0/24", "10.78.3.1")),
+        "West": (("10.97.3.0/24", "10.97.3.1"), ("10.98.3.0/24", "10.98.3.1")),
+        "North": (("10.99.3.0/24", "10.99.3.1"), ("10.100.3.0/24", "10.100.3.1"))}
+
+
+def test_settings_of_before_there_were_regions_are_read(tmp_path: Path) -> None:
+    one = made(tmp_path / "one", 1)
+    one.settings_file.write_text('{"index": 1, "bind": "", "database_url": "sqlite://"}')
+    assert one.settings().regions == ("RegionOne",)
+    one.save_settings(Settings(1, "", "", ("RegionOne", "RegionTwo")))
+    assert one.settings().regions == ("RegionOne", "RegionTwo")
+    assert one.settings().region == "RegionOne"
+
+
+@pytest.mark.parametrize(("wanted", "known", "why"), [
+    (["../x"], (), "is no name of a region"), ([""], (), "is no name of a region"),
+    (["A", "a"], (), "named twice"), ([f"R{one}" for one in range(9)], (), "up to 8"),
+    (["RegionTwo"], ("RegionOne",), "they stay"),
+    (["RegionTwo", "RegionOne"], ("RegionOne",), "they stay"),
+    (["RegionOne"], ("RegionOne", "RegionTwo"), "they stay")])
+def test_regions_that_cannot_be_made_are_refused(
+        wanted: list[str], known: tuple[str, ...], why: str) -> None:
+    with pytest.raises(LauncherError, match=why):
+        layout.check_regions(wanted, known)
+
+
+def test_regions_are_added_to_those_that_there_are() -> None:
+    assert layout.check_regions(["RegionOne"]) == ("RegionOne",)
+    assert layout.check_regions(["RegionOne", "West-2"], ("RegionOne",)) == (
+        "RegionOne", "West-2")
+
+
 def test_listening_everywhere_is_reached_on_loopback() -> None:
     assert Settings(0, "0.0.0.0", "").api_url == "http://127.0.0.1:8779"
 
