@@ -173,7 +173,7 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
         raise BadRequest(f"Validation error: resize.flavorRef {flavor_id} does not exist.")
     # the cloud is not asked while the store is written to
     with call.services.db.reader() as session:
-        region = instances.region_of(session, call.params["id"])
+        region = instances.region_of(session, call.params["id"], call.owner)
     there = regions.flavor_there(call, "resize.flavorRef", flavor, region)
     with call.services.db.writer() as session:
         loaded = load(session, call, call.params["id"])

@@ -13,6 +13,7 @@ from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, UnprocessableEntity
 from trove_ng.db.models import Instance
+from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task, refuse_access
 from trove_ng.operations import payloads
@@ -21,13 +22,15 @@ from trove_ng.operations.readiness import Loaded
 Access = dict[str, Any]
 
 
-def checked(call: Call, wanted: Access) -> Access:
+def checked(call: Call, wanted: Access, region: str | None) -> Access:
     """Return what is asked for, in one form.
 
+    :param region: of the instance; None: the configured one
     :raises BadRequest: there are no public addresses here
     """
     access = {name: value for name, value in wanted.items() if value is not None}
-    if access.get("is_public") and not call.services.catalog.has_public_network():
+    catalog = call.services.catalog.in_region(region)
+    if access.get("is_public") and not catalog.has_public_network():
         raise BadRequest("Validation error: instance.access.is_public: there is no public "
                          "network here.")
     if "allowed_cidrs" in access:
@@ -44,7 +47,9 @@ def update(call: Call, wanted: Access, also: Callable[[Instance], None]) -> None
     :param also: changes what else the same request asks for
     :raises UnprocessableEntity: something else is done with the instance
     """
-    asked = checked(call, wanted)
+    with call.services.db.reader() as session:
+        region = instances.region_of(session, call.params["id"], call.owner)
+    asked = checked(call, wanted, region)
     with call.services.db.writer() as session:
         loaded = accept.load(session, call, call.params["id"])
         operation_id = _begin(session, call, loaded, asked)

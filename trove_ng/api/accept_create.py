@@ -124,7 +124,7 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
     return Wanted(flavor, size, kind, _nics(call, catalog, body.get("nics") or []), zone,
-                  accept_access.checked(call, body.get("access") or {}), region)
+                  accept_access.checked(call, body.get("access") or {}, region), region)
 
 
 def _nics(call: Call, catalog: CloudCatalog, nics: list[dict[str, Any]],

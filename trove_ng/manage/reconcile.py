@@ -14,14 +14,14 @@ from trove_ng.common.errors import Conflict, ServiceUnavailable
 from trove_ng.manage.command import Command, Tools, arg
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.reconcile.findings import Outcome
-from trove_ng.operations.reconcile.look import look
+from trove_ng.operations.reconcile.look import look, look_at_store, regions
 from trove_ng.operations.reconcile.reconciler import DUTY, Reconciler
 
 
 def _reconcile(tools: Tools, options: argparse.Namespace) -> int:
     """Return 1 when something is wrong that was not repaired, else 0."""
     try:
-        found = _fix(tools) if options.fix else [Outcome(one) for one in look(tools)[1]]
+        found = _fix(tools) if options.fix else _look(tools)
     except CloudError as err:
         raise ServiceUnavailable(err.message) from err
     if options.json:
@@ -29,6 +29,11 @@ def _reconcile(tools: Tools, options: argparse.Namespace) -> int:
     else:
         _say(tools, found)
     return 0 if all(one.repaired for one in found) else 1
+
+
+def _look(tools: Tools) -> list[Outcome]:
+    found = [one for region in regions(tools) for one in look(tools, region)[1]]
+    return [Outcome(one) for one in (*found, *look_at_store(tools))]
 
 
 def _fix(tools: Tools) -> list[Outcome]:

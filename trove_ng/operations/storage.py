@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from trove_ng.cloud.swift import ObjectStore
 from trove_ng.cloud.types import Grant
 from trove_ng.common.crypto import DecryptError
 from trove_ng.common.secret import Secret

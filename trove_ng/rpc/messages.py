@@ -163,12 +163,14 @@ class RestoreSpec(Message, frozen=True, kw_only=True):
     :param grants: one grant per backup of the chain, same order
     :param keys: what each of them is encrypted with, None for one that is not; empty if
         none is
+    :param region: that the backup is stored in
     """
 
     backup_id: str
     chain: list[StoredBackup]
     grants: list[ObjectStoreGrant]
     keys: list[Secret | None] = []
+    region: str | None = None
 
 
 class PrepareRequest(StepRequest, frozen=True, kw_only=True):

@@ -374,9 +374,9 @@ class ControlPlane:
             assert time.monotonic() < end, path
             time.sleep(0.05)
 
-    def resources(self) -> dict[str, int]:
-        """Return how much there is in the cloud and in the store."""
-        store = self.minicloud.store
+    def resources(self, region: str | None = None) -> dict[str, int]:
+        """Return how much there is in a region of the cloud, and in the store."""
+        store = self.minicloud.regions[region or self.minicloud.config.region].store
         own = self.minicloud.people.named("project", "service")["id"]
         with self.db.reader() as session:
             known = session.scalar(select(func.count()).select_from(InstanceKey))
@@ -455,13 +455,16 @@ def plane(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[
 
 
 @contextlib.contextmanager
-def running(conf: cfg.ConfigOpts, database: Database, home: Path,
-            hypervisor: Hypervisor) -> Iterator[ControlPlane]:
-    """Run a control plane that has no taskmanager yet."""
+def running(conf: cfg.ConfigOpts, database: Database, home: Path, hypervisor: Hypervisor,
+            other_regions: dict[str, dict[str, str]] | None = None) -> Iterator[ControlPlane]:
+    """Run a control plane that has no taskmanager yet.
+
+    :param other_regions: see :class:`MiniCloudConfig`
+    """
     port = int(conf.service_credentials.auth_url.split(":")[2].split("/")[0])
     config = MiniCloudConfig(
         state_dir=home / "cloud", port=port, hypervisor="null",
-        public_cidr="198.51.100.0/24", users=(
+        public_cidr="198.51.100.0/24", other_regions=other_regions or {}, users=(
             User("demo", Secret("demo-pw"), "demo", ("member",)),
             User("trove", Secret(conf.service_credentials.password), "service",
                  ("admin", "service", "ResellerAdmin"))))
@@ -487,14 +490,16 @@ def running(conf: cfg.ConfigOpts, database: Database, home: Path,
 
 
 def _seed(minicloud: MiniCloud, database: Database) -> None:
-    ident = str(uuid.uuid4())
-    minicloud.store.put("image", ident, {
-        "id": ident, "name": "guest", "status": "active", "visibility": "public",
-        "owner": "admin", "tags": ["mariadb"], "min_disk": 0, "min_ram": 0, "size": 1,
-        "os_hidden": False, "protected": False, "container_format": "bare",
-        "disk_format": "raw", "checksum": None, "os_hash_algo": None, "os_hash_value": None,
-        "virtual_size": None, "created_at": "2026-01-01T00:00:00Z",
-        "updated_at": "2026-01-01T00:00:00Z"}, "admin")
+    for region in minicloud.regions.values():
+        ident = str(uuid.uuid4())
+        region.store.put("image", ident, {
+            "id": ident, "name": "guest", "status": "active", "visibility": "public",
+            "owner": "admin", "tags": ["mariadb"], "min_disk": 0, "min_ram": 0, "size": 1,
+            "os_hidden": False, "protected": False, "container_format": "bare",
+            "disk_format": "raw", "checksum": "c4ca4238a0b923820dcc509a6f75849b",
+            "os_hash_algo": None, "os_hash_value": None, "virtual_size": None,
+            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"},
+            "admin")
     with database.writer() as session:
         session.add(Datastore(id="d", name="mariadb", default_version_id="v"))
         session.flush()

@@ -16,6 +16,7 @@ from tests.functional.control_plane.conftest import ControlPlane
 from trove_ng.cloud.types import INSTANCE_KEY
 from trove_ng.common import notifications
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.conf.cloud import own_region
 from trove_ng.db.models import (
     Backup,
     Instance,
@@ -34,20 +35,34 @@ _ENDED = (operations.SUCCEEDED, operations.FAILED, operations.CANCELLED)
 
 
 class Cloud:
-    """What there is in the minicloud, by the instance it was made for."""
+    """What there is in all regions of the minicloud, by the instance it was made for.
+
+    :ivar regions: id of a resource → its region
+    :ivar flavors: id → what it has but for its id
+    """
 
     def __init__(self, plane: ControlPlane) -> None:
-        store = plane.minicloud.store
         own = plane.minicloud.people.named("project", "service")["id"]
-        self.servers = _by(store.list("server"), _metadata)
-        self.volumes = _by(store.list("volume"), _metadata)
-        self.ports = _by(store.list("port"), lambda one: one["name"][6:].rpartition("-")[0])
-        self.groups = _by([one for one in store.list("security_group", own)
+        self.regions: dict[str, str] = {}
+        self.flavors: dict[str, Document] = {}
+        found: dict[str, list[Document]] = {}
+        for name, region in plane.minicloud.regions.items():
+            for kind in ("server", "volume", "port", "floatingip", "security_group",
+                         "security_group_rule", "server_group", "volume_attachment"):
+                listed = region.store.list(kind, own if kind == "security_group" else None)
+                found.setdefault(kind, []).extend(listed)
+                self.regions |= {one["id"]: name for one in listed if "id" in one}
+            self.flavors |= {one["id"]: {**one, "id": ""}
+                             for one in region.store.list("flavor")}
+        self.servers = _by(found["server"], _metadata)
+        self.volumes = _by(found["volume"], _metadata)
+        self.ports = _by(found["port"], lambda one: one["name"][6:].rpartition("-")[0])
+        self.groups = _by([one for one in found["security_group"]
                            if one["name"] != "default"], lambda one: one["name"][6:])
-        self.floating = _by(store.list("floatingip"), lambda one: one["description"][6:])
-        self.placements = _by(store.list("server_group"), lambda one: one["name"][6:])
-        self.rules = store.list("security_group_rule")
-        self.attachments = store.list("volume_attachment")
+        self.floating = _by(found["floatingip"], lambda one: one["description"][6:])
+        self.placements = _by(found["server_group"], lambda one: one["name"][6:])
+        self.rules = found["security_group_rule"]
+        self.attachments = found["volume_attachment"]
 
     def of(self, instance_id: str) -> dict[str, list[str]]:
         """Return the ids of what an instance has."""
@@ -72,6 +87,7 @@ def violations(plane: ControlPlane) -> list[str]:
     with plane.db.reader() as session:
         found = [*_operations(session), *_quotas(session), *_instances(session, cloud),
                  *_orphans(session, cloud), *_keys(session), *_backups(session, plane),
+                 *_elsewhere(session, cloud, own_region(plane.conf)),
                  *(_told(session) if plane.tools.told else ())]
         found += _names(session, plane.designate.addresses())
     return found + list(_hypervisor(plane, cloud))
@@ -172,7 +188,7 @@ def _working(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
         yield f"{what} works with {len(servers)} servers and {len(volumes)} volumes"
         return
     server, volume = servers[0], volumes[0]
-    if server["flavor"]["id"] != row.flavor_id:
+    if cloud.flavors.get(server["flavor"]["id"]) != cloud.flavors.get(row.flavor_id):
         yield f"{what} has flavor {row.flavor_id}, its server {server['flavor']['id']}"
     if (server["vm_state"], server["task_state"]) != ("active", None):
         yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
@@ -211,6 +227,14 @@ def _orphans(session: Session, cloud: Cloud) -> Iterator[str]:
             yield f"{kind} belong to {owner!r}, which does not exist"
 
 
+def _elsewhere(session: Session, cloud: Cloud, own: str) -> Iterator[str]:
+    for row in session.scalars(select(Instance)):
+        wrong = {cloud.regions[one] for ids in cloud.of(row.id).values() for one in ids
+                 } - {row.region_id or own}
+        if wrong:
+            yield f"instance {row.id} of {row.region_id} has something in {wrong}"
+
+
 def _keys(session: Session) -> Iterator[str]:
     wanted = set(session.scalars(select(Instance.id).where(
         Instance.compute_instance_id.is_not(None))))
@@ -239,8 +263,9 @@ def _names(session: Session, registered: dict[str, str]) -> Iterator[str]:
 
 
 def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
-    store = plane.minicloud.swift._store
     for row in session.scalars(select(Backup)):
+        store = plane.minicloud.regions[
+            row.region_id or own_region(plane.conf)].swift._store
         what = f"backup {row.id} ({row.state})"
         if row.deleted and row.prefix != storage.prefix(row.id):
             continue  # its objects are another one's

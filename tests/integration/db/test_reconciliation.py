@@ -145,7 +145,7 @@ def test_what_is_known_of_instances(db: Database) -> None:
                 resource_id="i00" if live is None else live, live_key=live, tenant_id="t",
                 ended_at=ended if live is None else None))
     with db.reader() as session:
-        rows = reconciliation.existing(session, "here")
+        rows = reconciliation.existing(session, "here", unnamed=True)
         some = reconciliation.of(session, {"i00", "nowhere"})
     assert len(rows) == COUNT - 1
     assert "i02" not in rows

@@ -52,9 +52,15 @@ def newest_faults(session: Reader, instance_ids: Sequence[str]) -> dict[str, Any
     return {row.instance_id: row for row in rows}
 
 
-def region_of(session: Session, instance_id: str) -> str | None:
-    """Return the region that an instance is in; None: it does not say, or does not exist."""
-    return session.scalar(select(Instance.region_id).where(Instance.id == instance_id))
+def region_of(session: Session, instance_id: str, tenant_id: str | None) -> str | None:
+    """Return the region that an instance is in; None: it does not say, or does not exist.
+
+    :param tenant_id: owner to look among; None looks among all
+    """
+    statement = select(Instance.region_id).where(Instance.id == instance_id)
+    if tenant_id is not None:
+        statement = statement.where(Instance.tenant_id == tenant_id)
+    return session.scalar(statement)
 
 
 def get(session: Session, instance_id: str, tenant_id: str | None = None, *,

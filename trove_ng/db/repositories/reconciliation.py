@@ -39,16 +39,24 @@ def _facts() -> AnySelect:
     ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id)
 
 
-def existing(session: Session, region: str) -> dict[str, AnyRow]:
+def regions(session: Session) -> set[str]:
+    """Return the regions that instances are, or were, in."""
+    return {one for one in session.scalars(select(Instance.region_id).distinct()) if one}
+
+
+def existing(session: Session, region: str, *, unnamed: bool) -> dict[str, AnyRow]:
     """Return what is known of a region's instances that are not deleted, by id.
 
+    :param unnamed: also those that name no region
     :return: rows with, beside columns of the instance: ``heartbeat``, the newest; ``live``,
         whether an operation works on it; ``worked_at``, when the last one ended;
         ``has_key``
     """
+    here: ColumnElement[bool] = Instance.region_id == region
+    if unnamed:
+        here = or_(Instance.region_id.is_(None), here)
     return {row.id: row for row in session.execute(
-        _facts().where(Instance.deleted.is_(False), or_(
-            Instance.region_id.is_(None), Instance.region_id == region)))}
+        _facts().where(Instance.deleted.is_(False), here))}
 
 
 def of(session: Session, ids: Collection[str]) -> dict[str, AnyRow]:

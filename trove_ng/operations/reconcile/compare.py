@@ -22,9 +22,10 @@ UNDECIDED = "VERIFY_RESIZE"
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """All that the service's project has in the cloud, by kind and id."""
+    """All that the service's project has in a region of the cloud, by kind and id."""
 
     found: Mapping[str, Mapping[str, Resource]]
+    region: str = ""
 
     def servers(self) -> Mapping[str, Server]:
         """Return the servers by id."""

@@ -60,6 +60,7 @@ class Finding:
     :param repair: None: a person must decide
     :param before: what the row says
     :param after: what the cloud has
+    :param region: of the cloud that was looked at, None for what is wrong within the store
     """
 
     kind: Kind
@@ -71,6 +72,7 @@ class Finding:
     repair: Repair | None = None
     before: str | None = None
     after: str | None = None
+    region: str | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -82,7 +84,8 @@ class Finding:
         """Return what it is about, for an event or as JSON."""
         return {name: str(value) for name, value in (
             ("finding", self.kind), ("resource", self.resource),
-            ("resource_id", self.resource_id), ("before", self.before), ("after", self.after))
+            ("resource_id", self.resource_id), ("before", self.before), ("after", self.after),
+            ("region", self.region))
             if value}
 
 

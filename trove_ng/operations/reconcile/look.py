@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -51,32 +52,42 @@ def when(parts: Parts) -> compare.When:
         heard=now - datetime.timedelta(seconds=parts.conf.agent_heartbeat_expiry))
 
 
-def read_cloud(parts: Parts) -> compare.Cloud:
-    """Return what the cloud has: six lists, whatever the number of instances.
+def regions(parts: Parts) -> list[str]:
+    """Return the configured region, and all others that instances are, or were, in."""
+    own = own_region(parts.conf)
+    with parts.db.reader() as session:
+        return [own, *sorted(reconciliation.regions(session) - {own})]
+
+
+def read_cloud(parts: Parts, region: str) -> compare.Cloud:
+    """Return what a region has: six lists, whatever the number of instances.
 
     :raises trove_ng.cloud.errors.CloudError: a service does not answer
     """
-    clouds = parts.clouds
+    clouds = parts.clouds.in_region(region)
     return compare.Cloud({
         "server": {one.id: one for one in clouds.compute.list_servers()},
         "volume": {one.id: one for one in clouds.volume.list_volumes()},
         "floating_ip": {one.id: one for one in clouds.network.list_floating_ips()},
         "port": {one.id: one for one in clouds.network.list_ports()},
         "server_group": {one.id: one for one in clouds.compute.list_server_groups()},
-        "security_group": {one.id: one for one in clouds.network.list_security_groups()}})
+        "security_group": {one.id: one for one in clouds.network.list_security_groups()}},
+        region)
 
 
-def read_rows(parts: Parts, cloud: compare.Cloud) -> dict[str, AnyRow]:
-    """Return the existing instances, and those that resources of the cloud name."""
+def read_rows(parts: Parts, cloud: compare.Cloud,
+              ) -> tuple[dict[str, AnyRow], dict[str, AnyRow]]:
+    """Return the region's existing instances, and also those that its resources name."""
     named = {one.instance_id for found in cloud.found.values() for one in found.values()
              if one.instance_id is not None}
     with parts.db.reader() as session:
-        rows = reconciliation.existing(session, own_region(parts.conf))
-        return rows | reconciliation.of(session, named - set(rows))
+        rows = reconciliation.existing(
+            session, cloud.region, unnamed=cloud.region == own_region(parts.conf))
+        return rows, rows | reconciliation.of(session, named - set(rows))
 
 
-def look(parts: Parts) -> tuple[compare.Cloud, list[Finding]]:
-    """Return what the cloud has, and all that is wrong.
+def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
+    """Return what a region has, and all that is wrong with it.
 
     The cloud is read first: an operation that changed something since has ended, or runs,
     when the store is read, and its instance is left alone.
@@ -84,13 +95,14 @@ def look(parts: Parts) -> tuple[compare.Cloud, list[Finding]]:
     :raises trove_ng.cloud.errors.CloudError: a service does not answer
     """
     times = when(parts)
-    cloud = read_cloud(parts)
-    rows = read_rows(parts, cloud)
-    return cloud, [*compare.owners(rows, cloud, times), *compare.instances(rows, cloud, times),
-                   *_store(parts)]
+    cloud = read_cloud(parts, region)
+    # what instances of other regions have is not here
+    here, named = read_rows(parts, cloud)
+    found = [*compare.owners(named, cloud, times), *compare.instances(here, cloud, times)]
+    return cloud, [dataclasses.replace(one, region=region) for one in found]
 
 
-def _store(parts: Parts) -> list[Finding]:
+def look_at_store(parts: Parts) -> list[Finding]:
     """Return what is wrong within the store."""
     before = parts.clock.now() - datetime.timedelta(seconds=_WAIT)
     with parts.db.reader() as session:

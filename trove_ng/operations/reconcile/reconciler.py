@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from trove_ng.cloud.errors import CloudError
 from trove_ng.common.states import EventKind
 from trove_ng.db.repositories import events
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome
-from trove_ng.operations.reconcile.look import Parts, look
+from trove_ng.operations.reconcile.look import Parts, look, look_at_store, regions
 from trove_ng.operations.reconcile.repair import Repairer
 
 LOG = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ _TOLD_ELSEWHERE = frozenset({Kind.SERVER_STATUS, Kind.HEARTBEAT_OLD})
 
 
 class Reconciler:
-    """Compares the store with the cloud and repairs what is safe.
+    """Compares the store with all regions of the cloud and repairs what is safe.
 
     A finding that stays is logged and told once, as long as this object lives.
     """
@@ -30,29 +32,49 @@ class Reconciler:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._repairer = Repairer(parts)
-        self._known: set[tuple[str, ...]] = set()
+        #: keys of what was found in each region the last time; "": in the store
+        self._known: dict[str, set[tuple[str, ...]]] = {}
+        self._away: CloudError | None = None
 
     def run(self, may_go_on: Callable[[], bool] = lambda: True) -> list[Outcome]:
         """Compare and repair once; return all findings.
 
+        A region that does not answer does not keep the others from being compared.
+
         :param may_go_on: asked before each repair; False ends the run
-        :raises trove_ng.cloud.errors.CloudError: a service does not answer
+        :raises trove_ng.cloud.errors.CloudError: a region does not answer, told in the end
         """
-        cloud, findings = look(self._parts)
         outcomes: list[Outcome] = []
-        for finding in findings:
-            if finding.repair is not None and not may_go_on():
-                LOG.warning("the reconciliation is left to another process")
-                return outcomes
-            outcome = self._repairer.repair(finding, cloud)
-            self._tell(outcome)
-            outcomes.append(outcome)
-        self._known = {finding.key for finding in findings}
+        self._away = None
+        for place, cloud, findings in self._look():
+            known = self._known.get(place, set())
+            for finding in findings:
+                if finding.repair is not None and not may_go_on():
+                    LOG.warning("the reconciliation is left to another process")
+                    return outcomes
+                outcome = self._repairer.repair(finding, cloud)
+                self._tell(outcome, known)
+                outcomes.append(outcome)
+            self._known[place] = {finding.key for finding in findings}
+        if self._away is not None:
+            raise self._away
         return outcomes
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _look(self) -> Iterator[tuple[str, compare.Cloud | None, list[Finding]]]:
+        """Give what is wrong in one region after the other, then within the store."""
+        for region in regions(self._parts):
+            try:
+                cloud, findings = look(self._parts, region)
+            except CloudError as err:
+                LOG.warning("region %s is not compared: %s", region, err.message)
+                self._away = self._away or err
+            else:
+                yield region, cloud, findings
+        yield "", None, look_at_store(self._parts)
+
+    def _tell(self, outcome: Outcome, known: set[tuple[str, ...]]) -> None:
         finding = outcome.finding
-        if not outcome.repaired and finding.key in self._known:
+        if not outcome.repaired and finding.key in known:
             return
         words = ("repaired" if outcome.repaired else
                  f"not repaired: {outcome.problem}" if outcome.problem else "needs a person")

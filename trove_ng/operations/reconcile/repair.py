@@ -9,6 +9,8 @@ from trove_ng.common.states import BackupState
 from trove_ng.db.repositories import faults, instances, quotas, reconciliation
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.regions import NotEquivalent
+from trove_ng.operations import there
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
@@ -28,12 +30,16 @@ class Repairer:
             Repair.CLEAR_TASK: self._clear_task, Repair.DELETE_KEY: self._delete_key,
             Repair.SETTLE_RESIZE: self._settle_resize}
 
-    def repair(self, finding: Finding, cloud: compare.Cloud) -> Outcome:
-        """Repair one finding; what is not safe any more is left alone."""
+    def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
+        """Repair one finding; what is not safe any more is left alone.
+
+        :param cloud: in which it was found; None: within the store
+        """
         if finding.repair is None:
             return Outcome(finding)
         try:
-            done = (self._delete(finding, cloud) if finding.repair is Repair.DELETE
+            done = (self._delete(finding, cloud)
+                    if finding.repair is Repair.DELETE and cloud is not None
                     else self._by_kind[finding.repair](finding))
         except CloudError as err:
             return Outcome(finding, False, err.message)
@@ -50,7 +56,7 @@ class Repairer:
                             when(self._parts))
         if now is None or now.repair is not Repair.DELETE:
             return False
-        clouds = self._parts.clouds
+        clouds = self._parts.clouds.in_region(cloud.region)
         drop = {"server": clouds.compute.delete_server, "volume": clouds.volume.delete_volume,
                 "floating_ip": clouds.network.delete_floating_ip,
                 "port": clouds.network.delete_port,
@@ -61,12 +67,17 @@ class Repairer:
 
     def _settle_resize(self, finding: Finding) -> bool:
         """Let the server have the flavor that its instance has."""
-        compute, row = self._parts.clouds.compute, self._row(finding)
+        clouds, row = self._parts.clouds.in_region(finding.region), self._row(finding)
+        compute = clouds.compute
         server = compute.get_server(finding.resource_id)
         if (row is None or not compare.is_idle(row, when(self._parts).settled)
                 or server is None or server.status != compare.UNDECIDED or server.task_state):
             return False
-        decide = (compute.confirm_resize if server.flavor_id == row.flavor_id
+        try:
+            wanted = there.flavor_id(clouds, row.flavor_id)
+        except NotEquivalent:
+            return False  # nobody knows which one it is
+        decide = (compute.confirm_resize if server.flavor_id == wanted
                   else compute.revert_resize)
         decide(server.id)
         return True

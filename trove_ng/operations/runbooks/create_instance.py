@@ -87,7 +87,7 @@ def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:
     return messages.RestoreSpec(
         backup_id=backup_id, chain=[storage.stored(one) for one in chain],
         grants=[storage.grant(work, one, write=False) for one in chain],
-        keys=[storage.key(work, one) for one in chain])
+        keys=[storage.key(work, one) for one in chain], region=chain[-1].region_id)
 
 
 def _wait_for_database(work: Work) -> None:
