@@ -65,5 +65,5 @@ def load(auth: session.Session, calls: Calls, conf: cfg.ConfigOpts) -> Names:
         found: Any = driver.DriverManager(NAMESPACE, conf.dns.driver).driver
     except NoMatches:
         raise CloudRejected(f"There is no DNS driver {conf.dns.driver}.") from None
-    made: Names = found(auth, credentials.region_name, credentials.interface, calls, conf.dns)
+    made: Names = found(auth, own_region(conf), credentials.interface, calls, conf.dns)
     return made

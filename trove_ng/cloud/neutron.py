@@ -8,8 +8,10 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from oslo_utils import uuidutils
+
 from trove_ng.cloud.calls import Calls
-from trove_ng.cloud.errors import CloudConflict, CloudUnavailable
+from trove_ng.cloud.errors import CloudConflict, CloudNotFound, CloudUnavailable
 from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup
 
 _PREFIX = "trove-"
@@ -159,6 +161,19 @@ class Network:
         """Return a subnet's ``id``, ``network_id`` and ``project_id``."""
         found = self._calls.found(self._client.show_subnet, subnet_id)
         return None if found is None else dict(found["subnet"])
+
+    def network_id(self, wanted: str) -> str:
+        """Return the id of a network of the region.
+
+        :param wanted: its id or, which regions can have in common, its name
+        :raises CloudNotFound: not exactly one has the name
+        """
+        if uuidutils.is_uuid_like(wanted):
+            return wanted
+        found = self._calls.again(self._client.list_networks, name=wanted)["networks"]
+        if len(found) != 1:
+            raise CloudNotFound(f"There are {len(found)} networks {wanted}.")
+        return str(found[0]["id"])
 
     def default_network(self) -> str | None:
         """Return the only network that the service may use, None if there are several."""

@@ -53,13 +53,14 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt("mount_options", default="defaults,noatime",
                help="Mount options of data volumes."),
     cfg.StrOpt("default_network",
-               help="Id of the network of instances whose request names none."),
+               help="Network of instances whose request names none: its id or, where "
+                    "instances are in several regions, the name that it has in all of them."),
     cfg.StrOpt("public_network",
-               help="Id of the external network of floating addresses; by default the only "
-                    "one there is."),
+               help="External network of floating addresses, its id or name; by default the "
+                    "only one there is."),
     cfg.ListOpt("management_networks", default=[],
-                help="Ids of networks that all instances get in addition, for the message "
-                     "broker."),
+                help="Networks, ids or names, that all instances get in addition, for the "
+                     "message broker."),
     cfg.ListOpt("default_allowed_cidrs", default=["0.0.0.0/0"],
                 help="Addresses that may reach the database of instances whose request does "
                      "not say."),

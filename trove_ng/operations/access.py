@@ -69,10 +69,10 @@ def _create(work: Work, instance: Instance, port_id: str) -> FloatingIP:
 
 
 def _public_network(work: Work) -> str:
-    wanted = work.tools.conf.public_network
+    wanted, network = work.tools.conf.public_network, work.tools.clouds.network
     if wanted:
-        return str(wanted)
-    found = work.tools.clouds.network.external_networks()
+        return network.network_id(wanted)
+    found = network.external_networks()
     if len(found) != 1:
         raise StepFailed(
             f"There are {len(found)} public networks; the operator must name the one to use.")

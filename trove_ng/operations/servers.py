@@ -113,11 +113,12 @@ def make_ports(work: Work) -> None:
     conf, network = work.tools.conf, work.tools.clouds.network
     wanted = [dict(nic) for nic in instance.nics or []]
     if not wanted:
-        default = conf.default_network or network.default_network()
+        default = (network.network_id(conf.default_network) if conf.default_network
+                   else network.default_network())
         if default is None:
             raise StepFailed("No network is given, and there is no default network.")
         wanted = [{"network_id": default}]
-    wanted += [{"network_id": one} for one in conf.management_networks]
+    wanted += [{"network_id": network.network_id(one)} for one in conf.management_networks]
     known = {port.name: port for port in network.find_ports(instance.id)}
     made: list[Port] = []
     for index, nic in enumerate(wanted):

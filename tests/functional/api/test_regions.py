@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.functional.api.conftest import OWN, Api
+from tests.functional.api.released import Client
 from trove_ng.cloud.types import Image
 from trove_ng.db.models import Instance, Operation, QuotaUsage
 
@@ -81,3 +82,16 @@ def test_a_resize_to_a_flavor_that_is_another_one_there_is_refused(app: Api) -> 
     answer = app("POST", f"/instances/{OWN}1/action", {"resize": {"flavorRef": "2"}})
     assert answer.status_int == 400
     assert "Flavor db.small of region RegionTwo is another one" in answer.text
+
+
+def test_the_released_client_names_a_region(app: Api) -> None:
+    from troveclient.v1 import instances
+
+    class Trove:
+        client = Client(app, "mine")
+
+    made = instances.Instances(Trove()).create(
+        "db", flavor_id="1", volume={"size": 1}, region_name="RegionTwo")
+    assert made.region == "RegionTwo"
+    with app.db.reader() as session:
+        assert session.get_one(Instance, made.id).region_id == "RegionTwo"

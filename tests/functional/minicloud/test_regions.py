@@ -12,7 +12,7 @@ import pytest
 from oslo_config import cfg
 
 from tests.functional.minicloud.conftest import Cloud
-from trove_ng.cloud.errors import CloudUnavailable
+from trove_ng.cloud.errors import CloudNotFound, CloudUnavailable
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.metrics import Recorder
 from trove_ng.conf import base
@@ -158,3 +158,12 @@ def test_a_fault_strikes_the_region_that_it_is_about(cloud: Cloud, clouds: Cloud
 def test_a_region_that_does_not_exist_does_not_answer(clouds: Clouds) -> None:
     with pytest.raises(CloudUnavailable):
         clouds.in_region("RegionNine").compute.list_servers()
+
+
+def test_a_network_is_found_by_the_name_that_all_regions_know(clouds: Clouds) -> None:
+    found = {one.network.network_id("private") for one in (clouds, clouds.in_region(TWO))}
+    assert found == {clouds.network.default_network(),
+                     clouds.in_region(TWO).network.default_network()}
+    assert clouds.network.network_id(INSTANCE) == INSTANCE
+    with pytest.raises(CloudNotFound, match="There are 0 networks none"):
+        clouds.network.network_id("none")

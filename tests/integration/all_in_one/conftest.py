@@ -17,6 +17,8 @@ import pytest
 import requests
 
 BIN = Path(sys.executable).parent
+#: all tests but those about regions have the first one
+REGIONS = ("RegionOne", "RegionTwo")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -194,7 +196,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
                      or tmp_path_factory.mktemp("all-in-one") / "state")
     one = AllInOne(state_dir)
     keep = "TROVE_TEST_STATE_DIR" in os.environ
-    one.standalone("up", timeout=600)
+    one.standalone("up", "--regions", ",".join(REGIONS), timeout=600)
     try:
         yield one
     finally:
