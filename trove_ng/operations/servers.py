@@ -18,8 +18,8 @@ from trove_ng.cloud.types import Image, Port, Server, Volume
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance
 from trove_ng.db.repositories import datastores, instance_keys, instances
-from trove_ng.domain import regions
-from trove_ng.operations import user_data
+from trove_ng.domain.regions import NotEquivalent
+from trove_ng.operations import there, user_data
 from trove_ng.operations.work import StepFailed, Work
 
 LOG = logging.getLogger(__name__)
@@ -233,7 +233,7 @@ def make_server(work: Work) -> None:
         version, _ = load_version(work, instance)
         server = compute.create_server(
             instance_id=instance.id, name=instance.name, image_id=_image(work, version),
-            flavor_id=flavor_there(work, instance.flavor_id),
+            flavor_id=_flavor(work, instance.flavor_id),
             port_ids=list(instance.port_ids or []),
             user_data=_user_data(work, instance, version),
             availability_zone=instance.availability_zone,
@@ -256,31 +256,17 @@ def _image(work: Work, version: DatastoreVersion) -> str:
         found = home.images.find_image(tags)
     if found is None:
         raise StepFailed("There is no image for this datastore version.")
-    if clouds.region == home.region:
-        return found.id
     try:
-        return regions.like_image(
-            found, clouds.images.images_named(found.name), clouds.region).id
-    except regions.NotEquivalent as err:
+        return there.image_id(clouds, found)
+    except NotEquivalent as err:
         raise StepFailed(err.message) from None
 
 
-def flavor_there(work: Work, flavor_id: str) -> str:
-    """Return the id that a flavor has in the region of the instance.
-
-    :param flavor_id: in the configured region, as instances are shown with
-    :raises StepFailed: the region does not have the same flavor
-    """
-    clouds = work.tools.clouds
-    home = clouds.in_region(None)
-    if clouds.region == home.region:
-        return flavor_id
-    known = home.compute.get_flavor(flavor_id)
-    if known is None:
-        raise StepFailed(f"Flavor {flavor_id} is gone.")
+def _flavor(work: Work, flavor_id: str) -> str:
+    """Return the id of a flavor in the region of the instance."""
     try:
-        return regions.like_flavor(known, clouds.compute.list_flavors(), clouds.region).id
-    except regions.NotEquivalent as err:
+        return there.flavor_id(work.tools.clouds, flavor_id)
+    except NotEquivalent as err:
         raise StepFailed(err.message) from None
 
 
