@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
-from trove_ng.conf.cloud import own_region
 from trove_ng.db.repositories import quotas, reconciliation
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import Database
@@ -29,7 +28,7 @@ class Parts(Protocol):
 
     @property
     def conf(self) -> cfg.ConfigOpts:
-        """With the options of conf.base, conf.cloud and conf.taskmanager."""
+        """With the options of conf.base and conf.taskmanager."""
 
     @property
     def db(self) -> Database:
@@ -54,7 +53,7 @@ def when(parts: Parts) -> compare.When:
 
 def regions(parts: Parts) -> list[str]:
     """Return the configured region, and all others that instances are, or were, in."""
-    own = own_region(parts.conf)
+    own = parts.clouds.region
     with parts.db.reader() as session:
         return [own, *sorted(reconciliation.regions(session) - {own})]
 
@@ -82,7 +81,7 @@ def read_rows(parts: Parts, cloud: compare.Cloud,
              if one.instance_id is not None}
     with parts.db.reader() as session:
         rows = reconciliation.existing(
-            session, cloud.region, unnamed=cloud.region == own_region(parts.conf))
+            session, cloud.region, unnamed=cloud.region == parts.clouds.region)
         return rows, rows | reconciliation.of(session, named - set(rows))
 
 
