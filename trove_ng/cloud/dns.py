@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudRejected
+from trove_ng.conf.cloud import own_region
 
 NAMESPACE = "trove_ng.dns"
 
