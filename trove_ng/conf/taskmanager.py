@@ -26,6 +26,8 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("schedule_retention_interval", default=60, min=1,
                  help="Seconds between two looks for backups that schedules keep no longer, "
                       "whichever taskmanager does them."),
+    cfg.FloatOpt("schedule_execution_keep_days", default=90, min=0,
+                 help="Days after which executions of schedules are forgotten; 0 keeps them."),
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since an instance was last worked on, or deleted, in which what it "
                       "has in the cloud is not judged; after them leftovers are deleted."),

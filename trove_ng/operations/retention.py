@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from trove_ng.db.repositories import events, operations
+from trove_ng.db.repositories import events, operations, schedules
 from trove_ng.db.session import Database, retry_on_db_error
 
 _BATCH = 1000
@@ -30,6 +30,14 @@ def purge_operations(db: Database, now: datetime.datetime, days: float) -> int:
     :param days: 0 keeps them all
     """
     return _purge_all(db, operations.purge, now, days)
+
+
+def purge_executions(db: Database, now: datetime.datetime, days: float) -> int:
+    """Remove the executions of schedules that were due before, in batches; return how many.
+
+    :param days: 0 keeps them all
+    """
+    return _purge_all(db, schedules.purge_executions, now, days)
 
 
 def _purge_all(db: Database, purge: Purge, now: datetime.datetime, days: float) -> int:

@@ -10,7 +10,7 @@ from oslo_config import cfg
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import idempotency
 from trove_ng.db.session import Database
-from trove_ng.operations.retention import purge_events, purge_operations
+from trove_ng.operations.retention import purge_events, purge_executions, purge_operations
 
 LOG = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ class Housekeeping:
         removed = purge_operations(self._db, now, self._conf.operations.keep_days)
         if removed:
             LOG.info("%d old operations are removed", removed)
+        removed = purge_executions(self._db, now, self._conf.schedule_execution_keep_days)
+        if removed:
+            LOG.info("%d old executions of schedules are removed", removed)
         kept = datetime.timedelta(seconds=self._conf.operations.idempotency_key_lifetime)
         with self._db.writer() as session:
             count = idempotency.purge(session, now - kept)

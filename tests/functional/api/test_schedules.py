@@ -22,8 +22,9 @@ from trove_ng.db.models import (
     ScheduleExecution,
     ServiceStatusRow,
 )
-from trove_ng.db.repositories import schedules
+from trove_ng.db.repositories import reconciliation, schedules
 from trove_ng.domain import retention
+from trove_ng.operations.retention import purge_executions
 from trove_ng.operations.schedules import Runner, Schedules
 
 INSTANCE = f"{OWN}1"
@@ -308,6 +309,30 @@ def test_a_backup_is_made_now_of_a_paused_schedule_too(works: Clockwork) -> None
     assert len(works.app.waker.woken) == 1
     # it is being backed up
     assert works.app("POST", f"/schedules/{ident}/run").status_int == 422
+
+
+def test_an_execution_whose_backup_nobody_makes_any_more_ends_with_it(
+        works: Clockwork) -> None:
+    ident = works.make()["id"]
+    works.run("04T12:10:00")
+    made, = works.backups()
+    with works.app.db.writer() as session:
+        session.execute(update(Operation).where(
+            Operation.resource_id == made.id).values(live_key=None, status="CANCELLED"))
+        assert reconciliation.fail_backup(session, made.id, "NEW", "FAILED", "Nobody works.")
+    answer = works.app("GET", f"/schedules/{ident}/executions").json["executions"][0]
+    assert (answer["state"], answer["output"]) == ("ERROR", "Nobody works.")
+
+
+def test_old_executions_are_forgotten(works: Clockwork) -> None:
+    ident = works.make()["id"]
+    with works.app.db.writer() as session:
+        for days, state in ((91, ExecutionState.SUCCESS), (92, ExecutionState.ERROR),
+                            (93, ExecutionState.RUNNING), (89, ExecutionState.SUCCESS)):
+            schedules.add_execution(session, ident, START - datetime.timedelta(days=days), state)
+    assert purge_executions(works.app.db, START, 0) == 0
+    assert purge_executions(works.app.db, START, 90) == 2
+    assert [state for _, state in works.executions(ident)] == ["SUCCESS", "RUNNING"]
 
 
 # ---- full and incremental, and what is kept -----------------------------------------

@@ -102,7 +102,10 @@ class ScheduleExecution(Timestamps, Base):
     """One tick of a schedule; the pair makes a tick run once."""
 
     __tablename__ = "schedule_executions"
-    __table_args__ = (UniqueConstraint("schedule_id", "tick_at"),)
+    __table_args__ = (
+        UniqueConstraint("schedule_id", "tick_at"),
+        Index("ix_schedule_executions_tick_at", "tick_at"),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
     schedule_id: Mapped[str] = mapped_column(

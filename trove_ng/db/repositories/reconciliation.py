@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.common.states import BACKUP_RUNNING, BackupState, ExecutionState
 from trove_ng.db.models import Backup, Instance, InstanceKey, Operation, ServiceStatusRow
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import operations, schedules
 from trove_ng.db.rows import AnyRow, AnySelect
 
 _CHUNK = 500
@@ -97,6 +97,8 @@ def fail_backup(session: Session, backup_id: str, before: str, after: str, why: 
     changed = session.connection().execute(update(Backup).where(
         Backup.id == backup_id, Backup.state == before, ~_is_live(Backup.id),
     ).values(state=after, error=why))
+    if changed.rowcount:
+        schedules.note_end(session, backup_id, ExecutionState.ERROR, why)
     return bool(changed.rowcount)
 
 

@@ -142,6 +142,20 @@ def drop_execution(session: Session, schedule_id: str, execution_id: str) -> boo
         ScheduleExecution.id == execution_id)).rowcount)
 
 
+def purge_executions(session: Session, before: datetime.datetime, batch: int) -> int:
+    """Remove the oldest of the executions that were due before a time; return how many.
+
+    :param batch: how many at most, so that no lock is held for long
+    """
+    found = session.scalars(select(ScheduleExecution.id).where(
+        ScheduleExecution.tick_at < before,
+        ScheduleExecution.state.not_in((ExecutionState.RUNNING, ExecutionState.WAITING)),
+    ).order_by(ScheduleExecution.tick_at).limit(batch)).all()
+    if found:
+        session.execute(delete(ScheduleExecution).where(ScheduleExecution.id.in_(found)))
+    return len(found)
+
+
 def since_full(session: Session, schedule_id: str) -> int | None:
     """Return how many good backups a schedule made since its last full one, that one among
     them; None if there is no full one."""

@@ -828,3 +828,5 @@ def upgrade() -> None:
             "schedule_id", "tick_at", name=op.f("uq_schedule_executions_schedule_id_tick_at")
         ),
     )
+    with op.batch_alter_table("schedule_executions", schema=None) as batch_op:
+        batch_op.create_index("ix_schedule_executions_tick_at", ["tick_at"], unique=False)
