@@ -154,6 +154,19 @@ def test_what_is_known_of_instances(db: Database) -> None:
     assert list(some) == ["i00"]
 
 
+def test_regions_are_looked_at_for_a_while_after_their_last_instance(db: Database) -> None:
+    now = utcnow()
+    with db.writer() as session:
+        for ident, region, deleted_at in (
+                ("i01", "used", None), ("i02", "left", now - datetime.timedelta(days=2)),
+                ("i03", "gone", now - datetime.timedelta(days=4))):
+            session.execute(update(Instance).where(Instance.id == ident).values(
+                region_id=region, deleted=deleted_at is not None, deleted_at=deleted_at))
+    with db.reader() as session:
+        found = reconciliation.regions(session, now - datetime.timedelta(days=3))
+    assert found == {"used", "left"}
+
+
 def test_work_that_nobody_does_is_found_and_ended_but_not_the_other(db: Database) -> None:
     with db.writer() as session:
         session.execute(update(Instance).where(Instance.id.in_(["i00", "i01"])).values(

@@ -39,9 +39,10 @@ def _facts() -> AnySelect:
     ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id)
 
 
-def regions(session: Session) -> set[str]:
-    """Return the regions that instances are, or were, in."""
-    return {one for one in session.scalars(select(Instance.region_id).distinct()) if one}
+def regions(session: Session, since: datetime.datetime) -> set[str]:
+    """Return the regions that instances are in, or were until a time."""
+    return {one for one in session.scalars(select(Instance.region_id).where(or_(
+        Instance.deleted.is_(False), Instance.deleted_at >= since)).distinct()) if one}
 
 
 def existing(session: Session, region: str, *, unnamed: bool) -> dict[str, AnyRow]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: seconds that an operation may wait for a taskmanager before it is told
 _WAIT = 60.0
+#: a region may be given up some time after its last instance
+_LATELY = datetime.timedelta(days=30)
 
 
 class Parts(Protocol):
@@ -52,10 +54,10 @@ def when(parts: Parts) -> compare.When:
 
 
 def regions(parts: Parts) -> list[str]:
-    """Return the configured region, and all others that instances are, or were, in."""
-    own = parts.clouds.region
+    """Return the configured region, and all others that instances are in, or were lately."""
+    own, since = parts.clouds.region, parts.clock.now() - _LATELY
     with parts.db.reader() as session:
-        return [own, *sorted(reconciliation.regions(session) - {own})]
+        return [own, *sorted(reconciliation.regions(session, since) - {own})]
 
 
 def read_cloud(parts: Parts, region: str) -> compare.Cloud:
