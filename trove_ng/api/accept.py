@@ -7,14 +7,20 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import regions
+from trove_ng.api import effective_versions, regions
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, Forbidden, NotFound, UnprocessableEntity
+from trove_ng.common.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    NotSupported,
+    UnprocessableEntity,
+)
 from trove_ng.common.states import EventKind
 from trove_ng.conf import quota
 from trove_ng.db.models import Instance, Operation
-from trove_ng.db.repositories import datastores, events, faults, instances, operations, quotas
+from trove_ng.db.repositories import events, faults, instances, operations, quotas
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task, refuse_delete
 from trove_ng.operations import payloads, readiness
@@ -182,10 +188,9 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
         if instance.flavor_id == flavor.id:
             raise BadRequest("Validation error: resize.flavorRef is the flavor that the "
                              "instance has.")
-        bound = datastores.metadata_values(session, instance.datastore_version_id, "flavor")
-        if bound and flavor.id not in bound:
-            raise BadRequest(f"Validation error: resize.flavorRef {flavor.id} is not allowed "
-                             "for the datastore version.")
+        _resizable(session, loaded)
+        effective_versions.limits(session, instance.datastore_version_id).check_flavor(
+            "resize.flavorRef", flavor)
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_FLAVOR, Task.RESIZING,
             payloads.ResizeFlavor(flavor_id=flavor.id, ram_mb=flavor.ram_mb,
@@ -194,6 +199,13 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
                        {"ram": max(0, flavor.ram_mb - instance.flavor_ram)},
                        quota.defaults(call.services.conf))
     wake(call, operation_id)
+
+
+def _resizable(session: Session, loaded: Loaded) -> None:
+    instance = loaded.instance
+    if not effective_versions.engine(
+            session, instance.datastore_version_id, loaded.manager).capabilities.resize:
+        raise NotSupported("The datastore does not offer resize.")
 
 
 @retry_on_db_error
@@ -209,6 +221,7 @@ def resize_volume(call: Call, size: int) -> None:
         loaded = load(session, call, call.params["id"])
         usable(call, loaded)
         instance = loaded.instance
+        _resizable(session, loaded)
         if not instance.volume_size:
             raise BadRequest(
                 "Validation error: resize.volume: the instance has no volume.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from trove_ng.api import accept
+from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import backups as views
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound
-from trove_ng.datastores import base as engines
 from trove_ng.db.repositories import backups, datastores, operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations.backups import Backups, Import, Wanted
@@ -30,9 +29,11 @@ def create_backup(call: Call) -> dict[str, Any]:
         except NotFound:
             raise NotFound.of("Instance", body["instance"]) from None
         accept.usable(call, loaded)
+        instance = loaded.instance
+        engine = effective_versions.engine(
+            session, instance.datastore_version_id, loaded.manager)
         backup, accepted = Backups(services.conf, services.requests).begin(
-            session, loaded.instance, engines.get(loaded.manager), wanted, call.context,
-            services.clock.now())
+            session, instance, engine, wanted, call.context, services.clock.now())
         view = views.view(backups.get_view(session, backup.id, None))
         call.keep(session, {"backup": view}, accepted.id)
     wake(call, accepted.id)
@@ -50,7 +51,8 @@ def import_backup(call: Call) -> dict[str, Any]:
         if len(rows) != 1:
             raise NotFound.of("Datastore version", source["local_datastore_version_id"])
         version = rows[0][0]
-        if not engines.get(version.manager).capabilities.backups:
+        if not effective_versions.engine(
+                session, version.id, version.manager).capabilities.backups:
             raise BadRequest("Validation error: backup.restore_from.local_datastore_version_id: "
                              "the datastore does not offer backups.")
         backup, accepted = Backups(services.conf, services.requests).begin_import(

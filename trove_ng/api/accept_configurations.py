@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept
-from trove_ng.api.accept_versions import wanted_version
+from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound
@@ -32,7 +31,8 @@ def create(call: Call, render: Callable[[Session, str], dict[str, Any]]) -> dict
     wanted = body.get("datastore") or {}
     now = call.services.clock.now()
     with call.services.db.writer() as session:
-        version = wanted_version(session, call, wanted, "configuration")
+        version = effective_versions.wanted(
+            session, call, wanted, "configuration.datastore")
         check_values(configurations.parameters(session, version.id), body["values"])
         group = Configuration(
             id=new_id(), name=body["name"], description=body.get("description"),
@@ -141,7 +141,9 @@ def attach(call: Call, ident: str | None, also: Callable[[Instance], None]) -> N
         # one that is attached is given again: the instance may have missed a change
         if ident is not None or instance.configuration_id is not None:
             accept.usable(call, loaded)
-            if not engines.get(loaded.manager).capabilities.configuration:
+            able = effective_versions.engine(
+                session, instance.datastore_version_id, loaded.manager).capabilities
+            if ident is not None and not able.configuration:
                 raise BadRequest("Validation error: instance.configuration: the datastore does "
                                  "not offer configuration groups.")
             operation_id = accept.begin(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept_access, accept_modules, regions
+from trove_ng.api import accept_access, accept_modules, effective_versions, regions
 from trove_ng.api.accept_configurations import for_instance
-from trove_ng.api.accept_versions import wanted_version
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import statements
 from trove_ng.api.handlers.instances import render
@@ -19,13 +19,12 @@ from trove_ng.common.secret import Secret, generate_password
 from trove_ng.common.states import BackupState
 from trove_ng.conf import quota
 from trove_ng.conf.cloud import own_region
-from trove_ng.datastores import base as engines
 from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import backups, datastores, instances, quotas
+from trove_ng.db.repositories import backups, instances, quotas
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.catalog import CloudCatalog, Flavor
+from trove_ng.domain.catalog import CloudCatalog, Flavor, VolumeType
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads
 from trove_ng.operations.backups import is_whole
@@ -37,11 +36,15 @@ _NOT_YET = ("replica_of", "replica_count")
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What is asked for, checked as far as that needs no store."""
+    """What is asked for, checked as far as that needs no store.
+
+    :param volume_types: those of the cloud
+    """
 
     flavor: Flavor
     volume_size: int | None
     volume_type: str | None
+    volume_types: Sequence[VolumeType]
     nics: list[dict[str, Any]]
     zone: str | None
     access: dict[str, Any]
@@ -63,9 +66,10 @@ def create_instance(call: Call) -> dict[str, Any]:
         _check_image(call, body, wanted.region)
     root: Secret | None = None
     with call.services.db.writer() as session:
-        version = wanted_version(session, call, body.get("datastore") or {}, "instance")
-        engine = engines.get(version.manager)
-        _check_bound(session, version, wanted)
+        version = effective_versions.wanted(
+            session, call, body.get("datastore") or {}, "instance.datastore")
+        engine = effective_versions.engine(session, version.id, version.manager)
+        wanted = _limited(session, call, version, wanted)
         databases, users = _statements(call, engine, body)
         backup = _backup(session, call, body, version, wanted)
         if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
@@ -89,7 +93,8 @@ def create_instance(call: Call) -> dict[str, Any]:
 def _check_image(call: Call, body: dict[str, Any], region: str) -> None:
     # the cloud is not asked while the store is written to
     with call.services.db.reader() as session:
-        version = wanted_version(session, call, body.get("datastore") or {}, "instance")
+        version = effective_versions.wanted(
+            session, call, body.get("datastore") or {}, "instance.datastore", lock=False)
     regions.check_image(call, version, region)
 
 
@@ -117,13 +122,12 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
                              f"{conf.max_accepted_volume_size} GB.")
     elif volume is not None:
         raise BadRequest("Validation error: instance.volume: volumes are not supported here.")
-    kind = (volume or {}).get("type") or None
-    if kind is not None and not catalog.volume_type_exists(kind):
-        raise BadRequest(f"Validation error: instance.volume.type {kind} does not exist.")
     zone = body.get("availability_zone")
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
-    return Wanted(flavor, size, kind, _nics(call, catalog, body.get("nics") or []), zone,
+    return Wanted(flavor, size, (volume or {}).get("type") or None,
+                  catalog.list_volume_types() if volume else (),
+                  _nics(call, catalog, body.get("nics") or []), zone,
                   accept_access.checked(call, body.get("access") or {}, region), region)
 
 
@@ -155,16 +159,15 @@ def _nics(call: Call, catalog: CloudCatalog, nics: list[dict[str, Any]],
     return found
 
 
-def _check_bound(session: Session, version: DatastoreVersion, wanted: Wanted) -> None:
-    bindings = datastores.bindings(session, version.id)
-    bound = bindings.get("flavor")
-    if bound and wanted.flavor.id not in bound:
-        raise BadRequest(f"Validation error: instance.flavorRef {wanted.flavor.id} is not "
-                         "allowed for the datastore version.")
-    bound = bindings.get("volume-type")
-    if bound and wanted.volume_type not in bound:
-        raise BadRequest("Validation error: instance.volume.type must be one of "
-                         f"{', '.join(bound)} for the datastore version.")
+def _limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wanted) -> Wanted:
+    """Return what is asked for, within what the version is limited to."""
+    limits = effective_versions.limits(session, version.id)
+    limits.check_flavor("instance.flavorRef", wanted.flavor)
+    if wanted.volume_size is None:
+        return wanted
+    return dataclasses.replace(wanted, volume_type=limits.volume_type(
+        "instance.volume.type", wanted.volume_type, wanted.volume_types,
+        call.services.conf.cinder_volume_type))
 
 
 def _statements(call: Call, engine: Engine, body: dict[str, Any],

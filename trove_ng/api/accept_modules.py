@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from trove_ng.api.call import Call
+from trove_ng.api.effective_versions import find_datastore
 from trove_ng.api.schemas.modules import MAX_CONTENTS
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, Forbidden, NotFound
@@ -248,9 +249,7 @@ def _target(session: Session, call: Call, wanted: Mapping[str, Any]) -> tuple[st
             raise BadRequest("Validation error: module.datastore.version needs "
                              "module.datastore.type.")
         return ALL, ALL
-    datastore = datastores.find(session, name)
-    if datastore is None:
-        raise NotFound.of("Datastore", name)
+    datastore = find_datastore(session, name)
     if version == ALL:
         return datastore.id, ALL
     rows = datastores.find_versions(session, version, call.owner, datastore_id=datastore.id)

@@ -36,3 +36,8 @@ class Memory:
                     self._known.clear()
                 self._known[key] = (self._now() + self._seconds, found)
         return found
+
+    def forget(self) -> None:
+        """Forget everything: what was remembered was changed here."""
+        with self._lock:
+            self._known.clear()

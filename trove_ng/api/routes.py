@@ -18,6 +18,7 @@ from trove_ng.api.schemas import (
     backups,
     common,
     configurations,
+    datastores,
     estate,
     guest_logs,
     instances,
@@ -95,7 +96,7 @@ _INSTANCES = (
           fails=_WORK),
     # The action's own rule is asked by the handler.
     Route("POST", "/instances/{id}/action", "instance_actions:act", "instance:show", 202,
-          None, instances.ACTION, fails=_WORK),
+          None, instances.ACTION, fails=(*_WORK, 501)),
     Route("GET", "/instances/{id}/configuration", "instances:configuration",
           "instance:configuration", 200, answers.INSTANCE_CONFIGURATION),
     Route("GET", "/instances/{id}/backups", "backups:of_instance", "instance:backups", 200,
@@ -234,7 +235,7 @@ _DATASTORES = (
           answers.DATASTORE),
     Route("GET", "/datastores/{datastore}/versions", "datastores:versions",
           "datastore:version_index", 200, answers.VERSIONS, query=_PAGE),
-    Route("GET", "/datastores/versions/{id}", "datastores:version_by_id",
+    Route("GET", "/datastores/versions/{id}", "datastores:version",
           "datastore:version_show_by_uuid", 200, answers.VERSION),
     Route("GET", "/datastores/{datastore}/versions/{id}", "datastores:version",
           "datastore:version_show", 200, answers.VERSION),
@@ -244,7 +245,8 @@ _DATASTORES = (
           "flavors:volume_types_of_version", "datastore:list_associated_volume_types", 200,
           answers.VOLUME_TYPES),
     Route("GET", "/flavors", "flavors:index", "flavor:index", 200, answers.FLAVORS),
-    Route("GET", "/flavors/{id}", "flavors:show", "flavor:show", 200, answers.FLAVOR),
+    Route("GET", "/flavors/{id}", "flavors:show", "flavor:show", 200, {
+        "anyOf": [answers.FLAVOR, answers.FLAVORS]}),
     Route("GET", "/volume-types", "flavors:volume_types", "volume_type:index", 200,
           answers.VOLUME_TYPES),
     Route("GET", "/volume-types/{id}", "flavors:volume_type", "volume_type:show", 200,
@@ -348,6 +350,58 @@ _MANAGEMENT_PARAMETERS = (
           "mgmt:configuration-parameter:delete", 204),
 )
 
+_VERSIONS = "/mgmt/datastore-versions"
+_CAPABILITIES = "/mgmt/datastores/versions/{id}/capabilities"
+_ONE_VERSION = "/mgmt/datastores/{datastore}/versions/{id}"
+_MEMBERS = f"{_ONE_VERSION}/members"
+
+_MANAGEMENT_DATASTORES = (
+    Route("DELETE", "/datastores/{datastore}", "management_versions:delete_datastore",
+          "datastore:delete", 202),
+    Route("GET", _VERSIONS, "management_versions:index", "mgmt:datastore-version:index", 200,
+          answers.MGMT_VERSIONS, query=_PAGE),
+    Route("POST", _VERSIONS, "management_versions:create", "mgmt:datastore-version:create",
+          202, answers.NOTHING, datastores.CREATE_VERSION, fails=(404,)),
+    Route("GET", f"{_VERSIONS}/{{id}}", "management_versions:show",
+          "mgmt:datastore-version:show", 200, answers.MGMT_VERSION),
+    Route("PATCH", f"{_VERSIONS}/{{id}}", "management_versions:update",
+          "mgmt:datastore-version:update", 202, answers.NOTHING, datastores.UPDATE_VERSION),
+    Route("DELETE", f"{_VERSIONS}/{{id}}", "management_versions:delete",
+          "mgmt:datastore-version:delete", 202, answers.NOTHING, fails=(409,)),
+    Route("GET", "/datastores/{datastore}/versions/{id}/capabilities",
+          "capabilities:of_version", "datastore:list_capabilities", 200,
+          answers.CAPABILITIES),
+    Route("GET", "/datastores/versions/{id}/capabilities", "capabilities:of_version",
+          "datastore:list_capabilities", 200, answers.CAPABILITIES),
+    Route("GET", "/mgmt/capabilities", "capabilities:index", "mgmt:capability:index", 200,
+          answers.CAPABILITIES),
+    Route("PUT", "/mgmt/capabilities/{name}", "capabilities:switch",
+          "mgmt:capability:update", 200, answers.CAPABILITY, datastores.CAPABILITY),
+    Route("GET", _CAPABILITIES, "capabilities:management", "mgmt:capability:index", 200,
+          answers.OVERRIDES),
+    Route("PUT", f"{_CAPABILITIES}/{{name}}", "capabilities:override",
+          "mgmt:capability:update", 200, answers.OVERRIDES, datastores.OVERRIDE),
+    Route("DELETE", f"{_CAPABILITIES}/{{name}}", "capabilities:reset",
+          "mgmt:capability:update", 200, answers.OVERRIDES),
+    Route("POST", _ONE_VERSION, "management_members:set_visibility",
+          "mgmt:datastore-version:visibility", 202, None, datastores.VISIBILITY),
+    # released clients send this one
+    Route("PUT", _ONE_VERSION, "management_members:set_visibility",
+          "mgmt:datastore-version:visibility", 202, None, datastores.VISIBILITY),
+    Route("GET", _MEMBERS, "management_members:index",
+          "mgmt:datastore-version-member:index", 200, answers.MEMBERS),
+    Route("POST", _MEMBERS, "management_members:create",
+          "mgmt:datastore-version-member:create", 200, answers.MEMBER, datastores.MEMBER,
+          fails=(409,)),
+    Route("GET", f"{_MEMBERS}/{{member_id}}", "management_members:show",
+          "mgmt:datastore-version-member:show", 200, answers.MEMBER),
+    Route("DELETE", f"{_MEMBERS}/{{member_id}}", "management_members:delete",
+          "mgmt:datastore-version-member:delete", 204),
+    Route("GET", "/mgmt/datastores/{datastore}/versions/members/{project_id}",
+          "management_members:of_project", "mgmt:datastore-version-member:index", 200,
+          answers.MEMBERS),
+)
+
 _OPERATION_LIST = {**_PAGE, "resource_id": _TEXT, "status": {
     "type": "string", "enum": ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]},
     "action": _TEXT}
@@ -425,6 +479,5 @@ _CLUSTERS = (
 
 ROUTES: tuple[Route, ...] = (
     *_INSTANCES, *_DATABASES, *_USERS, *_BACKUPS, *_SCHEDULES, *_DATASTORES,
-    *_CONFIGURATIONS, *_MODULES,
-    *_MANAGEMENT_PARAMETERS, *_OPERATIONS, *_LIMITS, *_MANAGEMENT, *_ESTATE, *_SECURITY_GROUPS,
-    *_CLUSTERS)
+    *_CONFIGURATIONS, *_MODULES, *_MANAGEMENT_DATASTORES, *_MANAGEMENT_PARAMETERS,
+    *_OPERATIONS, *_LIMITS, *_MANAGEMENT, *_ESTATE, *_SECURITY_GROUPS, *_CLUSTERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import health, modules
+from trove_ng.conf import health, modules, volumes
 
 SERVER_OPTS: list[cfg.Opt] = [
     cfg.HostAddressOpt("bind_host", default="0.0.0.0",  # noqa: S104 - a public service
@@ -58,6 +58,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     """Register the options of the API service."""
     health.register(conf)
     modules.register(conf)
+    volumes.register(conf)
     conf.register_opts(SERVER_OPTS)
     conf.register_opts(LIMIT_OPTS)
     conf.register_opts(API_OPTS, group="api")

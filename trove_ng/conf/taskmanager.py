@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import dns, health, modules, notifications, object_store
+from trove_ng.conf import dns, health, modules, notifications, object_store, volumes
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
@@ -46,9 +46,6 @@ OPTS: list[cfg.Opt] = [
                help="Device of the data volume, where the cloud does not tell."),
     cfg.StrOpt("volume_fstype", default="ext4", choices=["ext3", "ext4", "xfs"],
                help="File system of data volumes."),
-    cfg.StrOpt("cinder_volume_type",
-               help="Volume type of volumes whose request names none; by default the volume "
-                    "service's own."),
     cfg.BoolOpt("enable_volume_az", default=False,
                 help="Make volumes in the availability zone of their server; it must have a "
                      "zone of this name for volumes too."),
@@ -91,6 +88,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     modules.register(conf)
     notifications.register(conf)
     object_store.register(conf)
+    volumes.register(conf)
     conf.register_opts(OPTS)
 
 

@@ -14,11 +14,12 @@ from trove_ng.manage import (
     quotas,
     reconcile,
     schema,
+    visibility,
 )
 from trove_ng.manage.command import Command
 
 COMMANDS: tuple[Command, ...] = (
-    *schema.COMMANDS, *datastores.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
+    *schema.COMMANDS, *datastores.COMMANDS, *visibility.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
     *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS, *reconcile.COMMANDS)
 
 

@@ -28,6 +28,7 @@ from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import cron, retention
 from trove_ng.operations import readiness
 from trove_ng.operations.backups import Backups, Wanted
+from trove_ng.operations.capabilities import effective
 from trove_ng.operations.requests import Requests
 
 LOG = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ class Schedules:
         why = readiness.why_not(found, self._conf.agent_heartbeat_expiry)
         if why is not None:
             raise UnprocessableEntity(why)
-        engine = self._datastores[found.manager]
+        engine = effective(session, found.instance.datastore_version_id,
+                           self._datastores[found.manager])
         wanted = Wanted(
             name=schedule.name, description=schedule.description, schedule_id=schedule.id,
             parent_id=schedule.parent_id,

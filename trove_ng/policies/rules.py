@@ -9,6 +9,9 @@ from trove_ng.policies.base import ADMIN, ANYBODY, MEMBER, READER
 _P = "/v1.0/{tenant_id}"
 _I = _P + "/instances"
 _ONE = _I + "/{id}"
+_VERSIONS = _P + "/mgmt/datastore-versions"
+_VERSION = _P + "/mgmt/datastores/{datastore}/versions/{id}"
+_CAPABILITIES = _P + "/mgmt/datastores/versions/{id}/capabilities"
 _PARAMETERS = _P + "/mgmt/datastores/versions/{id}/parameters"
 
 #: (rule, default, meaning, ((method, path), ..))
@@ -249,6 +252,35 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
      (("POST", _P + "/operations/{id}/cancel"),)),
     ("mgmt:operation:index", ADMIN, "List the operations of all projects.",
      (("GET", _P + "/mgmt/operations"),)),
+    # ---- registration of datastores
+    ("datastore:list_capabilities", ANYBODY, "List what instances of a version can do.",
+     (("GET", _P + "/datastores/{datastore}/versions/{id}/capabilities"),
+      ("GET", _P + "/datastores/versions/{id}/capabilities"))),
+    ("mgmt:capability:index", ADMIN, "List capabilities and how they are switched.",
+     (("GET", _P + "/mgmt/capabilities"), ("GET", _CAPABILITIES))),
+    ("mgmt:capability:update", ADMIN, "Switch capabilities on and off.",
+     (("PUT", _P + "/mgmt/capabilities/{name}"), ("PUT", _CAPABILITIES + "/{name}"),
+      ("DELETE", _CAPABILITIES + "/{name}"))),
+    ("mgmt:datastore-version:index", ADMIN, "List all datastore versions.",
+     (("GET", _VERSIONS),)),
+    ("mgmt:datastore-version:show", ADMIN, "Show what is registered of a version.",
+     (("GET", _VERSIONS + "/{id}"),)),
+    ("mgmt:datastore-version:create", ADMIN, "Register a version.", (("POST", _VERSIONS),)),
+    ("mgmt:datastore-version:update", ADMIN, "Change a version.",
+     (("PATCH", _VERSIONS + "/{id}"),)),
+    ("mgmt:datastore-version:delete", ADMIN, "Delete a version that nothing is made of.",
+     (("DELETE", _VERSIONS + "/{id}"),)),
+    ("mgmt:datastore-version:visibility", ADMIN, "Say who sees a version.",
+     (("POST", _VERSION), ("PUT", _VERSION))),
+    ("mgmt:datastore-version-member:index", ADMIN, "List the members of a private version.",
+     (("GET", _VERSION + "/members"),
+      ("GET", _P + "/mgmt/datastores/{datastore}/versions/members/{project_id}"))),
+    ("mgmt:datastore-version-member:show", ADMIN, "Show a member.",
+     (("GET", _VERSION + "/members/{member_id}"),)),
+    ("mgmt:datastore-version-member:create", ADMIN, "Make a project a member.",
+     (("POST", _VERSION + "/members"),)),
+    ("mgmt:datastore-version-member:delete", ADMIN, "Make a project a member no more.",
+     (("DELETE", _VERSION + "/members/{member_id}"),)),
     # ---- limits, quotas, management
     ("limits:index", READER, "Show limits.", (("GET", _P + "/limits"),)),
     ("quota:show", READER, "Show the quotas of a project.",

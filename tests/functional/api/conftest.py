@@ -49,6 +49,7 @@ from trove_ng.db.models import (
     Datastore,
     DatastoreConfigurationParameter,
     DatastoreVersion,
+    DatastoreVersionMember,
     Instance,
     InstanceMetadata,
     Module,
@@ -68,6 +69,7 @@ from trove_ng.rpc import module_messages as mm
 MINE = "a" * 32
 OTHER = "b" * 32
 NETWORK = "11111111-1111-4111-8111-111111111111"
+IMAGE = "44444444-4444-4444-8444-444444444444"
 #: those of the other project
 FOREIGN_NETWORK = "22222222-2222-4222-8222-222222222222"
 FOREIGN_SUBNET = "33333333-3333-4333-8333-333333333333"
@@ -132,6 +134,12 @@ class Catalog:
 
     def volume_type_exists(self, name: str) -> bool:
         return name in ("vt", "lvm")
+
+    def image_exists(self, image_id: str) -> bool:
+        return image_id == IMAGE
+
+    def tagged_image_exists(self, tags: Sequence[str]) -> bool:
+        return set(tags) <= {"trove", "mariadb"}
 
     def network_exists(self, network_id: str, project_id: str) -> bool:
         return network_id == NETWORK or (
@@ -451,6 +459,14 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
         session.add(DatastoreVersion(id="v", datastore_id="d", name="10.11", version="10.11",
                                      manager="mariadb", created=now, updated=now))
         session.flush()
+        # one that only members see, and a datastore without any
+        session.add(DatastoreVersion(
+            id="u", datastore_id="d", name="10.6", version="10.6.18", manager="mariadb",
+            image_id=IMAGE, visibility="private", created=now, updated=now))
+        session.add(Datastore(id="e", name="empty"))
+        session.flush()
+        session.add(DatastoreVersionMember(id="m", datastore_version_id="u",
+                                           tenant_id="c" * 32))
         session.add(DatastoreConfigurationParameter(
             name="max_connections", datastore_version_id="v", data_type="integer",
             min_size="1", max_size="65535", created=now, updated=now))

@@ -11,7 +11,17 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis.config import SchemathesisConfig
 
-from tests.functional.api.conftest import FOREIGN, MINE, NETWORK, OWN, RULE, UNKNOWN, Guest, Waker
+from tests.functional.api.conftest import (
+    FOREIGN,
+    IMAGE,
+    MINE,
+    NETWORK,
+    OWN,
+    RULE,
+    UNKNOWN,
+    Guest,
+    Waker,
+)
 from trove_ng.api.openapi import Document
 from trove_ng.api.routes import ROUTES
 from trove_ng.common.clock import utcnow
@@ -37,12 +47,13 @@ _EXISTING: dict[str, list[Any]] = {
     "schedules": [f"{OWN}9", f"{FOREIGN}9", UNKNOWN],
     "execution_id": [f"{OWN}e", f"{FOREIGN}e", UNKNOWN],
     "operations": [f"{OWN}6", f"{FOREIGN}6", UNKNOWN],
-    "datastores": ["v", "10.11"], "datastore": ["d", "mariadb"], "flavors": ["1", "2"],
+    "datastores": ["v", "10.11", "u"], "datastore-versions": ["v", "u", UNKNOWN],
+    "member_id": ["m", UNKNOWN], "datastore": ["d", "mariadb"], "flavors": ["1", "2"],
     "volume-types": ["vt", "lvm"], "user": ["app", "app@%", "nobody"],
     "security-groups": [f"{OWN}1", f"{FOREIGN}1", UNKNOWN],
     "security-group-rules": [f"{OWN}1-{RULE}", f"{FOREIGN}1-{RULE}", UNKNOWN],
     "hosts": ["compute1", "none"], "accounts": [MINE, UNKNOWN],
-    "database": ["shop", "none"], "name": ["max_connections", "none"],
+    "database": ["shop", "none"], "name": ["max_connections", "none", "root"],
     "key": ["team", "owner", "none"],
 }
 #: parameters for which any value is as good
@@ -56,6 +67,8 @@ _REFERENCES: dict[str, list[Any]] = {
     "flavorRef": ["1", 2, "http://cloud/flavors/2"], "backupRef": [f"{OWN}8", f"{FOREIGN}8"],
     "net-id": [NETWORK], "network_id": [NETWORK], "availability_zone": ["nova", None],
     "region_name": ["RegionOne", None], "region": ["RegionOne", None],
+    "image": [IMAGE, None, ""],
+    "datastore_manager": ["mariadb", "nothing"], "manager": ["mariadb"],
 }
 
 

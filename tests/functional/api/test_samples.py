@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.api.conftest import MINE, NETWORK, OWN, RULE, Api
+from tests.functional.api.conftest import IMAGE, MINE, NETWORK, OWN, RULE, Api
 from trove_ng.api.routes import ROUTES
 
 ONE = f"/instances/{OWN}1"
 VERSION = "/datastores/mariadb/versions/v"
+ONE_VERSION = "/mgmt/datastores/mariadb/versions/u"
+CAPABILITIES = "/mgmt/datastores/versions/v/capabilities"
 PARAMETERS = "/mgmt/datastores/versions/v/parameters"
 SAMPLES: list[tuple[str, str, object]] = [
     ("GET", "/instances", None), ("GET", "/instances/detail", None), ("GET", ONE, None),
@@ -93,6 +95,28 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", f"{ONE}/modules", None),
     ("POST", f"{ONE}/modules", {"modules": [{"id": f"{OWN}4"}]}),
     ("GET", f"{ONE}/modules/{OWN}4", None), ("DELETE", f"{ONE}/modules/{OWN}4", None),
+    ("DELETE", "/datastores/empty", None),
+    ("GET", "/mgmt/datastore-versions", None), ("GET", "/mgmt/datastore-versions/v", None),
+    ("POST", "/mgmt/datastore-versions", {"version": {
+        "name": "11.4", "version": "11.4.2", "datastore_name": "mariadb",
+        "datastore_manager": "mariadb", "image_tags": ["trove", "mariadb"],
+        "packages": ["mariadb-server"], "active": True, "default": False}}),
+    ("PATCH", "/mgmt/datastore-versions/v", {"image": IMAGE, "active": True}),
+    ("DELETE", "/mgmt/datastore-versions/u", None),
+    ("GET", f"{VERSION}/capabilities", None),
+    ("GET", "/datastores/versions/v/capabilities", None),
+    ("GET", "/mgmt/capabilities", None),
+    ("PUT", "/mgmt/capabilities/root", {"capability": {
+        "enabled": False, "description": "not here"}}),
+    ("GET", CAPABILITIES, None),
+    ("PUT", f"{CAPABILITIES}/root", {"capability": {"enabled": True}}),
+    ("DELETE", f"{CAPABILITIES}/root", None),
+    ("POST", ONE_VERSION, {"datastore_version": {"visibility": "public"}}),
+    ("PUT", ONE_VERSION, {"datastore_version": {"visibility": "unlisted"}}),
+    ("GET", f"{ONE_VERSION}/members", None), ("GET", f"{ONE_VERSION}/members/m", None),
+    ("POST", f"{ONE_VERSION}/members", {"member": "d" * 32}),
+    ("DELETE", f"{ONE_VERSION}/members/m", None),
+    ("GET", f"/mgmt/datastores/mariadb/versions/members/{'c' * 32}", None),
     ("GET", PARAMETERS, None), ("GET", f"{PARAMETERS}/max_connections", None),
     ("POST", PARAMETERS, {"configuration-parameter": {
         "name": "wait_timeout", "data_type": "integer", "restart_required": 0,
@@ -133,7 +157,8 @@ def test_a_good_request_is_answered(app: Api, method: str, path: str, body: obje
     if (method, path) == ("DELETE", f"{ONE}/root"):
         app("POST", f"{ONE}/root")
     before = app.rows()["operations"]
-    answer = app(method, path, body, token="admin" if "/mgmt/" in path else "mine")
+    admins = "/mgmt/" in path or path == "/datastores/empty"
+    answer = app(method, path, body, token="admin" if admins else "mine")
     assert answer.status_int < 300, answer.text
     assert (app.rows()["operations"] > before) == bool(app.waker.woken)
     # whatever begins work says which

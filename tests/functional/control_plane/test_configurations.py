@@ -62,6 +62,15 @@ def test_a_setting_for_the_next_start_shows_until_then(plane: ControlPlane, inst
     plane.wait(instance, "ACTIVE")
 
 
+@pytest.mark.parametrize("resize", [{"flavorRef": "2"}, {"volume": {"size": 2}}])
+def test_a_resize_starts_the_database_again(plane: ControlPlane, instance: str,
+                                            resize: dict[str, Any]) -> None:
+    attach(plane, instance, group(plane, innodb_log_file_size=4194304))
+    plane.wait(instance, "RESTART_REQUIRED")
+    plane.request("POST", f"/instances/{instance}/action", {"resize": resize}, status=202)
+    plane.wait(instance, "ACTIVE")
+
+
 def test_an_instance_is_made_with_a_group(plane: ControlPlane) -> None:
     ident = plane.create(configuration=group(plane, wait_timeout=7))
     plane.wait(ident, "ACTIVE")

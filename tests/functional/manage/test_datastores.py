@@ -176,7 +176,7 @@ def test_a_version_is_limited(mariadb: Operator, database: Database, word: str,
     mariadb.does(f"datastore_version_{word}_add", *version, "2,3")
     with database.reader() as session:
         ident = session.scalars(select(DatastoreVersion.id)).one()
-        assert datastores.metadata_values(session, ident, key) == ["1", "2", "3"]
+        assert datastores.bindings(session, ident) == {key: ["1", "2", "3"]}
     mariadb.does(f"datastore_version_{word}_delete", *version, "2")
     assert mariadb.does(f"datastore_version_{word}_list", *version) == ["1\n3"]
     assert "2" in mariadb.fails(f"datastore_version_{word}_delete", *version, "2")

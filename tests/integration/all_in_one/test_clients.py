@@ -145,6 +145,28 @@ def test_datastores_and_flavors(cloud: AllInOne, instance: str) -> None:
                      "--datastore_version_id", versions[0]["ID"])
 
 
+def test_an_operator_registers_versions(cloud: AllInOne, instance: str) -> None:
+    def admin(*args: str) -> str:
+        return cloud.run("openstack", "datastore", *args, openrc="openrc-admin")
+
+    admin("version", "create", "11.4", "maria-next", "mariadb", "", "--image-tags",
+          "trove,mariadb", "--active", "--default", "--version-number", "11.4.2")
+    assert "maria-next" in cloud.run("trove", "datastore-list")
+    shown = cloud.openstack("datastore", "show", "maria-next")
+    assert shown["default_version"] == "11.4"
+    ident = cloud.openstack("datastore", "version", "list", "maria-next")[0]["ID"]
+    admin("version", "set", ident, "--disable", "--non-default", "--version-name", "11.4-lts")
+    assert "maria-next" not in cloud.run("trove", "datastore-list")
+    listed = cloud.openstack("datastore", "version", "list", "maria-next",
+                             openrc="openrc-admin")
+    assert [one["Name"] for one in listed] == ["11.4-lts"]
+    refused = cloud.attempt("openstack", "datastore", "version", "delete", ident)
+    assert refused.returncode != 0
+    admin("version", "delete", ident)
+    admin("delete", "maria-next")
+    assert "maria-next" not in cloud.run("trove", "datastore-list", openrc="openrc-admin")
+
+
 def variable(cloud: AllInOne, instance: str, name: str) -> int:
     address = cloud.wait_status(instance, "ACTIVE")["ip"][0]
     (value,), = rows(connect(address, "app", "app-Pw1", "shop"), f"SELECT @@GLOBAL.{name}")

@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept_configurations
+from trove_ng.api import accept_configurations, effective_versions
 from trove_ng.api.call import Call
-from trove_ng.api.handlers.datastores import find_version
 from trove_ng.api.views.parameters import parameter as parameter_view
 from trove_ng.common.clock import isoformat
 from trove_ng.common.errors import NotFound
@@ -93,7 +92,7 @@ def instances(call: Call) -> dict[str, Any]:
 def parameters(call: Call) -> dict[str, Any]:
     """List the parameters that groups of a version may set."""
     with call.services.db.reader() as session:
-        version, _ = find_version(session, call)
+        version, _ = effective_versions.named(session, call)
         rows = configurations.parameters(session, version.id)
     return {"configuration-parameters": [parameter_view(row) for row in rows]}
 
@@ -102,7 +101,7 @@ def parameter(call: Call) -> dict[str, Any]:
     """Show one of them."""
     name = call.params["name"]
     with call.services.db.reader() as session:
-        version, _ = find_version(session, call)
+        version, _ = effective_versions.named(session, call)
         rows = configurations.parameters(session, version.id, name)
     if not rows:
         raise NotFound.of("Configuration parameter", name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from trove_ng.api import effective_versions
 from trove_ng.api.call import Call
-from trove_ng.api.handlers.datastores import find_version
 from trove_ng.api.views import datastores as views
 from trove_ng.common.errors import NotFound
-from trove_ng.db.repositories import datastores
+from trove_ng.domain.versions import Limits
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -18,21 +18,26 @@ def index(call: Call) -> dict[str, Any]:
 
 
 def show(call: Call) -> dict[str, Any]:
-    """Show a flavor."""
+    """Show a flavor; with the id of a datastore version, list those that it allows."""
     found = call.services.catalog.get_flavor(call.params["id"])
-    if found is None:
-        raise NotFound.of("Flavor", call.params["id"])
-    return {"flavor": views.flavor(call, found)}
+    if found is not None:
+        return {"flavor": views.flavor(call, found)}
+    try:
+        return of_version(call)
+    except NotFound:
+        raise NotFound.of("Flavor", call.params["id"]) from None
 
 
 def of_version(call: Call) -> dict[str, Any]:
     """List the flavors that instances of a version may have."""
+    found = _limits(call).allowed_flavors(call.services.catalog.list_flavors())
+    return {"flavors": [views.flavor(call, item) for item in found]}
+
+
+def _limits(call: Call) -> Limits:
     with call.services.db.reader() as session:
-        version, _ = find_version(session, call)
-        bound = datastores.metadata_values(session, version.id, "flavor")
-    found = call.services.catalog.list_flavors()
-    return {"flavors": [views.flavor(call, item) for item in found
-                        if not bound or item.id in bound]}
+        version, _ = effective_versions.named(session, call)
+        return effective_versions.limits(session, version.id)
 
 
 def volume_types(call: Call) -> dict[str, Any]:
@@ -52,9 +57,5 @@ def volume_type(call: Call) -> dict[str, Any]:
 
 def volume_types_of_version(call: Call) -> dict[str, Any]:
     """List the volume types that instances of a version may have."""
-    with call.services.db.reader() as session:
-        version, _ = find_version(session, call)
-        bound = datastores.metadata_values(session, version.id, "volume-type")
-    found = call.services.catalog.list_volume_types()
-    return {"volume_types": [views.volume_type(item) for item in found
-                             if not bound or item.id in bound or item.name in bound]}
+    found = _limits(call).allowed_volume_types(call.services.catalog.list_volume_types())
+    return {"volume_types": [views.volume_type(item) for item in found]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trove_ng.api import effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views.instances import facts
 from trove_ng.common.errors import (
@@ -35,10 +36,11 @@ def connect(call: Call, capability: str | None = None) -> tuple[GuestClient, Dat
     services = call.services
     with services.db.connection() as reader:
         row = instance_views.get(reader, ident, call.owner)
-    if row is None:
-        raise NotFound.of("Instance", ident)
-    call.authorize_owner(row.tenant_id)
-    engine = engines.get(row.manager)
+        if row is None:
+            raise NotFound.of("Instance", ident)
+        call.authorize_owner(row.tenant_id)
+        engine = (engines.get(row.manager) if capability is None else
+                  effective_versions.engine(reader, row.version_id, row.manager))
     if capability is not None and not getattr(engine.capabilities, capability):
         raise NotSupported(f"{row.datastore_name} does not offer {capability}.")
     known = facts(row, services.clock.now())

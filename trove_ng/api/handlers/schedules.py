@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from trove_ng.api import effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import schedules as views
 from trove_ng.api.wake import wake
@@ -51,7 +52,8 @@ def create(call: Call) -> dict[str, Any]:
             raise NotFound.of("Instance", body["instance"])
         instance, manager = found[0], found[3]
         call.authorize_owner(instance.tenant_id)
-        if not engines.get(manager).capabilities.backups:
+        if not effective_versions.engine(
+                session, instance.datastore_version_id, manager).capabilities.backups:
             raise BadRequest("Validation error: schedule.instance: the datastore does not offer "
                              "backups.")
         most = call.services.conf.max_schedules_per_instance

@@ -140,6 +140,27 @@ DATASTORES = _page("datastores", _DATASTORE)
 VERSION = _of("version", _VERSION)
 VERSIONS = _page("versions", _VERSION)
 
+_MGMT_VERSION: dict[str, Any] = {
+    "id": _S, "name": _S, "version": _S, "datastore_id": _S, "datastore_name": _S,
+    "datastore_manager": _S, "manager": _S, "image": _SN, "image_tags": array(_S),
+    "packages": array(_S), "active": _B, "default": _B, "visibility": _S, "registry_ext": _S,
+    "repl_strategy": _S}
+_ONE_MGMT_VERSION = obj(_MGMT_VERSION, tuple(_MGMT_VERSION))
+MGMT_VERSION = _of("version", _ONE_MGMT_VERSION)
+MGMT_VERSIONS = _page("versions", _ONE_MGMT_VERSION)
+_MEMBER = obj({"id": _S, "datastore_version_id": _S, "member": _S},
+              ("id", "datastore_version_id", "member"))
+MEMBER = _of("datastore_version_member", _MEMBER)
+MEMBERS = _of("datastore_version_members", array(_MEMBER))
+_CAPABILITY: dict[str, Any] = {"name": _S, "description": _S, "enabled": _B}
+CAPABILITY = _of("capability", obj(_CAPABILITY, tuple(_CAPABILITY)))
+CAPABILITIES = _of("capabilities", array(obj(_CAPABILITY, tuple(_CAPABILITY))))
+_OVERRIDE: dict[str, Any] = {**_CAPABILITY, "declared": _B,
+                             "override": {"type": ["boolean", "null"]}}
+OVERRIDES = _of("capabilities", array(obj(_OVERRIDE, tuple(_OVERRIDE))))
+#: what released clients expect where there is nothing to tell
+NOTHING = obj({})
+
 _FLAVOR = obj({"id": {"type": ["integer", "string", "null"]}, "str_id": _S, "name": _S,
                "ram": _I, "vcpus": _I, "disk": _I, "ephemeral": _I, "links": LINKS},
               ("id", "str_id", "name", "ram"))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trove_ng.api.call import Call
+from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.domain.catalog import Flavor, VolumeType
 
 
@@ -25,7 +26,7 @@ def version(call: Call, row: Any, *, datastore_id: str | None = None) -> dict[st
     if call.context.is_admin:
         view.update(
             active=row.active, packages=row.packages, image=row.image_id,
-            image_tags=[tag for tag in (row.image_tags or "").split(",") if tag],
+            image_tags=_parts(row.image_tags),
             registry_ext=row.registry_ext, repl_strategy=row.repl_strategy,
             visibility=row.visibility)
     return view
@@ -39,9 +40,26 @@ def datastore(call: Call, row: Any, versions: Iterable[Any]) -> dict[str, Any]:
         "links": call.links("datastores", row.id),
         "versions": [version(call, item) for item in versions],
     }
-    if row.default_version_id:
+    # released clients look the default up among the versions
+    if row.default_version_id in [one["id"] for one in view["versions"]]:
         view["default_version"] = row.default_version_id
     return view
+
+
+def management(row: DatastoreVersion, datastore: Datastore) -> dict[str, Any]:
+    """Return what operators register of a version."""
+    return {
+        "id": row.id, "name": row.name, "version": row.version,
+        "datastore_id": datastore.id, "datastore_name": datastore.name,
+        "datastore_manager": row.manager, "manager": row.manager, "image": row.image_id,
+        "image_tags": _parts(row.image_tags), "packages": _parts(row.packages),
+        "active": row.active, "default": datastore.default_version_id == row.id,
+        "visibility": row.visibility, "registry_ext": row.registry_ext,
+        "repl_strategy": row.repl_strategy}
+
+
+def _parts(text: str | None) -> list[str]:
+    return [part for part in (text or "").split(",") if part]
 
 
 def flavor(call: Call, item: Flavor) -> dict[str, Any]:

@@ -10,22 +10,33 @@ from sqlalchemy.orm import Mapped, mapped_column
 from trove_ng.db.models.base import Base, SoftDelete, Timestamps, new_id
 
 
-class Datastore(Timestamps, Base):
+class _Live:
+    """Lets the name of what was deleted be given again."""
+
+    #: "live"; the row's id once it is deleted
+    live_key: Mapped[str] = mapped_column(String(36), default="live")
+
+
+class Datastore(_Live, Timestamps, SoftDelete, Base):
     """A database engine that is offered."""
 
     __tablename__ = "datastores"
+    __table_args__ = (UniqueConstraint("name", "live_key"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(255), unique=True)
+    name: Mapped[str] = mapped_column(String(255))
     #: no foreign key: it would close a circle with datastore_versions
     default_version_id: Mapped[str | None] = mapped_column(String(36))
 
 
-class DatastoreVersion(Timestamps, Base):
-    """One version of a datastore, bound to an image and a manager."""
+class DatastoreVersion(_Live, Timestamps, SoftDelete, Base):
+    """One version of a datastore, bound to an image and a manager.
+
+    One that is deleted stays for the record of deleted instances.
+    """
 
     __tablename__ = "datastore_versions"
-    __table_args__ = (UniqueConstraint("datastore_id", "name", "version"),)
+    __table_args__ = (UniqueConstraint("datastore_id", "name", "version", "live_key"),)
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
     datastore_id: Mapped[str] = mapped_column(
@@ -39,7 +50,7 @@ class DatastoreVersion(Timestamps, Base):
     image_tags: Mapped[str | None] = mapped_column(String(255))
     packages: Mapped[str] = mapped_column(String(511), default="")
     active: Mapped[bool] = mapped_column(default=True)
-    #: public, private, unlisted, deprecated (spec datastore-visibility)
+    #: :class:`trove_ng.domain.versions.Visibility`
     visibility: Mapped[str] = mapped_column(String(255), default="public")
     registry_ext: Mapped[str] = mapped_column(String(4095), default="")
     repl_strategy: Mapped[str] = mapped_column(String(4095), default="")

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import select
+from oslo_db.exception import DBDuplicateEntry
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.common.errors import BadRequest, Conflict, NotFound
 from trove_ng.db.models import (
+    Backup,
+    CapabilityOverride,
+    Cluster,
+    Configuration,
     Datastore,
     DatastoreVersion,
+    DatastoreVersionMember,
     DatastoreVersionMetadata,
+    Instance,
+    Module,
 )
+from trove_ng.db.rows import AnyRow
 
 
 def find(session: Session, name: str) -> Datastore:
@@ -21,6 +32,7 @@ def find(session: Session, name: str) -> Datastore:
     :raises NotFound: there is none
     """
     found = session.scalars(select(Datastore).where(
+        Datastore.deleted.is_(False),
         (Datastore.name == name) | (Datastore.id == name))).all()
     if not found:
         raise NotFound.of("Datastore", name)
@@ -37,7 +49,7 @@ def find_version(session: Session, datastore: Datastore, name: str,
     :raises BadRequest: there are several
     """
     statement = select(DatastoreVersion).where(
-        DatastoreVersion.datastore_id == datastore.id,
+        DatastoreVersion.datastore_id == datastore.id, DatastoreVersion.deleted.is_(False),
         (DatastoreVersion.name == name) | (DatastoreVersion.id == name))
     if number is not None:
         statement = statement.where(DatastoreVersion.version == number)
@@ -50,16 +62,23 @@ def find_version(session: Session, datastore: Datastore, name: str,
     return found[0]
 
 
+def make_datastore(session: Session, name: str) -> Datastore:
+    """Return the datastore of a name, made if there is none; it is locked."""
+    found = session.scalars(select(Datastore).where(
+        Datastore.name == name, Datastore.deleted.is_(False)).with_for_update()).one_or_none()
+    if found is None:
+        found = Datastore(name=name)
+        session.add(found)
+        session.flush()
+    return found
+
+
 def set_datastore(session: Session, name: str, default_version: str | None) -> Datastore:
     """Make a datastore, or change its default version.
 
     :param default_version: id or name of a version, None for none
     """
-    found = session.scalars(select(Datastore).where(Datastore.name == name)).one_or_none()
-    if found is None:
-        found = Datastore(name=name)
-        session.add(found)
-        session.flush()
+    found = make_datastore(session, name)
     if default_version:
         found.default_version_id = find_version(session, found, default_version).id
     else:
@@ -88,7 +107,114 @@ def active_managers(session: Session) -> dict[str, str]:
     """Return version id → manager of all versions that instances can be made of."""
     return dict(session.execute(select(
         DatastoreVersion.id, DatastoreVersion.manager).where(
-            DatastoreVersion.active.is_(True))).tuples().all())
+            DatastoreVersion.active.is_(True),
+            DatastoreVersion.deleted.is_(False))).tuples().all())
+
+
+def versions(session: Session, *, limit: int, marker: str | None = None,
+             datastore_id: str | None = None) -> Sequence[AnyRow]:
+    """Return up to ``limit`` + 1 versions and their datastores by id, after ``marker``."""
+    statement = select(DatastoreVersion, Datastore).join(
+        Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
+        DatastoreVersion.deleted.is_(False))
+    if datastore_id is not None:
+        statement = statement.where(DatastoreVersion.datastore_id == datastore_id)
+    if marker is not None:
+        statement = statement.where(DatastoreVersion.id > marker)
+    return session.execute(statement.order_by(DatastoreVersion.id).limit(limit + 1)).all()
+
+
+def get_version(session: Session, version_id: str, *, lock: bool = False,
+                ) -> tuple[DatastoreVersion, Datastore]:
+    """Return a version and its datastore.
+
+    :param lock: keep others from changing or using it until the transaction ends
+    :raises NotFound: there is none of that id
+    """
+    statement = select(DatastoreVersion, Datastore).join(
+        Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
+        DatastoreVersion.id == version_id, DatastoreVersion.deleted.is_(False))
+    if lock:
+        statement = statement.with_for_update()
+    found = session.execute(statement).one_or_none()
+    if found is None:
+        raise NotFound.of("Datastore version", version_id)
+    return found[0], found[1]
+
+
+def add_version(session: Session, row: DatastoreVersion) -> None:
+    """Add a version.
+
+    :raises BadRequest: the datastore has one of this name and number
+    """
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except DBDuplicateEntry:
+        raise _exists(row) from None
+
+
+def check_name(session: Session, row: DatastoreVersion) -> None:
+    """Refuse a changed name that another version of the datastore has.
+
+    :raises BadRequest: it has
+    """
+    name, number = row.name, row.version
+    with session.no_autoflush:
+        taken = session.scalars(select(DatastoreVersion.id).where(
+            DatastoreVersion.datastore_id == row.datastore_id, DatastoreVersion.name == name,
+            DatastoreVersion.version == number, DatastoreVersion.deleted.is_(False),
+            DatastoreVersion.id != row.id)).first()
+    if taken is not None:
+        raise _exists(row)
+
+
+def _exists(row: DatastoreVersion) -> BadRequest:
+    return BadRequest(f"Datastore version {row.name} ({row.version}) already exists.")
+
+
+def set_default(datastore: Datastore, version: DatastoreVersion, wanted: bool) -> None:
+    """Make a version the default one of its datastore, or make it that no more."""
+    if wanted:
+        datastore.default_version_id = version.id
+    elif datastore.default_version_id == version.id:
+        datastore.default_version_id = None
+
+
+#: what may be made of a version, and keeps it
+_USERS: tuple[tuple[str, Any], ...] = (
+    ("instances", Instance), ("clusters", Cluster), ("backups", Backup),
+    ("configurations", Configuration), ("modules", Module))
+
+
+def delete_version(session: Session, version: DatastoreVersion, datastore: Datastore,
+                   now: datetime.datetime) -> None:
+    """Delete a version that nothing is made of, and what it is limited to.
+
+    :raises Conflict: something is
+    """
+    used = [name for name, row in _USERS if session.scalars(select(row.id).where(
+        row.datastore_version_id == version.id, row.deleted.is_(False)).limit(1)).first()]
+    if used:
+        raise Conflict(f"Datastore version {version.id} is used by {', '.join(used)}.")
+    for row in (DatastoreVersionMember, DatastoreVersionMetadata, CapabilityOverride):
+        session.execute(delete(row).where(row.datastore_version_id == version.id))
+    set_default(datastore, version, False)
+    version.active = False
+    version.deleted, version.deleted_at, version.live_key = True, now, version.id
+
+
+def delete_datastore(session: Session, datastore: Datastore, now: datetime.datetime) -> None:
+    """Delete a datastore that has no versions.
+
+    :raises BadRequest: it has some
+    """
+    if session.scalars(select(DatastoreVersion.id).where(
+            DatastoreVersion.datastore_id == datastore.id,
+            DatastoreVersion.deleted.is_(False)).limit(1)).first():
+        raise BadRequest(f"Datastore {datastore.name} has versions; delete them first.")
+    datastore.deleted, datastore.deleted_at = True, now
+    datastore.live_key, datastore.default_version_id = datastore.id, None
 
 
 def bound(session: Session, version_id: str, key: str) -> list[DatastoreVersionMetadata]:

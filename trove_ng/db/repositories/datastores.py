@@ -15,27 +15,28 @@ from trove_ng.db.models import (
 )
 from trove_ng.db.rows import AnyRow, AnySelect, Reader
 
-#: versions that lists show to everybody
-LISTED = ("public", "deprecated")
 
+def _seen_by(tenant_id: str | None, *, listing: bool) -> ColumnElement[bool]:
+    """Say which versions somebody sees.
 
-def _visible(tenant_id: str, listing: bool) -> ColumnElement[bool]:
-    """Say which versions a project may see; ``unlisted`` ones only by id or name."""
+    :param tenant_id: whose eyes; None is an administrator, who sees all but deleted ones
+    :param listing: in a list; others show those that are unlisted too
+    """
+    alive = DatastoreVersion.deleted.is_(False)
+    if tenant_id is None:
+        return alive
     member = select(DatastoreVersionMember.id).where(
         DatastoreVersionMember.datastore_version_id == DatastoreVersion.id,
         DatastoreVersionMember.tenant_id == tenant_id).exists()
-    shown = LISTED if listing else (*LISTED, "unlisted")
-    return and_(DatastoreVersion.active.is_(True), or_(
-        DatastoreVersion.visibility.in_(shown),
+    for_all = ["public"] if listing else ["public", "unlisted"]
+    return and_(alive, DatastoreVersion.active.is_(True), or_(
+        DatastoreVersion.visibility.in_(for_all),
         and_(DatastoreVersion.visibility == "private", member)))
 
 
-def _versions(tenant_id: str | None, listing: bool) -> AnySelect:
-    statement = select(DatastoreVersion, Datastore).join(
+def _versions() -> AnySelect:
+    return select(DatastoreVersion, Datastore).join(
         Datastore, Datastore.id == DatastoreVersion.datastore_id)
-    if tenant_id is not None:
-        statement = statement.where(_visible(tenant_id, listing))
-    return statement
 
 
 def list_with_versions(session: Reader, tenant_id: str | None, *, limit: int,
@@ -47,11 +48,12 @@ def list_with_versions(session: Reader, tenant_id: str | None, *, limit: int,
 
     :param tenant_id: whose eyes; None shows all versions (an administrator)
     """
-    statement = select(Datastore.id, Datastore.name, Datastore.default_version_id)
+    statement = select(Datastore.id, Datastore.name, Datastore.default_version_id).where(
+        Datastore.deleted.is_(False))
     if tenant_id is not None:
         statement = statement.where(select(DatastoreVersion.id).where(
             DatastoreVersion.datastore_id == Datastore.id,
-            _visible(tenant_id, True)).exists())
+            _seen_by(tenant_id, listing=True)).exists())
     if marker is not None:
         statement = statement.where(Datastore.id > marker)
     rows = list(session.execute(statement.order_by(Datastore.id).limit(limit + 1)))
@@ -70,9 +72,7 @@ def _versions_of(session: Reader, tenant_id: str | None, datastore_ids: Sequence
         DatastoreVersion.image_id, DatastoreVersion.image_tags,
         DatastoreVersion.registry_ext, DatastoreVersion.repl_strategy,
         DatastoreVersion.manager, DatastoreVersion.visibility,
-    ).where(DatastoreVersion.datastore_id.in_(datastore_ids))
-    if tenant_id is not None:
-        statement = statement.where(_visible(tenant_id, True))
+    ).where(DatastoreVersion.datastore_id.in_(datastore_ids), _seen_by(tenant_id, listing=True))
     for row in session.execute(statement.order_by(
             DatastoreVersion.name, DatastoreVersion.version, DatastoreVersion.id)):
         found.setdefault(row.datastore_id, []).append(row)
@@ -82,6 +82,7 @@ def _versions_of(session: Reader, tenant_id: str | None, datastore_ids: Sequence
 def find(session: Session, ident: str) -> Datastore | None:
     """Return the datastore with this id or name; an id wins."""
     rows = session.scalars(select(Datastore).where(
+        Datastore.deleted.is_(False),
         or_(Datastore.id == ident, Datastore.name == ident))).all()
     return next((row for row in rows if row.id == ident), rows[0] if rows else None)
 
@@ -94,14 +95,22 @@ def versions_of(session: Session, datastore_id: str, tenant_id: str | None,
 
 def find_versions(session: Session, ident: str, tenant_id: str | None, *,
                   datastore_id: str | None = None, number: str | None = None,
+                  active: bool = False, lock: bool = False,
                   ) -> list[tuple[DatastoreVersion, Datastore]]:
     """Return the versions with this id, else all with this name (several numbers).
 
     :param tenant_id: whose eyes; None sees all
     :param number: version number that tells versions of one name apart
+    :param active: leave those out that are not, which administrators see
+    :param lock: keep them from being deleted until the transaction ends
     """
-    statement = _versions(tenant_id, False).where(
+    statement = _versions().where(
+        _seen_by(tenant_id, listing=False),
         or_(DatastoreVersion.id == ident, DatastoreVersion.name == ident))
+    if active:
+        statement = statement.where(DatastoreVersion.active.is_(True))
+    if lock:
+        statement = statement.with_for_update(read=True)
     if datastore_id is not None:
         statement = statement.where(DatastoreVersion.datastore_id == datastore_id)
     if number is not None:
@@ -119,22 +128,10 @@ def image_tags(version: DatastoreVersion) -> list[str]:
 
 def get_version(session: Session, version_id: str,
                 ) -> tuple[DatastoreVersion, Datastore] | None:
-    """Return a version and its datastore, whether visible or not."""
-    row = session.execute(_versions(None, False).where(
+    """Return a version and its datastore, whether visible, deleted or not."""
+    row = session.execute(_versions().where(
         DatastoreVersion.id == version_id)).one_or_none()
     return None if row is None else (row[0], row[1])
-
-
-def metadata_values(session: Session, version_id: str, key: str) -> list[str]:
-    """Return what a version is bound to; empty means no restriction.
-
-    :param key: ``flavor`` or ``volume-type``
-    """
-    return list(session.scalars(select(DatastoreVersionMetadata.value).where(
-        DatastoreVersionMetadata.datastore_version_id == version_id,
-        DatastoreVersionMetadata.key == key,
-        DatastoreVersionMetadata.deleted.is_(False)).order_by(
-            DatastoreVersionMetadata.value)))
 
 
 def bindings(session: Session, version_id: str) -> dict[str, list[str]]:

@@ -88,7 +88,8 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
     if shape >= Shape.ALL:
         columns += [
             Instance.compute_instance_id, Instance.server_host, Instance.volume_id,
-            Instance.deleted, Instance.deleted_at, DatastoreVersion.manager]
+            Instance.deleted, Instance.deleted_at, DatastoreVersion.manager,
+            DatastoreVersion.id.label("version_id")]
     statement: AnySelect = select(*columns)
     if ids is None:
         statement = statement.select_from(Instance)

@@ -27,6 +27,14 @@ def succeed(work: Work, session: Session) -> None:
     quotas.commit(session, work.id)
 
 
+def succeed_restarted(work: Work, session: Session) -> None:
+    """End well, and the database was started again: all its settings are in force."""
+    found = idle(work, session)
+    if found is not None:
+        found.restart_required = False
+    succeed(work, session)
+
+
 def note_fault(work: Work, session: Session, why: str) -> None:
     """Add why the operation failed to the instance's faults."""
     details = f"operation {work.id} ({work.action}), request {work.context.request_id}"

@@ -113,4 +113,4 @@ RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_FLAVOR, (
     Step("agent", _answers),
     Step("start", _start),
     Step("confirm", _confirm, final=True),
-), ending.succeed, ending.fail_unchanged, cancellable=True)
+), ending.succeed_restarted, ending.fail_unchanged, cancellable=True)

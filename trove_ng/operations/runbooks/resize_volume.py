@@ -102,4 +102,4 @@ RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_VOLUME, (
     Step("extend", _extend),
     Step("grow", _grow),
     Step("start", _start),
-), ending.succeed, _fail)
+), ending.succeed_restarted, _fail)

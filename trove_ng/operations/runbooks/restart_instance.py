@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import Session
-
 from trove_ng.operations import guest, payloads
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
@@ -20,13 +18,6 @@ def _wait(work: Work) -> None:
     guest.wait_for_database(work, work.resource_id)
 
 
-def _succeed(work: Work, session: Session) -> None:
-    found = ending.idle(work, session)
-    if found is not None:
-        found.restart_required = False
-    ending.succeed(work, session)
-
-
 RUNBOOK = Runbook(payloads.INSTANCE_RESTART, (
     Step("restart", _restart), Step("database", _wait),
-), _succeed, ending.fail_unchanged)
+), ending.succeed_restarted, ending.fail_unchanged)

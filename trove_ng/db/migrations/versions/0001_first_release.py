@@ -47,10 +47,13 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("default_version_id", sa.String(length=36), nullable=True),
+        sa.Column("live_key", sa.String(length=36), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
+        sa.Column("deleted_at", MOMENT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_datastores")),
-        sa.UniqueConstraint("name", name=op.f("uq_datastores_name")),
+        sa.UniqueConstraint("name", "live_key", name=op.f("uq_datastores_name_live_key")),
     )
     op.create_table(
         "dns_records",
@@ -269,8 +272,11 @@ def upgrade() -> None:
         sa.Column("visibility", sa.String(length=255), nullable=False),
         sa.Column("registry_ext", sa.String(length=4095), nullable=False),
         sa.Column("repl_strategy", sa.String(length=4095), nullable=False),
+        sa.Column("live_key", sa.String(length=36), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
+        sa.Column("deleted", sa.Boolean(), nullable=False),
+        sa.Column("deleted_at", MOMENT, nullable=True),
         sa.ForeignKeyConstraint(
             ["datastore_id"], ["datastores.id"], name=op.f("fk_datastore_versions_datastore_id")
         ),
@@ -279,7 +285,8 @@ def upgrade() -> None:
             "datastore_id",
             "name",
             "version",
-            name=op.f("uq_datastore_versions_datastore_id_name_version"),
+            "live_key",
+            name=op.f("uq_datastore_versions_datastore_id_name_version_live_key"),
         ),
     )
     op.create_table(

@@ -1,0 +1,91 @@
+"""What a datastore version allows: the same answer for lists and for what is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+
+from trove_ng.common.errors import BadRequest
+from trove_ng.domain.catalog import Flavor, VolumeType
+
+#: keys of what a version may be limited to
+FLAVOR = "flavor"
+VOLUME_TYPE = "volume-type"
+
+
+class Visibility(enum.StrEnum):
+    """Who sees a version that is active.  Administrators see all versions."""
+
+    #: everybody
+    PUBLIC = "public"
+    #: the projects that are its members
+    PRIVATE = "private"
+    #: everybody who knows its name or id; lists do not show it
+    UNLISTED = "unlisted"
+    #: nobody
+    DEPRECATED = "deprecated"
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a version is limited to; nothing means no limit.
+
+    :param flavors: ids
+    :param volume_types: ids or names
+    """
+
+    flavors: frozenset[str] = frozenset()
+    volume_types: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, bindings: Mapping[str, Iterable[str]]) -> Limits:
+        """Return the limits that are stored, by key."""
+        return cls(frozenset(bindings.get(FLAVOR, ())),
+                   frozenset(bindings.get(VOLUME_TYPE, ())))
+
+    def allowed_flavors(self, known: Iterable[Flavor]) -> list[Flavor]:
+        """Return those of the cloud's flavors that instances may have."""
+        return [one for one in known if not self.flavors or one.id in self.flavors]
+
+    def check_flavor(self, field: str, wanted: Flavor) -> None:
+        """Refuse a flavor that instances may not have.
+
+        :raises BadRequest: names the field
+        """
+        if not self.allowed_flavors([wanted]):
+            raise BadRequest(f"Validation error: {field} {wanted.id} is not allowed for the "
+                             "datastore version.")
+
+    def allowed_volume_types(self, known: Iterable[VolumeType]) -> list[VolumeType]:
+        """Return those of the cloud's volume types that instances may have.
+
+        What the version is limited to may be gone from the cloud.
+        """
+        return [one for one in known
+                if not self.volume_types or {one.id, one.name} & self.volume_types]
+
+    def volume_type(self, field: str, wanted: str | None, known: Sequence[VolumeType],
+                    default: str | None) -> str | None:
+        """Return the volume type of a new instance; None leaves it to the cloud.
+
+        :param wanted: id or name, None if the request names none
+        :param default: the operator's, taken when the request names none
+        :raises BadRequest: it is not allowed, or not clear which one; names the field
+        """
+        allowed = self.allowed_volume_types(known)
+        if self.volume_types and not allowed:
+            raise BadRequest(f"Validation error: {field}: there is no valid volume type: none "
+                             "of those that the datastore version is limited to exists.")
+        name = wanted or default
+        if name is None and self.volume_types and len(allowed) == 1:
+            name = allowed[0].name
+        if name is None and not self.volume_types:
+            return None
+        if any(name in (one.id, one.name) for one in allowed):
+            return name
+        if not self.volume_types:
+            raise BadRequest(f"Validation error: {field} {name} does not exist.")
+        raise BadRequest(f"Validation error: {field} must be one of "
+                         f"{', '.join(sorted(one.name for one in allowed))} for the datastore "
+                         "version.")
