@@ -66,8 +66,12 @@ def begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
 
 
 @retry_on_db_error
-def _accept(call: Call, check: Callable[[Session, Loaded], None], action: str, task: Task,
-            payload: payloads.Payload) -> None:
+def submit(call: Call, check: Callable[[Session, Loaded], None], action: str, task: Task,
+           payload: payloads.Payload) -> None:
+    """Write an operation on the path's instance, and wake somebody to do it.
+
+    :param check: raises when it may not begin now
+    """
     with call.services.db.writer() as session:
         loaded = load(session, call, call.params["id"])
         check(session, loaded)
@@ -77,7 +81,7 @@ def _accept(call: Call, check: Callable[[Session, Loaded], None], action: str, t
 
 def restart_instance(call: Call) -> None:
     """Begin to restart the database."""
-    _accept(call, lambda _, loaded: usable(call, loaded), payloads.INSTANCE_RESTART,
+    submit(call, lambda _, loaded: usable(call, loaded), payloads.INSTANCE_RESTART,
             Task.RESTARTING, payloads.RestartInstance())
 
 

@@ -79,6 +79,9 @@ _WORK = (409, 422)
 _GUEST = (409, 422, 501)
 _INSTANCE_LIST = {**_PAGE, "include_clustered": _FLAG, "deleted": _FLAG}
 
+_METADATUM = {"instance_id": "path:id", "key": "path:key"}
+_METADATA = Notify("instance_metadata_update", _METADATUM)
+
 _INSTANCES = (
     Route("GET", "/instances", "instances:index", "instance:index", 200,
           answers.INSTANCES, query=_INSTANCE_LIST),
@@ -106,13 +109,17 @@ _INSTANCES = (
     Route("GET", "/instances/{id}/metadata/{key}", "metadata:show",
           "instance:metadata:show", 200, answers.METADATA),
     Route("POST", "/instances/{id}/metadata/{key}", "metadata:create",
-          "instance:metadata:create", 200, answers.METADATA, metadata.CREATE, fails=(409,)),
+          "instance:metadata:create", 200, answers.METADATA, metadata.CREATE,
+          fails=(409,), notify=_METADATA),
     Route("PUT", "/instances/{id}/metadata/{key}", "metadata:update",
-          "instance:metadata:update", 200, answers.METADATA, metadata.UPDATE, fails=(409,)),
+          "instance:metadata:update", 200, answers.METADATA, metadata.UPDATE,
+          fails=(409,), notify=_METADATA),
     Route("PATCH", "/instances/{id}/metadata/{key}", "metadata:edit",
-          "instance:metadata:edit", 200, answers.METADATA, metadata.CREATE),
+          "instance:metadata:edit", 200, answers.METADATA, metadata.CREATE,
+          notify=_METADATA),
     Route("DELETE", "/instances/{id}/metadata/{key}", "metadata:delete",
-          "instance:metadata:delete", 204),
+          "instance:metadata:delete", 204, notify=Notify(
+              "instance_metadata_delete", _METADATUM)),
     Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
           answers.EVENTS, query=_EVENT_LIST),
     Route("GET", "/instances/{id}/log", "guest_logs:index", "instance:guest_log_list", 200,
@@ -441,7 +448,7 @@ _MANAGEMENT = (
     Route("GET", "/mgmt/instances/{id}/diagnostics", "management:diagnostics",
           "mgmt:instance:diagnostics", 200, answers.DIAGNOSTICS),
     Route("POST", "/mgmt/instances/{id}/action", "management:act", "mgmt:instance:action",
-          202, None, instances.MGMT_ACTION),
+          202, None, instances.MGMT_ACTION, fails=(*_WORK, 501)),
 )
 
 _ESTATE = (

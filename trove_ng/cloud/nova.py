@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
@@ -42,11 +42,13 @@ class Compute:
     """The compute service.
 
     :param client: novaclient's client
+    :param newer: returns one that speaks at least version 2.57 of the API
     """
 
-    def __init__(self, client: Any, calls: Calls) -> None:
+    def __init__(self, client: Any, calls: Calls, newer: Callable[[], Any]) -> None:
         self._client = client
         self._calls = calls
+        self._newer = newer
 
     def find_servers(self, instance_id: str) -> list[Server]:
         """Return the servers that were made for an instance, the oldest first."""
@@ -124,6 +126,23 @@ class Compute:
     def reboot_server(self, server_id: str, hard: bool = False) -> None:
         """Begin to reboot a server."""
         self._calls.once(self._client.servers.reboot, server_id, "HARD" if hard else "SOFT")
+
+    def migrate_server(self, server_id: str, host: str | None = None) -> None:
+        """Begin to move a server to another machine; it is confirmed as a resize is.
+
+        :param host: name of the machine; None leaves the choice to the compute service
+        """
+        self._calls.once(self._newer().servers.migrate, server_id, host=host)
+
+    def rebuild_server(self, server_id: str, image_id: str, user_data: str,
+                       metadata: Mapping[str, str]) -> None:
+        """Begin to replace a server's root disk; ports and volumes stay.
+
+        :param user_data: for the first boot from the new disk
+        :param metadata: replaces what the server has
+        """
+        self._calls.once(self._newer().servers.rebuild, server_id, image_id,
+                         userdata=user_data, meta=dict(metadata))
 
     def start_server(self, server_id: str) -> None:
         """Begin to start a server."""

@@ -25,6 +25,9 @@ from trove_ng.conf.cloud import own_region
 #: what a region must have
 _NEEDED = ("compute", "image", "network")
 
+#: of the compute API, for rebuilds with new user data and migrations to a host
+_REBUILD_VERSION = "2.57"
+
 
 def make_session(conf: cfg.ConfigOpts) -> session.Session:
     """Return a session of the configured service user; nothing is asked yet."""
@@ -86,11 +89,20 @@ class Clients:
     @functools.cached_property
     def nova(self) -> Any:
         """python-novaclient's client."""
+        return self._nova(self.options.nova_microversion)
+
+    @functools.cached_property
+    def newer_nova(self) -> Any:
+        """The same for what needs a newer version: user data of a rebuild, a host to go to.
+
+        Not for all: it no longer tells the id of a server's flavor.
+        """
+        return self._nova(_REBUILD_VERSION)
+
+    def _nova(self, version: str) -> Any:
         from novaclient import client
 
-        return client.Client(
-            self.options.nova_microversion, endpoint_type=self.options.interface,
-            **self._where())
+        return client.Client(version, endpoint_type=self.options.interface, **self._where())
 
     @functools.cached_property
     def cinder(self) -> Any:
@@ -160,7 +172,8 @@ class Clouds:
     @functools.cached_property
     def compute(self) -> Compute:
         """Nova."""
-        return Compute(self._clients.nova, self._calls("compute"))
+        return Compute(self._clients.nova, self._calls("compute"),
+                       lambda: self._clients.newer_nova)
 
     @functools.cached_property
     def volume(self) -> BlockStorage:

@@ -28,6 +28,7 @@ class Capabilities:
     incremental_backups: bool = False
     configuration: bool = False
     resize: bool = True
+    upgrades: bool = False
 
 
 class Rules(Protocol):

@@ -19,6 +19,7 @@ class Task(enum.StrEnum):
     BUILDING = "BUILDING"
     DELETING = "DELETING"
     RESTARTING = "RESTARTING"
+    STOPPING = "STOPPING"
     REBOOTING = "REBOOTING"
     RESIZING = "RESIZING"
     MIGRATING = "MIGRATING"
@@ -77,6 +78,7 @@ class Facts:
 _BY_TASK: dict[str, Status] = {
     Task.BUILDING: Status.BUILD,
     Task.RESTARTING: Status.REBOOT,
+    Task.STOPPING: Status.SHUTDOWN,
     Task.REBOOTING: Status.REBOOT,
     Task.RESIZING: Status.RESIZE,
     Task.MIGRATING: Status.RESIZE,
@@ -174,6 +176,16 @@ def refuse_action(facts: Facts) -> str | None:
     if facts.service_status not in _USABLE:
         return f"its database is {facts.service_status}"
     return None
+
+
+def refuse_repair(facts: Facts) -> str | None:
+    """Return why the server may not be rebooted or rebuilt now, None when it may.
+
+    What is wrong with server or database is no reason.
+    """
+    if facts.task != Task.NONE:
+        return f"its task is {facts.task}"
+    return "a backup of it is being made" if facts.backup_running else None
 
 
 def refuse_delete(facts: Facts) -> str | None:

@@ -30,6 +30,8 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
         "get_filesystem_stats": manager.get_filesystem_stats,
         "get_hwinfo": lambda _request: machine.hardware(),
         "get_diagnostics": lambda _request: machine.diagnostics(),
+        # an agent on a new root disk does not know yet that it is prepared
+        "post_upgrade": _step(engine, manager.upgrades.after, m.Empty),
     }
     for name in DATA_CALLS:
         table[name] = _prepared(manager, getattr(manager, name))
@@ -38,7 +40,8 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
                               ("resize_fs", manager.resize_fs)):
         table[name] = _alone(engine, name, volume_work)
     for name, step in (("restart", manager.restart), ("stop_db", manager.stop_database),
-                       ("start_db_with_conf_changes", manager.start_db_with_conf_changes)):
+                       ("start_db_with_conf_changes", manager.start_db_with_conf_changes),
+                       ("pre_upgrade", manager.upgrades.before)):
         table[name] = _prepared(manager, _step(engine, step, m.Empty))
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))

@@ -29,7 +29,9 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.upgrades import Upgrades
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class BaseManager(abc.ABC):
             crashes=health.CrashCount(ctx.clock, ctx.conf.guest_agent.crash_loop_count,
                                       ctx.conf.guest_agent.crash_loop_quiet))
         self._volume_health = health.VolumeHealth()
+        self.upgrades = Upgrades(self)
         self._logs = Logs(lambda: self.log_files(), ctx.clock, _LOG_PATIENCE)
         self.modules = ModuleManager(ctx, self._module_dir)
 
@@ -159,6 +162,28 @@ class BaseManager(abc.ABC):
                       progress: Progress) -> m.StoredBackup:
         """Stream a backup to object storage and return what was stored."""
         raise self._unsupported("backups")
+
+    def check_upgrade(self, version: str) -> None:
+        """Check that the database can go on with another version; it runs.
+
+        :raises UnprocessableEntity: it cannot
+        """
+        raise self._unsupported("upgrades")
+
+    def save_settings(self, folder: pathlib.Path) -> None:
+        """Keep what the root disk has of the settings in a directory of the data volume."""
+        raise self._unsupported("upgrades")
+
+    def restore_settings(self, folder: pathlib.Path | None, request: sm.PostUpgrade) -> None:
+        """Write the settings to a new root disk; the database does not run.
+
+        :param folder: what :meth:`save_settings` kept, None if the old disk was lost
+        """
+        raise self._unsupported("upgrades")
+
+    def upgrade_data(self) -> None:
+        """Make the data those of the version that runs; the default has nothing to do."""
+        LOG.debug("the data are not changed by an upgrade")
 
     def log_files(self) -> dict[str, LogFile]:
         """Return the logs of this server by name; a datastore adds its own."""

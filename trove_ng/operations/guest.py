@@ -18,6 +18,7 @@ from trove_ng.rpc import messages
 LOG = logging.getLogger(__name__)
 
 _FAILED = frozenset({ServiceStatus.FAILED})
+_STOPPED = frozenset({ServiceStatus.SHUTDOWN})
 
 
 def wait_for_agent(work: Work, instance_id: str,
@@ -37,20 +38,47 @@ def wait_for_agent(work: Work, instance_id: str,
     return work.wait("the agent of the instance", heard, work.tools.conf.agent_start_timeout)
 
 
-def wait_for_database(work: Work, instance_id: str) -> None:
-    """Wait until an agent says that its database serves.
+def wait_for_new_agent(work: Work, instance_id: str) -> None:
+    """Wait for the first heartbeat from a new root disk: its agent knows nothing yet.
+
+    :raises StepFailed: it is not heard in time
+    """
+    _wait_for(work, instance_id, "the agent of the instance", frozenset({ServiceStatus.NEW}))
+
+
+def wait_for_end(work: Work, instance_id: str) -> None:
+    """Wait until an agent says that its database is stopped.
 
     :raises StepFailed: it says that it failed, or it takes too long
     """
-    def serving() -> bool | None:
+    _wait_for(work, instance_id, "the database to stop", _STOPPED)
+
+
+def wait_for_database(work: Work, instance_id: str, *, or_stopped: bool = False,
+                      when_new: Callable[[Work], None] | None = None) -> None:
+    """Wait until an agent says that its database serves.
+
+    :param or_stopped: one that was stopped on purpose before may stay so
+    :param when_new: what to do while the agent says that it knows nothing
+    :raises StepFailed: it says that it failed, or it takes too long
+    """
+    _wait_for(work, instance_id, "the database",
+              service_statuses.SERVING | (_STOPPED if or_stopped else frozenset()), when_new)
+
+
+def _wait_for(work: Work, instance_id: str, what: str, wanted: frozenset[ServiceStatus],
+              when_new: Callable[[Work], None] | None = None) -> None:
+    def reached() -> bool | None:
         with work.reader() as session:
             row = service_statuses.get(session, instance_id)
         status = row.status if row is not None else ""
         if status in _FAILED:
             raise StepFailed("The database failed to start.")
-        return True if status in service_statuses.SERVING else None
+        if status == ServiceStatus.NEW and when_new is not None:
+            when_new(work)
+        return True if status in wanted else None
 
-    work.wait("the database", serving, work.tools.conf.agent_start_timeout)
+    work.wait(what, reached, work.tools.conf.agent_start_timeout)
 
 
 def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],

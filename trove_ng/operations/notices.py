@@ -110,6 +110,12 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_RESIZE_FLAVOR: _Told(
         "instance_resize_instance", {"new_flavor_id": "flavor_id"}),
     payloads.INSTANCE_RESIZE_VOLUME: _Told("instance_resize_volume", {"new_size": "size"}),
+    payloads.INSTANCE_STOP: _Told("instance_stop"),
+    payloads.INSTANCE_REBOOT: _Told("instance_reboot"),
+    payloads.INSTANCE_MIGRATE: _Told("instance_migrate", {"host": "host"}),
+    payloads.INSTANCE_REBUILD: _Told("instance_rebuild", {"image_id": "image_id"}),
+    payloads.INSTANCE_UPGRADE: _Told(
+        "instance_upgrade", {"datastore_version_id": "datastore_version_id"}),
     payloads.BACKUP_CREATE: _Told("backup_create"),
     payloads.BACKUP_IMPORT: _Told("backup_create"),
     payloads.BACKUP_DELETE: _Told("backup_delete"),

@@ -20,6 +20,11 @@ INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
 INSTANCE_CONFIGURE = "instance.configure"
 CONFIGURATION_APPLY = "configuration.apply"
 INSTANCE_UPDATE_ACCESS = "instance.update_access"
+INSTANCE_STOP = "instance.stop"
+INSTANCE_REBOOT = "instance.reboot"
+INSTANCE_MIGRATE = "instance.migrate"
+INSTANCE_REBUILD = "instance.rebuild"
+INSTANCE_UPGRADE = "instance.upgrade"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 BACKUP_IMPORT = "backup.import"
@@ -120,6 +125,35 @@ class UpdateAccess(Payload, frozen=True, kw_only=True):
     """
 
     access: dict[str, Any]
+
+
+class StopInstance(Payload, frozen=True, kw_only=True):
+    """Stop the database; it stays stopped until it is restarted."""
+
+
+class RebootInstance(Payload, frozen=True, kw_only=True):
+    """Boot the server again."""
+
+
+class MigrateInstance(Payload, frozen=True, kw_only=True):
+    """Move the server to another machine.
+
+    :param host: name of that machine; None leaves the choice to the cloud
+    """
+
+    host: str | None = None
+
+
+class RebuildInstance(Payload, frozen=True, kw_only=True):
+    """Replace the root disk."""
+
+    image_id: str
+
+
+class UpgradeInstance(Payload, frozen=True, kw_only=True):
+    """Replace the root disk by that of another datastore version."""
+
+    datastore_version_id: str
 
 
 class CreateBackup(Payload, frozen=True, kw_only=True):

@@ -21,8 +21,13 @@ from trove_ng.db.repositories import datastores, instance_keys, instances
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import there, user_data
 from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc.messages import VolumeSpec
 
 LOG = logging.getLogger(__name__)
+
+
+#: statuses of a server that nothing is done with
+AT_REST = ("ACTIVE", "SHUTOFF")
 
 
 def load(work: Work) -> Instance:
@@ -232,10 +237,10 @@ def make_server(work: Work) -> None:
     if server is None:
         version, _ = load_version(work, instance)
         server = compute.create_server(
-            instance_id=instance.id, name=instance.name, image_id=_image(work, version),
+            instance_id=instance.id, name=instance.name, image_id=image(work, version),
             flavor_id=_flavor(work, instance.flavor_id),
             port_ids=list(instance.port_ids or []),
-            user_data=_user_data(work, instance, version),
+            user_data=make_user_data(work, instance, version),
             availability_zone=instance.availability_zone,
             server_group_id=instance.server_group_id,
             config_drive=work.tools.conf.use_config_drive,
@@ -245,8 +250,24 @@ def make_server(work: Work) -> None:
     note_server(work, wait_for_server(work, server.id, "ACTIVE"))
 
 
-def _image(work: Work, version: DatastoreVersion) -> str:
-    """Return the id of a version's image in the region of the instance."""
+def existing(work: Work) -> Server:
+    """Return the server of the operation's instance.
+
+    :raises StepFailed: it is gone
+    """
+    instance = load(work)
+    found = (work.tools.clouds.compute.get_server(instance.compute_instance_id)
+             if instance.compute_instance_id else None)
+    if found is None:
+        raise StepFailed("The server is gone.")
+    return found
+
+
+def image(work: Work, version: DatastoreVersion) -> str:
+    """Return the id of a version's image in the region of the instance.
+
+    :raises StepFailed: there is none
+    """
     clouds = work.tools.clouds
     home = clouds.in_region(None)
     found: Image | None = None
@@ -270,7 +291,8 @@ def _flavor(work: Work, flavor_id: str) -> str:
         raise StepFailed(err.message) from None
 
 
-def _user_data(work: Work, instance: Instance, version: DatastoreVersion) -> str:
+def make_user_data(work: Work, instance: Instance, version: DatastoreVersion) -> str:
+    """Return what the server's first boot from a disk needs: a secret, since it has the key."""
     conf = work.tools.conf
     with work.reader() as session:
         key = instance_keys.read(session, work.tools.key_box, instance.id)
@@ -368,3 +390,13 @@ def data_device(work: Work, instance: Instance) -> str:
     found = (work.tools.clouds.volume.get_volume(instance.volume_id)
              if instance.volume_id else None)
     return (found.device if found else None) or str(work.tools.conf.device_path)
+
+
+def data_volume(work: Work, instance: Instance) -> VolumeSpec:
+    """Return the data volume as the agent is told of it."""
+    version, _ = load_version(work, instance)
+    conf = work.tools.conf
+    return VolumeSpec(
+        device=data_device(work, instance),
+        mount_point=work.tools.datastores[version.manager].mount_point,
+        fstype=conf.volume_fstype, mount_options=conf.mount_options)

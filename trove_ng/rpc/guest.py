@@ -12,6 +12,7 @@ from trove_ng.rpc import keys
 from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
+from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.transport import SecureClient
 
@@ -51,6 +52,8 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "restart": GuestMethod(m.StepRequest, m.Empty),
     "stop_db": GuestMethod(m.StepRequest, m.Empty),
     "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty),
+    "pre_upgrade": GuestMethod(sm.PreUpgrade, m.Empty),
+    "post_upgrade": GuestMethod(sm.PostUpgrade, m.Empty),
     "list_logs": GuestMethod(m.LogsRequest, m.LogStates),
     "switch_log": GuestMethod(m.LogSwitch, m.Empty),
     "publish_log": GuestMethod(m.LogPublishRequest, m.LogPublished),
@@ -192,6 +195,14 @@ class GuestClient:
     def start_db_with_conf_changes(self, request: m.ResizeRequest) -> None:
         """Start the database with settings for another size, once per step."""
         self._done("start_db_with_conf_changes", request)
+
+    def pre_upgrade(self, request: sm.PreUpgrade) -> None:
+        """Have all that the root disk holds kept on the volume."""
+        self._done("pre_upgrade", request)
+
+    def post_upgrade(self, request: sm.PostUpgrade) -> None:
+        """Have the database run on a new root disk as it did on the one before."""
+        self._done("post_upgrade", request)
 
     def list_logs(self, marks: list[m.LogMark]) -> list[m.LogState]:
         """Return all logs of the server.

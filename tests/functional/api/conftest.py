@@ -475,6 +475,8 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                 session.add(Instance(
                     id=f"{prefix}{number}", name=f"db{number}", tenant_id=tenant,
                     flavor_id="1", flavor_ram=512, volume_size=1, server_status="ACTIVE",
+                    compute_instance_id=f"s{prefix[0]}{number}",
+                    volume_id=f"v{prefix[0]}{number}",
                     datastore_version_id="v", created=now, updated=now))
             session.flush()
             for number in range(1, 4):

@@ -267,7 +267,9 @@ def test_a_reset_is_told_with_what_it_ends(app: Api) -> None:
 ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:create", "backups:delete", "schedules:run", "management:act",
-    "instances:update", "operations:cancel", "quotas:update", "modules:reapply"}
+    "instances:update", "operations:cancel", "quotas:update", "modules:reapply",
+    "management_parameters:create", "management_parameters:update",
+    "management_parameters:delete", "estate:create_flavor"}
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.method != "GET"],

@@ -60,6 +60,7 @@ from trove_ng.rpc import guest as guest_rpc
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
+from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import taskmanager as taskmanager_rpc
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
@@ -173,6 +174,11 @@ class Agent:
         self.beat(ServiceStatus.HEALTHY)
         return m.Empty()
 
+    def _post_upgrade(self, request: sm.PostUpgrade) -> m.Empty:
+        self.overrides = dict(request.overrides)
+        self.beat(ServiceStatus.HEALTHY)
+        return m.Empty()
+
     def _module_list(self, query: mm.ModuleQuery) -> mm.ModuleStates:
         return mm.ModuleStates(modules=[_state(one) for one in self.modules.values()
                                         if query.id in (None, one.id)])
@@ -202,6 +208,12 @@ class Agent:
 
     def _resize_fs(self, _request: m.VolumeSpec) -> m.FilesystemStats:
         return m.FilesystemStats(total=2, used=1, free=1)
+
+    def begin_anew(self) -> None:
+        """Know nothing, as on a new disk; what it was told at its start is the same."""
+        self._boots += 1
+        self.overrides = {}
+        self.beat(ServiceStatus.NEW)
 
     def boot(self) -> None:
         self._boots += 1
@@ -255,6 +267,17 @@ class Hypervisor(NullHypervisor):
         # the server was booted, and its agent with it
         if spec.id in self.agents:
             self.agents[spec.id].boot()
+
+    def reboot_server(self, spec: ServerSpec, hard: bool) -> None:
+        super().reboot_server(spec, hard)
+        if spec.id in self.agents:
+            self.agents[spec.id].boot()
+
+    def rebuild_server(self, spec: ServerSpec) -> None:
+        super().rebuild_server(spec)
+        self.user_data[spec.id] = spec.config_drive["openstack/latest/user_data"].decode()
+        if spec.id in self.agents:
+            self.agents[spec.id].begin_anew()
 
     def destroy_server(self, server_id: str) -> None:
         super().destroy_server(server_id)

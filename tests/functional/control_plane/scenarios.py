@@ -109,6 +109,26 @@ def _update_access(world: World) -> str:
     return ident
 
 
+def _upgrade(world: World) -> str:
+    """Upgrade to the version that it has: the disk is replaced all the same."""
+    ident = world.instance()
+    world.plane.request("PATCH", f"/instances/{ident}", {
+        "instance": {"datastore_version": "v"}}, status=202)
+    return ident
+
+
+def _rebuild(world: World) -> str:
+    image, = world.plane.minicloud.store.list("image")
+    return _manage(world, {"rebuild": {"image_id": image["id"]}})
+
+
+def _manage(world: World, body: object) -> str:
+    ident = world.instance()
+    world.plane.request("POST", f"/mgmt/instances/{ident}/action", body, status=202,
+                        token="admin")
+    return ident
+
+
 def _delete_backup(world: World) -> str:
     ident = world.backup()
     world.plane.request("DELETE", f"/backups/{ident}", status=202)
@@ -172,6 +192,12 @@ SCENARIOS = {
     payloads.CONFIGURATION_APPLY: Scenario(
         _apply_configuration, "configurations", good="", bad="", agent="instances"),
     payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access, agent=None),
+    payloads.INSTANCE_STOP: Scenario(lambda world: _manage(world, {"stop": {}})),
+    payloads.INSTANCE_REBOOT: Scenario(
+        lambda world: _manage(world, {"reboot": {}}), agent=None),
+    payloads.INSTANCE_MIGRATE: Scenario(lambda world: _manage(world, {"migrate": {}})),
+    payloads.INSTANCE_REBUILD: Scenario(_rebuild, agent="stop"),
+    payloads.INSTANCE_UPGRADE: Scenario(_upgrade),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
     payloads.BACKUP_IMPORT: Scenario(_import_backup, "backups", good="RESTORED", bad="FAILED"),

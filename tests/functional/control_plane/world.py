@@ -78,6 +78,10 @@ class LivingAgent(Agent):
     def boot(self) -> None:
         self.beat(ServiceStatus.SHUTDOWN)
 
+    def begin_anew(self) -> None:
+        self._done.clear()
+        super().begin_anew()
+
     def _once(self, request: m.StepRequest) -> bool:
         key = (request.operation_id, request.step)
         return key not in self._done and not self._done.add(key)
@@ -393,8 +397,9 @@ class World:
     def settle(self) -> None:
         """Reconcile the store with the cloud until nothing is left to do."""
         def done() -> bool:
-            self.plane.reconcile()
-            return not invariants.violations(self.plane)
+            # what one run repairs, the next one may have to write down
+            repaired = [one for one in self.plane.reconcile() if one.repaired]
+            return not repaired and not invariants.violations(self.plane)
 
         with contextlib.suppress(AssertionError):  # the check that follows tells what is left
             wait_for(done, "the reconciliation", 3)

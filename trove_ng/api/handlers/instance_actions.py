@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from trove_ng.api import accept
+from trove_ng.api import accept, accept_servers
 from trove_ng.api.call import Call
 
 
@@ -12,20 +12,24 @@ def act(call: Call) -> None:
     """Run the action that the body names."""
     (name, arguments), = call.body.items()
     if name == "restart":
-        accept.restart_instance(_asking(call, "instance:restart"))
+        accept.restart_instance(asking(call, "instance:restart"))
     elif name == "resize" and "volume" in arguments:
-        accept.resize_volume(_asking(call, "instance:resize_volume"),
+        accept.resize_volume(asking(call, "instance:resize_volume"),
                              int(arguments["volume"]["size"]))
     elif name == "resize":
-        accept.resize_flavor(_asking(call, "instance:resize_flavor"),
+        accept.resize_flavor(asking(call, "instance:resize_flavor"),
                              str(arguments["flavorRef"]))
+    elif name == "promote_to_replica_source":
+        accept_servers.refuse_replication(asking(call, f"instance:{name}"), promote=True)
+    elif name == "eject_replica_source":
+        accept_servers.refuse_replication(asking(call, f"instance:{name}"), promote=False)
     elif (arguments or {}).get("force_delete"):
-        accept.force_delete_instance(_asking(call, "instance:force_delete"))
+        accept.force_delete_instance(asking(call, "instance:force_delete"))
     else:
-        accept.reset_status(_asking(call, "instance:reset_status"))
+        accept.reset_status(asking(call, "instance:reset_status"))
 
 
-def _asking(call: Call, rule: str) -> Call:
+def asking(call: Call, rule: str) -> Call:
     """Ask an action's own rule, now and again for the owner of the instance.
 
     :raises Forbidden: the rule says no

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept, accept_access, accept_configurations
+from trove_ng.api import accept, accept_access, accept_configurations, accept_servers
 from trove_ng.api.call import Call
+from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.views import instances as views
 from trove_ng.common.errors import BadRequest, NotFound, NotSupported
 from trove_ng.db.models import Instance
@@ -115,6 +116,10 @@ def update(call: Call) -> None:
             call, wanted.get("configuration"), lambda found: _rename(found, name))
     elif "access" in wanted:
         accept_access.update(call, wanted["access"], lambda found: _rename(found, name))
+    elif "datastore_version" in wanted:
+        accept_servers.upgrade_instance(
+            asking(call, "instance:upgrade"), wanted["datastore_version"],
+            lambda found: _rename(found, name))
     else:
         _update(call, name, wanted)
 

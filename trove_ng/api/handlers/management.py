@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trove_ng.api import accept
+from trove_ng.api import accept, accept_servers
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.instances import extras, list_page
 from trove_ng.api.views import instances as views
@@ -93,5 +93,15 @@ def root(call: Call) -> dict[str, Any]:
 
 
 def act(call: Call) -> None:
-    """Set the task of an instance to none."""
-    accept.reset_status(call)
+    """Run the action that the body names."""
+    (name, arguments), = call.body.items()
+    if name == "reset-task-status":
+        accept.reset_status(call)
+    elif name == "stop":
+        accept_servers.stop_instance(call)
+    elif name == "reboot":
+        accept_servers.reboot_instance(call)
+    elif name == "migrate":
+        accept_servers.migrate_instance(call, (arguments or {}).get("host"))
+    else:
+        accept_servers.rebuild_instance(call, arguments["image_id"])

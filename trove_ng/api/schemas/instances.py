@@ -76,12 +76,21 @@ _RESIZE: Schema = obj({
 ACTIONS: dict[str, Schema] = {
     "restart": EMPTY,
     "resize": _RESIZE,
+    "promote_to_replica_source": EMPTY,
+    "eject_replica_source": EMPTY,
     "reset_status": {"type": ["object", "null"], "additionalProperties": False,
                      "properties": {"force_delete": {"type": "boolean"}}},
 }
 ACTION: Schema = obj(ACTIONS, minProperties=1, maxProperties=1, examples=[
     {"restart": {}}, {"resize": {"flavorRef": "2"}}, {"resize": {"volume": {"size": 10}}}])
 
-MGMT_ACTIONS: dict[str, Schema] = {"reset-task-status": EMPTY}
+MGMT_ACTIONS: dict[str, Schema] = {
+    "reset-task-status": EMPTY,
+    "stop": EMPTY,
+    "reboot": EMPTY,
+    "migrate": obj({"host": {"type": ["string", "null"], "minLength": 1, "maxLength": 255}}),
+    "rebuild": obj({"image_id": UUID}, ("image_id",)),
+}
 MGMT_ACTION: Schema = obj(MGMT_ACTIONS, minProperties=1, maxProperties=1,
-                          examples=[{"reset-task-status": {}}])
+                          examples=[{"reset-task-status": {}}, {"reboot": {}},
+                                    {"migrate": {}}, {"stop": {}}])

@@ -48,7 +48,7 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
     return messages.PrepareRequest(
         operation_id=work.id, step="prepare", datastore=datastore.name,
         datastore_version=version.version, memory_mb=instance.flavor_ram,
-        volume=_volume(work, instance, engine.mount_point),
+        volume=servers.data_volume(work, instance) if instance.volume_id else None,
         databases=[messages.DatabaseSpec(
             name=one.name, character_set=one.character_set, collate=one.collate)
             for one in payload.databases],
@@ -68,15 +68,6 @@ def _password(secrets: dict[str, Secret], name: str) -> Secret:
     if found is None:
         raise StepFailed("The passwords of the request are lost.")
     return found
-
-
-def _volume(work: Work, instance: Instance, mount_point: str) -> messages.VolumeSpec | None:
-    if instance.volume_id is None:
-        return None
-    conf = work.tools.conf
-    return messages.VolumeSpec(
-        device=servers.data_device(work, instance), mount_point=mount_point,
-        fstype=conf.volume_fstype, mount_options=conf.mount_options)
 
 
 def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:

@@ -15,10 +15,14 @@ from trove_ng.operations.runbooks import (
     delete_backup,
     delete_instance,
     import_backup,
+    migrate_instance,
     reapply_module,
+    reboot_instance,
+    rebuild_instance,
     resize_flavor,
     resize_volume,
     restart_instance,
+    stop_instance,
     update_access,
 )
 
@@ -27,7 +31,9 @@ from trove_ng.operations.runbooks import (
 def runbooks() -> Mapping[str, Runbook]:
     """Return all run-books by action."""
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
-             resize_flavor.RUNBOOK, resize_volume.RUNBOOK, create_backup.RUNBOOK,
-             configure_instance.RUNBOOK, apply_configuration.RUNBOOK, update_access.RUNBOOK,
-             delete_backup.RUNBOOK, import_backup.RUNBOOK, reapply_module.RUNBOOK)
+             resize_flavor.RUNBOOK, resize_volume.RUNBOOK, stop_instance.RUNBOOK,
+             reboot_instance.RUNBOOK, migrate_instance.RUNBOOK, *rebuild_instance.RUNBOOKS,
+             create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
+             update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
+             reapply_module.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

@@ -8,35 +8,10 @@ from trove_ng.cloud.types import Volume
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
 from trove_ng.db.repositories import instances, quotas
-from trove_ng.operations import guest, payloads, servers, usage
+from trove_ng.operations import database, payloads, servers, usage
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
-from trove_ng.rpc import messages
-
-
-def _stop(work: Work) -> None:
-    work.tools.guests(work.resource_id, work.context).stop_db(
-        messages.StepRequest(operation_id=work.id, step="stop"))
-
-
-def _start(work: Work) -> None:
-    _start_as(work, "start")
-
-
-def _start_again(work: Work) -> None:
-    _start_as(work, "start_again")
-
-
-def _start_as(work: Work, step: str) -> None:
-    instance = servers.load(work)
-    version, _ = servers.load_version(work, instance)
-    client = work.tools.guests(instance.id, work.context)
-    request = messages.ResizeRequest(
-        operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
-        config=work.tools.datastores[version.manager].config(instance.flavor_ram))
-    client.start_db_with_conf_changes(request)
-    guest.wait_for_database(work, instance.id)
 
 
 def _mend(work: Work, volume_id: str) -> None:
@@ -72,12 +47,7 @@ def _extend(work: Work) -> None:
 
 def _grow(work: Work) -> None:
     instance = servers.load(work)
-    version, _ = servers.load_version(work, instance)
-    conf = work.tools.conf
-    spec = messages.VolumeSpec(
-        device=servers.data_device(work, instance),
-        mount_point=work.tools.datastores[version.manager].mount_point,
-        fstype=conf.volume_fstype, mount_options=conf.mount_options)
+    spec = servers.data_volume(work, instance)
     work.tools.guests(instance.id, work.context).resize_fs(spec)
     with work.writer() as session:
         found = instances.get(session, instance.id)
@@ -98,8 +68,8 @@ def _fail(work: Work, session: Session, why: str) -> None:
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_VOLUME, (
-    Step("stop", _stop, _start_again),
+    Step("stop", database.stop, database.start_again),
     Step("extend", _extend),
     Step("grow", _grow),
-    Step("start", _start),
+    Step("start", database.start),
 ), ending.succeed_restarted, _fail)

@@ -168,11 +168,21 @@ class Actions:
         self._begin(server, "resize_prep", "resize", flavor=flavor, excluded=[])
         return 202, None
 
-    def _migrate(self, server: Document, _args: Any, caller: Caller) -> Answer:
+    def _migrate(self, server: Document, args: Any, caller: Caller) -> Answer:
         self._admin(caller, "os-migrate-server:migrate")
         self._servers.require("migrate", server)
+        host = None
+        if args is not None and caller.version >= (2, 56):
+            if not isinstance(args, dict):
+                raise check.bad("migrate", args, "it is not of type 'object', 'null'")
+            check.only(args, frozenset(("host",)), "migrate")
+            host = args.get("host")
+        if host is not None and host not in self._servers.hosts:
+            raise errors.bad_request(f"Compute host {host} could not be found.")
+        if host is not None and host == server["host"]:
+            raise errors.bad_request("Cannot migrate to the host where the server exists.")
         self._begin(server, "resize_prep", "resize", flavor=server["flavor"],
-                    excluded=[server["host"]])
+                    excluded=[server["host"]], host=host)
         return 202, None
 
     def _confirm(self, server: Document, _args: Any, _caller: Caller) -> Answer:

@@ -192,7 +192,8 @@ class Work:
     def _move(self, server: Document, args: Document) -> Document | None:
         """Choose the host of a resize or migration and note what revert needs."""
         try:
-            host = self._servers.pick_host(server, excluded=args.get("excluded", ()))
+            host = self._servers.pick_host(
+                server, excluded=args.get("excluded", ()), forced=args.get("host"))
         except NoValidHost:
             # as in Nova: the server stays as it was, only the fault tells
             self._servers.change(server["id"], task_state=None, fault={

@@ -19,6 +19,7 @@ from trove_ng.guestagent.datastores.experimental.mariadb import backup, restore
 from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
+from trove_ng.guestagent.datastores.mysql_family.manager import is_older
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
@@ -384,3 +385,11 @@ def test_the_cause_of_the_last_failure_is_found_in_the_servers_log(
 
 def test_a_log_that_is_made_to_take_long_does_not() -> None:
     assert causes.find("table 'mysql." * 1_000_000 + "\n" + "option " * 1_000_000) == ""
+
+
+@pytest.mark.parametrize(("version", "than", "older"), [
+    ("10.6", "10.11.6-MariaDB-0+deb12u1", True), ("10.11", "10.11.6-MariaDB", False),
+    ("11.4", "10.11.6-MariaDB", False), ("9.9", "10.0.1", True), ("latest", "10.0.1", False),
+    ("5", "10.0.1", False)])
+def test_series_of_versions_are_compared(version: str, than: str, older: bool) -> None:
+    assert is_older(version, than) is older

@@ -5,11 +5,12 @@ from __future__ import annotations
 import abc
 import logging
 import pathlib
+import re
 from collections.abc import Sequence
 
 import pymysql
 
-from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent import leftovers
 from trove_ng.guestagent.context import AgentContext
@@ -30,6 +31,7 @@ from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.services import ServiceError
 from trove_ng.guestagent.steps import Progress
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +41,18 @@ OWNER = "mysql"
 PROBE_SECONDS = 3
 #: seconds that a server that does not answer gets to end when it is stopped
 HUNG_SECONDS = 10
+#: directory of what is kept over an upgrade
+_CHANGES = "changes"
+_SERIES = re.compile(r"(\d+)\.(\d+)")
 HUNG = "The database runs and does not answer."
+
+
+def is_older(version: str, than: str) -> bool:
+    """Return whether a version is of an older series than another one; texts are not."""
+    first, second = _SERIES.match(version), _SERIES.match(than)
+    if first is None or second is None:
+        return False
+    return [int(part) for part in first.groups()] < [int(part) for part in second.groups()]
 
 
 class MySqlFamilyManager(BaseManager):
@@ -243,6 +256,37 @@ class MySqlFamilyManager(BaseManager):
     def apply_config(self, request: m.ResizeRequest) -> None:
         """Write the settings for another amount of memory."""
         self.configuration.apply_computed(request.config)
+
+    # ---- another root disk ----------------------------------------------------------
+
+    def check_upgrade(self, version: str) -> None:
+        """Refuse an older version: the server cannot use the data of a newer one."""
+        with self.server.session() as session:
+            ((running,),) = session.run("SELECT VERSION()")
+            session.run("SET GLOBAL innodb_fast_shutdown = 1")
+        if is_older(version, str(running)):
+            raise UnprocessableEntity(
+                f"The database is of version {running}; it cannot go back to {version}.")
+
+    def save_settings(self, folder: pathlib.Path) -> None:
+        """Keep the changes over the base file, which each release writes itself."""
+        changes = pathlib.Path(self.paths.changes)
+        if changes.is_dir():
+            files.copy_tree(changes, folder / _CHANGES)
+
+    def restore_settings(self, folder: pathlib.Path | None, request: sm.PostUpgrade) -> None:
+        """Write all files, and give the data to the user that the server has here."""
+        if not self.paths.data.is_dir():
+            raise GuestError("The volume holds no database.")
+        kept = folder / _CHANGES if folder is not None else None
+        if kept is not None and kept.is_dir():
+            files.copy_tree(kept, self.paths.changes)
+        self.configuration.write(request.config, request.overrides,
+                                 self._server_logs.prepare())
+        for place in (self.paths.data, self.paths.logs):
+            if place.owner() != OWNER:
+                files.change_owner(place, OWNER, recursive=True)
+        self.ctx.services.enable(self.services)
 
     # ---- logs -----------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 
+#: looking at all tables of a large database takes long
+_UPGRADE_SECONDS = 3600
+
 
 class MariaDbManager(MySqlFamilyManager):
     """MariaDB 10.4 and later."""
@@ -35,6 +38,11 @@ class MariaDbManager(MySqlFamilyManager):
             f"--user={OWNER}", f"--datadir={self.paths.data}",
             "--auth-root-authentication-method=socket", "--skip-test-db"],
             timeout=600, disposable=True)
+
+    def upgrade_data(self) -> None:
+        """Bring the system tables up to the server; nothing if they are."""
+        commands.run(["mariadb-upgrade", f"--defaults-extra-file={self.admin.option_file}"],
+                     timeout=_UPGRADE_SECONDS)
 
     def _strategy(self) -> MariaBackup:
         conf = self.ctx.conf.guest_agent

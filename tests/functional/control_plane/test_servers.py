@@ -1,0 +1,171 @@
+"""Upgrading, rebuilding, migrating, rebooting, with and without failures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional.control_plane.conftest import ControlPlane
+from trove_ng.common.clock import utcnow
+from trove_ng.db.models import DatastoreVersion
+from trove_ng.standalone.minicloud.hypervisor import HypervisorError
+
+
+@pytest.fixture
+def instance(plane: ControlPlane) -> str:
+    """An instance that works."""
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    return ident
+
+
+@pytest.fixture
+def image(plane: ControlPlane) -> str:
+    """The image of another version of the datastore."""
+    known, = plane.minicloud.store.list("image")
+    ident = "6f2d4a10-7c55-4b0e-9f43-2a9cf1b20d11"
+    plane.minicloud.store.put("image", ident, {**known, "id": ident, "name": "newer",
+                                               "tags": []}, known["owner"])
+    with plane.db.writer() as session:
+        session.add(DatastoreVersion(
+            id="n", datastore_id="d", name="11.4", version="11.4", manager="mariadb",
+            image_id=ident, created=utcnow(), updated=utcnow()))
+    return ident
+
+
+def upgrade(plane: ControlPlane, instance: str) -> None:
+    plane.request("PATCH", f"/instances/{instance}", {
+        "instance": {"datastore_version": "11.4"}}, status=202)
+
+
+def manage(plane: ControlPlane, instance: str, body: object) -> None:
+    plane.request("POST", f"/mgmt/instances/{instance}/action", body, status=202,
+                  token="admin")
+
+
+def server(plane: ControlPlane) -> dict[str, Any]:
+    found, = plane.minicloud.store.list("server")
+    return found
+
+
+def asked(plane: ControlPlane) -> list[str]:
+    agent, = plane.hypervisor.agents.values()
+    return [name for name, _ in agent.asked]
+
+
+def test_an_upgrade_replaces_the_disk_and_nothing_else(
+        plane: ControlPlane, instance: str, image: str) -> None:
+    before, shown = server(plane), plane.show(instance)
+    upgrade(plane, instance)
+    after = plane.wait(instance, "ACTIVE")
+    assert after["datastore"]["version"] == "11.4"
+    assert after["operating_status"] == "HEALTHY"
+    for name in ("ip", "volume", "flavor"):
+        assert after[name] == shown[name]
+    assert server(plane)["id"] == before["id"]
+    assert server(plane)["image_ref"] == image
+    # the agent is asked until it says that it serves
+    assert [*dict.fromkeys(asked(plane)[-5:])][-3:] == [
+        "pre_upgrade", "stop_db", "post_upgrade"]
+
+
+def test_an_upgrade_that_the_agent_refuses_touches_nothing(
+        plane: ControlPlane, instance: str, image: str) -> None:
+    plane.hypervisor.failures["pre_upgrade"] = "The database cannot go there."
+    upgrade(plane, instance)
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["fault"]["message"] == "The database cannot go there."
+    assert shown["datastore"]["version"] == "10.11"
+    assert "stop_db" not in asked(plane)
+    assert server(plane)["image_ref"] != image
+
+
+def test_an_upgrade_that_the_cloud_refuses_starts_the_database_again(
+        plane: ControlPlane, instance: str, image: str) -> None:
+    plane.minicloud.faults.add({"kind": "error", "service": "compute", "method": "POST",
+                                "path": "/action", "status": 403})
+    upgrade(plane, instance)
+    shown = plane.wait(instance, "ACTIVE")
+    assert "compute service refused" in shown["fault"]["message"]
+    assert shown["datastore"]["version"] == "10.11"
+    assert asked(plane)[-2:] == ["stop_db", "start_db_with_conf_changes"]
+    assert server(plane)["image_ref"] != image
+
+
+def test_a_disk_that_could_not_be_replaced_is_an_error_until_a_rebuild(
+        plane: ControlPlane, instance: str, image: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_spec: object) -> None:
+        raise HypervisorError("The image is broken.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plane.hypervisor, "rebuild_server", fail)
+        upgrade(plane, instance)
+        shown = plane.wait(instance, "ERROR")
+    assert "The image is broken." in shown["fault"]["message"]
+    assert shown["datastore"]["version"] == "10.11"
+    assert "start_db_with_conf_changes" not in asked(plane)
+    plane.request("PATCH", f"/instances/{instance}", {
+        "instance": {"datastore_version": "11.4"}}, status=422)
+    manage(plane, instance, {"rebuild": {"image_id": image}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert "fault" not in shown
+    assert asked(plane)[-1] == "post_upgrade"
+
+
+def test_a_database_that_does_not_start_on_the_new_disk_is_an_error(
+        plane: ControlPlane, instance: str, image: str) -> None:
+    plane.hypervisor.failures["post_upgrade"] = "The database does not start."
+    upgrade(plane, instance)
+    shown = plane.wait(instance, "ERROR")
+    assert shown["fault"]["message"] == "The database does not start."
+    # what runs there is the new one
+    assert shown["datastore"]["version"] == "11.4"
+    assert server(plane)["image_ref"] == image
+
+
+def test_a_server_goes_where_the_operator_says(plane: ControlPlane, instance: str) -> None:
+    here = server(plane)["host"]
+    there = next(one for one in ("compute-1", "compute-2", "compute-3") if one != here)
+    manage(plane, instance, {"migrate": {"host": there}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert "fault" not in shown
+    assert server(plane)["host"] == there
+    assert asked(plane)[-2:] == ["stop_db", "start_db_with_conf_changes"]
+
+
+def test_a_server_that_finds_no_machine_works_where_it_is(
+        plane: ControlPlane, instance: str) -> None:
+    here = server(plane)["host"]
+    manage(plane, instance, {"migrate": {"host": "nowhere"}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert "compute service refused" in shown["fault"]["message"]
+    assert server(plane)["host"] == here
+    assert asked(plane)[-2:] == ["stop_db", "start_db_with_conf_changes"]
+
+
+def test_a_database_that_does_not_start_elsewhere_comes_back(
+        plane: ControlPlane, instance: str) -> None:
+    here = server(plane)["host"]
+    plane.hypervisor.failures["start_db_with_conf_changes"] = "It does not start."
+    manage(plane, instance, {"migrate": {}})
+    shown = plane.wait(instance, "ERROR")
+    assert shown["fault"]["message"] == "It does not start."
+    # the script's database starts nowhere; the server is back all the same
+    assert server(plane)["host"] == here
+    assert server(plane)["vm_state"] == "active"
+
+
+def test_a_server_that_was_stopped_is_booted(plane: ControlPlane, instance: str) -> None:
+    plane.tools.clouds.compute.stop_server(server(plane)["id"])
+    manage(plane, instance, {"reboot": {}})
+    plane.wait(instance, "ACTIVE")
+    assert server(plane)["vm_state"] == "active"
+
+
+def test_a_stopped_database_is_shown_and_can_be_restarted(
+        plane: ControlPlane, instance: str) -> None:
+    manage(plane, instance, {"stop": {}})
+    assert plane.wait(instance, "ACTIVE")["operating_status"] == "SHUTDOWN"
+    assert asked(plane)[-1] == "stop_db"

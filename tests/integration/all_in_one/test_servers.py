@@ -1,0 +1,110 @@
+"""What is done to the server below a database, by the released clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import AllInOne, connect, rows
+
+ADMIN = "openrc-admin"
+
+
+@pytest.fixture(scope="module")
+def instance(cloud: AllInOne) -> str:
+    """An instance with some rows, and a log that was switched on."""
+    made = cloud.rest().post("/instances", {"instance": {
+        "name": "servers", "flavorRef": "1", "volume": {"size": 1},
+        "databases": [{"name": "shop"}],
+        "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}],
+        "datastore": {"type": "mariadb"}}}).json()["instance"]
+    ident = str(made["id"])
+    address = cloud.wait_status(ident, "ACTIVE")["ip"][0]
+    with connect(address, "app", "app-Pw1", "shop") as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, body VARBINARY(64))")
+            cursor.executemany("INSERT INTO t VALUES (%s, RANDOM_BYTES(32))",
+                               [(number,) for number in range(500)])
+        connection.commit()
+    cloud.rest().post(f"/instances/{ident}/log", {"name": "slow_query", "enable": 1})
+    return ident
+
+
+def content(cloud: AllInOne, instance: str) -> list[tuple[object, ...]]:
+    """Log in as the customer does and return all rows."""
+    address = cloud.wait_status(instance, "ACTIVE")["ip"][0]
+    with connect(address, "app", "app-Pw1", "shop") as connection:
+        return rows(connection, "SELECT * FROM t ORDER BY id")
+
+
+def working(cloud: AllInOne, instance: str) -> dict[str, object]:
+    """Wait until the instance works again; return what administrators see of it."""
+    cloud.wait_status(instance, "ACTIVE", 240)
+    shown = dict(cloud.rest(ADMIN).get(f"/mgmt/instances/{instance}").json()["instance"])
+    assert shown["operating_status"] == "HEALTHY"
+    assert "fault" not in shown
+    return shown
+
+
+def steps(cloud: AllInOne, instance: str) -> list[str]:
+    """Return the steps of the newest operation on an instance, which succeeded."""
+    newest = cloud.rest().get(f"/operations?resource_id={instance}").json()["operations"][0]
+    shown = cloud.rest().get(f"/operations/{newest['id']}").json()["operation"]
+    assert shown["status"] == "SUCCEEDED"
+    return [one["name"] for one in shown["steps"]]
+
+
+def test_an_upgrade_keeps_data_users_settings_and_addresses(
+        cloud: AllInOne, instance: str) -> None:
+    before, data = working(cloud, instance), content(cloud, instance)
+    cloud.run("trove", "upgrade", instance, "10.11")
+    after = working(cloud, instance)
+    assert steps(cloud, instance) == ["pre_upgrade", "stop", "rebuild", "agent",
+                                      "post_upgrade", "database", "modules"]
+    assert content(cloud, instance) == data
+    for name in ("server", "volume_id", "ip", "datastore"):
+        assert after[name] == before[name]
+    log = cloud.rest().post(f"/instances/{instance}/log", {"name": "slow_query"}).json()["log"]
+    assert log["status"] != "Disabled"
+    # what the agent knew of the volume, it knows on the new disk too
+    cloud.run("openstack", "database", "instance", "restart", instance)
+    working(cloud, instance)
+    assert content(cloud, instance) == data
+
+
+def test_operators_reboot_migrate_and_rebuild(cloud: AllInOne, instance: str) -> None:
+    data = content(cloud, instance)
+    cloud.run("openstack", "database", "instance", "reboot", instance, openrc=ADMIN)
+    working(cloud, instance)
+    assert content(cloud, instance) == data
+    admin = cloud.rest(ADMIN)
+    admin.post(f"/mgmt/instances/{instance}/action", {"migrate": {}})
+    working(cloud, instance)
+    assert content(cloud, instance) == data
+    image, = [one["id"] for one in admin.service("image", "/v2/images")["images"]
+              if "mariadb" in str(one)]
+    cloud.run("openstack", "database", "instance", "rebuild", instance, image, openrc=ADMIN)
+    working(cloud, instance)
+    assert content(cloud, instance) == data
+
+
+def test_a_stopped_database_stays_stopped_until_it_is_restarted(
+        cloud: AllInOne, instance: str) -> None:
+    data, admin = content(cloud, instance), cloud.rest(ADMIN)
+    admin.post(f"/mgmt/instances/{instance}/action", {"stop": {}})
+    assert cloud.wait_status(instance, "ACTIVE")["operating_status"] == "SHUTDOWN"
+    admin.post(f"/mgmt/instances/{instance}/action", {"reboot": {}})
+    assert cloud.wait_status(instance, "ACTIVE")["operating_status"] == "SHUTDOWN"
+    cloud.run("trove", "restart", instance)
+    working(cloud, instance)
+    assert content(cloud, instance) == data
+
+
+def test_operators_look_at_server_and_agent(cloud: AllInOne, instance: str) -> None:
+    admin = cloud.rest(ADMIN)
+    answer = admin.get(f"/mgmt/instances/{instance}/rpc_ping")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert admin.get(f"/mgmt/instances/{instance}/hwinfo").json()["hwinfo"]["mem_total"] > 0
+    found = admin.get(f"/mgmt/instances/{instance}/diagnostics").json()["diagnostics"]
+    assert 0 < found["vmRss"] <= found["vmHwm"] <= found["vmPeak"]
+    answer = cloud.rest().get(f"/mgmt/instances/{instance}/hwinfo", check=False)
+    assert answer.status_code == 403

@@ -1,0 +1,147 @@
+"""Accepting what is done to the server below an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api import accept
+from trove_ng.api.call import Call
+from trove_ng.api.wake import wake
+from trove_ng.common.errors import (
+    BadRequest,
+    NotFound,
+    NotSupported,
+    UnprocessableEntity,
+)
+from trove_ng.datastores import base as engines
+from trove_ng.db.models import DatastoreVersion, Instance
+from trove_ng.db.repositories import configurations, datastores, instances
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.configurations import check_values
+from trove_ng.domain.instance_status import Task, refuse_repair
+from trove_ng.operations import payloads
+from trove_ng.operations.readiness import Loaded
+
+
+@retry_on_db_error
+def upgrade_instance(call: Call, wanted: str, also: Callable[[Instance], None]) -> None:
+    """Begin to move an instance to another version of its datastore.
+
+    :param wanted: id or name of the version
+    :param also: what is changed with it
+    """
+    with call.services.db.writer() as session:
+        loaded = accept.load(session, call, call.params["id"])
+        version = _version(session, call, loaded, wanted)
+        _check_keeps_data(loaded)
+        accept.usable(call, loaded)
+        also(loaded.instance)
+        operation_id = accept.begin(
+            session, call, loaded, payloads.INSTANCE_UPGRADE, Task.UPGRADING,
+            payloads.UpgradeInstance(datastore_version_id=version.id))
+    wake(call, operation_id)
+
+
+def _version(session: Session, call: Call, loaded: Loaded, ident: str) -> DatastoreVersion:
+    """Return the version that an upgrade goes to.
+
+    :raises NotFound: the caller sees no such version
+    :raises BadRequest: it is one of another datastore, or of several that have this name
+    """
+    present = datastores.get_version(session, loaded.instance.datastore_version_id)
+    found = datastores.find_versions(session, ident, call.owner)
+    if not found or present is None:
+        raise NotFound.of("Datastore version", ident)
+    own = [version for version, datastore in found if datastore.id == present[1].id]
+    if len(own) != 1 or own[0].manager != loaded.manager:
+        raise BadRequest(f"Validation error: instance.datastore_version {ident} must name one "
+                         f"version of the instance's datastore, {present[1].name}.")
+    bound = datastores.bindings(session, own[0].id).get("flavor")
+    if bound and loaded.instance.flavor_id not in bound:
+        raise BadRequest(f"Validation error: instance.datastore_version {ident} does not allow "
+                         f"the flavor of the instance, {loaded.instance.flavor_id}.")
+    _check_settings(session, loaded.instance, own[0])
+    return own[0]
+
+
+def _check_settings(session: Session, instance: Instance, version: DatastoreVersion) -> None:
+    """Check that an instance's configuration group fits another version.
+
+    :raises UnprocessableEntity: it does not
+    """
+    if instance.configuration_id is not None and (
+            instance.datastore_version_id != version.id):
+        check_values(configurations.parameters(session, version.id),
+                     configurations.values(session, instance.configuration_id))
+
+
+def _check_keeps_data(loaded: Loaded) -> None:
+    """Check that the database outlives the root disk.
+
+    :raises NotSupported: the datastore cannot put itself in force on another one
+    :raises BadRequest: the data are on it
+    """
+    if not engines.get(loaded.manager).capabilities.upgrades:
+        raise NotSupported(f"{loaded.manager} does not offer upgrades.")
+    if not loaded.instance.volume_size:
+        raise BadRequest("The instance has no volume: its data are on the root disk, which "
+                         "would be replaced.")
+
+
+def _repairable(_session: Session, loaded: Loaded) -> None:
+    why = refuse_repair(loaded.facts)
+    if why is None and loaded.instance.compute_instance_id is None:
+        why = "it has no server"
+    if why is not None:
+        raise UnprocessableEntity(
+            f"Instance {loaded.instance.id} is not ready for this: {why}.")
+
+
+def rebuild_instance(call: Call, image_id: str) -> None:
+    """Begin to replace the root disk, whatever the database does now."""
+    def check(session: Session, loaded: Loaded) -> None:
+        _repairable(session, loaded)
+        _check_keeps_data(loaded)
+
+    accept.submit(call, check, payloads.INSTANCE_REBUILD, Task.REBUILDING,
+                  payloads.RebuildInstance(image_id=image_id))
+
+
+def reboot_instance(call: Call) -> None:
+    """Begin to reboot the server, whatever the database does now."""
+    accept.submit(call, _repairable, payloads.INSTANCE_REBOOT, Task.REBOOTING,
+                  payloads.RebootInstance())
+
+
+def stop_instance(call: Call) -> None:
+    """Begin to stop the database."""
+    accept.submit(call, lambda _, loaded: accept.usable(call, loaded), payloads.INSTANCE_STOP,
+                  Task.STOPPING, payloads.StopInstance())
+
+
+def migrate_instance(call: Call, host: str | None) -> None:
+    """Begin to move the server to another machine.
+
+    :param host: None leaves the choice to the cloud
+    """
+    accept.submit(call, lambda _, loaded: accept.usable(call, loaded),
+                  payloads.INSTANCE_MIGRATE, Task.MIGRATING,
+                  payloads.MigrateInstance(host=host))
+
+
+@retry_on_db_error
+def refuse_replication(call: Call, *, promote: bool) -> None:
+    """Say why an instance cannot be promoted, or ejected, as a source of replicas.
+
+    :raises BadRequest: it is no replica, or no source
+    :raises NotSupported: it is one
+    """
+    with call.services.db.writer() as session:
+        instance = accept.load(session, call, call.params["id"]).instance
+        if promote and not instance.slave_of_id:
+            raise BadRequest(f"Instance {instance.id} is not a replica.")
+        if not promote and not instances.has_replicas(session, instance.id):
+            raise BadRequest(f"Instance {instance.id} is not a replica source.")
+    raise NotSupported("Changing the source of replicas is not supported.")

@@ -1,0 +1,156 @@
+"""Replace the root disk of an instance's server; the data volume and the addresses stay.
+
+An upgrade takes the image of another datastore version, a rebuild any one.  Once the disk is
+replaced there is no way back: what fails then leaves the instance in error.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from trove_ng.common.errors import TroveError
+from trove_ng.db.models import DatastoreVersion
+from trove_ng.db.repositories import datastores, instances
+from trove_ng.db.repositories import modules as module_rows
+from trove_ng.db.trouble import StoreAway
+from trove_ng.operations import database, guest, modules, overrides, payloads, servers
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc.lines import BusAway
+from trove_ng.rpc.server_messages import PostUpgrade, PreUpgrade
+
+LOG = logging.getLogger(__name__)
+
+#: metadata of a server that names the operation that replaced its disk
+_MARK = "trove_rebuild"
+
+
+def _target(work: Work) -> DatastoreVersion:
+    """Return the version that an upgrade goes to.
+
+    :raises StepFailed: it is gone
+    """
+    with work.reader() as session:
+        found = datastores.get_version(
+            session, work.payload(payloads.UpgradeInstance).datastore_version_id)
+    if found is None:
+        raise StepFailed("The datastore version is gone.")
+    return found[0]
+
+
+def _ask_before(work: Work, version: str) -> None:
+    client = work.tools.guests(work.resource_id, work.context)
+    client.pre_upgrade(PreUpgrade(
+        operation_id=work.id, step="pre_upgrade", datastore_version=version))
+
+
+def _before_upgrade(work: Work) -> None:
+    version = _target(work)
+    servers.image(work, version)  # better no upgrade than one that fails half-way
+    _ask_before(work, version.version)
+
+
+def _find_image(work: Work) -> None:
+    image_id = work.payload(payloads.RebuildInstance).image_id
+    if work.tools.clouds.images.get_image(image_id) is None:
+        raise StepFailed(f"There is no image {image_id}.")
+
+
+def _before_rebuild(work: Work) -> None:
+    """Keep the settings and stop the database, if that can be: a broken server is rebuilt."""
+    version, _ = servers.load_version(work, servers.load(work))
+    try:
+        _ask_before(work, version.version)
+        database.stop(work)
+    except (StoreAway, BusAway):
+        raise
+    except TroveError as err:
+        LOG.warning("operation %s: instance %s is rebuilt as it is: %s", work.id,
+                    work.resource_id, err.message)
+
+
+def _start_again(work: Work) -> None:
+    if servers.existing(work).metadata.get(_MARK) != work.id:
+        database.start_again(work)
+
+
+def _rebuild(work: Work, image_id: str, version: DatastoreVersion) -> None:
+    instance, compute = servers.load(work), work.tools.clouds.compute
+    server = servers.existing(work)
+    if server.metadata.get(_MARK) != work.id:
+        compute.rebuild_server(
+            server.id, image_id, servers.make_user_data(work, instance, version),
+            {**server.metadata, _MARK: work.id})
+    server = servers.wait_for_server(work, server.id, *servers.AT_REST)
+    if server.status == "SHUTOFF":
+        compute.start_server(server.id)
+        server = servers.wait_for_server(work, server.id, "ACTIVE")
+    servers.note_server(work, server)
+
+
+def _rebuild_as_asked(work: Work) -> None:
+    version, _ = servers.load_version(work, servers.load(work))
+    _rebuild(work, work.payload(payloads.RebuildInstance).image_id, version)
+
+
+def _rebuild_as_version(work: Work) -> None:
+    version = _target(work)
+    _rebuild(work, servers.image(work, version), version)
+    with work.writer() as session:
+        found = instances.get(session, work.resource_id)
+        if found is not None:
+            found.datastore_version_id = version.id
+
+
+def _stand(work: Work) -> None:
+    """Say that there is no way back, if there is none.
+
+    :raises StepFailed: the disk is replaced
+    """
+    if servers.existing(work).metadata.get(_MARK) == work.id:
+        raise StepFailed("The root disk is replaced already.")
+
+
+def _wait_for_agent(work: Work) -> None:
+    guest.wait_for_new_agent(work, work.resource_id)
+
+
+def _after(work: Work) -> None:
+    instance = servers.load(work)
+    version, _ = servers.load_version(work, instance)
+    work.tools.guests(instance.id, work.context).post_upgrade(PostUpgrade(
+        operation_id=work.id, step="post_upgrade", memory_mb=instance.flavor_ram,
+        config=work.tools.datastores[version.manager].config(instance.flavor_ram),
+        volume=servers.data_volume(work, instance),
+        overrides=overrides.values_of(work, instance.configuration_id)))
+
+
+def _wait_for_database(work: Work) -> None:
+    """Wait for the database; a request that came late may have replaced the disk once more."""
+    guest.wait_for_database(work, work.resource_id, when_new=_after)
+
+
+def _apply_modules(work: Work) -> None:
+    """Put the modules in force on the new disk; one that fails is told."""
+    with work.reader() as session:
+        wanted = [row.module_id for row in module_rows.of_instance(session, work.resource_id)]
+    for module_id, why in modules.apply(work, work.resource_id, wanted).items():
+        modules.tell(work, work.resource_id, module_id, why)
+
+
+_REST = (Step("agent", _wait_for_agent), Step("post_upgrade", _after),
+         Step("database", _wait_for_database), Step("modules", _apply_modules))
+
+RUNBOOKS = (
+    Runbook(payloads.INSTANCE_UPGRADE, (
+        Step("pre_upgrade", _before_upgrade),
+        Step("stop", database.stop, _start_again),
+        Step("rebuild", _rebuild_as_version, _stand, final=True), *_REST,
+    ), ending.succeed_restarted, ending.fail_unchanged, cancellable=True),
+    Runbook(payloads.INSTANCE_REBUILD, (
+        Step("image", _find_image),
+        Step("stop", _before_rebuild, _start_again),
+        Step("rebuild", _rebuild_as_asked, _stand, final=True), *_REST,
+    ), ending.succeed_restarted, ending.fail_unchanged),
+)
