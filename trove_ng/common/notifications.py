@@ -139,6 +139,7 @@ _EVENTS = (
     Event("schedule_update", _SCHEDULE),
     Event("schedule_delete", _SCHEDULE),
     Event("schedule_execution_delete", ("schedule_id", "execution_id")),
+    Event("instance_update_access", _INSTANCE),
     Event("instance_upgrade", ("instance_id", "datastore_version_id")),
     Event("instance_reboot", _INSTANCE),
     Event("instance_stop", _INSTANCE),

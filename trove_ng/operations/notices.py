@@ -110,6 +110,7 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_RESIZE_FLAVOR: _Told(
         "instance_resize_instance", {"new_flavor_id": "flavor_id"}),
     payloads.INSTANCE_RESIZE_VOLUME: _Told("instance_resize_volume", {"new_size": "size"}),
+    payloads.INSTANCE_UPDATE_ACCESS: _Told("instance_update_access"),
     payloads.INSTANCE_STOP: _Told("instance_stop"),
     payloads.INSTANCE_REBOOT: _Told("instance_reboot"),
     payloads.INSTANCE_MIGRATE: _Told("instance_migrate", {"host": "host"}),

@@ -269,7 +269,8 @@ ELSEWHERE = {
     "backups:create", "backups:delete", "schedules:run", "management:act",
     "instances:update", "operations:cancel", "quotas:update", "modules:reapply",
     "management_parameters:create", "management_parameters:update",
-    "management_parameters:delete", "estate:create_flavor"}
+    "management_parameters:delete", "estate:create_flavor",
+    "security_groups:create_rule", "security_groups:delete_rule"}
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.method != "GET"],
