@@ -14,8 +14,7 @@ BASE = "/v1.0/{tenant_id}"
 RULES: dict[str, Any] = {rule.name: rule for rule in list_rules()}
 OF_ROUTES = [rule for rule in RULES.values() if hasattr(rule, "operations")]
 #: rules of requests that are not served yet
-LATER = {name for name in RULES if name.startswith("cluster:")} - {"cluster:index"} | {
-    "datastore:delete"}
+LATER = {name for name in RULES if name.startswith("cluster:")} - {"cluster:index"}
 #: changes that are none: the one asks before the rule of an action, the other only looks
 HARMLESS = {"instance:show", "instance:guest_log_show"}
 
