@@ -8,7 +8,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept_access, accept_modules, effective_versions, regions
+from trove_ng.api import (
+    accept_access,
+    accept_modules,
+    accept_volumes,
+    effective_versions,
+    regions,
+)
 from trove_ng.api.accept_configurations import for_instance
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import statements
@@ -23,9 +29,11 @@ from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, instances, quotas
+from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.catalog import CloudCatalog, Flavor, VolumeType
 from trove_ng.domain.instance_status import Task
+from trove_ng.domain.volumes import DATA, Volume, check_kinds
 from trove_ng.operations import payloads
 from trove_ng.operations.backups import is_whole
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
@@ -42,13 +50,27 @@ class Wanted:
     """
 
     flavor: Flavor
-    volume_size: int | None
-    volume_type: str | None
+    volumes: list[Volume]
     volume_types: Sequence[VolumeType]
     nics: list[dict[str, Any]]
     zone: str | None
     access: dict[str, Any]
     region: str
+
+    @property
+    def data(self) -> Volume | None:
+        """The data volume."""
+        return next((one for one in self.volumes if one.kind == DATA), None)
+
+    @property
+    def volume_size(self) -> int | None:
+        """GB of the data volume."""
+        return self.data.size if self.data is not None else None
+
+    @property
+    def volume_type(self) -> str | None:
+        """Type of the data volume; None: the default one."""
+        return self.data.volume_type if self.data is not None else None
 
 
 @retry_on_db_error
@@ -69,6 +91,7 @@ def create_instance(call: Call) -> dict[str, Any]:
         version = effective_versions.wanted(
             session, call, body.get("datastore") or {}, "instance.datastore")
         engine = effective_versions.engine(session, version.id, version.manager)
+        check_kinds(wanted.volumes, engine.volume_kinds)
         wanted = _limited(session, call, version, wanted)
         databases, users = _statements(call, engine, body)
         backup = _backup(session, call, body, version, wanted)
@@ -81,6 +104,9 @@ def create_instance(call: Call) -> dict[str, Any]:
         modules = _modules(session, call, body, version)
         operation_id = _submit(session, call, instance, databases, users, backup, root, modules)
         instances.add(session, instance)
+        if wanted.data is not None and wanted.data.device_type is not None:
+            stored_volumes.note(session, instance.id, DATA, wanted.data.device_type,
+                                call.services.clock.now())
         accept_modules.begin(session, instance.id, modules, call.services.clock.now())
         view = render(session, call, instance.id)
         if root is not None:
@@ -103,7 +129,7 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
 
     :raises BadRequest: names field and rule
     """
-    conf, catalog = call.services.conf, call.services.catalog.in_region(region)
+    catalog = call.services.catalog.in_region(region)
     if "flavorRef" not in body:
         raise BadRequest("Validation error: instance.flavorRef is required.")
     flavor_id = str(body["flavorRef"]).rstrip("/").rpartition("/")[2]
@@ -111,22 +137,11 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
     if flavor is None:
         raise BadRequest(f"Validation error: instance.flavorRef {flavor_id} does not exist.")
     regions.flavor_there(call, "instance.flavorRef", flavor, region)
-    volume = body.get("volume")
-    size = None
-    if conf.trove_volume_support:
-        if volume is None:
-            raise BadRequest("Validation error: instance.volume is required.")
-        size = int(volume["size"])
-        if not 1 <= size <= conf.max_accepted_volume_size:
-            raise BadRequest("Validation error: instance.volume.size must be from 1 to "
-                             f"{conf.max_accepted_volume_size} GB.")
-    elif volume is not None:
-        raise BadRequest("Validation error: instance.volume: volumes are not supported here.")
+    volumes = accept_volumes.wanted(call, body)
     zone = body.get("availability_zone")
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
-    return Wanted(flavor, size, (volume or {}).get("type") or None,
-                  catalog.list_volume_types() if volume else (),
+    return Wanted(flavor, volumes, catalog.list_volume_types() if volumes else (),
                   _nics(call, catalog, body.get("nics") or []), zone,
                   accept_access.checked(call, body.get("access") or {}, region), region)
 
@@ -163,11 +178,11 @@ def _limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wa
     """Return what is asked for, within what the version is limited to."""
     limits = effective_versions.limits(session, version.id)
     limits.check_flavor("instance.flavorRef", wanted.flavor)
-    if wanted.volume_size is None:
-        return wanted
-    return dataclasses.replace(wanted, volume_type=limits.volume_type(
-        "instance.volume.type", wanted.volume_type, wanted.volume_types,
-        call.services.conf.cinder_volume_type))
+    default = call.services.conf.cinder_volume_type
+    return dataclasses.replace(wanted, volumes=[
+        dataclasses.replace(one, volume_type=limits.volume_type(
+            "instance.volume.type", one.volume_type, wanted.volume_types, default))
+        for one in wanted.volumes])
 
 
 def _statements(call: Call, engine: Engine, body: dict[str, Any],
@@ -231,7 +246,8 @@ def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
         user_id=call.context.user_id, task=Task.BUILDING, flavor_id=wanted.flavor.id,
         flavor_ram=wanted.flavor.ram_mb, volume_size=wanted.volume_size,
         volume_type=wanted.volume_type, nics=wanted.nics, availability_zone=wanted.zone,
-        locality=body.get("locality"), region_id=wanted.region, access=wanted.access,
+        locality=body.get("locality"), volume_config=body.get("volume_config"),
+        region_id=wanted.region, access=wanted.access,
         datastore_version_id=version.id)
 
 

@@ -120,6 +120,8 @@ _INSTANCES = (
     Route("DELETE", "/instances/{id}/metadata/{key}", "metadata:delete",
           "instance:metadata:delete", 204, notify=Notify(
               "instance_metadata_delete", _METADATUM)),
+    Route("GET", "/instances/{id}/volumes", "volumes:of_instance", "instance:volumes", 200,
+          answers.VOLUMES),
     Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
           answers.EVENTS, query=_EVENT_LIST),
     Route("GET", "/instances/{id}/log", "guest_logs:index", "instance:guest_log_list", 200,
@@ -256,6 +258,10 @@ _DATASTORES = (
         "anyOf": [answers.FLAVOR, answers.FLAVORS]}),
     Route("GET", "/volume-types", "flavors:volume_types", "volume_type:index", 200,
           answers.VOLUME_TYPES),
+    Route("GET", "/volume_configs", "volumes:configs", "volume_config:index", 200,
+          answers.VOLUME_CONFIGS),
+    Route("GET", "/volume_configs/{config}", "volumes:config", "volume_config:show", 200,
+          answers.VOLUME_CONFIG),
     Route("GET", "/volume-types/{id}", "flavors:volume_type", "volume_type:show", 200,
           answers.VOLUME_TYPE),
 )

@@ -79,6 +79,7 @@ class Datastore:
     :param reserved: patterns of settings that are the agent's, in lower case with ``_``
     :param config: returns the settings for an amount of memory in MiB
     :param parameters: returns what users may change
+    :param volume_kinds: volumes that instances may have
     :param logs: what its servers write, in the order of their names
     """
 
@@ -90,6 +91,7 @@ class Datastore:
     config: Callable[[int], Config]
     parameters: Callable[[], Sequence[Parameter]]
     backup_strategy: str = ""
+    volume_kinds: tuple[str, ...] = ("data",)
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
 

@@ -15,12 +15,14 @@ from trove_ng.manage import (
     reconcile,
     schema,
     visibility,
+    volumes,
 )
 from trove_ng.manage.command import Command
 
 COMMANDS: tuple[Command, ...] = (
     *schema.COMMANDS, *datastores.COMMANDS, *visibility.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
-    *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS, *reconcile.COMMANDS)
+    *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS, *reconcile.COMMANDS,
+    *volumes.COMMANDS)
 
 
 def make() -> argparse.ArgumentParser:

@@ -18,7 +18,9 @@ from trove_ng.cloud.types import Image, Port, Server, Volume
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance
 from trove_ng.db.repositories import datastores, instance_keys, instances
+from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.domain.regions import NotEquivalent
+from trove_ng.domain.volumes import DATA, DEVICE_TYPES, device_type
 from trove_ng.operations import there, user_data
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.messages import VolumeSpec
@@ -181,6 +183,9 @@ def make_volume(work: Work) -> None:
                            else None))
     with work.writer() as session:
         row(work, session).volume_id = volume.id
+        # what it is made as stays when the default changes
+        stored_volumes.note(session, instance.id, DATA,
+                            device_type(work.tools.conf.volume_fstype), work.tools.clock.now())
 
     def ready() -> Volume | None:
         found = storage.get_volume(volume.id)
@@ -215,6 +220,8 @@ def drop_volume(work: Work) -> None:
 
     work.wait("the volume to be deleted", gone, timeout)
     forget(work, volume_id=None)
+    with work.writer() as session:
+        stored_volumes.forget(session, work.resource_id)
 
 
 def make_key(work: Work) -> None:
@@ -396,7 +403,10 @@ def data_volume(work: Work, instance: Instance) -> VolumeSpec:
     """Return the data volume as the agent is told of it."""
     version, _ = load_version(work, instance)
     conf = work.tools.conf
+    with work.reader() as session:
+        known = stored_volumes.get(session, instance.id, DATA)
+        kind = known.device_type if known is not None else ""
     return VolumeSpec(
         device=data_device(work, instance),
         mount_point=work.tools.datastores[version.manager].mount_point,
-        fstype=conf.volume_fstype, mount_options=conf.mount_options)
+        fstype=DEVICE_TYPES.get(kind, conf.volume_fstype), mount_options=conf.mount_options)

@@ -58,6 +58,7 @@ from trove_ng.db.models import (
     Schedule,
     ScheduleExecution,
     ServiceStatusRow,
+    VolumeConfig,
 )
 from trove_ng.db.repositories import events
 from trove_ng.db.session import Database
@@ -467,6 +468,9 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
         session.flush()
         session.add(DatastoreVersionMember(id="m", datastore_version_id="u",
                                            tenant_id="c" * 32))
+        session.add(VolumeConfig(
+            name="small", volume_kind="data", size=2, provider="cinder", provider_type="lvm",
+            device_type="block_xfs", created=now, updated=now))
         session.add(DatastoreConfigurationParameter(
             name="max_connections", datastore_version_id="v", data_type="integer",
             min_size="1", max_size="65535", created=now, updated=now))

@@ -54,7 +54,7 @@ _EXISTING: dict[str, list[Any]] = {
     "security-group-rules": [f"{OWN}1-{RULE}", f"{FOREIGN}1-{RULE}", UNKNOWN],
     "hosts": ["compute1", "none"], "accounts": [MINE, UNKNOWN],
     "database": ["shop", "none"], "name": ["max_connections", "none", "root"],
-    "key": ["team", "owner", "none"],
+    "key": ["team", "owner", "none"], "config": ["small", "none"],
 }
 #: parameters for which any value is as good
 _MADE_UP = {"project_id"}
@@ -69,6 +69,7 @@ _REFERENCES: dict[str, list[Any]] = {
     "region_name": ["RegionOne", None], "region": ["RegionOne", None],
     "image": [IMAGE, None, ""],
     "datastore_manager": ["mariadb", "nothing"], "manager": ["mariadb"],
+    "volume_config": ["small", None], "volume_kind": ["data"],
 }
 
 

@@ -28,7 +28,7 @@ def path(route: Route, prefix: str = OWN) -> str:
     number = _IDS.get(first)
     values = {"datastore": "mariadb", "database": "shop", "user": "app", "name": "max_connections",
               "module_id": f"{prefix}4", "execution_id": f"{prefix}e", "key": "team",
-              "member_id": "m",
+              "member_id": "m", "config": "small",
               "project_id": MINE if prefix == OWN else OTHER,
               "id": f"{prefix}{number}" if number else (
                   "v" if first.startswith("datastore") else "1")}

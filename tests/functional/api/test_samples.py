@@ -66,6 +66,8 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("GET", VERSION, None), ("GET", f"{VERSION}/flavors", None),
     ("GET", f"{VERSION}/volume-types", None),
     ("GET", "/flavors", None), ("GET", "/flavors/1", None),
+    ("GET", "/volume_configs", None), ("GET", "/volume_configs/small", None),
+    ("GET", f"{ONE}/volumes", None),
     ("GET", "/volume-types", None), ("GET", "/volume-types/vt", None),
     ("GET", "/configurations", None), ("GET", f"/configurations/{OWN}7", None),
     ("GET", f"/configurations/{OWN}7/instances", None),

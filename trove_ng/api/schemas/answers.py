@@ -169,6 +169,12 @@ FLAVORS = _of("flavors", array(_FLAVOR))
 _VOLUME_TYPE = obj({"id": _S, "name": _S, "is_public": _B, "description": _SN},
                    ("id", "name"))
 VOLUME_TYPE = _of("volume_type", _VOLUME_TYPE)
+VOLUME_CONFIGS = _of("volume_configs", array(_S))
+VOLUME_CONFIG = _of("volume_config", obj({"name": _S, "volumes": array(obj({
+    "volume_kind": _S, "size": {"type": ["integer", "null"]}, "provider": _S,
+    "provider_type": _SN, "device_type": _S, "required": _B}))}))
+VOLUMES = _of("volumes", array(obj({
+    "volume_id": _S, "size": _I, "volume_kind": _S, "provider": _S, "device_type": _SN})))
 VOLUME_TYPES = _of("volume_types", array(_VOLUME_TYPE))
 
 _CONFIGURATION = obj({

@@ -37,6 +37,9 @@ CREATE: Schema = obj({"instance": obj({
     "flavorRef": FLAVOR_REF,
     "volume": obj({"size": VOLUME_SIZE,
                    "type": {"type": ["string", "null"], "maxLength": 255}}, ("size",)),
+    "volume_config": {"oneOf": [NAME, {"type": "null"}]},
+    "volume_list": array(obj({"volume_kind": NAME, "size": VOLUME_SIZE},
+                             ("volume_kind", "size")), 1, 10),
     "databases": array(DATABASE, maximum=1000),
     "users": array(USER, maximum=1000),
     "restorePoint": obj({"backupRef": UUID}, ("backupRef",)),
@@ -69,7 +72,7 @@ UPDATE: Schema = obj({"instance": obj({
 
 _RESIZE: Schema = obj({
     "flavorRef": FLAVOR_REF,
-    "volume": obj({"size": VOLUME_SIZE}, ("size",)),
+    "volume": obj({"size": VOLUME_SIZE, "volume_kind": NAME}, ("size",)),
 }, minProperties=1, maxProperties=1)
 
 #: the actions by their key in the body
