@@ -268,14 +268,18 @@ ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:create", "backups:delete", "schedules:run", "management:act",
     "instances:update", "operations:cancel", "quotas:update", "modules:reapply",
-    "management_parameters:create", "management_parameters:update",
-    "management_parameters:delete", "estate:create_flavor",
+    "management_versions:delete_datastore",
     "security_groups:create_rule", "security_groups:delete_rule"}
+
+#: what operators offer belongs to no project
+OFFER = ("/mgmt/datastore", "/mgmt/capabilities", "/mgmt/flavors")
 
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.method != "GET"],
                          ids=lambda one: f"{one.method} {one.path}")
 def test_every_change_is_told(route: Route) -> None:
+    if route.path.startswith(OFFER):
+        return
     if route.notify is None:
         assert route.handler in ELSEWHERE
         return
