@@ -19,7 +19,6 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "upgrades": "Instances are upgraded to other versions, which replaces the server's disk.",
     "configuration": "Configuration groups are attached.",
     "resize": "Flavor and volume are changed.",
-    "upgrades": "Instances change to another version of the datastore.",
 })
 
 
