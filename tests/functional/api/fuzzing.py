@@ -69,7 +69,7 @@ _REFERENCES: dict[str, list[Any]] = {
     "region_name": ["RegionOne", None], "region": ["RegionOne", None],
     "image": [IMAGE, None, ""],
     "datastore_manager": ["mariadb", "nothing"], "manager": ["mariadb"],
-    "volume_config": ["small", None], "volume_kind": ["data"],
+    "volume_kind": ["data"],
 }
 
 
@@ -97,6 +97,7 @@ def aimed(document: Mapping[str, Any]) -> dict[str, Any]:
             ("PostSchedulesBody", "schedule", "parent_id", parents)):
         bodies[body]["properties"][kind]["properties"][name] = {"enum": values}
     instance = bodies["PostInstancesBody"]["properties"]["instance"]["properties"]
+    instance["volume_config"] = {"enum": ["small", None]}
     instance["datastore"]["properties"] = {
         "type": {"enum": ["mariadb", "d"]}, "version": {"enum": ["10.11", "v"]},
         "version_number": {"enum": ["10.11"]}}
