@@ -118,7 +118,8 @@ class Bench:
     def __init__(self, cloud: AllInOne) -> None:
         self.cloud = cloud
         self.ident = ""
-        self._backup = ""
+        self._backup = self._group = self._module = ""
+        self._values = 100
 
     def create(self) -> Callable[[], object]:
         made = self.cloud.rest().post("/instances", {"instance": {
@@ -200,24 +201,119 @@ class Bench:
                 time.sleep(0.5)
         return gone
 
+    def put(self, path: str, body: Any) -> Callable[[], object]:
+        """Change something; the instance is well then, and the change was made."""
+        rest = self.cloud.rest()
+        ident = rest.request("PUT", path, json=body).headers["X-Trove-Operation-Id"]
+
+        def done() -> None:
+            end = time.monotonic() + 240
+            while (shown := rest.get(f"/operations/{ident}").json()["operation"])[
+                    "status"] != "SUCCEEDED":
+                assert shown["ended_at"] is None, shown
+                assert time.monotonic() < end, shown
+                time.sleep(0.5)
+            self.active()
+        return done
+
+    def configure(self) -> Callable[[], object]:
+        made = self.cloud.rest().post("/configurations", {"configuration": {
+            "name": "c", "values": {"wait_timeout": 99}, "datastore": {"type": "mariadb"}}})
+        self._group = str(made.json()["configuration"]["id"])
+        return self.put(f"/instances/{self.instance()}", {"instance": {
+            "configuration": self._group}})
+
+    def apply_configuration(self) -> Callable[[], object]:
+        self._values += 1
+        return self.put(f"/configurations/{self._group}", {"configuration": {
+            "name": "c", "values": {"wait_timeout": self._values}}})
+
+    def update_access(self) -> Callable[[], object]:
+        return self.put(f"/instances/{self.instance()}", {"instance": {"access": {
+            "is_public": False, "allowed_cidrs": ["10.0.0.0/8"]}}})
+
+    def module(self) -> None:
+        """Make a module, and put it on the instance."""
+        rest = self.cloud.rest()
+        self._module = str(rest.post("/modules", {"module": {
+            "name": f"m{time.monotonic_ns()}", "module_type": "ping", "live_update": 1,
+            "contents": "bWVzc2FnZT1IZWxsbwo="}}).json()["module"]["id"])
+        rest.post(f"/instances/{self.instance()}/modules", {"modules": [
+            {"id": self._module}]})
+
+    def reapply(self) -> Callable[[], object]:
+        return self.put(f"/modules/{self._module}/instances", {"reapply": {"force": 1}})
+
+    def manage(self, body: Any, status: str = "ACTIVE") -> Callable[[], object]:
+        """Ask for what only administrators may; it has its end when the status is reached."""
+        self.cloud.rest("openrc-admin").post(f"/mgmt/instances/{self.instance()}/action", body)
+        if status == "ACTIVE":
+            return self.active
+        return lambda: self.cloud.wait_status(self.ident, status, 240)
+
+    def rebuild(self) -> Callable[[], object]:
+        images = self.cloud.rest("openrc-admin").service("image", "/v2/images")["images"]
+        image = next(one["id"] for one in images if "mariadb" in one["tags"])
+        return self.manage({"rebuild": {"image_id": image}})
+
+    def upgrade(self) -> Callable[[], object]:
+        rest = self.cloud.rest()
+        version = rest.get("/datastores/mariadb/versions").json()["versions"][0]["id"]
+        rest.request("PATCH", f"/instances/{self.instance()}", json={
+            "instance": {"datastore_version": version}})
+        return self.active
+
+    def stop(self) -> Callable[[], object]:
+        ended = self.manage({"stop": {}}, "SHUTDOWN")
+
+        def started_again() -> None:
+            ended()
+            self.cloud.rest().post(f"/instances/{self.ident}/action", {"restart": {}})
+            self.active()
+        return started_again
+
+    def take_over_backup(self) -> Callable[[], object]:
+        rest = self.cloud.rest()
+        made = rest.get(f"/backups/{self._backup}").json()["backup"]
+        taken = rest.post("/backups", {"backup": {"name": "t", "restore_from": {
+            "remote_location": made["locationRef"], "size": made["size"],
+            "local_datastore_version_id": made["datastore"]["version_id"]}}})
+        ident = taken.json()["backup"]["id"]
+        return lambda: self.cloud.wait_backup(ident, seconds=240)
+
     def prepare(self, action: str) -> None:
         """Make what an action needs, while a taskmanager still works."""
-        if action == "backup.delete":
+        if action in ("backup.delete", "backup.import"):
             self.backup()()
+        elif action == "configuration.apply":
+            self.configure()()
+        elif action == "module.reapply":
+            self.module()
         elif action != "instance.create":
             self.instance()
         elif self.ident:
             self.delete()()
 
-    def ask(self, action: str) -> Callable[[], object]:
-        """Ask for an action; return what checks its end."""
+    def asks(self) -> dict[str, Callable[[], Callable[[], object]]]:
+        """Return how each action is asked for; what that returns checks its end."""
         return {
+            "instance.configure": self.configure, "module.reapply": self.reapply,
+            "configuration.apply": self.apply_configuration,
+            "instance.update_access": self.update_access,
             "instance.create": self.create, "instance.delete": self.delete,
             "instance.force_delete": self.force_delete,
             "instance.restart": lambda: self.act({"restart": {}}),
             "instance.resize_flavor": self.resize_flavor,
             "instance.resize_volume": self.resize_volume,
-            "backup.create": self.backup, "backup.delete": self.delete_backup}[action]()
+            "backup.create": self.backup, "backup.delete": self.delete_backup,
+            "backup.import": self.take_over_backup, "instance.rebuild": self.rebuild,
+            "instance.upgrade": self.upgrade, "instance.stop": self.stop,
+            "instance.reboot": lambda: self.manage({"reboot": {}}),
+            "instance.migrate": lambda: self.manage({"migrate": {"host": None}})}
+
+
+def test_every_action_can_be_asked_for(cloud: AllInOne) -> None:
+    assert set(Bench(cloud).asks()) == set(runbooks())
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +329,7 @@ def test_another_taskmanager_ends_what_a_killed_one_left(
         bench: Bench, action: str, point: str) -> None:
     bench.prepare(action)
     with another(bench.cloud, action, point) as dying, stopped(bench.cloud):
-        check = bench.ask(action)
+        check = bench.asks()[action]()
         assert dying.wait(120) == -signal.SIGKILL
     check()
 
