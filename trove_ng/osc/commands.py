@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from osc_lib import utils
 from osc_lib.command import command
@@ -23,6 +23,21 @@ class Command(command.Command):
         """The client."""
         found: Client = getattr(self.app.client_manager, API_NAME)
         return found
+
+
+class OfOne(Command):
+    """A command whose first argument names one thing.
+
+    :cvar of: what it is, and the name of the argument
+    """
+
+    of: ClassVar[str]
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(self.of, metavar=f"<{self.of}>", help="name or ID")
+        return parser
 
 
 class Lister(Command, command.Lister):

@@ -10,7 +10,17 @@ from typing import Any
 from osc_lib.exceptions import CommandError
 
 from trove_ng.osc.client import Client, Item
-from trove_ng.osc.commands import Command, Lister, Shown, ShowOne, Table, one, paged, table
+from trove_ng.osc.commands import (
+    Command,
+    Lister,
+    OfOne,
+    Shown,
+    ShowOne,
+    Table,
+    one,
+    paged,
+    table,
+)
 
 _FIELDS = ("id", "name", "type", "datastore", "datastore_version", "auto_apply",
            "priority_apply", "apply_order", "is_admin", "tenant", "visible")
@@ -106,14 +116,10 @@ class ListModules(Lister):
             "modules", "modules", parsed_args.limit, {"datastore": parsed_args.datastore}))
 
 
-class ShowModule(ShowOne):
+class ShowModule(OfOne, ShowOne):
     """Show a module."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the arguments."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument("module", metavar="<module>", help="name or ID")
-        return parser
+    of = "module"
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Return the fields."""
@@ -138,13 +144,14 @@ class CreateModule(ShowOne):
         return one(made["module"])
 
 
-class SetModule(ShowOne):
+class SetModule(OfOne, ShowOne):
     """Change a module."""
+
+    of = "module"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("module", metavar="<module>", help="name or ID")
         parser.add_argument("--name", metavar="<name>")
         parser.add_argument("--file", metavar="<filename>", help="a file with new contents")
         parser.add_argument("--all-datastores", action="store_true",
@@ -189,13 +196,14 @@ class DeleteModules(Command):
             raise CommandError("\n".join(failed))
 
 
-class ReapplyModule(Command):
+class ReapplyModule(OfOne):
     """Give the instances that have a module its present contents."""
+
+    of = "module"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("module", metavar="<module>", help="name or ID")
         parser.add_argument("--md5", metavar="<md5>", help="only those with these contents")
         parser.add_argument("--include-clustered", action="store_const", const=True,
                             help="also members of clusters")
@@ -216,14 +224,10 @@ class ReapplyModule(Command):
         self.client.request("PUT", f"modules/{found['id']}/instances", {"reapply": wanted})
 
 
-class ListModulesOfInstance(Lister):
+class ListModulesOfInstance(OfOne, Lister):
     """List the modules that an instance has."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the arguments."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument("instance", metavar="<instance>", help="name or ID")
-        return parser
+    of = "instance"
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
         """Return the table."""
@@ -266,13 +270,14 @@ class ListInstancesOfModule(Lister):
             path, "instances", parsed_args.limit, query))
 
 
-class ApplyModules(Lister):
+class ApplyModules(OfOne, Lister):
     """Apply modules to an instance."""
+
+    of = "instance"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("instance", metavar="<instance>", help="name or ID")
         parser.add_argument("modules", nargs="+", metavar="<module>", help="name or ID")
         return parser
 
@@ -284,13 +289,14 @@ class ApplyModules(Lister):
         return table(_QUERIED, answer["modules"])
 
 
-class RemoveModule(Command):
+class RemoveModule(OfOne):
     """Remove a module from an instance."""
+
+    of = "instance"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("instance", metavar="<instance>", help="name or ID")
         parser.add_argument("module", metavar="<module>", help="name or ID")
         return parser
 
@@ -301,13 +307,14 @@ class RemoveModule(Command):
         self.client.request("DELETE", f"{path}/modules/{found['id']}")
 
 
-class RetrieveModules(Lister):
+class RetrieveModules(OfOne, Lister):
     """Save the files of an instance's modules, as they are on its server."""
+
+    of = "instance"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("instance", metavar="<instance>", help="name or ID")
         parser.add_argument("--directory", default=".", metavar="<directory>",
                             help="where to (default: the present one)")
         parser.add_argument("--prefix", default="", metavar="<prefix>",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from trove_ng.osc.commands import Command, Lister, Shown, ShowOne, Table, one, paged, table
+from trove_ng.osc.commands import (
+    Command,
+    Lister,
+    OfOne,
+    Shown,
+    ShowOne,
+    Table,
+    one,
+    paged,
+    table,
+)
 from trove_ng.osc.modules import instance_path
 
 _FIELDS = ("id", "action", "resource_id", "status", "percent", "created", "ended_at")
@@ -62,13 +72,14 @@ class CancelOperation(Command):
         self.client.request("POST", f"operations/{parsed_args.operation}/cancel")
 
 
-class ListEvents(Lister):
+class ListEvents(OfOne, Lister):
     """Show the timeline of an instance, the newest first."""
+
+    of = "instance"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("instance", metavar="<instance>", help="name or ID")
         paged(parser)
         return parser
 

@@ -8,8 +8,8 @@ from osc_lib.exceptions import CommandError
 
 from trove_ng.osc.client import Client, Item
 from trove_ng.osc.commands import (
-    Command,
     Lister,
+    OfOne,
     Shown,
     ShowOne,
     Table,
@@ -47,16 +47,6 @@ def _describe(parser: argparse.ArgumentParser) -> None:
                         help="make no backups")
     paused.add_argument("--resume", dest="paused", action="store_const", const=False,
                         help="make backups")
-
-
-class _OfOne(Command):
-    """A command about one schedule."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Return the parser of the arguments."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument("schedule", metavar="<schedule>", help="name or ID")
-        return parser
 
 
 class CreateSchedule(ShowOne):
@@ -100,16 +90,20 @@ class ListSchedules(Lister):
             "schedules", "schedules", parsed_args.limit, query))
 
 
-class ShowSchedule(_OfOne, ShowOne):
+class ShowSchedule(OfOne, ShowOne):
     """Show a schedule."""
+
+    of = "schedule"
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Return the fields."""
         return one(self.client.find("schedules", "schedules", parsed_args.schedule))
 
 
-class SetSchedule(_OfOne, ShowOne):
+class SetSchedule(OfOne, ShowOne):
     """Change, pause or resume a schedule."""
+
+    of = "schedule"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
@@ -128,16 +122,20 @@ class SetSchedule(_OfOne, ShowOne):
         return one(self.client.request("PATCH", path, {"schedule": wanted})["schedule"])
 
 
-class DeleteSchedule(_OfOne):
+class DeleteSchedule(OfOne):
     """Delete a schedule; its backups stay."""
+
+    of = "schedule"
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete it."""
         self.client.request("DELETE", _path(self.client, parsed_args.schedule))
 
 
-class RunSchedule(_OfOne, ShowOne):
+class RunSchedule(OfOne, ShowOne):
     """Make a backup of a schedule now."""
+
+    of = "schedule"
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Begin; return the execution's fields."""
@@ -145,8 +143,10 @@ class RunSchedule(_OfOne, ShowOne):
         return one(self.client.request("POST", f"{path}/run")["execution"])
 
 
-class ListExecutions(_OfOne, Lister):
+class ListExecutions(OfOne, Lister):
     """List what a schedule did, the newest first."""
+
+    of = "schedule"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
@@ -161,8 +161,10 @@ class ListExecutions(_OfOne, Lister):
             f"{path}/executions", "executions", parsed_args.limit))
 
 
-class DeleteExecution(_OfOne):
+class DeleteExecution(OfOne):
     """Forget an execution of a schedule; its backup stays."""
+
+    of = "schedule"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the arguments."""
