@@ -87,7 +87,8 @@ def _pattern(_validator: Any, pattern: str, instance: Any, schema: Schema) -> It
     """
     if not isinstance(instance, str) or len(instance) > schema.get("maxLength", sys.maxsize):
         return
-    if len(instance) > _LONGEST or not re.search(_python_pattern(pattern), instance):
+    unseen = "maxLength" not in schema and len(instance) > _LONGEST
+    if unseen or not re.search(_python_pattern(pattern), instance):
         from jsonschema.exceptions import ValidationError
 
         yield ValidationError("does not match")
