@@ -33,13 +33,14 @@ class Images:
 
     def find_image(self, tags: Sequence[str]) -> Image | None:
         """Return the newest active image that has all the tags."""
-        return next(iter(self._active(tag=list(tags))), None)
+        return next(iter(self.list_active(tag=list(tags))), None)
 
     def images_named(self, name: str) -> list[Image]:
         """Return the active images of a name, the newest first."""
-        return self._active(name=name)
+        return self.list_active(name=name)
 
-    def _active(self, **filters: Any) -> list[Image]:
+    def list_active(self, **filters: Any) -> list[Image]:
+        """Return the active images that filters of Glance select, the newest first."""
         found = self._calls.again(lambda: list(self._client.images.list(
             filters={**filters, "status": "active"}, sort_key="created_at",
             sort_dir="desc")))

@@ -45,6 +45,8 @@ ACTION_SAMPLES: dict[str, list[tuple[dict[str, Any], str]]] = {
     "restart": [({}, "instance:restart")],
     "resize": [({"flavorRef": "2"}, "instance:resize_flavor"),
                ({"volume": {"size": 2}}, "instance:resize_volume")],
+    "promote_to_replica_source": [({}, "instance:promote_to_replica_source")],
+    "eject_replica_source": [({}, "instance:eject_replica_source")],
     "reset_status": [({}, "instance:reset_status"),
                      ({"force_delete": True}, "instance:force_delete")],
 }
@@ -188,7 +190,9 @@ def test_an_administrator_reaches_other_projects(asking: Asking) -> None:
 
 def test_every_action_is_in_the_matrix() -> None:
     assert set(ACTION_SAMPLES) == set(ACTIONS)
-    assert set(MGMT_ACTIONS) == {"reset-task-status"}, "asks mgmt:instance:action"
+    assert set(MGMT_ACTIONS) == {
+        "reset-task-status", "stop", "reboot", "migrate", "rebuild",
+    }, "all ask mgmt:instance:action"
 
 
 @pytest.mark.parametrize("token", TOKENS)
@@ -200,8 +204,10 @@ def test_an_action_asks_its_own_rule(app: Api, action: str, arguments: dict[str,
     project = TOKENS[token][0]
     answer = app("POST", f"{ONE}/action", {action: arguments}, token=token, project=project)
     check = CHECKS[rule]
+    # the instance is no replica
+    good = 400 if action.endswith("_replica_source") else 202
     assert answer.status_int == (
-        202 if token in PASSING[check] else
+        good if token in PASSING[check] else
         404 if token in ELSEWHERE.get(check, set()) else 403), answer.text
     assert len(app.waker.woken) == (answer.status_int == 202 and rule != "instance:reset_status")
 

@@ -40,9 +40,9 @@ CANARY = base64.b64encode(b"message=canary-licence").decode()
 @pytest.fixture(autouse=True)
 def another_datastore(app: Api) -> None:
     with app.db.writer() as session:
-        session.add(Datastore(id="e", name="vertica"))
+        session.add(Datastore(id="ev", name="vertica"))
         session.flush()
-        session.add(DatastoreVersion(id="w", datastore_id="e", name="9", version="9",
+        session.add(DatastoreVersion(id="w", datastore_id="ev", name="9", version="9",
                                      manager="vertica", created=utcnow(), updated=utcnow()))
 
 
@@ -283,7 +283,7 @@ def test_lists_are_by_datastore_and_in_pages(app: Api) -> None:
     for name, target in (("a", {"type": "mariadb"}), ("b", {"type": "vertica"}), ("c", {})):
         make(app, name=name, datastore=target)
     assert names(app, query="?datastore=mariadb") == {"hello", "a", "c"}
-    assert names(app, query="?datastore=e") == {"hello", "b", "c"}
+    assert names(app, query="?datastore=ev") == {"hello", "b", "c"}
     assert names(app, query="?datastore=all") == {"hello", "c"}
     of = app("GET", "/datastores/vertica/modules").json["modules"]
     assert {one["name"] for one in of} == {"hello", "b", "c"}

@@ -63,7 +63,7 @@ EXPECTED: dict[str, Any] = {
     "cloud": {"servers": 1, "volumes": 1, "ports": 1, "floating": 0,
               "server_groups": 0, "groups": 1, "keys": 1},
     "quota": {"instances": (1, 0), "volumes": (2, 0), "backups": (1, 0), "ram": (512, 0)},
-    "databases": ["HEALTHY"], "objects": 2,
+    "databases": ["HEALTHY"], "objects": 3,
     "done": [["prepare"],
              ["prepare", "stop", "config 512", "start", "stop", "start", "backup", "stop",
               "config 1024", "start"]],

@@ -31,8 +31,6 @@ _CAUSES = re.compile(
     r"|database)\b", re.IGNORECASE)
 
 
-
-
 @pytest.fixture
 def wire(world: World) -> Iterator[Wire]:
     """What sits before the cloud of the test's world."""
@@ -112,7 +110,7 @@ def _cases() -> list[Any]:
                 found += [
                     pytest.param(action, fails, fault,
                                  id=f"{action}-{fails}-{fault.name.replace(' ', '_')}")
-                    for fault in (FAULTS if _ALL else choice.sample(FAULTS, 6))]
+                    for fault in (FAULTS if _ALL else choice.sample(FAULTS, 3))]
     return found
 
 
