@@ -50,6 +50,8 @@ class Server:
         self.process = subprocess.Popen(
             ["mariadbd", "--no-defaults", "--user=mysql",
              f"--datadir={self._directory / 'data'}",
+             # in a shared one each server that starts removes the others' temporary tables
+             f"--tmpdir={self._directory}",
              f"--socket={self._socket}", f"--port={self._port}", "--bind-address=127.0.0.1",
              "--innodb-buffer-pool-size=512M", "--innodb-flush-log-at-trx-commit=1",
              "--skip-name-resolve", f"--pid-file={self._directory / 'pid'}"],
