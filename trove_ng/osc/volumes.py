@@ -1,0 +1,48 @@
+"""``openstack database volume configuration …``, and the volumes of instances."""
+
+from __future__ import annotations
+
+import argparse
+import urllib.parse
+
+from trove_ng.osc.commands import Lister, OfOne, Table, table
+from trove_ng.osc.modules import instance_path
+
+_LINE = ("volume_kind", "size", "provider", "provider_type", "device_type", "required")
+_VOLUME = ("volume_kind", "size", "provider", "device_type", "volume_id")
+
+
+class ListVolumeConfigurations(Lister):
+    """List the volume configurations that instances can be made with."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        """Return the table."""
+        names = self.client.get("volume_configs")["volume_configs"]
+        return table(("name",), [{"name": name} for name in names])
+
+
+class ShowVolumeConfiguration(Lister):
+    """Show the volumes of a volume configuration."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("configuration", metavar="<configuration>", help="name")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        """Return the table."""
+        name = urllib.parse.quote(parsed_args.configuration, safe="")
+        found = self.client.get(f"volume_configs/{name}")
+        return table(_LINE, found["volume_config"]["volumes"])
+
+
+class ListVolumesOfInstance(OfOne, Lister):
+    """List the volumes of an instance."""
+
+    of = "instance"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        """Return the table."""
+        path = instance_path(self.client, parsed_args.instance)
+        return table(_VOLUME, self.client.get(f"{path}/volumes")["volumes"])
