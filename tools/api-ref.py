@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from trove_ng.api.routes import ROUTES, Route
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "doc/source/user/api-ref.rst"
+_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+#: beginnings of the ids that the tests chose
+_FIXED = ("00000000-", "f0000000-")
+_MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
 def main() -> int:
@@ -51,21 +55,21 @@ def _route(route: Route, folder: Path) -> str:
     for name, words in (("request", "Request"), ("answer", "Answer")):
         if sample[name] is not None:
             lines += ["", f"{words}:", "", ".. code-block:: json", "",
-                      textwrap.indent(json.dumps(_stable(sample[name]), indent=2,
-                                                 ensure_ascii=False), "   ")]
+                      textwrap.indent(_stable(json.dumps(
+                          sample[name], indent=2, ensure_ascii=False)), "   ")]
     return "\n".join([*lines, ""])
 
 
-def _stable(value: Any) -> Any:
-    """Return a sample without what differs from run to run: times."""
-    if isinstance(value, dict):
-        return {name: "2026-01-01T00:00:00" if name in (
-            "created", "updated", "service_status_updated", "deleted_at") and inner
-            else "2026-01-01T00:00:00Z" if name == "nextAvailable" else _stable(inner)
-            for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_stable(one) for one in value]
-    return value
+def _stable(text: str) -> str:
+    """Return an exchange without what differs from run to run: new ids, and times."""
+    seen: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        if found[0].startswith(_FIXED):
+            return found[0]
+        return f"{seen.setdefault(found[0], len(seen) + 1):08}-1111-4111-8111-111111111111"
+
+    return _MOMENT.sub("2026-01-01T00:00:00", _ID.sub(number, text))
 
 
 if __name__ == "__main__":
