@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -39,23 +40,26 @@ class Server:
             ["mariadb-install-db", "--no-defaults", "--user=mysql",
              f"--datadir={self._directory / 'data'}",
              "--auth-root-authentication-method=socket", "--skip-test-db"],
-            check=True, stdout=subprocess.DEVNULL)
+            check=True, stdout=subprocess.DEVNULL, env=self._environment)
         self.start()
         self.execute("CREATE DATABASE trove CHARACTER SET utf8mb4")
         self.execute("CREATE USER trove@'127.0.0.1' IDENTIFIED BY 'trove'")
         self.execute("GRANT ALL ON trove.* TO trove@'127.0.0.1'")
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        # in a shared directory each server that starts removes the others' temporary tables
+        return {**os.environ, "TMPDIR": str(self._directory)}
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self.process = subprocess.Popen(
             ["mariadbd", "--no-defaults", "--user=mysql",
              f"--datadir={self._directory / 'data'}",
-             # in a shared one each server that starts removes the others' temporary tables
-             f"--tmpdir={self._directory}",
              f"--socket={self._socket}", f"--port={self._port}", "--bind-address=127.0.0.1",
              "--innodb-buffer-pool-size=512M", "--innodb-flush-log-at-trx-commit=1",
              "--skip-name-resolve", f"--pid-file={self._directory / 'pid'}"],
-            stderr=(self._directory / "log").open("a"))
+            stderr=(self._directory / "log").open("a"), env=self._environment)
         _wait(self._socket, self.process)
 
     def stop(self) -> None:
