@@ -4,26 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.servers import mariadb, postgresql
-
-HERE = Path(__file__).parent
-
-
-#: folders that name network devices alike
-_NETWORKS = {"all_in_one", "runtime"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each folder in one process of xdist: its tests share servers."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            folder = item.path.relative_to(HERE).parts[0]
-            item.add_marker(pytest.mark.xdist_group(
-                "networks" if folder in _NETWORKS else folder))
 
 
 @pytest.fixture(scope="session")
