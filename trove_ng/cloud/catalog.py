@@ -78,7 +78,7 @@ class CachedCatalog:
         if image_id is None and not tags:
             return None
         found: Image | None = self._fact(
-            ("image", image_id or "", *tags),
+            ("image", image_id) if image_id else ("image tags", *sorted(tags)),
             lambda: self._clouds().images.get_image(image_id) if image_id
             else self._clouds().images.find_image(tags))
         return found
@@ -113,17 +113,6 @@ class CachedCatalog:
     def volume_type_exists(self, name: str) -> bool:
         """Return True if there is a volume type with this name or id."""
         return any(name in (one.id, one.name) for one in self.list_volume_types())
-
-    def image_exists(self, image_id: str) -> bool:
-        """Return True if there is an image with this id."""
-        return bool(self._fact(("image", image_id), lambda: self._clouds().images.get_image(
-            image_id) is not None))
-
-    def tagged_image_exists(self, tags: Sequence[str]) -> bool:
-        """Return True if there is an active image with all these tags."""
-        return bool(self._fact(
-            ("image tags", *sorted(tags)),
-            lambda: self._clouds().images.find_image(tags) is not None))
 
     def network_exists(self, network_id: str, project_id: str) -> bool:
         """Return True if the project may use the network."""

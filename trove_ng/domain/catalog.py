@@ -41,12 +41,6 @@ class CloudCatalog(Protocol):
     def volume_type_exists(self, name: str) -> bool:
         """Return True if there is a volume type with this name or id."""
 
-    def image_exists(self, image_id: str) -> bool:
-        """Return True if there is an image with this id."""
-
-    def tagged_image_exists(self, tags: Sequence[str]) -> bool:
-        """Return True if there is an active image with all these tags."""
-
     def network_exists(self, network_id: str, project_id: str) -> bool:
         """Return True if the project may use the network."""
 

@@ -118,7 +118,8 @@ class Catalog:
         return SecondCatalog(self.image)
 
     def find_image(self, image_id: str | None, tags: Sequence[str]) -> Image | None:
-        return self.image.get("RegionOne")
+        known = image_id == IMAGE if image_id else set(tags) <= {"trove", "mariadb"}
+        return self.image.get("RegionOne") if known else None
 
     def images_named(self, name: str) -> Sequence[Image]:
         return [one for region, one in self.image.items()
@@ -135,12 +136,6 @@ class Catalog:
 
     def volume_type_exists(self, name: str) -> bool:
         return name in ("vt", "lvm")
-
-    def image_exists(self, image_id: str) -> bool:
-        return image_id == IMAGE
-
-    def tagged_image_exists(self, tags: Sequence[str]) -> bool:
-        return set(tags) <= {"trove", "mariadb"}
 
     def network_exists(self, network_id: str, project_id: str) -> bool:
         return network_id == NETWORK or (

@@ -157,6 +157,17 @@ def test_facts_are_remembered_while_the_cloud_is_away(cloud: Cloud, clouds: Clou
         catalog.get_flavor("77")
 
 
+def test_an_image_is_remembered_by_its_id_and_by_its_tags(cloud: Cloud, clouds: Clouds) -> None:
+    ident = image(clouds)
+    catalog = CachedCatalog(lambda: clouds, 60, "RegionOne", lambda: 0.0)
+    known = [catalog.find_image(ident, ()), catalog.find_image(None, ("mariadb", "trove"))]
+    assert known[0] == clouds.images.get_image(ident)
+    assert known[1] == clouds.images.find_image(["mariadb", "trove"])
+    cloud.app.faults.add({"kind": "error", "status": 503})
+    assert known == [catalog.find_image(ident, ()),
+                     catalog.find_image(None, ("trove", "mariadb"))]
+
+
 def test_operators_see_hosts_and_the_servers_on_them(cloud: Cloud, clouds: Clouds) -> None:
     ident = server(clouds)
     found, = clouds.compute.list_servers()

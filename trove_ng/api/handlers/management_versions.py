@@ -12,6 +12,7 @@ from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.datastores import base as engines
 from trove_ng.db.models import DatastoreVersion
 from trove_ng.db.repositories import datastore_admin as admin
+from trove_ng.db.repositories import datastores
 from trove_ng.db.session import retry_on_db_error
 
 
@@ -150,11 +151,9 @@ def _check_image(call: Call, row: DatastoreVersion, place: str = "") -> None:
     :raises NotFound: there is no such image
     :raises BadRequest: none is named
     """
-    if row.image_id:
-        if not call.services.catalog.image_exists(row.image_id):
-            raise NotFound.of("Image", row.image_id)
-    elif row.image_tags:
-        if not call.services.catalog.tagged_image_exists(row.image_tags.split(",")):
-            raise NotFound(f"An image with the tags {row.image_tags} cannot be found.")
-    else:
+    tags = datastores.image_tags(row)
+    if not row.image_id and not tags:
         raise BadRequest(f"Validation error: {place}image or {place}image_tags is required.")
+    if call.services.catalog.find_image(row.image_id, tags) is None:
+        raise (NotFound.of("Image", row.image_id) if row.image_id else NotFound(
+            f"An image with the tags {row.image_tags} cannot be found."))
