@@ -54,7 +54,7 @@ LATEST = 0.3
 class Chaos:
     """Takes the place of the in-memory driver's ``send``.
 
-    :param chance: of each fault, for each message
+    :param chance: of each fault, for each message; the first one never arrives as it was sent
     """
 
     def __init__(self, seed: int, chance: float, send: Any) -> None:
@@ -76,6 +76,8 @@ class Chaos:
 
         with self._lock:
             fate = {fault: self._random.random() < self._chance for fault in self.faults}
+            if not sum(self.faults.values()):
+                fate[self._random.choice(list(fate))] = True
             wait = self._random.random() * LATEST
             for waiting in self._held:
                 waiting.set()

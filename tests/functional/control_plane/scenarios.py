@@ -200,7 +200,8 @@ SCENARIOS = {
     payloads.INSTANCE_UPGRADE: Scenario(_upgrade),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
-    payloads.BACKUP_IMPORT: Scenario(_import_backup, "backups", good="RESTORED", bad="FAILED"),
+    payloads.BACKUP_IMPORT: Scenario(
+        _import_backup, "backups", good="RESTORED", bad="FAILED", agent=None),
     payloads.BACKUP_DELETE: Scenario(
         _delete_backup, "backups", good=None, bad="DELETE_FAILED", agent=None),
     # what becomes of a module is told by its operation

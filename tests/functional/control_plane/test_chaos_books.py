@@ -1,8 +1,9 @@
 """Each run-book, on a bus that loses, doubles, delays and reorders: it ends as on a good one.
 
-Run-books join by themselves with their scenario.  ``TROVE_SEEDS`` and ``TROVE_FIRST_SEED``
-are as in ``test_chaos.py``, which follows instances through a whole life; by default there is
-one seed, for the run-books that are not part of that life.
+Run-books that ask agents join by themselves with their scenario; the others send nothing.
+``TROVE_SEEDS`` and ``TROVE_FIRST_SEED`` are as in ``test_chaos.py``, which follows instances
+through a whole life; by default there is one seed, for the run-books that are not part of
+that life.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ FIRST = int(os.environ.get("TROVE_FIRST_SEED", "1"))
 CHANCE = 0.2
 #: what test_chaos.py does
 _LIFE = {action for action, _, _ in EXPECTED["operations"]}
-_ACTIONS = [one for one in runbooks() if "TROVE_SEEDS" in os.environ or one not in _LIFE]
+_ACTIONS = [one for one in runbooks() if SCENARIOS[one].agent is not None
+            and ("TROVE_SEEDS" in os.environ or one not in _LIFE)]
 
 
 @contextlib.contextmanager
