@@ -34,18 +34,23 @@ class Notices:
     :param on: whether there is anybody to tell; asked for at each request
     :param address: of this service, ``ip:port``; asked for when it is first needed
     :param host: name of this machine
+    :param of_its_own: it is a taskmanager, which asks for what is due, not for a user; who
+        sends it adds addresses and host
     """
 
     def __init__(self, on: Callable[[], bool] = _never,
-                 address: Callable[[], str] = str, host: str = "") -> None:
+                 address: Callable[[], str] = str, host: str = "", *,
+                 of_its_own: bool = False) -> None:
         self.on = on
         self._address = address
-        self._publisher = f"{ServerType.API}.{host}"
+        self._of_its_own = of_its_own
+        self._service = ServerType.TASK if of_its_own else ServerType.API
+        self._publisher = "" if of_its_own else f"{ServerType.API}.{host}"
 
     def base(self, context: RequestContext, tenant_id: str) -> dict[str, Any]:
         """Return what all payloads of a request have."""
         return {"tenant_id": tenant_id, "client_ip": context.client,
-                "server_ip": self._address(), "server_type": ServerType.API,
+                "server_ip": self._address(), "server_type": self._service,
                 "request_id": context.request_id}
 
     def tell(self, session: Session, event: Event, phase: Phase, context: RequestContext,
@@ -66,12 +71,13 @@ class Notices:
                         more: Callable[[], Mapping[str, Any]], now: datetime.datetime) -> None:
         """Tell that an operation was accepted, and have its end told.
 
-        An operation that no request asked for is not told.
+        Of operations that no request asked for, only those are told that are due of
+        themselves: what a request's operation begins is part of it.
 
         :param more: gives more of the payload than the operation's row knows
         """
         found = _told(row)
-        if found is None or not context.client or not self.on():
+        if found is None or not (context.client or self._of_its_own) or not self.on():
             return
         event = EVENTS[found.event]
         known = {key: row.payload.get(field) for key, field in found.asked.items()}

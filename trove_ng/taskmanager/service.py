@@ -24,6 +24,7 @@ from trove_ng.operations import requests, usage
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.lease import LeaseKeeper
+from trove_ng.operations.notices import Notices
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.schedules import Runner, Schedules
 from trove_ng.operations.work import Tools
@@ -108,8 +109,9 @@ class Service:
     def _schedules(self, tools: Tools, owner: str) -> list[Periodic]:
         """Return what makes the backups of schedules, and deletes old ones."""
         conf, pause = tools.conf, tools.conf.schedule_retention_interval
+        notices = Notices(lambda: tools.told, of_its_own=True)
         runner = Runner(conf, tools.db, tools.clock, Schedules(
-            conf, requests.Requests(conf, tools.operation_box), tools.datastores),
+            conf, requests.Requests(conf, tools.operation_box, notices), tools.datastores),
             self._manager.take)
         duty = Duty(tools.db, tools.clock, RETENTION, owner)
         return [Periodic("the schedules", runner.run, conf.schedule_interval),

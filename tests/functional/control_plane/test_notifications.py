@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 from oslo_messaging.notify import _impl_test
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.scenarios import SCENARIOS
 from tests.functional.control_plane.test_reconcile import wait_until
-from tests.functional.control_plane.world import Worker, World
+from tests.functional.control_plane.world import LivingAgent, Worker, World
 from trove_ng.common import notifications as told
 from trove_ng.common.notifications import EVENTS, Phase
-from trove_ng.db.models import Notification, Operation
+from trove_ng.db.models import Notification, Operation, Schedule
 from trove_ng.operations import payloads
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import StepFailed, Work
@@ -140,3 +140,46 @@ def test_a_taskmanager_sends_it(
     assert ended["payload"]["instance_id"] == ident
     assert ended["payload"]["server_ip"]
     assert ended["publisher_id"].startswith("taskmanager.")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_backup_of_a_schedule_is_told_like_one_of_a_request(
+        plane: ControlPlane, sent: list[tuple[Any, dict[str, Any], str, int]],
+        fails: bool) -> None:
+    plane.conf.set_override("schedule_interval", 0.1)
+    plane.hypervisor.make_agent = LivingAgent
+    if fails:
+        plane.hypervisor.failures["create_backup"] = "No space left."
+    service = Service(plane.conf)
+    service.start()
+    try:
+        ident = plane.create()
+        plane.wait(ident, "ACTIVE")
+        schedule = plane.request("POST", "/schedules", {"schedule": {
+            "name": "nightly", "instance": ident, "pattern": "0 2 1 1 *"}},
+            status=201).json["schedule"]["id"]
+        with plane.db.writer() as session:
+            session.execute(update(Schedule).where(Schedule.id == schedule).values(
+                next_run_at=plane.clock.now()))
+        phase = Phase.ERROR if fails else Phase.END
+        wait_until(lambda: f"dbaas.backup_create.{phase}" in {
+            message["event_type"] for _, message, *_ in sent})
+    finally:
+        service.stop()
+    start, end = (message for _, message, *_ in sent
+                  if message["event_type"].startswith("dbaas.backup_create."))
+    assert (start["event_type"], end["event_type"]) == (
+        "dbaas.backup_create.start", f"dbaas.backup_create.{phase}")
+    event = EVENTS["backup_create"]
+    assert set(start["payload"]) == set(event.keys(Phase.START))
+    assert set(end["payload"]) == set(event.keys(phase))
+    made = start["payload"]
+    assert (made["name"], made["instance_id"], made["tenant_id"]) == (
+        "nightly", ident, plane.project_id)
+    for one in (made, end["payload"]):
+        assert (one["server_type"], one["client_ip"]) == ("task", "")
+        assert one["server_ip"]
+        assert one["request_id"] == made["request_id"]
+    assert start["publisher_id"].startswith("taskmanager.")
+    if fails:
+        assert end["payload"]["message"] == "No space left."
