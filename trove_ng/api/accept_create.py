@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from trove_ng.api import (
     accept_access,
     accept_modules,
+    accept_networks,
     accept_volumes,
     effective_versions,
     regions,
@@ -31,7 +32,7 @@ from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, instances, quotas
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.catalog import CloudCatalog, Flavor, VolumeType
+from trove_ng.domain.catalog import Flavor, VolumeType
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.volumes import DATA, Volume, check_kinds
 from trove_ng.operations import payloads
@@ -142,36 +143,8 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
     return Wanted(flavor, volumes, catalog.list_volume_types() if volumes else (),
-                  _nics(call, catalog, body.get("nics") or []), zone,
+                  accept_networks.wanted(call, catalog, body.get("nics") or []), zone,
                   accept_access.checked(call, body.get("access") or {}, region), region)
-
-
-def _nics(call: Call, catalog: CloudCatalog, nics: list[dict[str, Any]],
-          ) -> list[dict[str, Any]]:
-    """Return the networks in one form, checked to be the caller's."""
-    found = []
-    for number, nic in enumerate(nics):
-        field = f"instance.nics[{number}]"
-        if "port-id" in nic:
-            raise NotSupported(f"{field}.port-id is not supported.")
-        network = nic.get("network_id") or nic.get("net-id")
-        subnet = nic.get("subnet_id") or nic.get("subnet-id")
-        address = nic.get("ip_address") or nic.get("ip-address") or nic.get("v4-fixed-ip")
-        project = call.context.project_id
-        if subnet is not None:
-            owner = catalog.subnet_network(subnet, project)
-            if owner is None or network not in (None, owner):
-                raise BadRequest(f"Validation error: {field}.subnet_id {subnet} does not exist"
-                                 " in the network.")
-            network = owner
-        if network is None:
-            raise BadRequest(f"Validation error: {field}.network_id is required.")
-        if not catalog.network_exists(network, project):
-            raise BadRequest(
-                f"Validation error: {field}.network_id {network} does not exist.")
-        entry = {"network_id": network, "subnet_id": subnet, "ip_address": address}
-        found.append({name: value for name, value in entry.items() if value is not None})
-    return found
 
 
 def _limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wanted) -> Wanted:

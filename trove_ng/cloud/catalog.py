@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.cloud.types import Flavor, Image, VolumeType
+from trove_ng.cloud.types import Flavor, Image, Subnet, VolumeType
 from trove_ng.common.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -128,6 +128,19 @@ class CachedCatalog:
         if found is None or not self.network_exists(found["network_id"], project_id):
             return None
         return str(found["network_id"])
+
+    def list_subnets(self, network_id: str) -> Sequence[Subnet]:
+        """Return the subnets of a network."""
+        found: Sequence[Subnet] = self._fact(
+            ("subnets", network_id), lambda: self._clouds().network.list_subnets(network_id))
+        return found
+
+    def address_in_use(self, network_id: str, address: str) -> bool:
+        """Return True if a port has the address now; this is never remembered."""
+        try:
+            return self._clouds().network.address_in_use(network_id, address)
+        except CloudError as err:
+            raise ServiceUnavailable(f"The cloud does not answer: {err.message}") from err
 
     def has_public_network(self) -> bool:
         """Return True if instances can have addresses that are reached from outside."""

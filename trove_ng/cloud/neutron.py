@@ -12,7 +12,7 @@ from oslo_utils import uuidutils
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudConflict, CloudNotFound, CloudUnavailable
-from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup
+from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Subnet
 
 _PREFIX = "trove-"
 
@@ -161,6 +161,18 @@ class Network:
         """Return a subnet's ``id``, ``network_id`` and ``project_id``."""
         found = self._calls.found(self._client.show_subnet, subnet_id)
         return None if found is None else dict(found["subnet"])
+
+    def list_subnets(self, network_id: str) -> list[Subnet]:
+        """Return the subnets of a network."""
+        found = self._calls.again(
+            self._client.list_subnets, network_id=network_id)["subnets"]
+        return [Subnet(one["id"], one["cidr"], one.get("gateway_ip") or None) for one in found]
+
+    def address_in_use(self, network_id: str, address: str) -> bool:
+        """Return whether a port of anybody has an address of a network."""
+        return bool(self._calls.again(
+            self._client.list_ports, network_id=network_id,
+            fixed_ips=f"ip_address={address}")["ports"])
 
     def network_id(self, wanted: str) -> str:
         """Return the id of a network of the region.

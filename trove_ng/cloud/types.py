@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Mapping
 
@@ -138,6 +139,27 @@ class Port:
         """The instance it was made for."""
         found = _PORT_NAME.fullmatch(self.name)
         return found[1] if found else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Subnet:
+    """Addresses of a network.
+
+    :param gateway: address that no port of a server can have, None when there is none
+    """
+
+    id: str
+    cidr: str
+    gateway: str | None
+
+    def holds(self, address: str) -> bool:
+        """Return whether a server may have an address, as far as its ports do not have it."""
+        wanted, network = ipaddress.ip_address(address), ipaddress.ip_network(self.cidr)
+        outer = {network.network_address, network.broadcast_address}
+        if network.version == 6 or network.prefixlen > 30:
+            outer = set()
+        return wanted in network and wanted not in outer and (
+            self.gateway is None or wanted != ipaddress.ip_address(self.gateway))
 
 
 @dataclasses.dataclass(frozen=True)

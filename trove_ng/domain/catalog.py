@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from trove_ng.cloud.types import Flavor, Image, VolumeType
+from trove_ng.cloud.types import Flavor, Image, Subnet, VolumeType
 
-__all__ = ["CloudCatalog", "Flavor", "Image", "VolumeType"]
+__all__ = ["CloudCatalog", "Flavor", "Image", "Subnet", "VolumeType"]
 
 
 class CloudCatalog(Protocol):
@@ -46,6 +46,12 @@ class CloudCatalog(Protocol):
 
     def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
         """Return the network of a subnet that the project may use, else None."""
+
+    def list_subnets(self, network_id: str) -> Sequence[Subnet]:
+        """Return the subnets of a network."""
+
+    def address_in_use(self, network_id: str, address: str) -> bool:
+        """Return True if a port has the address now; this is never remembered."""
 
     def has_public_network(self) -> bool:
         """Return True if instances can have addresses that are reached from outside."""

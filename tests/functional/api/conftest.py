@@ -33,6 +33,7 @@ from trove_ng.cloud.types import (
     Image,
     Pool,
     Server,
+    Subnet,
     VolumeType,
 )
 from trove_ng.common.clock import utcnow
@@ -144,6 +145,12 @@ class Catalog:
     def subnet_network(self, subnet_id: str, project_id: str) -> str | None:
         found = subnet_id == FOREIGN_SUBNET and project_id == OTHER
         return FOREIGN_NETWORK if found else None
+
+    def list_subnets(self, network_id: str) -> Sequence[Subnet]:
+        return [Subnet("sn", "10.1.0.0/24", "10.1.0.1")]
+
+    def address_in_use(self, network_id: str, address: str) -> bool:
+        return address == "10.1.0.2"
 
     def has_public_network(self) -> bool:
         return True

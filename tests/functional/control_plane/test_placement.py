@@ -87,3 +87,11 @@ def test_the_network_and_the_address_are_those_that_were_asked_for(
                                 "ip_address": address}])
     assert plane.wait(ident, "ACTIVE")["addresses"] == [
         {"address": address, "type": "private", "network": subnet["network_id"]}]
+    for taken, why in ((address, "in use"), (subnet["gateway_ip"], "not an address"),
+                       ("192.0.2.9", "not an address")):
+        answer = plane.request("POST", "/instances", {"instance": {
+            "name": "db", "flavorRef": "1", "volume": {"size": 1}, "nics": [{
+                "network_id": subnet["network_id"], "ip_address": taken}]}}, status=400)
+        message = answer.json["badRequest"]["message"]
+        assert "instance.nics[0].ip_address" in message
+        assert why in message

@@ -120,6 +120,10 @@ class Networking:
                 port = self._store.get("port", entry["port"])
                 if port is None:
                     raise CloudFault(404, f"Port id {entry['port']} could not be found.")
+                if port["project_id"] != server["project_id"]:
+                    # also for administrators
+                    raise CloudFault(
+                        400, f"Port {port['id']} not usable for instance {server['id']}.")
                 if port["device_id"] not in ("", server["id"]):
                     raise CloudFault(409, f"Port {port['id']} is still in use.")
                 port.update(place, nova_order=order, nova_made=False)
