@@ -197,7 +197,13 @@ def make_volume(work: Work) -> None:
 
 
 def drop_volume(work: Work) -> None:
-    """Delete the data volume, by force if it is stuck."""
+    """Delete the data volume of an instance that stays."""
+    delete_volume(work)
+    forget(work, volume_id=None)
+
+
+def delete_volume(work: Work) -> None:
+    """Delete the data volume, by force if it is stuck; its id stays known."""
     storage, clock = work.tools.clouds.volume, work.tools.clock
     timeout = work.tools.conf.volume_timeout
     stuck_at = clock.monotonic() + timeout / 2
@@ -219,7 +225,6 @@ def drop_volume(work: Work) -> None:
         return None
 
     work.wait("the volume to be deleted", gone, timeout)
-    forget(work, volume_id=None)
     with work.writer() as session:
         stored_volumes.forget(session, work.resource_id)
 
@@ -355,7 +360,13 @@ def note_server(work: Work, server: Server) -> None:
 
 
 def drop_server(work: Work) -> None:
-    """Delete the server, and others that a lost answer left behind."""
+    """Delete the server of an instance that stays."""
+    delete_server(work)
+    forget(work, compute_instance_id=None)
+
+
+def delete_server(work: Work) -> None:
+    """Delete the server, and others that a lost answer left behind; its id stays known."""
     compute = work.tools.clouds.compute
     asked: set[str] = set()
 
@@ -372,7 +383,6 @@ def drop_server(work: Work) -> None:
         return None if found else True
 
     work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)
-    forget(work, compute_instance_id=None)
 
 
 def attach_volume(work: Work) -> None:

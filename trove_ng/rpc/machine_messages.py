@@ -9,7 +9,7 @@ class Hardware(Message, frozen=True, kw_only=True):
     """What a server has.
 
     :param mem_total: bytes of memory
-    :param num_cpus: processors that the agent may use
+    :param num_cpus: processors; neither counts what the server may not use
     """
 
     mem_total: Count

@@ -86,7 +86,9 @@ def test_the_names_of_the_spec_will_do_too(app: Api) -> None:
     ({"datastore_manager": "nothing"}, 400, "not installed"),
     ({"image_tags": ["a"] * 6}, 400, "image_tags"), ({"image_tags": ["a" * 21]}, 400, "tags"),
     ({"datastore": "other"}, 400, "not the same"), ({"visibility": "secret"}, 400, "visib"),
-    ({"packages": ["x" * 200] * 3}, 400, "packages"), ({"active": "yes"}, 400, "active")])
+    ({"packages": ["x" * 200] * 3}, 400, "packages"), ({"active": "yes"}, 400, "active"),
+    ({"registry_ext": "mysql:my.Manager"}, 400, "registry_ext"),
+    ({"repl_strategy": "my.Strategy"}, 400, "repl_strategy")])
 def test_what_cannot_be_registered_is_refused(app: Api, wrong: dict[str, Any], status: int,
                                               why: str) -> None:
     before = app.rows()
@@ -97,7 +99,7 @@ def test_what_cannot_be_registered_is_refused(app: Api, wrong: dict[str, Any], s
 
 def test_a_version_is_changed(app: Api) -> None:
     body = {"image": IMAGE, "active": False, "default": False, "packages": "p",
-            "name": "10.11-lts", "repl_strategy": "r", "registry_ext": "e",
+            "name": "10.11-lts", "repl_strategy": "", "registry_ext": "",
             "visibility": "unlisted"}
     answer = admin(app, "PATCH", f"{VERSIONS}/v", body)
     assert (answer.status_int, answer.json) == (202, {})

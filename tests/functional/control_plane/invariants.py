@@ -164,8 +164,10 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
         if row.error and row.id not in failed:
             yield f"{what} is in error, and no operation failed"
         has = cloud.of(row.id)
-        known = {"servers": [row.compute_instance_id] if row.compute_instance_id else [],
-                 "volumes": [row.volume_id] if row.volume_id else [],
+        # the record of a deleted one still says what it had
+        known = {"servers": ([row.compute_instance_id]
+                             if row.compute_instance_id and not row.deleted else []),
+                 "volumes": [row.volume_id] if row.volume_id and not row.deleted else [],
                  "ports": list(row.port_ids or []),
                  "floating": [row.floating_ip_id] if row.floating_ip_id else [],
                  "placements": [row.server_group_id] if row.server_group_id else [],
@@ -237,7 +239,8 @@ def _elsewhere(session: Session, cloud: Cloud, own: str) -> Iterator[str]:
 
 def _keys(session: Session) -> Iterator[str]:
     wanted = set(session.scalars(select(Instance.id).where(
-        Instance.compute_instance_id.is_not(None))))
+        Instance.compute_instance_id.is_not(None), Instance.deleted.is_(False),
+        Instance.error != "DELETE")))
     # of a delete that stopped half-way, and is asked for again
     allowed = wanted | set(session.scalars(select(Instance.id).where(
         Instance.error == "DELETE", Instance.deleted.is_(False))))

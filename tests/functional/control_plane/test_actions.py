@@ -43,6 +43,19 @@ def test_a_deleted_instance_leaves_nothing(plane: ControlPlane, instance: str) -
     assert plane.quota() == FREE
 
 
+def test_the_record_of_a_deleted_instance_says_what_it_had(
+        plane: ControlPlane, instance: str) -> None:
+    server, = plane.minicloud.store.list("server")
+    volume, = plane.minicloud.store.list("volume")
+    plane.request("DELETE", f"/instances/{instance}", status=202)
+    plane.wait_gone(f"/instances/{instance}")
+    shown = plane.request("GET", f"/mgmt/instances/{instance}?deleted=true", token="admin",
+                          status=200).json["instance"]
+    assert (shown["server"]["id"], shown["server"]["status"]) == (server["id"], "DELETED")
+    assert (shown["volume"]["id"], shown["volume"]["size"]) == (volume["id"], 1)
+    assert plane.reconcile() == []
+
+
 def test_deleting_twice_is_no_error(plane: ControlPlane, instance: str) -> None:
     plane.minicloud.scheduler._delays["nova.delete"] = 0.5
     plane.request("DELETE", f"/instances/{instance}", status=202)

@@ -192,6 +192,19 @@ def test_a_public_address_that_the_instance_has_no_more_is_told(plane: ControlPl
     assert kinds(plane.reconcile()) == [("missing", "floating_ip", False)]
 
 
+def test_a_server_that_somebody_moved_is_known_where_it_is(
+        plane: ControlPlane, instance: str) -> None:
+    server = row(plane, instance).compute_instance_id
+    assert server is not None
+    edit(plane, "server", server, lambda doc: doc.update(host="elsewhere"))
+    assert kinds(plane.reconcile()) == [("server-host", "server", True)]
+    assert plane.reconcile() == []
+    shown = plane.request("GET", f"/mgmt/instances/{instance}", token="admin", status=200)
+    assert shown.json["instance"]["server"]["host"] == "elsewhere"
+    # machines are nothing that owners are told of
+    assert timeline(plane, instance, "?kind=mismatch.repaired") == []
+
+
 def test_what_we_did_not_make_is_not_touched(plane: ControlPlane, instance: str) -> None:
     """Neither what has no mark of ours nor what another store's instance has."""
     clouds = plane.tools.clouds

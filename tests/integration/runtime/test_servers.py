@@ -197,6 +197,13 @@ def test_memory_has_the_limit_of_the_flavor(lab: Lab) -> None:
     assert limits == [str(512 * 1024**2)]
     groups = Path(f"/proc/{lab.pid(spec)}/cgroup").read_text()
     assert spec.id in groups
+    # the server can tell what it has
+    seen = lab.inside(spec, "cd /sys/fs/cgroup && cat memory.max 2>/dev/null "
+                      "|| cat memory/memory.limit_in_bytes")
+    assert seen.strip() == limits[0]
+    refused = lab.attempt(spec, "echo 1 > $(find /sys/fs/cgroup -name 'memory.max' "
+                          "-o -name memory.limit_in_bytes | head -n 1)")
+    assert refused.returncode != 0
     lab.hypervisor.resize_server(replace(spec, ram_mb=1024))
     assert str(1024 * 1024**2) in [
         path.read_text().strip() for pattern in ("memory.max", "memory.limit_in_bytes")

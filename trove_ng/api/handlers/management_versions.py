@@ -130,11 +130,18 @@ def _set(row: DatastoreVersion, body: Mapping[str, Any], place: str = "") -> Non
         row.image_tags = ",".join(body["image_tags"] or ()) or None
     if "packages" in body:
         row.packages = _packages(body["packages"], f"{place}packages")
-    for name in ("registry_ext", "repl_strategy"):
-        if name in body:
-            setattr(row, name, body[name] or "")
+    for name, instead in _NOT_HERE.items():
+        if body.get(name):
+            raise BadRequest(f"Validation error: {place}{name} cannot be set: {instead}.")
     if "visibility" in body:
         row.visibility = body["visibility"]
+
+
+#: what other releases let a version name, → what it is here
+_NOT_HERE = {
+    "registry_ext": "a manager of one's own is an entry point of the group "
+                    "trove_ng.guestagent.managers on the image",
+    "repl_strategy": "how a datastore replicates is a property of its manager"}
 
 
 def _packages(wanted: list[str] | str | None, field: str) -> str:

@@ -166,3 +166,14 @@ def note_server_state(session: Session, instance_id: str, before: str | None, af
             f"The server is {after}" + (f"; it was {before}." if before else "."), now,
             {"before": before, "after": after})
     return bool(changed.rowcount)
+
+
+def note_server_host(session: Session, instance_id: str, before: str | None, after: str,
+                     ) -> bool:
+    """Write the machine of a server; False if something works on the instance meanwhile."""
+    changed = session.connection().execute(update(Instance).where(
+        Instance.id == instance_id, Instance.task == "NONE",
+        Instance.server_host == before if before is not None
+        else Instance.server_host.is_(None),
+    ).values(server_host=after))
+    return bool(changed.rowcount)

@@ -28,7 +28,7 @@ def _facts() -> AnySelect:
     return select(
         Instance.id, Instance.tenant_id, Instance.deleted, Instance.deleted_at, Instance.task,
         Instance.error, Instance.compute_instance_id, Instance.server_status,
-        Instance.flavor_id,
+        Instance.server_host, Instance.flavor_id,
         Instance.volume_id, Instance.volume_size, Instance.port_ids,
         Instance.security_group_id, Instance.floating_ip_id, Instance.server_group_id,
         ServiceStatusRow.updated_at.label("heartbeat"),

@@ -176,6 +176,9 @@ def _status(row: AnyRow, server: Server | None, when: When) -> Iterator[Finding]
         yield _about(row, Kind.SERVER_STATUS, "The server has another status than is shown.",
                      "server", row.compute_instance_id, Repair.NOTE_STATUS,
                      row.server_status, status)
+    if server is not None and server.host and server.host != row.server_host:
+        yield _about(row, Kind.SERVER_HOST, "The server is on another machine than is shown.",
+                     "server", server.id, Repair.NOTE_HOST, row.server_host, server.host)
     if server is not None and status != "ACTIVE" and not server.task_state:
         yield _about(row, Kind.SERVER_NOT_ACTIVE, f"The server is {status}.", "server",
                      server.id,

@@ -19,6 +19,8 @@ class Kind(enum.StrEnum):
     MISSING = "missing"
     #: the row says another server status than the cloud
     SERVER_STATUS = "server-status"
+    #: the row says another machine than the cloud: the server was moved by somebody else
+    SERVER_HOST = "server-host"
     #: the server does not run, and nobody stopped it here
     SERVER_NOT_ACTIVE = "server-not-active"
     VOLUME_DETACHED = "volume-detached"
@@ -43,6 +45,7 @@ class Repair(enum.StrEnum):
 
     DELETE = "delete"
     NOTE_STATUS = "note-status"
+    NOTE_HOST = "note-host"
     #: confirm a resize that nobody decides about any more, or revert it
     SETTLE_RESIZE = "settle-resize"
     RECOUNT = "recount"

@@ -19,8 +19,9 @@ LOG = logging.getLogger(__name__)
 #: name of the duty that one process has at a time
 DUTY = "reconciliation"
 
-#: told on timelines in other ways: by the status itself, by the watch for heartbeats
-_TOLD_ELSEWHERE = frozenset({Kind.SERVER_STATUS, Kind.HEARTBEAT_OLD})
+#: not told on timelines: the status itself and the watch for heartbeats tell of them, and
+#: no owner is to know machines
+_UNTOLD = frozenset({Kind.SERVER_STATUS, Kind.HEARTBEAT_OLD, Kind.SERVER_HOST})
 
 
 class Reconciler:
@@ -80,7 +81,7 @@ class Reconciler:
                  f"not repaired: {outcome.problem}" if outcome.problem else "needs a person")
         LOG.warning("%s: %s (instance %s, %s; %s)", finding.kind, finding.what,
                     finding.instance_id or "-", finding.details(), words)
-        if finding.kind not in _TOLD_ELSEWHERE and finding.instance_id is not None:
+        if finding.kind not in _UNTOLD and finding.instance_id is not None:
             self._add_event(finding, outcome.repaired)
 
     @retry_on_db_error

@@ -26,8 +26,9 @@ class Repairer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._by_kind: dict[Repair, Callable[[Finding], bool]] = {
-            Repair.NOTE_STATUS: self._note_status, Repair.RECOUNT: self._recount,
-            Repair.CLEAR_TASK: self._clear_task, Repair.DELETE_KEY: self._delete_key,
+            Repair.NOTE_STATUS: self._note_status, Repair.NOTE_HOST: self._note_host,
+            Repair.RECOUNT: self._recount, Repair.CLEAR_TASK: self._clear_task,
+            Repair.DELETE_KEY: self._delete_key,
             Repair.SETTLE_RESIZE: self._settle_resize}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
@@ -88,6 +89,12 @@ class Repairer:
             return instances.note_server_state(
                 session, finding.instance_id or "", finding.before, finding.after or "",
                 self._parts.clock.now())
+
+    @retry_on_db_error
+    def _note_host(self, finding: Finding) -> bool:
+        with self._parts.db.writer() as session:
+            return instances.note_server_host(
+                session, finding.instance_id or "", finding.before, finding.after or "")
 
     @retry_on_db_error
     def _recount(self, finding: Finding) -> bool:

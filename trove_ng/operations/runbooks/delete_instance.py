@@ -34,9 +34,9 @@ def _succeed(work: Work, session: Session) -> None:
 
 
 _STEPS = (
-    Step("server", servers.drop_server),
+    Step("server", servers.delete_server),
     Step("server_group", placement.drop_group),
-    Step("volume", servers.drop_volume),
+    Step("volume", servers.delete_volume),
     Step("name", names.drop),
     Step("floating_ip", access.drop_address),
     Step("ports", servers.drop_ports),

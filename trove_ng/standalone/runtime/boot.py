@@ -165,6 +165,8 @@ def _mount_root(plan: Plan) -> None:
         if os.path.exists(f"{root}/proc/{name}"):
             syscalls.bind(f"{root}/proc/{name}", f"{root}/proc/{name}", readonly=True)
     syscalls.mount("sysfs", f"{root}/sys", "sysfs", quiet | syscalls.MS_RDONLY)
+    if plan.groups:
+        _mount_groups(root, quiet)
     syscalls.mount("tmpfs", f"{root}/run", "tmpfs",
                    syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755")
     _make_devices(root, plan.devices)
@@ -173,6 +175,20 @@ def _mount_root(plan: Plan) -> None:
         syscalls.bind(path, root + path, readonly=True)
     Path(root + CONFIG_DRIVE).mkdir(parents=True, exist_ok=True)
     syscalls.bind(plan.config_drive, root + CONFIG_DRIVE, readonly=True)
+
+
+def _mount_groups(root: str, quiet: int) -> None:
+    """Show the server its own control groups, so that it can read its limits."""
+    place = f"{root}/sys/fs/cgroup"
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        syscalls.mount("cgroup2", place, "cgroup2", quiet)
+        syscalls.bind(place, place, readonly=True)
+        return
+    syscalls.mount("tmpfs", place, "tmpfs", quiet, "mode=0755,size=64k")
+    for controller in ("memory", "cpu"):
+        os.mkdir(f"{place}/{controller}")
+        syscalls.mount("cgroup", f"{place}/{controller}", "cgroup", quiet, controller)
+        syscalls.bind(f"{place}/{controller}", f"{place}/{controller}", readonly=True)
 
 
 def _make_devices(root: str, devices: dict[str, tuple[int, int]]) -> None:

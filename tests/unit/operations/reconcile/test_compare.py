@@ -63,10 +63,10 @@ def place(ident: str = "sg", **more: Any) -> ServerGroup:
 def row(**more: Any) -> Any:
     return SimpleNamespace(**{
         "id": ONE, "tenant_id": "t", "deleted": False, "deleted_at": None, "task": "NONE",
-        "error": "", "compute_instance_id": "s", "server_status": "ACTIVE", "volume_id": "v",
-        "volume_size": 2, "port_ids": ["p"], "floating_ip_id": "f", "security_group_id": "g",
-        "server_group_id": None, "heartbeat": ago(5), "live": False, "has_key": True,
-        "worked_at": ago(3600), **more})
+        "error": "", "compute_instance_id": "s", "server_status": "ACTIVE",
+        "server_host": "h", "volume_id": "v", "volume_size": 2, "port_ids": ["p"],
+        "floating_ip_id": "f", "security_group_id": "g", "server_group_id": None,
+        "heartbeat": ago(5), "live": False, "has_key": True, "worked_at": ago(3600), **more})
 
 
 def cloud(*resources: compare.Resource) -> compare.Cloud:
@@ -100,6 +100,15 @@ def test_a_whole_instance_gives_nothing() -> None:
     {"error": "DELETE"}])
 def test_an_instance_that_is_worked_on_is_not_judged(more: dict[str, Any]) -> None:
     assert found(row(**more), server("x", status="ERROR"), volume("y"), port("z")) == []
+
+
+def test_a_server_that_moved_by_itself_is_noted() -> None:
+    moved = (server(host="other"), *WHOLE[1:])
+    assert found(row(), *moved) == [(Kind.SERVER_HOST, "s", Repair.NOTE_HOST)]
+    assert found(row(server_host="other"), *moved) == []
+    assert found(row(live=True), *moved) == []
+    # not every cloud tells the machine
+    assert found(row(), server(host=None), *WHOLE[1:]) == []
 
 
 def test_what_ended_a_moment_ago_is_judged_by_its_server_only() -> None:
