@@ -1,75 +1,73 @@
 #!/usr/bin/env python3
-"""Write doc/source/user/api-ref.rst: the route table with exchanges from the tests."""
+"""Write doc/source/user/api-ref.rst: the route table, its schemas and the examples."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
 import sys
-import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from trove_ng.api.routes import ROUTES, Route
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 TARGET = ROOT / "doc/source/user/api-ref.rst"
-_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-#: beginnings of the ids that the tests chose
-_FIXED = ("00000000-", "f0000000-")
-_MOMENT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
-
-
-def main() -> int:
-    """Run the tests that make samples, and write the reference."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "tests/functional/api/test_samples.py"],
-            cwd=ROOT, env={**os.environ, "TROVE_API_SAMPLES": folder})
-        if done.returncode:
-            return done.returncode
-        parts = [_HEAD, *(_route(route, Path(folder)) for route in ROUTES)]
-    TARGET.write_text("\n".join(parts))
-    return 0
-
 
 _HEAD = """=============
 API reference
 =============
 
-Made from the route table and the exchanges of the tests by ``tools/api-ref.py``.  Paths are
-below ``/v1.0/{tenant_id}``; every request needs the header ``X-Auth-Token``.
+Made from the route table, the schemas of requests and :doc:`examples <examples>` by
+``tools/api-ref.py``.  Paths are below ``/v1.0/{tenant_id}``; every request needs the header
+``X-Auth-Token``.  Bodies are JSON; fields that must be there are marked with ``*``.
 """
 
 
-def _route(route: Route, folder: Path) -> str:
+def main() -> int:
+    """Write the reference."""
+    TARGET.write_text(text())
+    return 0
+
+
+def text() -> str:
+    """Return the reference."""
+    return "\n".join([_HEAD, *map(_route, ROUTES)])
+
+
+def _route(route: Route) -> str:
+    from tests.functional.api.examples import FOLDER, stem
+
     title = f"{route.method} {route.path}"
     lines = [title, "=" * len(title), "",
              f"Policy rule ``{route.rule}``, answers {route.success}."]
     if route.query:
         lines += ["", "Query: " + ", ".join(f"``{name}``" for name in route.query) + "."]
-    sample = json.loads(
-        (folder / f"{route.method}{route.path.replace('/', '~')}.json").read_text())
-    for name, words in (("request", "Request"), ("answer", "Answer")):
-        if sample[name] is not None:
-            lines += ["", f"{words}:", "", ".. code-block:: json", "",
-                      textwrap.indent(_stable(json.dumps(
-                          sample[name], indent=2, ensure_ascii=False)), "   ")]
+    fields = list(_fields(route.request or {}))
+    if fields:
+        lines += ["", textwrap.fill(
+            "Fields: " + ", ".join(f"``{name}``" for name in fields) + ".", 95)]
+    for kind, words in (("request", "Request"), ("response", "Answer")):
+        example = FOLDER / f"{stem(route)}-{kind}.json"
+        if example.exists():
+            lines += ["", f"{words}:", "",
+                      f".. literalinclude:: examples/{example.name}", "   :language: json"]
     return "\n".join([*lines, ""])
 
 
-def _stable(text: str) -> str:
-    """Return an exchange without what differs from run to run: new ids, and times."""
-    seen: dict[str, int] = {}
-
-    def number(found: re.Match[str]) -> str:
-        if found[0].startswith(_FIXED):
-            return found[0]
-        return f"{seen.setdefault(found[0], len(seen) + 1):08}-1111-4111-8111-111111111111"
-
-    return _MOMENT.sub("2026-01-01T00:00:00", _ID.sub(number, text))
+def _fields(schema: dict[str, Any], place: str = "") -> Iterator[str]:
+    """Give the fields that a body may have; ``*`` marks those that it must have."""
+    for name, inner in schema.get("properties", {}).items():
+        here = f"{place}{name}"
+        below = list(_fields(inner, f"{here}."))
+        items = inner.get("items")
+        if isinstance(items, dict):
+            below += list(_fields(items, f"{here}[]."))
+        yield here + ("*" if name in schema.get("required", ()) else "")
+        yield from below
+    for part in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from _fields(part, place)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import sqlite3
 import types
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +19,6 @@ from oslo_policy import policy
 from sqlalchemy import event, func, select
 
 from trove_ng.api.app import build_app
-from trove_ng.api.router import Router
-from trove_ng.api.routes import ROUTES
 from trove_ng.api.wiring import make_services
 from trove_ng.cloud.errors import CloudUnavailable
 from trove_ng.cloud.types import (
@@ -370,10 +366,8 @@ class Api:
             options = {"body": raw if raw is not None else json.dumps(body).encode(),
                        "content_type": "application/json"}
         headers = {"X-Auth-Token": token} if token else {}
-        answer = self.app.request(f"/v1.0/{project}{path}", method=method, headers=headers,
-                                  expect_errors=True, **options)
-        _keep_sample(method, path, body, answer)
-        return answer
+        return self.app.request(f"/v1.0/{project}{path}", method=method, headers=headers,
+                                expect_errors=True, **options)
 
     def rows(self) -> dict[str, int]:
         """Return how many rows each table has."""
@@ -410,22 +404,6 @@ class PutBack:
             self._kept.backup(now)
         self.api.guest.asked.clear()
         self.api.waker.woken.clear()
-
-
-def _keep_sample(method: str, path: str, body: Any, answer: Any) -> None:
-    """Keep an exchange for the API reference, when ``tools/api-ref.py`` asks for it."""
-    folder = os.environ.get("TROVE_API_SAMPLES")
-    found = Router(ROUTES).match(path.partition("?")[0].strip("/").split("/"))
-    route = found.methods.get(method) if found is not None else None
-    if not folder or route is None or answer.status_int != route.success:
-        return
-    name = f"{method}{route.path}".replace("/", "~")
-    target = Path(folder, f"{name}.json")
-    text = json.dumps({"request": body, "answer": answer.json if answer.body else None})
-    # of several, the one that shows the most; the same one at every run
-    if not target.exists() or (len(text), text) > (len(target.read_text()),
-                                                   target.read_text()):
-        target.write_text(text)
 
 
 def _identify(below: Any) -> Any:

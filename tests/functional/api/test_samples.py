@@ -1,10 +1,12 @@
-"""One good exchange of every route; the API reference is made of them."""
+"""One good exchange of every route; the documentation has it as an example."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.functional.api import examples
 from tests.functional.api.conftest import IMAGE, MINE, NETWORK, OWN, RULE, Api
+from trove_ng.api.router import Router
 from trove_ng.api.routes import ROUTES
 
 ONE = f"/instances/{OWN}1"
@@ -162,6 +164,10 @@ def test_a_good_request_is_answered(app: Api, method: str, path: str, body: obje
     admins = "/mgmt/" in path or path == "/datastores/empty"
     answer = app(method, path, body, token="admin" if admins else "mine")
     assert answer.status_int < 300, answer.text
+    found = Router(ROUTES).match(path.partition("?")[0].strip("/").split("/"))
+    assert found is not None
+    examples.check(examples.files(
+        found.methods[method], f"/v1.0/{MINE}{path}", body, answer))
     assert (app.rows()["operations"] > before) == bool(app.waker.woken)
     # whatever begins work says which
     assert not app.waker.woken or (
