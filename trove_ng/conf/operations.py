@@ -20,6 +20,7 @@ _TIMEOUTS = {
     "instance.migrate": "3600",
     "instance.rebuild": "7200",
     "instance.upgrade": "7200",
+    "instance.recover": "3600",
     "backup.create": "86400",
     "backup.import": "3600",
     "backup.delete": "3600",

@@ -25,6 +25,7 @@ INSTANCE_REBOOT = "instance.reboot"
 INSTANCE_MIGRATE = "instance.migrate"
 INSTANCE_REBUILD = "instance.rebuild"
 INSTANCE_UPGRADE = "instance.upgrade"
+INSTANCE_RECOVER = "instance.recover"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 BACKUP_IMPORT = "backup.import"
@@ -154,6 +155,10 @@ class UpgradeInstance(Payload, frozen=True, kw_only=True):
     """Replace the root disk by that of another datastore version."""
 
     datastore_version_id: str
+
+
+class RecoverInstance(Payload, frozen=True, kw_only=True):
+    """Start the database on a root disk that nobody waits for any more."""
 
 
 class CreateBackup(Payload, frozen=True, kw_only=True):

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from sqlalchemy import update
 
 from tests.functional.control_plane.invariants import Cloud
-from tests.functional.control_plane.world import World
+from tests.functional.control_plane.world import World, wait_for
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
+from trove_ng.operations.reconcile.findings import Kind
 from trove_ng.operations.runbook import Runbook
 from trove_ng.operations.runbooks.registry import runbooks
 
@@ -31,6 +32,7 @@ class Scenario:
     :param bad: status that is shown after it failed
     :param agent: name of the first step that asks an agent, by default the first of all;
         None: no step does
+    :param asked: the API accepts it; else a taskmanager begins it by itself
     """
 
     ask: Callable[[World], str]
@@ -38,6 +40,7 @@ class Scenario:
     good: str | None = "ACTIVE"
     bad: str | None = "ACTIVE"
     agent: str | None = ""
+    asked: bool = True
 
     def begin(self, world: World) -> tuple[str, str]:
         """Ask for the action; return the ids of resource and operation."""
@@ -122,6 +125,18 @@ def _rebuild(world: World) -> str:
     return _manage(world, {"rebuild": {"image_id": image["id"]}})
 
 
+def _recover(world: World) -> str:
+    """Replace the disk as somebody else would, and let the reconciliation find it."""
+    ident = world.instance()
+    agent, = (one for one in world.plane.hypervisor.agents.values()
+              if one.instance_id == ident)
+    agent.begin_anew()
+    # the heartbeat that tells of it may be on its way
+    wait_for(lambda: any(one.repaired and one.finding.kind == Kind.AGENT_NEW
+                         for one in world.plane.reconcile()), "the finding")
+    return ident
+
+
 def _manage(world: World, body: object) -> str:
     ident = world.instance()
     world.plane.request("POST", f"/mgmt/instances/{ident}/action", body, status=202,
@@ -198,6 +213,7 @@ SCENARIOS = {
     payloads.INSTANCE_MIGRATE: Scenario(lambda world: _manage(world, {"migrate": {}})),
     payloads.INSTANCE_REBUILD: Scenario(_rebuild, agent="stop"),
     payloads.INSTANCE_UPGRADE: Scenario(_upgrade),
+    payloads.INSTANCE_RECOVER: Scenario(_recover, bad="ERROR", asked=False),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
     payloads.BACKUP_IMPORT: Scenario(

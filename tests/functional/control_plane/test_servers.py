@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.functional.control_plane.conftest import ControlPlane
+from tests.functional.control_plane.test_reconcile import wait_until
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import DatastoreVersion
+from trove_ng.operations.reconcile.findings import Kind
 from trove_ng.standalone.minicloud.hypervisor import HypervisorError
 
 
@@ -112,6 +114,43 @@ def test_a_disk_that_could_not_be_replaced_is_an_error_until_a_rebuild(
     shown = plane.wait(instance, "ACTIVE")
     assert "fault" not in shown
     assert asked(plane)[-1] == "post_upgrade"
+
+
+def test_a_rebuild_that_comes_when_it_is_given_up_is_put_to_use(
+        plane: ControlPlane, instance: str, image: str) -> None:
+    plane.minicloud.faults.add({"kind": "error", "status": 409, "service": "compute",
+                                "method": "POST", "path": "action"})
+    upgrade(plane, instance)
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["datastore"]["version"] == "10.11"
+    plane.minicloud.faults.clear()
+    operation, = (one for one in plane.request("GET", "/operations").json["operations"]
+                  if one["action"] == "instance.upgrade")
+    # the request arrives after all
+    now, compute = server(plane), plane.tools.clouds.compute
+    compute.rebuild_server(now["id"], image, plane.hypervisor.user_data[now["id"]],
+                           {**now["metadata"], "trove_rebuild": operation["id"]})
+    wait_until(lambda: plane.show(instance)["operating_status"] == "NEW")
+    kinds = [one.finding.kind for one in plane.reconcile() if one.repaired]
+    assert kinds == [Kind.AGENT_NEW]
+    assert plane.show(instance)["status"] == "BUILD"
+    plane.manager.sweep()
+    shown = plane.wait(instance, "ACTIVE")
+    assert (shown["operating_status"], shown["datastore"]["version"]) == ("HEALTHY", "11.4")
+    assert plane.reconcile() == []
+
+
+def test_a_disk_that_cannot_be_put_to_use_is_tried_once(
+        plane: ControlPlane, instance: str) -> None:
+    plane.hypervisor.failures["post_upgrade"] = "The database does not start."
+    agent, = plane.hypervisor.agents.values()
+    agent.begin_anew()
+    wait_until(lambda: plane.show(instance)["operating_status"] == "NEW")
+    assert [one.repaired for one in plane.reconcile()] == [True]
+    plane.manager.sweep()
+    shown = plane.wait(instance, "ERROR")
+    assert shown["fault"]["message"] == "The database does not start."
+    assert plane.reconcile() == []
 
 
 def test_a_database_that_does_not_start_on_the_new_disk_is_an_error(

@@ -399,6 +399,7 @@ class World:
         def done() -> bool:
             # what one run repairs, the next one may have to write down
             repaired = [one for one in self.plane.reconcile() if one.repaired]
+            self.manager.sweep()  # some repairs are operations
             return not repaired and not invariants.violations(self.plane)
 
         with contextlib.suppress(AssertionError):  # the check that follows tells what is left

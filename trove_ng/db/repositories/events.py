@@ -36,6 +36,7 @@ _TITLES = {
     "instance.migrate": "Migrating the server",
     "instance.rebuild": "Rebuilding the server",
     "instance.upgrade": "Upgrading the instance",
+    "instance.recover": "Starting the database on a new disk",
     "backup.create": "Making a backup",
     "backup.import": "Taking over a backup",
     "backup.delete": "Deleting a backup",

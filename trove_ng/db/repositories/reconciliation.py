@@ -32,6 +32,7 @@ def _facts() -> AnySelect:
         Instance.volume_id, Instance.volume_size, Instance.port_ids,
         Instance.security_group_id, Instance.floating_ip_id, Instance.server_group_id,
         ServiceStatusRow.updated_at.label("heartbeat"),
+        ServiceStatusRow.status.label("agent_status"),
         _is_live(Instance.id).label("live"),
         exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),
         select(func.max(Operation.ended_at)).where(Operation.resource_id == Instance.id)
@@ -49,9 +50,9 @@ def existing(session: Session, region: str, *, unnamed: bool) -> dict[str, AnyRo
     """Return what is known of a region's instances that are not deleted, by id.
 
     :param unnamed: also those that name no region
-    :return: rows with, beside columns of the instance: ``heartbeat``, the newest; ``live``,
-        whether an operation works on it; ``worked_at``, when the last one ended;
-        ``has_key``
+    :return: rows with, beside columns of the instance: ``heartbeat``, the newest;
+        ``agent_status``, what it said; ``live``, whether an operation works on it;
+        ``worked_at``, when the last one ended; ``has_key``
     """
     here: ColumnElement[bool] = Instance.region_id == region
     if unnamed:

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 
 from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Server, ServerGroup, Volume
+from trove_ng.common.states import ServiceStatus
 from trove_ng.db.rows import AnyRow
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
@@ -157,6 +158,7 @@ def instances(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[
             yield from _missing(row, cloud)
             yield from _floating(row, cloud)
             if server is not None:
+                yield from _agent(row, server, when)
                 yield from _volume(row, cloud, server)
                 yield from _ports(row, cloud, server)
 
@@ -185,6 +187,19 @@ def _status(row: AnyRow, server: Server | None, when: When) -> Iterator[Finding]
                      # a request for it may arrive after its operation was given up
                      Repair.SETTLE_RESIZE if status == UNDECIDED
                      and is_idle(row, when.settled) else None, "ACTIVE", status)
+
+
+def _agent(row: AnyRow, server: Server, when: When) -> Iterator[Finding]:
+    if (is_new(row, when) and server.status == "ACTIVE" and not server.task_state):
+        yield _about(row, Kind.AGENT_NEW, "The root disk of the server was replaced, and the "
+                     "database was not started.", "server", server.id,
+                     Repair.RECOVER if row.volume_id else None)
+
+
+def is_new(row: AnyRow, when: When) -> bool:
+    """Return whether the agent of an instance that worked knows nothing of it."""
+    return bool(row.agent_status == ServiceStatus.NEW and not row.error
+                and row.heartbeat is not None and row.heartbeat >= when.heard)
 
 
 def _missing(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:

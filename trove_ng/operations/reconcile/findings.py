@@ -38,6 +38,8 @@ class Kind(enum.StrEnum):
     #: the RPC key of an instance that is deleted
     KEY_WITHOUT_INSTANCE = "key-without-instance"
     HEARTBEAT_OLD = "heartbeat-old"
+    #: the agent waits for its first request: the root disk was replaced
+    AGENT_NEW = "agent-new"
 
 
 class Repair(enum.StrEnum):
@@ -50,6 +52,8 @@ class Repair(enum.StrEnum):
     SETTLE_RESIZE = "settle-resize"
     RECOUNT = "recount"
     CLEAR_TASK = "clear-task"
+    #: begin an operation that starts the database again
+    RECOVER = "recover"
     DELETE_KEY = "delete-key"
 
 

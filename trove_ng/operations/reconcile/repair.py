@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 from trove_ng.cloud.errors import CloudError
+from trove_ng.common.context import RequestContext
+from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
 from trove_ng.db.repositories import faults, instances, quotas, reconciliation
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
-from trove_ng.operations import there
+from trove_ng.operations import payloads, there
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
+from trove_ng.operations.requests import PURPOSE, Requests
 
 #: task → error of an instance that cannot be used after it
 _ERRORS = {"BUILDING": "BUILD", "DELETING": "DELETE"}
@@ -29,7 +34,7 @@ class Repairer:
             Repair.NOTE_STATUS: self._note_status, Repair.NOTE_HOST: self._note_host,
             Repair.RECOUNT: self._recount, Repair.CLEAR_TASK: self._clear_task,
             Repair.DELETE_KEY: self._delete_key,
-            Repair.SETTLE_RESIZE: self._settle_resize}
+            Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
         """Repair one finding; what is not safe any more is left alone.
@@ -81,6 +86,28 @@ class Repairer:
         decide = (compute.confirm_resize if server.flavor_id == wanted
                   else compute.revert_resize)
         decide(server.id)
+        return True
+
+    @retry_on_db_error
+    def _recover(self, finding: Finding) -> bool:
+        """Begin an operation; a taskmanager finds it when it sweeps."""
+        parts, owner = self._parts, finding.instance_id or ""
+        times = when(parts)
+        with parts.db.writer() as session:
+            instance = instances.get(session, owner, lock=True)
+            row = reconciliation.of(session, [owner]).get(owner)
+            if (instance is None or row is None or not compare.is_idle(row, times.settled)
+                    or not compare.is_new(row, times)):
+                return False
+            requests = Requests(parts.conf, SecretBox(
+                parts.conf.inst_rpc_key_encr_key, PURPOSE))
+            accepted = requests.submit(
+                session, action=payloads.INSTANCE_RECOVER, resource_type="instance",
+                resource_id=owner, tenant_id=instance.tenant_id, now=parts.clock.now(),
+                context=RequestContext(project_id=instance.tenant_id,
+                                       request_id=f"req-{uuid.uuid4()}"),
+                payload=payloads.RecoverInstance())
+            instance.task, instance.operation_id = Task.REBUILDING, accepted.id
         return True
 
     @retry_on_db_error

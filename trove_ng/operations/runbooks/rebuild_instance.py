@@ -1,16 +1,18 @@
 """Replace the root disk of an instance's server; the data volume and the addresses stay.
 
 An upgrade takes the image of another datastore version, a rebuild any one.  Once the disk is
-replaced there is no way back: what fails then leaves the instance in error.
+replaced there is no way back: what fails then leaves the instance in error.  A disk that is
+replaced when nobody waits for it any more, or by somebody else, is put to use by a recovery.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from trove_ng.common.errors import TroveError
 from trove_ng.db.models import DatastoreVersion
-from trove_ng.db.repositories import datastores, instances
+from trove_ng.db.repositories import datastores, instances, operations
 from trove_ng.db.repositories import modules as module_rows
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import database, guest, modules, overrides, payloads, servers
@@ -112,6 +114,20 @@ def _stand(work: Work) -> None:
         raise StepFailed("The root disk is replaced already.")
 
 
+def _note_version(work: Work) -> None:
+    """Note the version that a disk has which an upgrade replaced after it was given up."""
+    mark = servers.existing(work).metadata.get(_MARK, "")
+    with work.writer() as session:
+        asked = operations.get(session, mark)
+        found = instances.get(session, work.resource_id)
+        if (found is not None and asked is not None
+                and (asked.action, asked.resource_id) == (payloads.INSTANCE_UPGRADE, found.id)):
+            target = payloads.load(asked.payload, payloads.UpgradeInstance)
+            version = datastores.get_version(session, target.datastore_version_id)
+            if version is not None:
+                found.datastore_version_id = version[0].id
+
+
 def _wait_for_agent(work: Work) -> None:
     guest.wait_for_new_agent(work, work.resource_id)
 
@@ -153,4 +169,6 @@ RUNBOOKS = (
         Step("stop", _before_rebuild, _start_again),
         Step("rebuild", _rebuild_as_asked, _stand, final=True), *_REST,
     ), ending.succeed_restarted, ending.fail_unchanged),
+    Runbook(payloads.INSTANCE_RECOVER, (Step("version", _note_version), *_REST),
+            ending.succeed_restarted, functools.partial(ending.fail_for_good, "RECOVER")),
 )

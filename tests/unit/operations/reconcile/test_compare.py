@@ -66,7 +66,8 @@ def row(**more: Any) -> Any:
         "error": "", "compute_instance_id": "s", "server_status": "ACTIVE",
         "server_host": "h", "volume_id": "v", "volume_size": 2, "port_ids": ["p"],
         "floating_ip_id": "f", "security_group_id": "g", "server_group_id": None,
-        "heartbeat": ago(5), "live": False, "has_key": True, "worked_at": ago(3600), **more})
+        "heartbeat": ago(5), "live": False, "has_key": True,
+        "agent_status": "HEALTHY", "worked_at": ago(3600), **more})
 
 
 def cloud(*resources: compare.Resource) -> compare.Cloud:
@@ -100,6 +101,17 @@ def test_a_whole_instance_gives_nothing() -> None:
     {"error": "DELETE"}])
 def test_an_instance_that_is_worked_on_is_not_judged(more: dict[str, Any]) -> None:
     assert found(row(**more), server("x", status="ERROR"), volume("y"), port("z")) == []
+
+
+@pytest.mark.parametrize(("more", "repair"), [
+    ({}, [Repair.RECOVER]), ({"volume_id": None, "volume_size": None}, [None]),
+    ({"error": "RECOVER"}, []), ({"worked_at": ago(30)}, []), ({"live": True}, []),
+    ({"heartbeat": None}, [])])
+def test_a_database_on_a_new_disk_is_started(
+        more: dict[str, Any], repair: list[Repair | None]) -> None:
+    whole = WHOLE if "volume_id" not in more else (server(), *WHOLE[2:])
+    assert found(row(agent_status="NEW", **more), *whole) == [
+        (Kind.AGENT_NEW, "s", one) for one in repair]
 
 
 def test_a_server_that_moved_by_itself_is_noted() -> None:
