@@ -170,6 +170,15 @@ class ObjectStore:
             return None
         return bytes(found[1])
 
+    def read_beginning(self, tenant_id: str, container: str, name: str,
+                       size: int) -> bytes | None:
+        """Return the first bytes of an object that is not empty, None if there is none."""
+        with contextlib.suppress(CloudNotFound):
+            found = self._ask(tenant_id, "get_object", container, name,
+                              headers={"Range": f"bytes=0-{size - 1}"})
+            return bytes(found[1]) or None
+        return None
+
     def delete_object(self, tenant_id: str, container: str, name: str) -> None:
         """Delete one object; one that is gone is no error."""
         with contextlib.suppress(CloudNotFound):

@@ -21,7 +21,14 @@ OPTS: list[cfg.Opt] = [
     cfg.BoolOpt("backup_encryption", default=False,
                 help="Encrypt backups before they leave the server, each with a key of its own "
                      "that the service keeps: nobody can restore them without this service's "
-                     "store and inst_rpc_key_encr_key."),
+                     "store and inst_rpc_key_encr_key, but for backup_transfer_keys."),
+    cfg.ListOpt("backup_transfer_keys", secret=True, default=[],
+                help="Secrets that the keys of encrypted backups are sealed with beside them, "
+                     "newest first: other services with one of them take the backups over. "
+                     "Without one only the service that made a backup reads it."),
+    cfg.DictOpt("backup_foreign_projects", default={},
+                help="Projects of other clouds, with other identity services, whose encrypted "
+                     "backups projects of this one may take over: other id:own id."),
     cfg.StrOpt("guest_log_container_name", default="database_logs",
                help="Container in an instance's project that its logs are published to."),
     cfg.ListOpt("guest_log_exposed_logs", default=["error", "general", "slow_query"],

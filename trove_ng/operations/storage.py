@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import secrets
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from trove_ng.cloud.types import Grant
-from trove_ng.common.crypto import DecryptError
+from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.secret import Secret
 from trove_ng.conf.object_store import guest_url
 from trove_ng.db.models import Backup
@@ -26,6 +26,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     :param datastore_version: its number, as ``10.11``
     :param parent: location of the backup that it continues
+    :param key: what it is encrypted with, sealed for services that share
+        ``backup_transfer_keys`` with the one that made it
     """
 
     version: int = 1
@@ -34,21 +36,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     volume_size: int | None = None
     parent: str | None = None
     encrypted: bool = False
+    key: str | None = None
     stored: messages.StoredBackup
 
 
-class Found(NamedTuple):
-    """A backup in an object store."""
-
-    region: str
-    container: str
-    prefix: str
-    record: Record
-
-
-#: bytes of a record at most: a thousand segments
-_RECORD_LIMIT = 1024 * 1024
-_MANIFEST, _RECORD = ".manifest", ".json"
+#: what ``backup_transfer_keys`` are used for here
+_TRANSFER = "backup transfer"
+#: what names of the objects beside the segments end with
+MANIFEST, RECORD = ".manifest", ".json"
 
 
 def store(work: Work, backup: Backup) -> ObjectStore:
@@ -83,48 +78,11 @@ def write_record(work: Work, backup: Backup, parent: str | None) -> None:
         datastore=version[1].name if version else "",
         datastore_version=version[0].version if version else "",
         volume_size=backup.volume_size, parent=parent,
-        encrypted=backup.sealed_key is not None, stored=stored(backup))
+        encrypted=backup.sealed_key is not None, key=transfer_key(work, backup),
+        stored=stored(backup))
     store(work, backup).write_object(
         backup.tenant_id, location(backup)[0],
-        manifest_name(backup).removesuffix(_MANIFEST) + _RECORD, msgspec.json.encode(record))
-
-
-def find(work: Work, tenant_id: str, url: str) -> Found:
-    """Return the backup that a location names, in any region of the cloud.
-
-    :raises StepFailed: it is not the project's, there is none, or it cannot be used
-    """
-    for region in work.tools.clouds.object_regions():
-        objects = work.tools.clouds.objects_in(region)
-        place = objects.place(tenant_id, url)
-        if place is None:
-            continue
-        container, name = place
-        if not name.endswith(_MANIFEST):
-            break
-        begin = name.removesuffix(_MANIFEST)
-        content = objects.read_object(tenant_id, container, begin + _RECORD, _RECORD_LIMIT)
-        if content is None:
-            raise StepFailed("There is no backup at the location.")
-        record = _parse(content, f"{begin}/")
-        return Found(region, container, f"{begin}/", record)
-    raise StepFailed("The location is not one of a backup in the object store of the project.")
-
-
-def _parse(content: bytes, begin: str) -> Record:
-    try:
-        record = msgspec.json.decode(content, type=Record)
-    except msgspec.MsgspecError:
-        raise StepFailed("The record of the backup cannot be read.") from None
-    segments = record.stored.segments
-    if record.version != 1 or not segments or not all(
-            one.name.startswith(begin) for one in segments):
-        raise StepFailed("The record of the backup cannot be read.")
-    if record.encrypted:
-        raise StepFailed("The backup is encrypted; its key is where it was made.")
-    if record.parent is not None:
-        raise StepFailed("The backup continues another one; only full ones can be taken over.")
-    return record
+        manifest_name(backup).removesuffix(MANIFEST) + RECORD, msgspec.json.encode(record))
 
 
 def location(backup: Backup) -> tuple[str, str]:
@@ -197,10 +155,37 @@ def damage(work: Work, backup: Backup) -> str | None:
     return None
 
 
-def seal_key(work: Work, backup_id: str) -> str:
-    """Return a new key for a backup, sealed for its row."""
-    return work.tools.key_box.seal(
-        base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(), backups.bound(backup_id))
+def new_key() -> Secret:
+    """Return a new key for a backup."""
+    return Secret(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
+
+def seal_key(work: Work, backup_id: str, key: Secret) -> str:
+    """Return the key of a backup, sealed for its row."""
+    return work.tools.key_box.seal(key.reveal(), backups.bound(backup_id))
+
+
+def transfer_box(work: Work) -> SecretBox | None:
+    """Return what seals keys for other services of the operator; None: there are none."""
+    shared = work.tools.conf.backup_transfer_keys
+    return SecretBox(shared, _TRANSFER) if shared else None
+
+
+def transfer_bound(tenant_id: str, prefix: str) -> str:
+    """Return what a key is sealed for that stands beside a backup.
+
+    Objects can be copied by whoever can read them; the key goes to their owner's project only.
+    """
+    return f"{tenant_id}/{prefix}"
+
+
+def transfer_key(work: Work, backup: Backup) -> str | None:
+    """Return the key of a backup as it may stand beside it, sealed; None: it may not, or
+    there is none."""
+    found, box = key(work, backup), transfer_box(work)
+    if found is None or box is None:
+        return None
+    return box.seal(found.reveal(), transfer_bound(backup.tenant_id, location(backup)[1]))
 
 
 def key(work: Work, backup: Backup) -> Secret | None:
@@ -218,4 +203,4 @@ def key(work: Work, backup: Backup) -> Secret | None:
 
 def manifest_name(backup: Backup) -> str:
     """Return the name of the object that stands for all segments of a backup."""
-    return location(backup)[1].rstrip("/") + _MANIFEST
+    return location(backup)[1].rstrip("/") + MANIFEST

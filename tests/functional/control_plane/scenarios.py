@@ -187,7 +187,7 @@ def _apply_configuration(world: World) -> str:
 
 
 def _import_backup(world: World) -> str:
-    source = world.full_backup()
+    source = world.backup()
     location = world.plane.request("GET", f"/backups/{source}").json["backup"]["locationRef"]
     return str(world.plane.request("POST", "/backups", {"backup": {
         "name": "taken over", "restore_from": {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.world import LivingAgent, wait_for
+from trove_ng.common.crypto import SecretBox
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups
 
@@ -181,16 +184,11 @@ def test_a_backup_of_another_service_is_taken_over_and_restored(
 def test_what_cannot_be_taken_over_fails_with_the_reason(plane: ControlPlane,
                                                          instance: str) -> None:
     full = make(plane, instance)
-    incremental = make(plane, instance, parent_id=full["id"])
-    plane.conf.set_override("backup_encryption", True)
-    encrypted = make(plane, instance)
     good = full["locationRef"]
     base = good.rpartition("/database_backups/")[0]
     other = base.replace(f"AUTH_{plane.project_id}", "AUTH_" + "0" * 32)
     name = f"backup_{full['id']}"
     for location, why in (
-            (incremental["locationRef"], "continues another one"),
-            (encrypted["locationRef"], "encrypted"),
             (f"{base}/database_backups/none.manifest", "no backup at the location"),
             (f"{base}/database_backups/{name}.json", "not one of a backup"),
             (good.replace("127.0.0.1", "127.0.0.9"), "not one of a backup"),
@@ -211,3 +209,173 @@ def test_what_cannot_be_taken_over_fails_with_the_reason(plane: ControlPlane,
                     b'"checksum": "", "size": 0}}'):
         put(plane.project_id, "database_backups", f"{name}.json", content)
         take_over(plane, good, "FAILED")
+
+
+def listed(plane: ControlPlane) -> dict[str, Backup]:
+    """Return the backups of the project by their names."""
+    with plane.db.reader() as session:
+        found = {one.name: one for one in session.scalars(select(Backup).where(
+            Backup.deleted.is_(False), Backup.tenant_id == plane.project_id))}
+        session.expunge_all()
+    return found
+
+
+def rewrite(plane: ControlPlane, ident: str, **values: Any) -> None:
+    """Write other values into the record that stands beside a backup."""
+    objects = plane.tools.clouds.objects
+    name = f"backup_{ident}.json"
+    record = json.loads(objects.read_object(
+        plane.project_id, "database_backups", name, 10 ** 6) or b"")
+    objects.write_object(plane.project_id, "database_backups", name,
+                         json.dumps({**record, **values}).encode())
+
+
+@pytest.fixture
+def chain(plane: ControlPlane, instance: str) -> list[str]:
+    """Three backups of another service that continue each other."""
+    made = [make(plane, instance, incremental=1) for _ in range(3)]
+    for one in made:
+        forget(plane, one["id"])
+    return [one["locationRef"] for one in made]
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_chain_of_another_service_is_taken_over_and_restored(
+        plane: ControlPlane, chain: list[str], copied: bool) -> None:
+    sources = [one.rpartition("backup_")[2].removesuffix(".manifest") for one in chain]
+    if copied:
+        # its records name places of another cloud
+        for above, ident in zip(sources, sources[1:], strict=False):
+            rewrite(plane, ident, parent="https://swift.example.net/v1/AUTH_other/database_"
+                    f"backups/backup_{above}.manifest")
+    taken = take_over(plane, chain[2])
+    rows = listed(plane)
+    assert sorted(rows) == ["t", "t (part 1)", "t (part 2)"]
+    links = [rows["t (part 1)"], rows["t (part 2)"], rows["t"]]
+    assert [one.parent_id for one in links] == [None, links[0].id, links[1].id]
+    assert {one.state for one in links} == {"RESTORED"}
+    assert taken["parent_id"] == links[1].id
+    assert [one.location for one in links] == chain
+    assert plane.quota()["backups"] == (6, 0)  # three of them are the other service's
+    plane.wait(plane.create(name="other", restorePoint={"backupRef": taken["id"]}), "ACTIVE")
+    restore = asked(plane, "prepare")[-1].restore
+    assert [one.prefix for one in restore.grants] == [f"backup_{one}/" for one in sources]
+    # what is known is not made known again
+    again = take_over(plane, chain[2])
+    assert again["parent_id"] == taken["parent_id"]
+    assert plane.quota()["backups"] == (7, 0)
+    # and all go with the first, but not their objects
+    plane.request("DELETE", f"/backups/{links[0].id}", status=202)
+    for ident in (again["id"], *(one.id for one in links)):
+        plane.wait_gone(f"/backups/{ident}")
+    objects = plane.minicloud.swift._store.objects(
+        f"AUTH_{plane.project_id}", "database_backups")
+    assert len([one for one in objects if one.name.endswith("/000")]) == 3
+
+
+def test_own_backups_are_continued_by_what_is_taken_over(
+        plane: ControlPlane, instance: str) -> None:
+    first, second = (make(plane, instance, incremental=1) for _ in range(2))
+    forget(plane, second["id"])
+    assert take_over(plane, second["locationRef"])["parent_id"] == first["id"]
+    assert len(listed(plane)) == 2
+
+
+def test_a_chain_that_is_not_whole_is_not_taken_over(
+        plane: ControlPlane, chain: list[str]) -> None:
+    store, account = plane.minicloud.swift._store, f"AUTH_{plane.project_id}"
+    first, second, third = (
+        one.rpartition("backup_")[2].removesuffix(".manifest") for one in chain)
+
+    def refused(why: str) -> None:
+        failed = take_over(plane, chain[2], "FAILED")
+        assert why in str(row(plane, failed["id"]).error)
+        assert list(listed(plane)) == ["t"]
+        plane.request("DELETE", f"/backups/{failed['id']}", status=202)
+        plane.wait_gone(f"/backups/{failed['id']}")
+
+    plane.conf.set_override("max_backups_per_tenant", 5)
+    refused("Quota exceeded for backups")
+    plane.conf.set_override("max_backups_per_tenant", 50)
+    plane.conf.set_override("backup_chain_limit", 2)
+    refused("continues more than 1 others")
+    plane.conf.set_override("backup_chain_limit", 50)
+    rewrite(plane, third, parent=chain[0])
+    refused("does not continue the one")
+    rewrite(plane, third, parent=None)
+    refused("does not say which one")
+    rewrite(plane, third, parent=chain[2])
+    refused("does not continue the one")
+    rewrite(plane, third, parent=chain[1].replace(second, "0" * 36))
+    refused("no backup at the location")
+    rewrite(plane, third, parent="https://swift.example.net/v1/AUTH_x/c/none.manifest")
+    refused("not in the object store")
+    rewrite(plane, third, parent=chain[1])
+    store.delete(account, "database_backups", f"backup_{first}/000")
+    refused("A backup that this one continues is damaged")
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_an_encrypted_backup_of_the_same_service_is_taken_over_with_its_key(
+        plane: ControlPlane, instance: str, incremental: bool) -> None:
+    """As in another region: the key is in the store."""
+    plane.conf.set_override("backup_encryption", True)
+    sources = [make(plane, instance, incremental=1) for _ in range(1 + incremental)]
+    taken = take_over(plane, sources[-1]["locationRef"])
+    keys = [request.key.reveal() for request in asked(plane, "create_backup")]
+    assert keys[-1] not in str(row(plane, taken["id"]).sealed_key)
+    plane.wait(plane.create(name="other", restorePoint={"backupRef": taken["id"]}), "ACTIVE")
+    assert [one.reveal() for one in asked(plane, "prepare")[-1].restore.keys] == keys
+
+
+def test_an_encrypted_backup_of_another_service_needs_a_shared_secret(
+        plane: ControlPlane, instance: str) -> None:
+    conf = plane.conf
+    conf.set_override("backup_encryption", True)
+    for name, secrets in (("alone", []), ("shared", ["a-shared-secret", "an-older-one"])):
+        conf.set_override("backup_transfer_keys", secrets)
+        source = make(plane, instance, name=name)
+        forget(plane, source["id"])
+        record = plane.tools.clouds.objects.read_object(
+            plane.project_id, "database_backups", f"backup_{source['id']}.json", 10 ** 6)
+        assert record is not None
+        key = asked(plane, "create_backup")[-1].key.reveal()
+        assert key.encode() not in record
+
+    def refused(ident: str, location: str, why: str) -> None:
+        failed = take_over(plane, location, "FAILED")
+        assert why in str(row(plane, failed["id"]).error)
+        assert row(plane, failed["id"]).sealed_key is None
+        answer = plane.request("POST", "/instances", {"instance": {
+            "name": "r", "flavorRef": "1", "volume": {"size": 1},
+            "restorePoint": {"backupRef": failed["id"]}}})
+        assert answer.status_int in (400, 409, 422)
+
+    def place(ident: str) -> str:
+        return str(source["locationRef"]).replace(source["id"], ident)
+
+    with plane.db.reader() as session:
+        alone, shared = (session.scalars(select(Backup.id).where(
+            Backup.name == name)).one() for name in ("alone", "shared"))
+    refused(alone, place(alone), "its key is where it was made")
+    for secrets in ([], ["another-secret"]):
+        conf.set_override("backup_transfer_keys", secrets)
+        refused(shared, place(shared), "its key cannot be read here")
+    conf.set_override("backup_transfer_keys", ["newer", "a-shared-secret"])
+    taken = take_over(plane, place(shared))
+    plane.wait(plane.create(name="other", restorePoint={"backupRef": taken["id"]}), "ACTIVE")
+    assert [one.reveal() for one in asked(plane, "prepare")[-1].restore.keys] == [key]
+    # a key that opens and is another one's
+    box = SecretBox(["a-shared-secret"], "backup transfer")
+    wrong = base64.urlsafe_b64encode(bytes(32)).decode()
+    for owner, text, why in (
+            (plane.project_id, wrong, "not encrypted with the key"),
+            (plane.project_id, "short", "not encrypted with the key"),
+            ("of-another-cloud", key, "its key cannot be read here")):
+        rewrite(plane, shared, key=box.seal(text, f"{owner}/backup_{shared}/"))
+        refused(shared, place(shared), why)
+    conf.set_override("backup_foreign_projects", {"of-another-cloud": plane.project_id,
+                                                  "x": "y"})
+    take_over(plane, place(shared))
+    rewrite(plane, shared, key="not sealed at all")
+    refused(shared, place(shared), "its key cannot be read here")

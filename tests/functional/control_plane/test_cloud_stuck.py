@@ -190,7 +190,6 @@ def test_what_the_api_accepted_and_told_nobody_is_done(
         world: World, action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of the API dies between its commit and its cast."""
     world.backup()
-    world.full_backup()
 
     def die(_bus: Any, _operation_id: str) -> None:
         raise Died("the API")

@@ -31,6 +31,7 @@ from tests.functional.control_plane.conftest import (
 )
 from trove_ng.cloud.calls import Calls, Guard
 from trove_ng.cloud.session import Clouds
+from trove_ng.common.cipher import Encryptor
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Operation
@@ -94,15 +95,20 @@ class LivingAgent(Agent):
                 else m.Empty())
 
     def _create_backup(self, request: m.BackupRequest) -> m.Empty:
-        name, data = f"{request.grant.prefix}000", b"the data"
+        name, data = f"{request.grant.prefix}000", b"the data of " + request.backup_id.encode()
+        if request.key is not None:
+            sealing = Encryptor(request.key)
+            data = sealing.update(data) + sealing.finish()
         answer = requests.put(
             f"{request.grant.container_url}/{name}?{request.grant.put_query.reveal()}",
             data=data, timeout=5)
         assert answer.status_code == 201, answer.text
         self._report(request, m.StoredBackup(
-            strategy=request.strategy, checksum="00", size=len(data), data_size=9, segments=[
+            strategy=request.strategy, checksum=hashlib.sha256(data).hexdigest(),
+            size=len(data), data_size=9, segments=[
                 m.Segment(name=name, size=len(data), md5=hashlib.md5(data).hexdigest(),
-                          sha256=hashlib.sha256(data).hexdigest())]))
+                          sha256=hashlib.sha256(data).hexdigest())],
+            metadata={"parent": request.parent.checksum} if request.parent else {}))
         return m.Empty()
 
     def stop(self) -> None:
@@ -247,7 +253,6 @@ class World:
         self.manager = plane.start_taskmanager("healthy", awake=False)
         self._instance: str | None = None
         self._backup: str | None = None
-        self._full: str | None = None
         #: what each way of each run-book calls, once it is known
         self.calls: dict[tuple[str, bool], list[CloudCall]] = {}
 
@@ -305,24 +310,11 @@ class World:
                  "an instance")
         return self._instance
 
-    def new_backup(self, full: bool = False) -> str:
+    def new_backup(self) -> str:
         """Ask for a backup; return its id."""
         return str(self.plane.request("POST", "/backups", {"backup": {
-            "name": "b", "instance": self.instance(), "incremental": int(not full)}},
+            "name": "b", "instance": self.instance(), "incremental": 1}},
             status=202).json["backup"]["id"])
-
-    def full_backup(self) -> str:
-        """Return a full backup that is not encrypted, of an earlier case if there is one."""
-        if self._full is not None and self.shown("backups", self._full) == "COMPLETED":
-            return self._full
-        self.plane.conf.set_override("backup_encryption", False)
-        try:
-            self._full = self.new_backup(full=True)
-            self.finish(self.live(self._full))
-        finally:
-            self.plane.conf.set_override("backup_encryption", True)
-        assert self.shown("backups", self._full) == "COMPLETED"
-        return self._full
 
     def backup(self) -> str:
         """Return a backup that is complete, of an earlier case if there is one."""
@@ -375,7 +367,7 @@ class World:
 
     def abandon(self) -> None:
         """Use what cases share no more: something may be wrong with it."""
-        self._instance = self._backup = self._full = None
+        self._instance = self._backup = None
 
     @contextlib.contextmanager
     def hurry(self) -> Iterator[None]:
@@ -407,7 +399,7 @@ class World:
 
     def tidy(self) -> None:
         """Delete what later cases do not need, and see that it is gone."""
-        for kind, keep in (("backups", (self._backup, self._full)),
+        for kind, keep in (("backups", (self._backup,)),
                            ("instances", (self._instance,))):
             listed = self.plane.request("GET", f"/{kind}", status=200).json[kind]
             for one in listed:

@@ -106,6 +106,18 @@ def newest(session: Session, instance_id: str, version_id: str, strategy: str,
     ).order_by(Backup.backup_timestamp.desc(), Backup.id).limit(1)).one_or_none()
 
 
+def same(session: Session, wanted: Backup) -> Backup | None:
+    """Return the locked backup of the same project and objects, if it can be used."""
+    return session.scalars(select(Backup).where(
+        Backup.tenant_id == wanted.tenant_id, Backup.deleted.is_(False),
+        Backup.prefix == wanted.prefix, Backup.container == wanted.container,
+        or_(Backup.region_id == wanted.region_id, Backup.region_id.is_(None)),
+        Backup.checksum == wanted.checksum,
+        Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
+    ).order_by(Backup.created, Backup.id).limit(1).with_for_update().execution_options(
+        populate_existing=True)).one_or_none()
+
+
 def children(session: Session, backup_id: str) -> Sequence[Backup]:
     """Return the backups that directly continue this one, and lock them."""
     return session.scalars(select(Backup).where(

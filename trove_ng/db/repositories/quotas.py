@@ -67,8 +67,21 @@ def reserve(session: Session, tenant_id: str, operation_id: str, deltas: Mapping
     :raises QuotaExceeded: names the resource, what was asked, is used and allowed
     """
     wanted = {name: delta for name, delta in sorted(deltas.items()) if delta}
+    rows = take(session, tenant_id, wanted, defaults)
+    for name, delta in wanted.items():
+        rows[name].reserved += delta
+        session.add(Reservation(operation_id=operation_id, tenant_id=tenant_id,
+                                resource=name, delta=delta))
+
+
+def take(session: Session, tenant_id: str, wanted: Mapping[str, int],
+         defaults: Mapping[str, int]) -> dict[str, QuotaUsage]:
+    """Take what exists from this transaction on; return what is in use now, locked.
+
+    :raises QuotaExceeded: as :func:`reserve`
+    """
     if not wanted:
-        return
+        return {}
     allowed = limits(session, tenant_id, defaults)
     rows = _locked(session, tenant_id, list(wanted))
     for name, delta in wanted.items():
@@ -79,9 +92,7 @@ def reserve(session: Session, tenant_id: str, operation_id: str, deltas: Mapping
                 f"{rows[name].in_use}, limit {limit}.")
     for name, delta in wanted.items():
         rows[name].in_use += delta
-        rows[name].reserved += delta
-        session.add(Reservation(operation_id=operation_id, tenant_id=tenant_id,
-                                resource=name, delta=delta))
+    return rows
 
 
 def _settle(session: Session, operation_id: str, status: str, keep: bool) -> None:

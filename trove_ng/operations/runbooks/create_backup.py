@@ -65,7 +65,7 @@ def _check_parent(work: Work) -> None:
 def _make_key(work: Work) -> None:
     """Make the key that the backup is encrypted with, if it is to be."""
     if work.tools.conf.backup_encryption and load(work).sealed_key is None:
-        note(work, sealed_key=storage.seal_key(work, work.resource_id))
+        note(work, sealed_key=storage.seal_key(work, work.resource_id, storage.new_key()))
 
 
 def _stream(work: Work) -> None:

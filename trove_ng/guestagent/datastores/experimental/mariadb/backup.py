@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import zstandard
 
+from trove_ng.common.cipher import Encryptor
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.mariadb.restore import (
@@ -33,7 +34,6 @@ from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift, upload
-from trove_ng.guestagent.storage.cipher import Encryptor
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 

@@ -11,6 +11,7 @@ from typing import IO, NamedTuple, cast
 
 import zstandard
 
+from trove_ng.common.cipher import LONGEST, DecryptError, decrypt
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.mysql_family import causes
@@ -20,7 +21,6 @@ from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift
-from trove_ng.guestagent.storage.cipher import LONGEST, DecryptError, decrypt
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from trove_ng.common.cipher import BEGINNING, DecryptError, Encryptor, decrypt, fits
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent.storage.cipher import DecryptError, Encryptor, decrypt
 
 KEY = Secret(base64.urlsafe_b64encode(bytes(range(32))).decode())
 PIECE = 64 * 1024
@@ -70,3 +70,18 @@ def test_another_key_does_not_open_it() -> None:
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(GuestError, match="not one of 256 bits"):
         Encryptor(Secret(text))
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3 * 64 * 1024])
+def test_the_beginning_shows_whether_a_key_fits(size: int) -> None:
+    encryptor = Encryptor(KEY)
+    sealed = encryptor.update(bytes(size)) + encryptor.finish()
+    begin = sealed[:BEGINNING]
+    assert fits(KEY, begin, len(sealed))
+    assert not fits(Secret(base64.urlsafe_b64encode(bytes(32)).decode()), begin, len(sealed))
+    assert not fits(Secret("short"), begin, len(sealed))
+    assert not fits(Secret("="), begin, len(sealed))
+    assert not fits(KEY, begin[:-1], len(sealed))
+    assert not fits(KEY, begin[:11], len(sealed))
+    assert not fits(KEY, b"", len(sealed))
+    assert not fits(KEY, b"x" + begin[1:], len(sealed))

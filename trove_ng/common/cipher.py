@@ -26,6 +26,8 @@ _TAG = 16
 _KEY = 32
 #: bytes that may have to be read until a changed one is noticed
 LONGEST = _PIECE + _TAG
+#: bytes of a beginning that show whether a key is the right one
+BEGINNING = _HEAD + LONGEST
 
 
 class DecryptError(GuestError):
@@ -100,6 +102,22 @@ def decrypt(pieces: Iterable[bytes], key: Secret) -> Iterator[bytes]:
     if not prefix:
         raise _damaged()
     yield _open(aes, prefix, number, bytes(kept), last=True)
+
+
+def fits(key: Secret, beginning: bytes, size: int) -> bool:
+    """Return whether a stream was sealed with a key, as far as its first piece shows.
+
+    :param beginning: the first :data:`BEGINNING` bytes, or all
+    :param size: bytes of the whole stream
+    """
+    prefix, piece = beginning[len(_MAGIC):_HEAD], beginning[_HEAD:BEGINNING]
+    if beginning[:len(_MAGIC)] != _MAGIC or len(prefix) != _PREFIX:
+        return False
+    try:
+        _open(_aes(key), prefix, 0, piece, last=size <= BEGINNING)
+    except (GuestError, ValueError):
+        return False
+    return True
 
 
 def _open(aes: AESGCM, prefix: bytes, number: int, sealed: bytes, *, last: bool) -> bytes:
