@@ -26,8 +26,8 @@ for stage in $stages; do
         types) mypy ;;
         unit) pytest -q -n 2 tests/unit ;;
         functional) pytest -q -n 2 --durations 20 tests/functional ;;
-        # one at a time: some look at all processes of the machine
-        integration) pytest -q --durations 20 tests/integration ;;
+        # mostly waiting; a folder stays in one process
+        integration) pytest -q -n 2 --dist loadgroup --durations 20 tests/integration ;;
         *) die "unknown stage $stage" ;;
     esac
 done

@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.servers import mariadb, postgresql
+
+HERE = Path(__file__).parent
+
+
+#: folders that name network devices alike
+_NETWORKS = {"all_in_one", "runtime"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each folder in one process of xdist: its tests share servers."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            folder = item.path.relative_to(HERE).parts[0]
+            item.add_marker(pytest.mark.xdist_group(
+                "networks" if folder in _NETWORKS else folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_files() -> Iterator[None]:
+    """Keep the servers of two processes of xdist apart.
+
+    Each MariaDB that starts removes the temporary tables that it finds in its directory of
+    temporary files, those of others too.
+    """
+    before = os.environ.get("TMPDIR")
+    # short for sockets, and open to the servers' own users
+    with tempfile.TemporaryDirectory(prefix="t") as made:
+        os.chmod(made, 0o1777)  # noqa: S103
+        os.environ["TMPDIR"], tempfile.tempdir = made, None
+        yield
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+        tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")

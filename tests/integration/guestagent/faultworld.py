@@ -254,11 +254,11 @@ class World:
 
     def children(self) -> list[str]:
         """Return the programs that an agent of this instance has started and that live."""
-        mark = f"TROVE_GUEST_ID={INSTANCE}".encode()
+        marks = {f"TROVE_GUEST_ID={INSTANCE}".encode(), f"HOME={self.home}".encode()}
         found = []
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (path / "environ").read_bytes().split(b"\0"):
+                if marks <= set((path / "environ").read_bytes().split(b"\0")):
                     found.append((path / "comm").read_text().strip())
             except OSError:
                 continue
