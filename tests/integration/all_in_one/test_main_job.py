@@ -81,3 +81,18 @@ def test_a_backup_restores_row_for_row(cloud: AllInOne, instance: str) -> None:
     cloud.run("openstack", "database", "backup", "delete", backup["id"])
     cloud.run("openstack", "database", "instance", "delete", restored["id"])
     cloud.wait_gone(restored["id"])
+
+
+def test_the_demonstration_works_and_can_be_repeated(cloud: AllInOne) -> None:
+    for _ in range(2):
+        told = cloud.standalone("demo")
+        assert "It works." in told
+    # the second one began with what the first one left
+    assert "removing the configuration of an earlier demo" in told
+    rest = cloud.rest()
+    for kind in ("instances", "backups", "modules", "configurations"):
+        for one in rest.get(f"/{kind}").json()[kind]:
+            if one["name"].startswith("demo"):
+                # a backup goes with the one that it continues
+                rest.request("DELETE", f"/{kind}/{one['id']}", check=False)
+                cloud.wait_operations(one["id"])

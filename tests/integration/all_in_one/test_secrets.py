@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -26,6 +27,12 @@ SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 WORDS = {name: f"canary-{number}-Yv5{number * 7919}" for number, name in enumerate((
     "password of a new instance's user", "password of a new user", "a changed password",
     "password of root", "password of a request that is refused"))}
+#: the contents of a module, and how they are sent
+LICENCE = "canary5Yv539595"
+CONTENTS = base64.b64encode(f"license_key={LICENCE}\n".encode()).decode()
+WORDS |= {"licence of a module": LICENCE, "contents of a module": CONTENTS}
+#: where a guest keeps what is its own
+GUESTS = ("etc", "run", "tmp", "var/lib/mysql/.trove", "var/lib/trove-guestagent", "var/tmp")
 
 
 def services(cloud: AllInOne) -> dict[int, str]:
@@ -169,15 +176,27 @@ def work(cloud: AllInOne) -> tuple[str, str, list[str]]:
     cloud.wait_backup(backup["backup"]["id"])
     for path in (f"/instances/{ident}", users, "/backups", "/instances"):
         ask("GET", path)
-    log = agents_log(ident)
+    module = ask("POST", "/modules", {"module": {
+        "name": "licence", "module_type": "new_relic_license", "contents": CONTENTS}}).json()
+    applied = ask("POST", f"/instances/{ident}/modules", {
+        "modules": [{"id": module["module"]["id"]}]}).json()
+    # New Relic's agent is not there, but the module is
+    assert "not installed" in applied["modules"][0]["message"]
+    ask("GET", f"/instances/{ident}/modules")
+    root = guests_root(ident)
+    log = "\n".join(text for _, text in files(root / "var/log"))
+    kept = [(path, path.stat().st_mode) for name in GUESTS for path, text in files(root / name)
+            if LICENCE in text]
+    assert any("/.trove/" in str(path) for path, _ in kept)
+    assert [path for path, mode in kept if mode & 0o077] == []
     ask("DELETE", f"/instances/{ident}")
     cloud.wait_gone(ident)
     ask("DELETE", f"/backups/{backup['backup']['id']}")
     return ident, log, answers
 
 
-def agents_log(instance: str) -> str:
-    """Return all logs of a guest, from inside of it."""
+def guests_root(instance: str) -> Path:
+    """Return where the file system of a guest is."""
     for process in psutil.process_iter(["cmdline"]):
         if not any("trove-guestagent" in word for word in process.info["cmdline"] or []):
             continue
@@ -185,9 +204,15 @@ def agents_log(instance: str) -> str:
         info = root / "etc/trove/conf.d/guest_info.conf"
         with contextlib.suppress(OSError):
             if instance in info.read_text():
-                return "\n".join(file.read_text(errors="replace") for file in (
-                    root / "var/log").rglob("*") if file.is_file())
+                return root
     raise AssertionError("the agent does not run")
+
+
+def files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what is below a folder, with its text."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            yield path, path.read_text(errors="replace")
 
 
 def guests_key(cloud: AllInOne, secret: str, sniffed: dict[str, str]) -> None:
@@ -228,9 +253,8 @@ def test_no_secret_is_found_where_none_belongs(debugging: AllInOne) -> None:
     places = {
         "answers": "\n".join(answers), "guest": agent, "store": dump,
         "messages": "\n".join(sniffer.messages()), "processes": "\n".join(sampler.seen)}
-    for file in (cloud.state_dir / "log").rglob("*"):
-        if file.is_file():
-            places[f"log {file.name}"] = file.read_text(errors="replace")
+    for file, text in files(cloud.state_dir / "log"):
+        places[f"log {file.name}"] = text
     for name in ("answers", "guest", "store", "messages", "processes", "log trove-api.log",
                  "log trove-taskmanager.log", "log trove-conductor.log"):
         assert places[name], name
