@@ -96,8 +96,9 @@ def tell_quotas(session: Session, conf: cfg.ConfigOpts, ending: datetime.datetim
 
 
 def _quota(row: QuotaUsage, limits: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    return {"tenant_id": row.tenant_id, "resource": row.resource, "in_use": row.in_use,
-            "reserved": row.reserved,
+    # in_use of the store holds what is reserved too; who is told adds the two
+    return {"tenant_id": row.tenant_id, "resource": row.resource,
+            "in_use": row.in_use - row.reserved, "reserved": row.reserved,
             "limit": limits[row.tenant_id].get(row.resource, quotas.UNLIMITED),
             "updated": isoformat(row.updated)}
 

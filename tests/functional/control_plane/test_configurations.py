@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from tests.functional.control_plane.conftest import ControlPlane
+from trove_ng.operations import readiness
+from trove_ng.rpc import messages as m
 
 
 def group(plane: ControlPlane, **values: Any) -> str:
@@ -130,6 +133,36 @@ def test_a_change_reaches_an_instance_that_is_being_given_the_group(
         plane: ControlPlane, instance: str) -> None:
     ident = group(plane, wait_timeout=1)
     attach(plane, instance, ident)
+    answer = plane.request("PATCH", f"/configurations/{ident}", {"configuration": {
+        "values": {"wait_timeout": 5}}}, status=200)
+    assert ended(plane, answer.headers["X-Trove-Operation-Id"])["status"] == "SUCCEEDED"
+    assert overrides(plane) == [{"wait_timeout": 5}]
+
+
+def test_a_change_waits_for_an_instance_that_was_given_the_values_before_it(
+        plane: ControlPlane, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, = plane.hypervisor.agents.values()
+    asked, looked_at, given = threading.Event(), threading.Event(), agent._update_overrides
+    load = readiness.load
+
+    def slowly(request: m.OverridesRequest) -> m.OverridesResult:
+        asked.set()
+        assert looked_at.wait(4)
+        return given(request)
+
+    def look(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return load(*args, **kwargs)
+        finally:
+            if asked.is_set():
+                looked_at.set()
+
+    ident = group(plane, wait_timeout=1)
+    monkeypatch.setattr(agent, "_update_overrides", slowly)
+    attach(plane, instance, ident)
+    assert asked.wait(4)
+    # from now on only the change of the group looks at instances
+    monkeypatch.setattr(readiness, "load", look)
     answer = plane.request("PATCH", f"/configurations/{ident}", {"configuration": {
         "values": {"wait_timeout": 5}}}, status=200)
     assert ended(plane, answer.headers["X-Trove-Operation-Id"])["status"] == "SUCCEEDED"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from typing import Any
 
 import pytest
@@ -229,3 +230,28 @@ def test_an_instance_that_is_busy_is_told_and_not_waited_for(world: World) -> No
         steps = {one.step: one.error for one in operations.steps(session, operation_id)}
     assert "its status is REBOOT" in str(steps[f"instance {instance_id}"])
     world.finish(restart)
+
+
+def test_an_instance_that_gave_a_module_up_meanwhile_does_not_get_it_again(
+        plane: ControlPlane) -> None:
+    ident = module(plane, "own", live_update=1)
+    first, second = sorted(made(plane, modules=[{"id": ident}]) for _ in range(2))
+    asked, removed = threading.Event(), threading.Event()
+    apply = agent(plane, first)._module_apply
+
+    def slowly(request: mm.ModulesRequest) -> mm.ModuleStates:
+        asked.set()
+        assert removed.wait(4)
+        return apply(request)
+
+    agent(plane, first)._module_apply = slowly
+    plane.request("PUT", f"/modules/{ident}", {"module": {"contents": contents("New")}},
+                  status=200)
+    answer = plane.request("PUT", f"/modules/{ident}/instances", {"reapply": {}}, status=202)
+    assert asked.wait(4)
+    plane.request("DELETE", f"/instances/{second}/modules/{ident}", status=200)
+    removed.set()
+    assert ended(plane, answer.headers["X-Trove-Operation-Id"])["status"] == "SUCCEEDED"
+    assert agent(plane, first).modules[ident].contents.reveal() == contents("New")
+    assert agent(plane, second).modules == {}
+    assert known(plane, second) == {}

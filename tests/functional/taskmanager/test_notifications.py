@@ -342,6 +342,6 @@ def test_quotas_are_told_for_each_project_and_resource(
     assert {one["event_type"] for one in lab.heard} == {"dbaas.quota"}
     rows = sorted((one["payload"] for one in lab.heard), key=lambda one: one["tenant_id"])
     assert rows == [
-        {"tenant_id": tenant, "resource": "instances", "in_use": 2, "reserved": 1,
+        {"tenant_id": tenant, "resource": "instances", "in_use": 1, "reserved": 1,
          "limit": limit, "updated": "2026-01-02T12:00:00"}
         for tenant, limit in (("t1", 7), ("t2", conf.max_instances_per_tenant))]

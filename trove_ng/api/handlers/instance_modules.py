@@ -129,8 +129,7 @@ def _known(call: Call, ident: str) -> bool:
     """
     with call.services.db.reader() as session:
         accept_modules.load(session, call, ident)
-        return any(row.module_id == ident
-                   for row in modules.of_instance(session, call.params["id"]))
+        return modules.has(session, call.params["id"], ident)
 
 
 @retry_on_db_error

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from oslo_db.exception import DBDuplicateEntry
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.crypto import SecretBox
@@ -148,6 +148,13 @@ def of_instance(reader: Reader, instance_id: str) -> Sequence[AnyRow]:
         InstanceModule.updated).where(
         InstanceModule.instance_id == instance_id, InstanceModule.deleted.is_(False),
         ).order_by(InstanceModule.created, InstanceModule.module_id)).all()
+
+
+def has(session: Session, instance_id: str, module_id: str) -> bool:
+    """Return whether an instance has a module, or may have it."""
+    return bool(session.scalar(select(exists().where(
+        InstanceModule.instance_id == instance_id, InstanceModule.module_id == module_id,
+        InstanceModule.deleted.is_(False)))))
 
 
 def begin(session: Session, instance_id: str, module_id: str, now: datetime.datetime) -> None:

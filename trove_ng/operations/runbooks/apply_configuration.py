@@ -58,13 +58,14 @@ def _begin(work: Work, instance_id: str, percent: int) -> bool:
     tools, now = work.tools, work.tools.clock.now()
     with work.writer() as session:
         loaded = readiness.load(session, instance_id, None, now)
+        if operations.live(session, instance_id) is not None:
+            # it may just be given the group, with older values: it is looked at again
+            return False
         if loaded is None or loaded.instance.configuration_id != work.resource_id:
             # it left the group meanwhile
             operations.begin_step(session, work.id, _step(instance_id), percent, now)
             operations.end_step(session, work.id, _step(instance_id), None, now)
             return False
-        if operations.live(session, instance_id) is not None:
-            return False  # it is looked at again
         operations.begin_step(session, work.id, _step(instance_id), percent, now)
         why = readiness.why_not(loaded, tools.conf.agent_heartbeat_expiry)
         if why is not None:

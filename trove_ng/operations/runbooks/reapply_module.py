@@ -75,8 +75,8 @@ def _one(work: Work, instance_id: str) -> str | None:
     tools = work.tools
     with work.writer() as session:
         loaded = readiness.load(session, instance_id, None, tools.clock.now())
-        if loaded is None:
-            return None  # it was deleted meanwhile
+        if loaded is None or not modules.has(session, instance_id, work.resource_id):
+            return None  # it was deleted meanwhile, or gave the module up
         why = readiness.why_not(loaded, tools.conf.agent_heartbeat_expiry)
     if why is not None:
         return why
