@@ -51,7 +51,7 @@ def _version(session: Session, call: Call, loaded: Loaded, ident: str) -> Datast
     :raises BadRequest: it is one of another datastore, or of several that have this name
     """
     present = datastores.get_version(session, loaded.instance.datastore_version_id)
-    found = datastores.find_versions(session, ident, call.owner)
+    found = datastores.find_versions(session, ident, call.owner, active=True, lock=True)
     if not found or present is None:
         raise NotFound.of("Datastore version", ident)
     own = [version for version, datastore in found if datastore.id == present[1].id]

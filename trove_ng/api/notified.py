@@ -165,7 +165,8 @@ def _note_fault(session: Session, call: Call, notify: Notify, why: Mapping[str, 
     ident = call.params.get("id")
     if ident is None or "instance_id" not in notify.start:
         return
-    if instances.get(session, ident) is not None:
+    # what failed may be the look for the instance itself, which need not be the caller's
+    if instances.get(session, ident, call.owner) is not None:
         faults.add(session, ident, why["message"], why["exception"], now)
 
 

@@ -74,6 +74,17 @@ def test_acting_asks_a_rule_of_its_own(app: Api, token: str) -> None:
                                  "stranger": 404}.get(token, 403)
 
 
+@pytest.mark.parametrize(("method", "path", "body", "rule"), [
+    ("POST", "log", {"name": "general", "enable": 1}, "instance:guest_log_action"),
+    ("GET", "modules?include_contents=true", None, "instance:module_retrieve")])
+def test_the_further_rule_is_asked_for_the_owner_too(
+        app: Api, method: str, path: str, body: Any, rule: str) -> None:
+    app.rule(rule, "project_id:%(project_id)s")
+    for prefix, status in ((OWN, 200), (FOREIGN, 403)):
+        answer = app(method, f"/instances/{prefix}1/{path}", body, token="admin")
+        assert answer.status_int == status, prefix
+
+
 def test_a_log_is_switched_on_and_off(app: Api) -> None:
     assert act(app, "slow_query", "enable")["status"] == "Enabled"
     assert app.guest.asked == [("switch_log", (m.LogSwitch(

@@ -148,6 +148,17 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.parametrize(("token", "kept"), [("mine", 0), ("admin", 1)])
+def test_a_fault_is_kept_for_who_may_see_the_instance_only(
+        app: Api, monkeypatch: pytest.MonkeyPatch, token: str, kept: int) -> None:
+    def fail(*_args: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("trove_ng.api.handlers.guest.instance_views.get", fail)
+    assert app("POST", f"/instances/{FOREIGN}1/users", USERS, token=token).status_int == 500
+    assert app.rows()["instance_faults"] == kept
+
+
 def test_a_request_whose_process_dies_is_told_as_interrupted(
         app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_values: Any) -> None:

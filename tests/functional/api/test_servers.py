@@ -75,6 +75,14 @@ def test_versions_of_other_datastores_and_unknown_ones_are_refused(versions: Api
         assert answer.status_int == status, named
 
 
+def test_a_version_that_is_not_active_is_refused_to_administrators_too(versions: Api) -> None:
+    with versions.db.writer() as session:
+        session.get_one(DatastoreVersion, "n").active = False
+    for token in ("mine", "admin"):
+        answer = versions("PATCH", ONE, {"instance": {"datastore_version": NEW}}, token=token)
+        assert answer.status_int == 404, token
+
+
 def test_a_version_that_is_bound_to_other_flavors_is_refused(versions: Api) -> None:
     with versions.db.writer() as session:
         session.add(DatastoreVersionMetadata(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trove_ng.api.call import Call
+from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.published_logs import PublishedLogs
 from trove_ng.api.schemas.guest_logs import ACTIONS
 from trove_ng.api.views.instances import facts
@@ -50,7 +51,7 @@ def act(call: Call) -> dict[str, Any]:
     if wanted >= {"enable", "disable"}:
         raise BadRequest("Validation error: enable and disable exclude each other.")
     if wanted:
-        call.authorize("instance:guest_log_action")
+        asking(call, "instance:guest_log_action")
     guest, engine, published = _reach(call)
     log = _named(call, engine)
     with _object_store():

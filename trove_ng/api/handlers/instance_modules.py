@@ -8,6 +8,7 @@ from trove_ng.api import accept_modules
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import instances
 from trove_ng.api.handlers.guest import connect
+from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.views import modules as views
 from trove_ng.common.errors import NotFound, ServiceUnavailable
 from trove_ng.db.repositories import datastores, modules
@@ -23,7 +24,7 @@ def index(call: Call) -> dict[str, Any]:
     """List the modules of an instance: what is known of them, or what its agent says."""
     include_contents = call.flag("include_contents")
     if include_contents:
-        call.authorize(_RETRIEVE)
+        asking(call, _RETRIEVE)
     if include_contents or call.flag("from_guest"):
         return {"modules": _ask(call, ModuleQuery(include_contents=include_contents))}
     with call.services.db.reader() as session:

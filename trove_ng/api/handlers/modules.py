@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.api import accept_modules
 from trove_ng.api.call import Call
-from trove_ng.api.effective_versions import find_datastore
+from trove_ng.api.effective_versions import listed
 from trove_ng.api.views import instances as instance_view
 from trove_ng.api.views import modules as views
 from trove_ng.common.clock import isoformat
@@ -25,14 +25,14 @@ def index(call: Call) -> dict[str, Any]:
     wanted = call.query.get("datastore")
     with call.services.db.reader() as session:
         if wanted and wanted != ALL:
-            wanted = find_datastore(session, wanted).id
+            wanted = listed(session, call, wanted)[0].id
         return _page(session, call, wanted or None)
 
 
 def of_datastore(call: Call) -> dict[str, Any]:
     """List the modules that may be applied to a datastore."""
     with call.services.db.reader() as session:
-        found = find_datastore(session, call.params["datastore"])
+        found, _ = listed(session, call, call.params["datastore"])
         return _page(session, call, found.id)
 
 

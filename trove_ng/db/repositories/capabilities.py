@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Capability, CapabilityOverride
 from trove_ng.db.rows import Reader
+from trove_ng.db.session import flush_or_retry
 
 
 def _of_version(version_id: str) -> Any:
@@ -52,7 +53,7 @@ def switch(session: Session, name: str, *, enabled: bool | None = None,
         row.enabled = enabled
     if description is not None:
         row.description = description
-    session.flush()
+    flush_or_retry(session)
     return row
 
 

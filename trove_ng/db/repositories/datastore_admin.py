@@ -24,6 +24,7 @@ from trove_ng.db.models import (
     Module,
 )
 from trove_ng.db.rows import AnyRow
+from trove_ng.db.session import flush_or_retry
 
 
 def find(session: Session, name: str) -> Datastore:
@@ -69,7 +70,7 @@ def make_datastore(session: Session, name: str) -> Datastore:
     if found is None:
         found = Datastore(name=name)
         session.add(found)
-        session.flush()
+        flush_or_retry(session)
     return found
 
 
