@@ -82,7 +82,7 @@ def submit(call: Call, check: Callable[[Session, Loaded], None], action: str, ta
 def restart_instance(call: Call) -> None:
     """Begin to restart the database."""
     submit(call, lambda _, loaded: usable(call, loaded), payloads.INSTANCE_RESTART,
-            Task.RESTARTING, payloads.RestartInstance())
+           Task.RESTARTING, payloads.RestartInstance())
 
 
 @retry_on_db_error
@@ -101,7 +101,7 @@ def delete_instance(call: Call) -> None:
             raise UnprocessableEntity(f"Instance {instance.id} cannot be deleted now: {why}.")
         _refuse_source(session, instance)
         operation_id = begin(session, call, loaded, payloads.INSTANCE_DELETE, Task.DELETING,
-                              payloads.DeleteInstance())
+                             payloads.DeleteInstance())
     wake(call, operation_id)
 
 

@@ -128,13 +128,12 @@ _TOLD: Mapping[str, _Told] = {
     payloads.BACKUP_DELETE: _Told("backup_delete"),
     payloads.MODULE_REAPPLY: _Told("module_reapply"),
 }
-_CONFIGURE = "instance.configure"
 _ATTACH = _Told("instance_attach_configuration", {"configuration_id": "configuration_id"})
 _DETACH = _Told("instance_detach_configuration")
 
 
 def _told(row: Operation) -> _Told | None:
-    if row.action == _CONFIGURE:
+    if row.action == payloads.INSTANCE_CONFIGURE:
         return _ATTACH if row.payload.get("configuration_id") else _DETACH
     return _TOLD.get(row.action)
 

@@ -477,6 +477,14 @@ def plane(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[
         yield plane
 
 
+@pytest.fixture
+def instance(plane: ControlPlane) -> str:
+    """An instance that works."""
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE", seconds=60)
+    return ident
+
+
 @contextlib.contextmanager
 def running(conf: cfg.ConfigOpts, database: Database, home: Path, hypervisor: Hypervisor,
             other_regions: dict[str, dict[str, str]] | None = None) -> Iterator[ControlPlane]:

@@ -18,14 +18,6 @@ from trove_ng.rpc.messages import Empty
 FREE = {"instances": (0, 0), "volumes": (0, 0), "ram": (0, 0), "backups": (0, 0)}
 
 
-@pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    """An instance that works."""
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
-
-
 def act(plane: ControlPlane, ident: str, body: object, status: int = 202,
         token: str = "demo") -> None:
     plane.request("POST", f"/instances/{ident}/action", body, status=status, token=token)

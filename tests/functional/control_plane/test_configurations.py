@@ -39,13 +39,6 @@ def overrides(plane: ControlPlane) -> list[dict[str, Any]]:
     return [agent.overrides for agent in plane.hypervisor.agents.values()]
 
 
-@pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
-
-
 def test_a_group_is_attached_and_detached(plane: ControlPlane, instance: str) -> None:
     ident = group(plane, wait_timeout=99)
     attach(plane, instance, ident)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytest
-
 from tests.functional.control_plane.conftest import ControlPlane
 from trove_ng.common.clock import utcnow
 from trove_ng.common.states import ServiceStatus
@@ -32,14 +30,6 @@ def wait_for(plane: ControlPlane, ident: str, kind: str, seconds: float = 15) ->
         assert time.monotonic() < end, timeline(plane, ident)
         time.sleep(0.05)
     return found[-1]
-
-
-@pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    """An instance that works."""
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
 
 
 def test_create_and_delete_are_told_with_who_asked(plane: ControlPlane, instance: str) -> None:

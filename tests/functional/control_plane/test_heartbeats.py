@@ -19,14 +19,6 @@ from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 
 
 @pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    """An instance that works."""
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
-
-
-@pytest.fixture
 def watch(plane: ControlPlane) -> HeartbeatWatch:
     return HeartbeatWatch(plane.db, plane.clock, plane.conf.agent_heartbeat_expiry)
 

@@ -58,11 +58,6 @@ def reapply(plane: ControlPlane, ident: str, **more: Any) -> Any:
     return ended(plane, answer.headers["X-Trove-Operation-Id"])
 
 
-@pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    return made(plane)
-
-
 def test_an_instance_is_made_with_its_modules_and_the_automatic_ones(
         plane: ControlPlane) -> None:
     own = module(plane, "own", apply_order=1)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 import webtest
 from sqlalchemy import func, select
 
@@ -20,14 +19,6 @@ NEW = {"instance": {"name": "db", "flavorRef": "1", "volume": {"size": 1},
                     "datastore": {"type": "mariadb", "version": "10.11"}}}
 FREE = {"instances": (0, 0), "volumes": (0, 0), "ram": (0, 0), "backups": (0, 0)}
 FORCE = {"reset_status": {"force_delete": True}}
-
-
-@pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    """An instance that works."""
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE", seconds=60)
-    return ident
 
 
 def at_once(plane: ControlPlane, asked: Sequence[tuple[str, str, Any]]) -> list[int]:

@@ -15,14 +15,6 @@ from trove_ng.standalone.minicloud.hypervisor import HypervisorError
 
 
 @pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    """An instance that works."""
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
-
-
-@pytest.fixture
 def image(plane: ControlPlane) -> str:
     """The image of another version of the datastore."""
     known, = plane.minicloud.store.list("image")

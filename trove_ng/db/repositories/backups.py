@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion
-from trove_ng.db.rows import AnyRow, AnySelect
+from trove_ng.db.rows import AnyRow, AnySelect, by_id
 
 #: where a backup is: objects, or a snapshot of a volume
 SWIFT, CINDER = "swift", "cinder"
@@ -69,12 +69,7 @@ def get(session: Session, backup_id: str, tenant_id: str | None = None, *,
     :param tenant_id: owner to look among; None looks among all
     :param lock: hold the row's lock until the transaction ends
     """
-    statement = select(Backup).where(Backup.id == backup_id, Backup.deleted.is_(False))
-    if tenant_id is not None:
-        statement = statement.where(Backup.tenant_id == tenant_id)
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    return session.scalars(statement).one_or_none()
+    return by_id(session, Backup, backup_id, tenant_id, lock=lock)
 
 
 def chain(session: Session, backup_id: str) -> list[Backup]:

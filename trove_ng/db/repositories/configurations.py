@@ -17,7 +17,7 @@ from trove_ng.db.models import (
     Instance,
     Operation,
 )
-from trove_ng.db.rows import AnyRow
+from trove_ng.db.rows import AnyRow, by_id
 
 #: the action that gives an instance a group, or takes it away
 _GIVES = "instance.configure"
@@ -42,13 +42,7 @@ def get(session: Session, configuration_id: str, tenant_id: str | None, *,
     :param tenant_id: owner to look among; None looks among all
     :param lock: keep others from changing it until the transaction ends
     """
-    statement = select(Configuration).where(
-        Configuration.id == configuration_id, Configuration.deleted.is_(False))
-    if tenant_id is not None:
-        statement = statement.where(Configuration.tenant_id == tenant_id)
-    if lock:
-        statement = statement.with_for_update()
-    return session.scalars(statement).one_or_none()
+    return by_id(session, Configuration, configuration_id, tenant_id, lock=lock)
 
 
 def set_values(session: Session, configuration_id: str, wanted: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from trove_ng.db.models import (
 )
 from trove_ng.db.repositories import events
 from trove_ng.db.repositories.instance_views import backup_running
-from trove_ng.db.rows import AnyRow, Reader
+from trove_ng.db.rows import AnyRow, Reader, by_id
 from trove_ng.db.session import flush_or_retry
 
 
@@ -70,14 +70,8 @@ def get(session: Session, instance_id: str, tenant_id: str | None = None, *,
     :param tenant_id: owner to look among; None looks among all
     :param lock: hold the row's lock until the transaction ends
     """
-    statement = select(Instance).where(Instance.id == instance_id)
-    if tenant_id is not None:
-        statement = statement.where(Instance.tenant_id == tenant_id)
-    if not include_deleted:
-        statement = statement.where(Instance.deleted.is_(False))
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    return session.scalars(statement).one_or_none()
+    return by_id(session, Instance, instance_id, tenant_id, lock=lock,
+                 include_deleted=include_deleted)
 
 
 def owner(reader: Reader, instance_id: str, *, include_deleted: bool = False) -> str | None:

@@ -13,6 +13,7 @@ from trove_ng.common.errors import Conflict
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import Backup, Instance, Operation, OperationRecord, OperationStep
 from trove_ng.db.repositories import events, notifications
+from trove_ng.db.rows import by_id
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
@@ -51,12 +52,7 @@ def get(session: Session, operation_id: str, tenant_id: str | None = None, *,
     :param tenant_id: owner to look among; None looks among all
     :param lock: keep others from changing it until the transaction ends
     """
-    statement = select(Operation).where(Operation.id == operation_id)
-    if tenant_id is not None:
-        statement = statement.where(Operation.tenant_id == tenant_id)
-    if lock:
-        statement = statement.with_for_update()
-    return session.scalars(statement).one_or_none()
+    return by_id(session, Operation, operation_id, tenant_id, lock=lock)
 
 
 def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | None = None,

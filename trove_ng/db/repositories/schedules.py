@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.states import BackupState, ExecutionState
 from trove_ng.db.models import Backup, Schedule, ScheduleExecution
-from trove_ng.db.rows import AnyRow
+from trove_ng.db.rows import AnyRow, by_id
 
 _OUTPUT = 512
 
@@ -22,12 +22,7 @@ def get(session: Session, schedule_id: str, tenant_id: str | None = None, *,
     :param tenant_id: owner to look among; None looks among all
     :param lock: hold the row's lock until the transaction ends
     """
-    statement = select(Schedule).where(Schedule.id == schedule_id, Schedule.deleted.is_(False))
-    if tenant_id is not None:
-        statement = statement.where(Schedule.tenant_id == tenant_id)
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    return session.scalars(statement).one_or_none()
+    return by_id(session, Schedule, schedule_id, tenant_id, lock=lock)
 
 
 def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | None = None,

@@ -90,7 +90,7 @@ def _stream(work: Work) -> None:
     except msgspec.ValidationError:
         raise StepFailed("The agent's report of the backup cannot be read.") from None
     note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
-          size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum)
+         size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum)
 
 
 def _parent(work: Work, backup: Backup) -> messages.StoredBackup | None:
