@@ -1,0 +1,64 @@
+"""Routes of configuration groups, and of the parameters that they may set."""
+
+from __future__ import annotations
+
+from trove_ng.api.notified import Notify
+from trove_ng.api.routes.base import PAGE, WORK, Route
+from trove_ng.api.schemas import answers, configurations
+
+#: a notification of the group that the path names
+_CONFIGURATION = {"configuration_id": "path:id"}
+
+CONFIGURATIONS = (
+    Route("GET", "/configurations", "configurations:index", "configuration:index", 200,
+          answers.CONFIGURATIONS, query=PAGE),
+    Route("POST", "/configurations", "configurations:create", "configuration:create", 200,
+          answers.CONFIGURATION, configurations.CREATE, fails=(404, 422), notify=Notify(
+              "configuration_create",
+              {"name": "body:configuration.name",
+               "datastore": "body:configuration.datastore.type",
+               "datastore_version": "body:configuration.datastore.version"},
+              {"configuration_id": "answer:configuration.id"})),
+    Route("PUT", "/configurations/{id}", "configurations:replace", "configuration:update",
+          202, None, configurations.REPLACE, fails=WORK, notify=Notify(
+              "configuration_update",
+              {**_CONFIGURATION, "name": "body:configuration.name",
+               "description": "body:configuration.description"})),
+    Route("PATCH", "/configurations/{id}", "configurations:merge", "configuration:edit",
+          200, {"type": "null"}, configurations.MERGE, fails=WORK,
+          notify=Notify("configuration_edit", _CONFIGURATION)),
+    Route("DELETE", "/configurations/{id}", "configurations:delete", "configuration:delete",
+          202, notify=Notify("configuration_delete", _CONFIGURATION)),
+    Route("GET", "/configurations/{id}", "configurations:show", "configuration:show", 200,
+          answers.CONFIGURATION),
+    Route("GET", "/configurations/{id}/instances", "configurations:instances",
+          "configuration:instances", 200, answers.CONFIGURATION_INSTANCES, query=PAGE),
+    Route("GET", "/datastores/{datastore}/versions/{id}/parameters",
+          "configurations:parameters", "configuration-parameter:index", 200,
+          answers.PARAMETERS),
+    Route("GET", "/datastores/{datastore}/versions/{id}/parameters/{name}",
+          "configurations:parameter", "configuration-parameter:show", 200,
+          answers.PARAMETER),
+    Route("GET", "/datastores/versions/{id}/parameters", "configurations:parameters",
+          "configuration-parameter:index_by_version", 200, answers.PARAMETERS),
+    Route("GET", "/datastores/versions/{id}/parameters/{name}",
+          "configurations:parameter", "configuration-parameter:show_by_version", 200,
+          answers.PARAMETER),
+)
+
+_PARAMETERS = "/mgmt/datastores/versions/{id}/parameters"
+
+PARAMETERS = (
+    Route("GET", _PARAMETERS, "management_parameters:index",
+          "mgmt:configuration-parameter:index", 200, answers.MGMT_PARAMETERS),
+    Route("POST", _PARAMETERS, "management_parameters:create",
+          "mgmt:configuration-parameter:create", 200, answers.MGMT_PARAMETER,
+          configurations.CREATE_PARAMETER, fails=(409,)),
+    Route("GET", f"{_PARAMETERS}/{{name}}", "management_parameters:show",
+          "mgmt:configuration-parameter:show", 200, answers.MGMT_PARAMETER),
+    Route("PUT", f"{_PARAMETERS}/{{name}}", "management_parameters:update",
+          "mgmt:configuration-parameter:update", 200, answers.MGMT_PARAMETER,
+          configurations.UPDATE_PARAMETER),
+    Route("DELETE", f"{_PARAMETERS}/{{name}}", "management_parameters:delete",
+          "mgmt:configuration-parameter:delete", 204),
+)
