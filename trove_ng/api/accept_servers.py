@@ -40,7 +40,9 @@ def upgrade_instance(call: Call, wanted: str, also: Callable[[Instance], None]) 
         also(loaded.instance)
         operation_id = accept.begin(
             session, call, loaded, payloads.INSTANCE_UPGRADE, Task.UPGRADING,
-            payloads.UpgradeInstance(datastore_version_id=version.id))
+            payloads.UpgradeInstance(
+                datastore_version_id=version.id,
+                previous_id=loaded.instance.datastore_version_id))
     wake(call, operation_id)
 
 

@@ -19,7 +19,9 @@ def _server(found: Any) -> Server:
         flavor_id=str(found.flavor.get("id", "")), created=found.created,
         fault=str((getattr(found, "fault", None) or {}).get("message", "")),
         metadata=dict(found.metadata),
-        host=getattr(found, "OS-EXT-SRV-ATTR:host", None))
+        host=getattr(found, "OS-EXT-SRV-ATTR:host", None),
+        # an empty text when it was booted from a volume
+        image_id=str((getattr(found, "image", None) or {}).get("id", "")))
 
 
 def _flavor(found: Any) -> Flavor:

@@ -49,6 +49,7 @@ class Server:
     :param task_state: what the compute service does with it, None when idle
     :param fault: why it failed, empty when it did not
     :param host: compute host that it is on, None when the cloud does not tell it
+    :param image_id: of its root disk, empty when it is a volume
     """
 
     id: str
@@ -60,6 +61,7 @@ class Server:
     fault: str
     metadata: Mapping[str, str]
     host: str | None = None
+    image_id: str = ""
 
     @property
     def instance_id(self) -> str | None:

@@ -152,9 +152,13 @@ class RebuildInstance(Payload, frozen=True, kw_only=True):
 
 
 class UpgradeInstance(Payload, frozen=True, kw_only=True):
-    """Replace the root disk by that of another datastore version."""
+    """Replace the root disk by that of another datastore version.
+
+    :param previous_id: the version that the instance had
+    """
 
     datastore_version_id: str
+    previous_id: str | None = None
 
 
 class RecoverInstance(Payload, frozen=True, kw_only=True):

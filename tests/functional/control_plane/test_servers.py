@@ -11,7 +11,7 @@ from tests.functional.control_plane.test_reconcile import wait_until
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import DatastoreVersion
 from trove_ng.operations.reconcile.findings import Kind
-from trove_ng.standalone.minicloud.hypervisor import HypervisorError
+from trove_ng.standalone.minicloud.hypervisor import HypervisorError, ServerSpec
 
 
 @pytest.fixture
@@ -85,6 +85,34 @@ def test_an_upgrade_that_the_cloud_refuses_starts_the_database_again(
     assert shown["datastore"]["version"] == "10.11"
     assert asked(plane)[-2:] == ["stop_db", "start_db_with_conf_changes"]
     assert server(plane)["image_ref"] != image
+
+
+@pytest.mark.parametrize("broken", ["image", "agent"])
+def test_an_upgrade_whose_image_does_not_work_goes_back(
+        plane: ControlPlane, instance: str, image: str, broken: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    before, rebuild = server(plane), plane.hypervisor.rebuild_server
+    agent, = plane.hypervisor.agents.values()
+
+    def replace(spec: ServerSpec) -> None:
+        if spec.image["id"] != image:
+            monkeypatch.undo()
+        elif broken == "image":
+            raise HypervisorError("The image is broken.")
+        else:
+            monkeypatch.setattr(agent, "beat", lambda _status=None: None)
+        rebuild(spec)
+
+    monkeypatch.setattr(plane.hypervisor, "rebuild_server", replace)
+    upgrade(plane, instance)
+    shown = plane.wait(instance, "ACTIVE", seconds=60)
+    assert ("The image is broken." if broken == "image" else "agent") in (
+        shown["fault"]["message"])
+    assert (shown["datastore"]["version"], shown["operating_status"]) == ("10.11", "HEALTHY")
+    assert (server(plane)["id"], server(plane)["image_ref"]) == (
+        before["id"], before["image_ref"])
+    assert asked(plane)[-1] == "post_upgrade"
+    assert plane.reconcile() == []
 
 
 def test_a_disk_that_could_not_be_replaced_is_an_error_until_a_rebuild(

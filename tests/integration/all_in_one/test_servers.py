@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
 import pytest
 
 from .conftest import AllInOne, connect, rows
@@ -108,3 +114,93 @@ def test_operators_look_at_server_and_agent(cloud: AllInOne, instance: str) -> N
     assert 0 < found["vmRss"] <= found["vmHwm"] <= found["vmPeak"]
     answer = cloud.rest().get(f"/mgmt/instances/{instance}/hwinfo", check=False)
     assert answer.status_code == 403
+
+
+def newer() -> str:
+    """Return what the servers of the second image say of themselves.
+
+    The number is the true one: the database's own upgrade compares it.
+    """
+    told = subprocess.run(["mariadbd", "--version"], capture_output=True, text=True, check=True)
+    number = re.search(r"Ver (\d+\.\d+\.\d+)", told.stdout)
+    assert number is not None
+    return f"{number[1]}-release-b"
+
+
+def root_of(instance: str) -> Path:
+    """Return the root directory of an instance's server, by the agent that runs there."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any("trove-guestagent" in word for word in process.info["cmdline"] or []):
+            root = Path("/proc", str(process.pid), "root")
+            info = root / "etc/trove/conf.d/guest_info.conf"
+            if info.exists() and instance in info.read_text():
+                return root
+    raise AssertionError("the agent does not run")
+
+
+def sql(instance: str, statement: str) -> str:
+    """Run a statement as the agent does, in the instance's server; return what it shows."""
+    root = root_of(instance)
+    account, = (root / "var/lib/mysql/.trove").glob("*.cnf")
+    done = subprocess.run(
+        ["nsenter", "-t", root.parent.name, "-m", "-p", "mariadb",
+         f"--defaults-extra-file=/{account.relative_to(root)}", "-N", "-e", statement],
+        capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def releases(cloud: AllInOne, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Two more versions: one with an image of its own, one whose image does not boot."""
+    admin = cloud.rest(ADMIN)
+    changes = tmp_path / "changes"
+    for name, text in {"etc/mysql/mariadb.conf.d/99-b.cnf": f"[mariadbd]\nversion={newer()}\n",
+                       "etc/release-b": "B\n"}.items():
+        (changes / name).parent.mkdir(parents=True, exist_ok=True)
+        (changes / name).write_text(text)
+    made = {}
+    for name, properties in {"10.11-b": {"changes": str(changes)},
+                             "10.11-c": {"rootfs": str(tmp_path / "none")}}.items():
+        image = admin.session.post(
+            f"{admin.catalog['image'].rstrip('/')}/v2/images", json={
+                "name": name, "container_format": "bare", "disk_format": "raw",
+                "visibility": "public", "rootfs": "/", **properties}).json()["id"]
+        admin.session.put(
+            f"{admin.catalog['image'].rstrip('/')}/v2/images/{image}/file", data=b"{}",
+            headers={"Content-Type": "application/octet-stream"}).raise_for_status()
+        cloud.run("openstack", "datastore", "version", "create", name, "mariadb", "mariadb",
+                  image, "--active", "--version-number", newer(), openrc=ADMIN)
+        made[name] = next(one["id"] for one in admin.get("/mgmt/datastore-versions").json()[
+            "versions"] if one["name"] == name)
+    yield made
+    for version in made.values():
+        admin.request("DELETE", f"/mgmt/datastore-versions/{version}")
+
+
+def test_an_instance_moves_to_another_version_unless_its_image_is_broken(
+        cloud: AllInOne, instance: str, releases: dict[str, str]) -> None:
+    before, data = working(cloud, instance), content(cloud, instance)
+    cloud.run("trove", "upgrade", instance, "10.11-c")
+    shown = cloud.wait_status(instance, "ACTIVE", 240)
+    assert "no directory" in shown["fault"]["message"].lower()
+    assert (shown["datastore"], shown["operating_status"]) == (
+        before["datastore"], "HEALTHY")
+    assert content(cloud, instance) == data
+    # as an older release left it
+    sql(instance, "ALTER TABLE mysql.proc DROP COLUMN aggregate")
+    for name in ("mysql_upgrade_info", "mariadb_upgrade_info"):
+        (root_of(instance) / "var/lib/mysql/data" / name).unlink(missing_ok=True)
+    cloud.run("openstack", "database", "instance", "upgrade", instance, "10.11-b")
+    after = working(cloud, instance)
+    assert after["datastore"] == {"type": "mariadb", "version": "10.11-b",
+                                  "version_number": newer()}
+    for name in ("server", "volume_id", "ip"):
+        assert after[name] == before[name]
+    assert (root_of(instance) / "etc/release-b").read_text() == "B\n"
+    assert sql(instance, "SELECT VERSION()") == newer()
+    assert content(cloud, instance) == data
+    # the database's own upgrade has run
+    assert sql(instance, "SHOW COLUMNS FROM mysql.proc LIKE 'aggregate'")
+    cloud.run("openstack", "database", "instance", "delete", instance)
+    cloud.wait_gone(instance)

@@ -1,7 +1,8 @@
 """Replace the root disk of an instance's server; the data volume and the addresses stay.
 
-An upgrade takes the image of another datastore version, a rebuild any one.  Once the disk is
-replaced there is no way back: what fails then leaves the instance in error.  A disk that is
+An upgrade takes the image of another datastore version, a rebuild any one.  An upgrade whose
+new disk boots no agent goes back to the old image.  Once the agent on the new disk is asked to
+use the data there is no way back: what fails then leaves the instance in error.  A disk that is
 replaced when nobody waits for it any more, or by somebody else, is put to use by a recovery.
 """
 
@@ -26,6 +27,11 @@ LOG = logging.getLogger(__name__)
 
 #: metadata of a server that names the operation that replaced its disk
 _MARK = "trove_rebuild"
+#: added to the operation's id when the old image was put back
+_BACK = "/back"
+#: metadata of a server: the image that it had before
+_BEFORE = "trove_image_before"
+_USE = "post_upgrade"
 
 
 def _target(work: Work) -> DatastoreVersion:
@@ -73,17 +79,18 @@ def _before_rebuild(work: Work) -> None:
 
 
 def _start_again(work: Work) -> None:
-    if servers.existing(work).metadata.get(_MARK) != work.id:
+    if servers.existing(work).metadata.get(_MARK) not in (work.id, work.id + _BACK):
         database.start_again(work)
 
 
-def _rebuild(work: Work, image_id: str, version: DatastoreVersion) -> None:
+def _rebuild(work: Work, image_id: str, version: DatastoreVersion, way: str = "") -> None:
     instance, compute = servers.load(work), work.tools.clouds.compute
     server = servers.existing(work)
-    if server.metadata.get(_MARK) != work.id:
+    if server.metadata.get(_MARK) != work.id + way:
+        marks = {_MARK: work.id + way} | ({} if way else {_BEFORE: server.image_id})
         compute.rebuild_server(
             server.id, image_id, servers.make_user_data(work, instance, version),
-            {**server.metadata, _MARK: work.id})
+            {**server.metadata, **marks})
     server = servers.wait_for_server(work, server.id, *servers.AT_REST)
     if server.status == "SHUTOFF":
         compute.start_server(server.id)
@@ -103,6 +110,28 @@ def _rebuild_as_version(work: Work) -> None:
         found = instances.get(session, work.resource_id)
         if found is not None:
             found.datastore_version_id = version.id
+
+
+def _go_back(work: Work) -> None:
+    """Put the old image back, unless the new one was let at the data.
+
+    :raises StepFailed: there is no way back
+    """
+    server = servers.existing(work)
+    if server.metadata.get(_MARK) not in (work.id, work.id + _BACK):
+        return
+    with work.reader() as session:
+        used = any(one.step == _USE for one in operations.steps(session, work.id))
+        previous = work.payload(payloads.UpgradeInstance).previous_id
+        found = datastores.get_version(session, previous) if previous else None
+    image_id = server.metadata.get(_BEFORE)
+    if used or found is None or not image_id:
+        raise StepFailed("The root disk is replaced already.")
+    servers.note(work, datastore_version_id=found[0].id)
+    _rebuild(work, image_id, found[0], _BACK)
+    _wait_for_agent(work)
+    _ask_after(work, "post_upgrade_back")
+    guest.wait_for_database(work, work.resource_id)
 
 
 def _stand(work: Work) -> None:
@@ -133,10 +162,14 @@ def _wait_for_agent(work: Work) -> None:
 
 
 def _after(work: Work) -> None:
+    _ask_after(work, _USE)
+
+
+def _ask_after(work: Work, step: str) -> None:
     instance = servers.load(work)
     version, _ = servers.load_version(work, instance)
     work.tools.guests(instance.id, work.context).post_upgrade(PostUpgrade(
-        operation_id=work.id, step="post_upgrade", memory_mb=instance.flavor_ram,
+        operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
         config=work.tools.datastores[version.manager].config(instance.flavor_ram),
         volume=servers.data_volume(work, instance),
         overrides=overrides.values_of(work, instance.configuration_id)))
@@ -155,14 +188,14 @@ def _apply_modules(work: Work) -> None:
         modules.tell(work, work.resource_id, module_id, why)
 
 
-_REST = (Step("agent", _wait_for_agent), Step("post_upgrade", _after),
+_REST = (Step("agent", _wait_for_agent), Step(_USE, _after),
          Step("database", _wait_for_database), Step("modules", _apply_modules))
 
 RUNBOOKS = (
     Runbook(payloads.INSTANCE_UPGRADE, (
         Step("pre_upgrade", _before_upgrade),
         Step("stop", database.stop, _start_again),
-        Step("rebuild", _rebuild_as_version, _stand, final=True), *_REST,
+        Step("rebuild", _rebuild_as_version, _go_back, final=True), *_REST,
     ), ending.succeed_restarted, ending.fail_unchanged, cancellable=True),
     Runbook(payloads.INSTANCE_REBUILD, (
         Step("image", _find_image),

@@ -281,7 +281,11 @@ class NamespaceHypervisor:
         private = {**rootfs.PRIVATE_DIRECTORIES, str(self._state_dir): 0o700}
         files = {"/etc/fstab": "", "/etc/machine-id": spec.id.replace("-", "") + "\n",
                  "/etc/resolv.conf": "# there is no name service\n"}
-        rootfs.prepare(self._layers(spec, store), private, files)
+        layers = self._layers(spec, store)
+        rootfs.prepare(layers, private, files)
+        changes = spec.image.get("changes")
+        if changes:
+            rootfs.change(layers, Path(str(changes)))
         place.prepared.touch()
 
     def _layers(self, spec: ServerSpec, store: Path) -> list[rootfs.Layer]:

@@ -203,6 +203,21 @@ def prepare(made: Sequence[Layer], private: dict[str, int], files: dict[str, str
         _copy_attributes(shadow, place)
 
 
+def change(made: Sequence[Layer], source: Path) -> None:
+    """Give the layers the files of a directory, over those of the image.
+
+    :raises HypervisorError: there is no such directory
+    """
+    if not source.is_dir():
+        raise HypervisorError(f"There is no directory {source}.")
+    for path in source.rglob("*"):
+        if path.is_file():
+            place = _upper_of(made, f"/{path.relative_to(source)}")
+            place.unlink(missing_ok=True)
+            shutil.copy(path, place)
+            _copy_attributes(path, place)
+
+
 def locked_shadow(shadow: str) -> str:
     """Return a shadow file with the same accounts and without any password."""
     lines = []

@@ -195,6 +195,18 @@ class TestRoot:
         made = rootfs.layers(str(tmp_path), tmp_path / "store", [])
         assert [(layer.target, layer.lower) for layer in made] == [("/", str(tmp_path))]
 
+    def test_an_image_may_change_files_of_the_root(self, tmp_path: Path) -> None:
+        image, changes = tmp_path / "image", tmp_path / "changes"
+        image.mkdir()
+        (changes / "etc/deep").mkdir(parents=True)
+        (changes / "etc/deep/file").write_text("of the image")
+        made = rootfs.layers(str(image), tmp_path / "store", [])
+        rootfs.prepare(made, {"/etc": 0o755}, {"/etc/deep/file": "of the server"})
+        rootfs.change(made, changes)
+        assert Path(made[0].upper, "etc/deep/file").read_text() == "of the image"
+        with pytest.raises(HypervisorError):
+            rootfs.change(made, tmp_path / "none")
+
     def test_no_account_keeps_a_password(self) -> None:
         shadow = "root:$6$salt$hash:19000:0:99999:7:::\nmysql:!:1::::::\n"
         assert rootfs.locked_shadow(shadow) == "root:*:19000:0:99999:7:::\nmysql:*:1::::::\n"
