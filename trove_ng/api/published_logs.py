@@ -15,7 +15,7 @@ from trove_ng.db.repositories import duties
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.storage import guest_grant
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 if TYPE_CHECKING:
     from trove_ng.api.services import Services

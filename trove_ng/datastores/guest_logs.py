@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 #: name of the log that every server has: its agent's
 AGENT = "guest"

@@ -6,7 +6,7 @@ import enum
 from typing import Any
 
 from trove_ng.datastores.guest_logs import Log, LogKind, Place
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 #: container and prefix of a log of which nothing is published.  Released clients look for a
 #: container of this name, do not find it, and say that nothing is published; given no name,

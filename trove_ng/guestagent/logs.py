@@ -19,7 +19,7 @@ from trove_ng.common.errors import Conflict, GuestError, NotFound
 from trove_ng.datastores import guest_logs
 from trove_ng.guestagent.storage import objects
 from trove_ng.guestagent.storage.http import Patience
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 LOG = logging.getLogger(__name__)
 

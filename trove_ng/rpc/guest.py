@@ -9,6 +9,7 @@ from oslo_config import cfg
 from trove_ng.common.context import RequestContext
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import keys
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
@@ -54,9 +55,9 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty),
     "pre_upgrade": GuestMethod(sm.PreUpgrade, m.Empty),
     "post_upgrade": GuestMethod(sm.PostUpgrade, m.Empty),
-    "list_logs": GuestMethod(m.LogsRequest, m.LogStates),
-    "switch_log": GuestMethod(m.LogSwitch, m.Empty),
-    "publish_log": GuestMethod(m.LogPublishRequest, m.LogPublished),
+    "list_logs": GuestMethod(lm.LogsRequest, lm.LogStates),
+    "switch_log": GuestMethod(lm.LogSwitch, m.Empty),
+    "publish_log": GuestMethod(lm.LogPublishRequest, lm.LogPublished),
     "update_overrides": GuestMethod(m.OverridesRequest, m.OverridesResult),
     "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
     "get_hwinfo": GuestMethod(m.Empty, machine.Hardware),
@@ -204,20 +205,20 @@ class GuestClient:
         """Have the database run on a new root disk as it did on the one before."""
         self._done("post_upgrade", request)
 
-    def list_logs(self, marks: list[m.LogMark]) -> list[m.LogState]:
+    def list_logs(self, marks: list[lm.LogMark]) -> list[lm.LogState]:
         """Return all logs of the server.
 
         :param marks: how far those are published that are
         """
-        return self._call("list_logs", m.LogsRequest(marks=marks), m.LogStates).logs
+        return self._call("list_logs", lm.LogsRequest(marks=marks), lm.LogStates).logs
 
-    def switch_log(self, switch: m.LogSwitch) -> None:
+    def switch_log(self, switch: lm.LogSwitch) -> None:
         """Have a log written from now on, or not."""
         self._done("switch_log", switch)
 
-    def publish_log(self, request: m.LogPublishRequest) -> m.LogPublished:
+    def publish_log(self, request: lm.LogPublishRequest) -> lm.LogPublished:
         """Store what a log holds beyond what is published."""
-        return self._call("publish_log", request, m.LogPublished)
+        return self._call("publish_log", request, lm.LogPublished)
 
     def update_overrides(self, request: m.OverridesRequest) -> m.OverridesResult:
         """Make the user's settings exactly these, once per step."""

@@ -60,6 +60,7 @@ from trove_ng.db.models import (
 from trove_ng.db.repositories import events
 from trove_ng.db.session import Database
 from trove_ng.operations.modules import box as module_box
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
@@ -274,28 +275,28 @@ class Guest:
     def list_access(self, name: str, host: str | None) -> list[m.DatabaseSpec]:
         return [m.DatabaseSpec(name="shop")]
 
-    def list_logs(self, marks: list[m.LogMark]) -> list[m.LogState]:
+    def list_logs(self, marks: list[lm.LogMark]) -> list[lm.LogState]:
         known = {mark.name: mark.position for mark in marks}
-        return [m.LogState(name=name, enabled=name not in self.disabled, size=size,
+        return [lm.LogState(name=name, enabled=name not in self.disabled, size=size,
                            continues=known.get(name, 0) <= size)
                 for name, size in sorted(self.logs.items())]
 
-    def switch_log(self, switch: m.LogSwitch) -> None:
+    def switch_log(self, switch: lm.LogSwitch) -> None:
         self.asked.append(("switch_log", (switch,)))
         (self.disabled.discard if switch.enabled else self.disabled.add)(switch.name)
 
-    def publish_log(self, request: m.LogPublishRequest) -> m.LogPublished:
+    def publish_log(self, request: lm.LogPublishRequest) -> lm.LogPublished:
         self.asked.append(("publish_log", (request,)))
         size = self.logs[request.name]
         done = request.mark.position if request.mark is not None else 0
         if done > size:
-            return m.LogPublished(mark=request.mark, rotated=True)
-        mark = m.LogMark(name=request.name, position=min(size, done + self.at_once), lines=1,
+            return lm.LogPublished(mark=request.mark, rotated=True)
+        mark = lm.LogMark(name=request.name, position=min(size, done + self.at_once), lines=1,
                          last_object=guest_logs.object_name(
                              utcnow(), request.mark.last_object if request.mark else ""))
         self.store.objects[request.folder + mark.last_object] = b"x"
         self.store.objects[request.metafile] = guest_logs.render(mark, request.kind, "/l")
-        return m.LogPublished(mark=mark)
+        return lm.LogPublished(mark=mark)
 
     def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
         ident = query.id or f"{OWN}4"

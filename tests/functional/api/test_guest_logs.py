@@ -11,7 +11,7 @@ from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, TOKENS, Api
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import GuestTimeout, UnprocessableEntity
 from trove_ng.db.models import Duty, Instance, ServiceStatusRow
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 LOG = f"/instances/{OWN}1/log"
 STEM = f"{OWN}1/mariadb-"

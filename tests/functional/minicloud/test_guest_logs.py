@@ -28,7 +28,7 @@ from trove_ng.cloud.swift import ObjectStore
 from trove_ng.common.clock import SystemClock
 from trove_ng.guestagent.logs import LogFile, Logs
 from trove_ng.guestagent.storage.http import Patience
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 ONE = f"{OWN}1"
 

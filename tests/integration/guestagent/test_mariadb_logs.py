@@ -22,6 +22,7 @@ from tests.integration.guestagent.test_mariadb import (  # noqa: F401 - fixtures
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.common.secret import Secret
 from trove_ng.datastores import guest_logs
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.standalone.minicloud.swift import Swift
 from trove_ng.standalone.minicloud.swift_store import StoredObject
@@ -30,17 +31,17 @@ PLACE = guest_logs.Place("i", "mariadb", "general")
 
 
 def switch(server: Server, name: str, enabled: bool, **more: Any) -> None:  # noqa: F811
-    server.manager.switch_log(m.LogSwitch(name=name, enabled=enabled, **more))
+    server.manager.switch_log(lm.LogSwitch(name=name, enabled=enabled, **more))
 
 
-def states(server: Server, *marks: m.LogMark) -> dict[str, m.LogState]:  # noqa: F811
-    request = m.LogsRequest(marks=list(marks))
+def states(server: Server, *marks: lm.LogMark) -> dict[str, lm.LogState]:  # noqa: F811
+    request = lm.LogsRequest(marks=list(marks))
     return {one.name: one for one in server.manager.list_logs(request).logs}
 
 
-def publish(server: Server, url: str, mark: m.LogMark | None = None,  # noqa: F811
-            **more: Any) -> m.LogPublished:
-    return server.manager.publish_log(m.LogPublishRequest(
+def publish(server: Server, url: str, mark: lm.LogMark | None = None,  # noqa: F811
+            **more: Any) -> lm.LogPublished:
+    return server.manager.publish_log(lm.LogPublishRequest(
         name="general", kind="USER", grant=grant(url, PLACE.stem), folder=PLACE.folder,
         metafile=PLACE.metafile, mark=mark, **{"chunk_size": 1000, **more}))
 

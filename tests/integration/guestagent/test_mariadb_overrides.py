@@ -14,6 +14,7 @@ from tests.integration.guestagent.test_mariadb import Server
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores import base
 from trove_ng.guestagent.datastores.mysql_family.variables import SELF_SIZED
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(
@@ -134,7 +135,7 @@ def test_settings_beside_those_of_the_user_stay(server: Server) -> None:
 
 def test_what_the_agent_set_for_good_is_not_the_users_to_change(server: Server) -> None:
     apply(server)
-    server.manager.set_log(m.LogSwitch(name="slow_query", enabled=True, long_query_time=5))
+    server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=True, long_query_time=5))
     try:
         apply(server, slow_query_log=False, long_query_time=7)
         for _ in range(2):
@@ -145,7 +146,7 @@ def test_what_the_agent_set_for_good_is_not_the_users_to_change(server: Server) 
         assert variable(server, "long_query_time") == 5
     finally:
         server.manager.set_log(
-            m.LogSwitch(name="slow_query", enabled=False, long_query_time=5))
+            lm.LogSwitch(name="slow_query", enabled=False, long_query_time=5))
 
 
 @pytest.mark.parametrize("one", [one for one in RULES if not one.restart_required],

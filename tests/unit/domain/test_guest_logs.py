@@ -8,7 +8,7 @@ from trove_ng.datastores.guest_logs import Log, LogKind, Place
 from trove_ng.domain import guest_logs
 from trove_ng.domain.guest_logs import LogStatus
 from trove_ng.domain.instance_status import Facts, Task, refuse_logs
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 
 SYS, USER = LogKind.SYS, LogKind.USER
 

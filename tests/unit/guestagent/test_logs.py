@@ -23,6 +23,7 @@ from trove_ng.datastores import guest_logs
 from trove_ng.guestagent import logs as guestlogs
 from trove_ng.guestagent.logs import LogFile, Logs
 from trove_ng.guestagent.storage.http import Patience, StorageError
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 
 PLACE = guest_logs.Place("i", "mariadb", "general")
@@ -58,7 +59,7 @@ class Store(ThreadingHTTPServer):
     def text(self) -> bytes:
         return b"".join(self.objects[name] for name in self.parts)
 
-    def mark(self) -> m.LogMark | None:
+    def mark(self) -> lm.LogMark | None:
         return guest_logs.parse(self.objects[PLACE.metafile], "general")
 
 
@@ -125,8 +126,8 @@ def logs(path: pathlib.Path) -> Logs:
                 Patience(tries=2, first_wait=0.01))
 
 
-def request(store: Store, mark: m.LogMark | None = None, **more: Any) -> m.LogPublishRequest:
-    return m.LogPublishRequest(
+def request(store: Store, mark: lm.LogMark | None = None, **more: Any) -> lm.LogPublishRequest:
+    return lm.LogPublishRequest(
         name="general", kind="USER", grant=store.grant, folder=PLACE.folder,
         metafile=PLACE.metafile, mark=mark, **{"chunk_size": 1000, "seconds": 1e6, **more})
 
@@ -222,20 +223,20 @@ def test_a_file_that_begins_anew_is_noticed_though_its_first_lines_are_the_same(
         state, = logs.states([mark])
         assert (state.continues, state.size) == (False, len(content))
         again = logs.publish(request(store, mark))
-        assert again == m.LogPublished(mark=mark, rotated=True)
+        assert again == lm.LogPublished(mark=mark, rotated=True)
     path.unlink()
     assert logs.publish(request(store, mark)).rotated
     assert store.objects == stored
 
 
-@pytest.mark.parametrize("mark", [None, m.LogMark(name="general")])
+@pytest.mark.parametrize("mark", [None, lm.LogMark(name="general")])
 def test_a_log_without_data_is_no_news(store: Store, logs: Logs, path: pathlib.Path,
-                                       mark: m.LogMark | None) -> None:
+                                       mark: lm.LogMark | None) -> None:
     for make in (lambda: None, lambda: path.write_bytes(b"")):
         make()
         state, = logs.states([] if mark is None else [mark])
         assert (state.size, state.continues, state.enabled) == (0, True, True)
-        assert logs.publish(request(store, mark)) == m.LogPublished(mark=mark)
+        assert logs.publish(request(store, mark)) == lm.LogPublished(mark=mark)
     assert store.objects == {}
 
 
@@ -247,7 +248,7 @@ def test_one_publishes_at_a_time(store: Store, logs: Logs, path: pathlib.Path) -
     try:
         with pytest.raises(Conflict):
             while True:
-                logs.publish(request(store, m.LogMark(name="general", position=2 ** 40)))
+                logs.publish(request(store, lm.LogMark(name="general", position=2 ** 40)))
     finally:
         store.wait.set()
         thread.join(10)
@@ -342,7 +343,7 @@ def test_a_file_of_somebody_else_is_left_alone(path: pathlib.Path) -> None:
     assert path.exists()
 
 
-GOOD = m.LogMark(name="general", position=9, lines=1, digest="d",
+GOOD = lm.LogMark(name="general", position=9, lines=1, digest="d",
                  last_object="log-2026-03-01T12:00:00.000000")
 
 

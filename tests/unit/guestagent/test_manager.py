@@ -11,6 +11,7 @@ from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 
 
@@ -181,7 +182,7 @@ def test_every_server_has_the_log_of_its_agent(manager: ToyManager,
                                                tmp_path: pathlib.Path) -> None:
     manager.ctx.conf.set_override("log_path", str(tmp_path / "a.log"), group="guest_agent")
     (tmp_path / "a.log").write_text("one\n")
-    assert manager.list_logs(m.LogsRequest()).logs == [
-        m.LogState(name="guest", enabled=True, size=4)]
+    assert manager.list_logs(lm.LogsRequest()).logs == [
+        lm.LogState(name="guest", enabled=True, size=4)]
     with pytest.raises(NotSupported):
-        manager.switch_log(m.LogSwitch(name="guest", enabled=False))
+        manager.switch_log(lm.LogSwitch(name="guest", enabled=False))

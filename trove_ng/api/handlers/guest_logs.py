@@ -28,7 +28,7 @@ from trove_ng.datastores.guest_logs import Log, LogKind
 from trove_ng.db.repositories import instance_views
 from trove_ng.domain import guest_logs
 from trove_ng.domain.instance_status import is_fresh, refuse_logs
-from trove_ng.rpc import messages as m
+from trove_ng.rpc import log_messages as m
 from trove_ng.rpc.guest import GuestClient
 
 

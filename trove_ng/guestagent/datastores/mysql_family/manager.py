@@ -30,6 +30,7 @@ from trove_ng.guestagent.manager import AGENT_DIR, BaseManager
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.services import ServiceError
 from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
 
@@ -294,7 +295,7 @@ class MySqlFamilyManager(BaseManager):
         """Return the agent's log and those of the server."""
         return {**super().log_files(), **self._server_logs.files()}
 
-    def set_log(self, switch: m.LogSwitch) -> None:
+    def set_log(self, switch: lm.LogSwitch) -> None:
         """Write a log from now on, or do not."""
         self._server_logs.switch(
             switch.name, switch.enabled, switch.long_query_time,

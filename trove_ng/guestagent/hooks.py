@@ -1,0 +1,227 @@
+"""What a datastore says of itself: what it must, and what it may leave out.
+
+What it leaves out is refused with :class:`~trove_ng.common.errors.NotSupported`.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import pathlib
+
+from trove_ng.common.errors import NotSupported
+from trove_ng.common.states import ServiceStatus
+from trove_ng.datastores.guest_logs import AGENT
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.health import Finding
+from trove_ng.guestagent.logs import LogFile
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import log_messages as lm
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
+
+LOG = logging.getLogger(__name__)
+
+#: calls that a datastore may leave out
+OPTIONAL = (
+    "apply_config", "apply_overrides", "change_passwords", "create_backup",
+    "create_databases", "create_users", "delete_database", "delete_user", "disable_root",
+    "enable_root", "get_user",
+    "grant_access", "is_root_enabled", "list_access", "list_databases", "list_users",
+    "revoke_access", "set_log", "update_user",
+)
+
+
+class DatastoreHooks(abc.ABC):
+    """What the base of the managers calls.
+
+    :param ctx: see :class:`~trove_ng.guestagent.context.AgentContext`
+    """
+
+    #: entry point name, for logs
+    name = ""
+    #: True if a prepare that the agent's end cut off may simply run again
+    prepare_rerun_safe = False
+    #: True if files below the mount point are copied onto a new volume
+    migrate_to_volume = False
+
+    def __init__(self, ctx: AgentContext) -> None:
+        self.ctx = ctx
+
+    # ---- what a datastore must say ----------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def volume_mount_point(self) -> str:
+        """Where the data volume is mounted, also when it is not now."""
+
+    @abc.abstractmethod
+    def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
+        """Make the database: configuration, data directory or restore, start.
+
+        The volume is mounted when this runs.  It ends with the database running,
+        its administrative account set up and, if asked for, root enabled.
+        Databases and users are created by the base afterwards.
+
+        :raises Exception: anything; the instance becomes FAILED
+        """
+
+    @abc.abstractmethod
+    def probe(self) -> ServiceStatus:
+        """Look at the database, within seconds, from any thread, and raise nothing.
+
+        :return: HEALTHY (it answered), RUNNING (the process is there and could not
+            be asked), BLOCKED (there, and refuses or does not answer: disk full, too many
+            connections, hung), SHUTDOWN (no process)
+        """
+
+    @abc.abstractmethod
+    def start_db(self) -> None:
+        """Start the database and wait until it answers; nothing if it runs.
+
+        :raises GuestError: it did not come up in time
+        """
+
+    @abc.abstractmethod
+    def stop_db(self) -> None:
+        """Stop the database and wait until it is gone; nothing if it does not run.
+
+        :raises GuestError: it is still there after the time given
+        """
+
+    # ---- what a datastore may say -----------------------------------------
+
+    def examine(self) -> Finding:
+        """Look at the database as :meth:`probe` does, and say why it is not well."""
+        return Finding(self.probe())
+
+    def before_volume(self, request: m.PrepareRequest) -> None:
+        """Let go of the mount point: called before the data volume is mounted.
+
+        The default stops a database that the image started.
+        """
+        self.stop_db()
+
+    def post_prepare(self, request: m.PrepareRequest) -> None:
+        """Work after the instance is usable; a failure here is only logged.
+
+        The default does nothing more.
+        """
+        LOG.debug("no work is defined after prepare")
+
+    def restart_db(self) -> None:
+        """Restart the database and wait until it answers."""
+        self.stop_db()
+        self.start_db()
+
+    def apply_config(self, request: m.ResizeRequest) -> None:
+        """Write the settings for another amount of memory; the database is stopped."""
+        raise self._unsupported("resizing")
+
+    def apply_overrides(self, request: m.OverridesRequest) -> bool:
+        """Make the user's settings exactly these; return whether a restart is needed.
+
+        When they cannot be applied, the earlier ones are in force afterwards.
+
+        :raises GuestError: the database refuses them
+        """
+        raise self._unsupported("configuration groups")
+
+    def create_backup(self, request: m.BackupRequest,
+                      progress: Progress) -> m.StoredBackup:
+        """Stream a backup to object storage and return what was stored."""
+        raise self._unsupported("backups")
+
+    def check_upgrade(self, version: str) -> None:
+        """Check that the database can go on with another version; it runs.
+
+        :raises UnprocessableEntity: it cannot
+        """
+        raise self._unsupported("upgrades")
+
+    def save_settings(self, folder: pathlib.Path) -> None:
+        """Keep what the root disk has of the settings in a directory of the data volume."""
+        raise self._unsupported("upgrades")
+
+    def restore_settings(self, folder: pathlib.Path | None, request: sm.PostUpgrade) -> None:
+        """Write the settings to a new root disk; the database does not run.
+
+        :param folder: what :meth:`save_settings` kept, None if the old disk was lost
+        """
+        raise self._unsupported("upgrades")
+
+    def upgrade_data(self) -> None:
+        """Make the data those of the version that runs; the default has nothing to do."""
+        LOG.debug("the data are not changed by an upgrade")
+
+    def log_files(self) -> dict[str, LogFile]:
+        """Return the logs of this server by name; a datastore adds its own."""
+        return {AGENT: LogFile(pathlib.Path(self.ctx.conf.guest_agent.log_path), ours=False)}
+
+    def set_log(self, switch: lm.LogSwitch) -> None:
+        """Write a log from now on, or do not.
+
+        :raises BadRequest: it is always written
+        :raises NotFound: there is no such log
+        """
+        raise self._unsupported("switching logs")
+
+    def reopen_logs(self) -> None:
+        """Make the database write new log files: the old ones were moved."""
+        raise self._unsupported("new log files")
+
+    def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
+        """Return a page of the databases, without the datastore's own."""
+        raise self._unsupported("databases")
+
+    def create_databases(self, request: m.DatabasesRequest) -> m.Empty:
+        raise self._unsupported("databases")
+
+    def delete_database(self, request: m.NameRequest) -> m.Empty:
+        raise self._unsupported("databases")
+
+    def list_users(self, request: m.PageRequest) -> m.UserPage:
+        """Return a page of the users, without the datastore's own."""
+        raise self._unsupported("users")
+
+    def get_user(self, request: m.UserRequest) -> m.UserSpec:
+        """Return a user without its password.
+
+        :raises NotFound: no such user
+        """
+        raise self._unsupported("users")
+
+    def create_users(self, request: m.UsersRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def delete_user(self, request: m.UserRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def update_user(self, request: m.UserUpdateRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def change_passwords(self, request: m.UsersRequest) -> m.Empty:
+        raise self._unsupported("users")
+
+    def list_access(self, request: m.UserRequest) -> m.DatabaseList:
+        raise self._unsupported("access rights")
+
+    def grant_access(self, request: m.AccessRequest) -> m.Empty:
+        raise self._unsupported("access rights")
+
+    def revoke_access(self, request: m.AccessRequest) -> m.Empty:
+        raise self._unsupported("access rights")
+
+    def is_root_enabled(self, request: m.Empty) -> m.Flag:
+        raise self._unsupported("a root user")
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        """Enable root and return it with its password."""
+        raise self._unsupported("a root user")
+
+    def disable_root(self, request: m.Empty) -> m.Empty:
+        raise self._unsupported("a root user")
+
+    def _unsupported(self, what: str) -> NotSupported:
+        return NotSupported(f"The datastore {self.name or 'of this instance'} does not "
+                            f"support {what}.")
