@@ -50,6 +50,8 @@ def create(call: Call, render: Callable[[Session, str], dict[str, Any]]) -> dict
 def change(call: Call, *, merge: bool) -> None:
     """Change name, description and values; instances of the group get the values.
 
+    A value that stays is not checked again: the operator may have changed the rules since.
+
     :param merge: keep the values that the request does not name
     """
     body = call.body["configuration"]
@@ -60,16 +62,24 @@ def change(call: Call, *, merge: bool) -> None:
         wanted = body.get("values", {} if not merge else before)
         if merge:
             wanted = {**before, **wanted}
-        check_values(configurations.parameters(session, group.datastore_version_id), wanted)
+        changed = {name: value for name, value in wanted.items()
+                   if name not in before or not _same(before[name], value)}
+        if changed:
+            check_values(configurations.parameters(session, group.datastore_version_id), changed)
         group.name = body.get("name", group.name)
         group.description = body.get("description", group.description)
         group.updated = call.services.clock.now()
-        if wanted != before:
+        if changed or before.keys() - wanted.keys():
             configurations.set_values(session, group.id, wanted)
             group.revision += 1
             operation_id = _spread(session, call, group)
     if operation_id is not None:
         wake(call, operation_id)
+
+
+def _same(before: Any, value: Any) -> bool:
+    """Return whether a value is the one that was there: 1 is not true."""
+    return type(before) is type(value) and bool(before == value)
 
 
 def _spread(session: Session, call: Call, group: Configuration) -> str | None:

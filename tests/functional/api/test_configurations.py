@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.functional.api.conftest import FOREIGN, OWN, UNKNOWN, Api
 from trove_ng.common.clock import utcnow
@@ -102,6 +103,24 @@ def test_put_replaces_and_patch_merges(app: Api) -> None:
     app("PATCH", GROUP, {"configuration": {"name": "renamed"}})
     shown = app("GET", GROUP).json["configuration"]
     assert (shown["name"], shown["values"]) == ("renamed", {"wait_timeout": 4})
+
+
+def test_values_that_are_allowed_no_longer_stay_until_they_are_changed(app: Api) -> None:
+    app("PUT", GROUP, body(values={"max_connections": 1, "wait_timeout": 2}))
+    with app.db.writer() as session:
+        session.execute(update(DatastoreConfigurationParameter).where(
+            DatastoreConfigurationParameter.name == "max_connections").values(deleted=True))
+    for change in ({"name": "renamed"}, {"values": {"wait_timeout": 3}}):
+        assert app("PATCH", GROUP, {"configuration": change}).status_int == 200, change
+    assert values(app) == {"max_connections": 1, "wait_timeout": 3}
+    wrong = ({"max_connections": 2}, {"max_connections": True})
+    for change in wrong:
+        assert app("PATCH", GROUP, {"configuration": {"values": change}}).status_int == 422
+    app("PUT", GROUP, body(values={"wait_timeout": 3}))
+    assert values(app) == {"wait_timeout": 3}
+    # one of a version that has no parameters at all
+    assert app("PATCH", f"/configurations/{OWN}9", {
+        "configuration": {"name": "new"}}).status_int == 200
 
 
 def test_a_change_is_spread_to_the_instances_of_the_group(app: Api) -> None:
