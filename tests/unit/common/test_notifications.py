@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
+import yaml
 
 from trove_ng.common import notifications as told
 from trove_ng.common.notifications import EVENTS, Phase
 
-PAGE = Path(__file__).parents[3] / "doc/source/operator/notifications.rst"
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "doc/source/operator/notifications.rst"
 BASE = {"tenant_id", "client_ip", "server_ip", "server_type", "request_id"}
 INSTANCE = {"instance_id"}
 CLUSTER = {"cluster_id"}
@@ -127,3 +130,19 @@ def test_the_operators_page_has_all_events_and_keys() -> None:
     for event in EVENTS.values():
         for word in (event.name, *(key for phase in Phase for key in event.keys(phase))):
             assert f"``{word}``" in text, word
+
+
+def test_ceilometers_definitions_have_all_events_and_keys() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "event_definitions", ROOT / "tools/event-definitions.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    text = tool.TARGET.read_text()
+    assert text == tool.render(), "run tools/event-definitions.py"
+    fields = {name: {trait["fields"] for trait in one["traits"].values()}
+              for one in yaml.safe_load(text) for name in one["event_type"]}
+    assert fields == {name: {f"payload.{key}" for key in keys} for name, keys in (
+        *((event.type(phase), event.keys(phase)) for event in EVENTS.values()
+          for phase in Phase), *told.FACTS.items())}
