@@ -61,12 +61,14 @@ def apply(work: Work, instance_id: str, wanted: Sequence[str]) -> dict[str, str]
     now, sent = work.tools.clock.now(), {one.id: one.md5 for one in specs}
     with work.writer() as session:
         for state in states:
-            if state.ok and state.id in sent:
-                modules.note_applied(session, instance_id, state.id, sent.pop(state.id), now)
+            md5 = sent.pop(state.id, None)
+            if md5 is None:
+                continue  # it was not asked about that one
+            if state.ok:
+                modules.note_applied(session, instance_id, state.id, md5, now)
             else:
                 failed[state.id] = state.message
-        failed |= {one: "The agent did not tell what became of it."
-                   for one in sent if one not in failed}
+        failed |= dict.fromkeys(sent, "The agent did not tell what became of it.")
         for module_id in failed:
             modules.note_failed(session, instance_id, module_id, now)
     return failed

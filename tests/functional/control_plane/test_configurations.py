@@ -10,6 +10,8 @@ import pytest
 
 from tests.functional.control_plane.conftest import ControlPlane
 from trove_ng.operations import readiness
+from trove_ng.operations.runbooks import apply_configuration
+from trove_ng.operations.work import Work
 from trove_ng.rpc import messages as m
 
 
@@ -99,6 +101,40 @@ def test_a_change_of_a_group_reaches_all_its_instances(plane: ControlPlane) -> N
         "instances", *(f"instance {one}" for one in idents)}
     for one in idents:
         assert plane.wait(one, "ACTIVE")["configuration"]["id"] == ident
+
+
+def test_a_change_is_made_at_a_few_instances_at_a_time(
+        plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    ident = group(plane, wait_timeout=1)
+    first, *others = sorted(plane.create(configuration=ident) for _ in range(3))
+    for one in (first, *others):
+        plane.wait(one, "ACTIVE")
+    most, begin, running = 0, apply_configuration._begin, apply_configuration._note_end
+    now: set[str] = set()
+    ever: set[str] = set()
+
+    def begun(work: Work, instance_id: str, percent: int) -> bool:
+        # the first one is busy until the second one is under way
+        if (instance_id != first or ever) and begin(work, instance_id, percent):
+            now.add(instance_id)
+            ever.add(instance_id)
+        nonlocal most
+        most = max(most, len(now))
+        return instance_id in now
+
+    def noted(work: Work, instance_id: str) -> bool:
+        if not running(work, instance_id):
+            now.discard(instance_id)
+        return instance_id in now
+
+    monkeypatch.setattr(apply_configuration, "_AT_ONCE", 1)
+    monkeypatch.setattr(apply_configuration, "_begin", begun)
+    monkeypatch.setattr(apply_configuration, "_note_end", noted)
+    answer = plane.request("PATCH", f"/configurations/{ident}", {"configuration": {
+        "values": {"wait_timeout": 5}}}, status=200)
+    assert ended(plane, answer.headers["X-Trove-Operation-Id"])["status"] == "SUCCEEDED"
+    assert most == 1
+    assert overrides(plane) == [{"wait_timeout": 5}] * 3
 
 
 def test_what_became_of_each_instance_is_told(plane: ControlPlane) -> None:

@@ -101,7 +101,9 @@ def _settle(call: Call, specs: list[ModuleSpec], states: list[ModuleState]) -> N
     with call.services.db.writer() as session:
         for state in states:
             md5 = sent.pop(state.id, None)
-            if state.ok and md5 is not None:
+            if md5 is None:
+                continue  # it was not asked about that one
+            if state.ok:
                 modules.note_applied(session, ident, state.id, md5, now)
             else:
                 modules.note_failed(session, ident, state.id, now)

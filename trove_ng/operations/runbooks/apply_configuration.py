@@ -43,12 +43,12 @@ def _look(work: Work, ids: list[str]) -> bool | None:
         steps = {one.step: one for one in operations.steps(session, work.id)}
     open_ = [one for one in ids
              if _step(one) not in steps or steps[_step(one)].state == operations.RUNNING]
-    running = 0
     percent = 100 * (len(ids) - len(open_)) // max(1, len(ids))
+    begun = [ident for ident in open_ if _step(ident) in steps]
+    # all of them: one that could not begin before may stand in front of them
+    running = sum(_note_end(work, ident) for ident in begun)
     for ident in open_:
-        if _step(ident) in steps:
-            running += _note_end(work, ident)
-        elif running < _AT_ONCE:
+        if ident not in begun and running < _AT_ONCE:
             running += _begin(work, ident, percent)
     return None if open_ else True
 
