@@ -20,9 +20,10 @@ from trove_ng.common.errors import (
 from trove_ng.common.states import EventKind
 from trove_ng.conf import quota
 from trove_ng.db.models import Instance, Operation
-from trove_ng.db.repositories import events, faults, instances, operations, quotas
+from trove_ng.db.repositories import events, faults, instances, operations, quotas, volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task, refuse_delete
+from trove_ng.domain.volumes import DATA
 from trove_ng.operations import payloads, readiness
 from trove_ng.operations.readiness import Loaded
 
@@ -121,10 +122,15 @@ def _settle(session: Session, running: Operation, instance: Instance) -> None:
     wanted = running.payload
     reached = {
         payloads.INSTANCE_RESIZE_FLAVOR: instance.flavor_id == wanted.get("flavor_id"),
-        payloads.INSTANCE_RESIZE_VOLUME: instance.volume_size == wanted.get("size"),
+        payloads.INSTANCE_RESIZE_VOLUME: _has_size(session, instance, wanted),
     }.get(running.action, True)
     settle = quotas.commit if reached else quotas.rollback
     settle(session, running.id)
+
+
+def _has_size(session: Session, instance: Instance, wanted: dict[str, Any]) -> bool:
+    found = volumes.get(session, instance.id, wanted.get("kind", DATA))
+    return found is not None and found.size == wanted.get("size")
 
 
 @retry_on_db_error
@@ -213,8 +219,8 @@ def _resizable(session: Session, loaded: Loaded) -> None:
 
 
 @retry_on_db_error
-def resize_volume(call: Call, size: int) -> None:
-    """Begin to grow an instance's volume.
+def resize_volume(call: Call, kind: str, size: int) -> None:
+    """Begin to grow a volume of an instance.
 
     :param size: GB
     """
@@ -226,16 +232,17 @@ def resize_volume(call: Call, size: int) -> None:
         usable(call, loaded)
         instance = loaded.instance
         _resizable(session, loaded)
-        if not instance.volume_size:
-            raise BadRequest(
-                "Validation error: resize.volume: the instance has no volume.")
-        if size <= instance.volume_size:
+        volume = volumes.get(session, instance.id, kind)
+        if volume is None:
+            raise BadRequest("Validation error: resize.volume.volume_kind: the instance has no "
+                             f"volume of kind {kind}.")
+        present = volume.size or 0
+        if size <= present:
             raise BadRequest("Validation error: resize.volume.size must be larger than the "
-                             f"present {instance.volume_size} GB.")
+                             f"present {present} GB.")
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_VOLUME, Task.RESIZING,
-            payloads.ResizeVolume(size=size))
-        quotas.reserve(session, instance.tenant_id, operation_id,
-                       {"volumes": size - instance.volume_size},
+            payloads.ResizeVolume(size=size, kind=kind))
+        quotas.reserve(session, instance.tenant_id, operation_id, {"volumes": size - present},
                        quota.defaults(call.services.conf))
     wake(call, operation_id)

@@ -27,7 +27,7 @@ from trove_ng.common.states import BackupState
 from trove_ng.conf import quota
 from trove_ng.conf.cloud import own_region
 from trove_ng.datastores.base import Datastore as Engine
-from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance
+from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance, InstanceVolume
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, instances, quotas
 from trove_ng.db.repositories import volumes as stored_volumes
@@ -69,6 +69,11 @@ class Wanted:
         return self.data.size if self.data is not None else None
 
     @property
+    def total(self) -> int:
+        """GB of all volumes together."""
+        return sum(one.size for one in self.volumes)
+
+    @property
     def volume_type(self) -> str | None:
         """Type of the data volume; None: the default one."""
         return self.data.volume_type if self.data is not None else None
@@ -103,11 +108,10 @@ def create_instance(call: Call) -> dict[str, Any]:
             instance.configuration_id = _configuration(
                 session, call, engine, body["configuration"], version)
         modules = _modules(session, call, body, version)
-        operation_id = _submit(session, call, instance, databases, users, backup, root, modules)
+        operation_id = _submit(session, call, instance, wanted, databases, users, backup, root,
+                               modules)
         instances.add(session, instance)
-        if wanted.data is not None and wanted.data.device_type is not None:
-            stored_volumes.note(session, instance.id, DATA, wanted.data.device_type,
-                                call.services.clock.now())
+        stored_volumes.add(session, _volumes(call, instance, wanted))
         accept_modules.begin(session, instance.id, modules, call.services.clock.now())
         view = render(session, call, instance.id)
         if root is not None:
@@ -224,6 +228,14 @@ def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
         datastore_version_id=version.id)
 
 
+def _volumes(call: Call, instance: Instance, wanted: Wanted) -> list[InstanceVolume]:
+    now = call.services.clock.now()
+    return [InstanceVolume(
+        instance_id=instance.id, volume_kind=one.kind, size=one.size, provider=one.provider,
+        provider_type=one.volume_type, device_type=one.device_type, created=now, updated=now)
+        for one in wanted.volumes]
+
+
 def _configuration(session: Session, call: Call, engine: Engine, ident: str,
                    version: DatastoreVersion) -> str:
     call.authorize("instance:update")
@@ -233,9 +245,9 @@ def _configuration(session: Session, call: Call, engine: Engine, ident: str,
     return for_instance(session, call, ident, call.context.project_id, version.id).id
 
 
-def _submit(session: Session, call: Call, instance: Instance, databases: list[DatabaseSpec],
-            users: list[UserSpec], backup: Backup | None, root: Secret | None,
-            modules: list[str]) -> str:
+def _submit(session: Session, call: Call, instance: Instance, wanted: Wanted,
+            databases: list[DatabaseSpec], users: list[UserSpec], backup: Backup | None,
+            root: Secret | None, modules: list[str]) -> str:
     secrets = {payloads.user_secret(one.name, one.host): one.password
                for one in users if one.password is not None}
     if root is not None:
@@ -254,7 +266,7 @@ def _submit(session: Session, call: Call, instance: Instance, databases: list[Da
         told=lambda: _told(session, instance, payload))
     instance.operation_id = accepted.id
     quotas.reserve(session, instance.tenant_id, accepted.id, {
-        "instances": 1, "volumes": instance.volume_size or 0, "ram": instance.flavor_ram},
+        "instances": 1, "volumes": wanted.total, "ram": instance.flavor_ram},
         quota.defaults(call.services.conf))
     return accepted.id
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudNotFound
-from trove_ng.cloud.types import INSTANCE_KEY, Pool, Volume, VolumeType
+from trove_ng.cloud.types import INSTANCE_KEY, VOLUME_KIND_KEY, Pool, Volume, VolumeType
 
 
 def _volume(found: Any) -> Volume:
@@ -55,23 +55,30 @@ class BlockStorage:
         return [_volume(one) for one in self._calls.again(
             self._client.volumes.list, detailed=True, search_opts=filters or None)]
 
-    def find_volume(self, instance_id: str) -> Volume | None:
-        """Return the data volume that was made for an instance."""
-        found = [one for one in self._all(name=f"trove-{instance_id}")
-                 if one.metadata.get(INSTANCE_KEY) == instance_id]
-        return next(iter(sorted(found, key=lambda one: one.id)), None)
+    def find_volumes(self, instance_id: str) -> list[Volume]:
+        """Return the volumes that were made for an instance, ordered by id.
+
+        There are several of a kind when an answer was lost.
+        """
+        found = self._all(metadata={INSTANCE_KEY: instance_id})
+        return sorted((one for one in found if one.instance_id == instance_id),
+                      key=lambda one: one.id)
 
     def list_volumes(self) -> list[Volume]:
         """Return all volumes of the service's project."""
         return self._all()
 
     def create_volume(self, *, instance_id: str, name: str, size_gb: int,
-                      volume_type: str | None = None,
+                      kind: str = "data", volume_type: str | None = None,
                       availability_zone: str | None = None) -> Volume:
-        """Ask for a volume; it is being made when this returns."""
+        """Ask for a volume; it is being made when this returns.
+
+        :param kind: what the instance has it for
+        """
         made = self._calls.once(
             self._client.volumes.create, size_gb, name=name, volume_type=volume_type,
-            availability_zone=availability_zone, metadata={INSTANCE_KEY: instance_id})
+            availability_zone=availability_zone,
+            metadata={INSTANCE_KEY: instance_id, VOLUME_KIND_KEY: kind})
         found = self.get_volume(made.id)
         if found is None:
             raise CloudNotFound(f"Volume {made.id} is gone.")

@@ -11,6 +11,8 @@ from trove_ng.common.secret import Secret
 
 #: metadata that names the instance a server or volume was made for
 INSTANCE_KEY = "trove_instance_id"
+#: metadata that says what a volume is for; without it, it is a data volume
+VOLUME_KIND_KEY = "trove_volume_kind"
 #: names of ports and security groups, which have no metadata
 _GROUP_NAME = re.compile(r"trove-([0-9a-f-]{36})")
 _PORT_NAME = re.compile(r"trove-([0-9a-f-]{36})-[0-9]+")
@@ -123,6 +125,11 @@ class Volume:
     def instance_id(self) -> str | None:
         """The instance it was made for."""
         return self.metadata.get(INSTANCE_KEY) or None
+
+    @property
+    def kind(self) -> str:
+        """What the instance has it for."""
+        return self.metadata.get(VOLUME_KIND_KEY) or "data"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 
+#: the kind of volume that every instance with volumes has
+DATA_VOLUME = "data"
+
 
 class ServiceStatus(enum.StrEnum):
     """What the database on a server is, as its agent reports it."""

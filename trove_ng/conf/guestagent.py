@@ -77,12 +77,40 @@ VOLUME_OPTS: list[cfg.Opt] = [
 ]
 
 
+DEVICE_TYPE_OPTS: list[cfg.Opt] = [
+    *(cfg.DictOpt(f"block_{fstype}", default={
+        "raw_block_device": "true", "mount_type": fstype},
+        help=f"Block devices with {fstype}: whether an empty one is formatted "
+             "(raw_block_device), the file system (mount_type), and mount_options; without "
+             "these, the control plane's hold.")
+      for fstype in ("ext3", "ext4", "xfs")),
+    cfg.DictOpt("shared", default={
+        "raw_block_device": "false", "mount_type": "nfs", "mount_options": "-o rw"},
+        help="Shared file systems, mounted as they are: each instance has a directory of its "
+             "own in the share."),
+]
+
+VOLUME_MAPPING_OPTS: list[cfg.Opt] = [
+    cfg.DictOpt("data", default={"mount_priority": "1"},
+                help="The volume of the data: mount_point, by default that of the datastore, "
+                     "and mount_priority; volumes are mounted in the order of their "
+                     "priorities."),
+    cfg.DictOpt("binlog", default={"mount_point": "binlog", "mount_priority": "2"},
+                help="The volume of binary logs; a mount_point that is no absolute path is "
+                     "below that of the data."),
+    cfg.DictOpt("user_log", default={"mount_point": "userlog", "mount_priority": "2"},
+                help="The volume of the logs that users read."),
+]
+
+
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the agent's options."""
     conf.register_opts(IDENTITY_OPTS)
     conf.register_opts(AGENT_OPTS)
     conf.register_opts(GROUP_OPTS, group="guest_agent")
     conf.register_opts(VOLUME_OPTS, group="guest_volume")
+    conf.register_opts(DEVICE_TYPE_OPTS, group="device_type")
+    conf.register_opts(VOLUME_MAPPING_OPTS, group="volume_mapping")
 
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
@@ -91,4 +119,6 @@ def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
         (None, IDENTITY_OPTS + AGENT_OPTS),
         ("guest_agent", GROUP_OPTS),
         ("guest_volume", VOLUME_OPTS),
+        ("device_type", DEVICE_TYPE_OPTS),
+        ("volume_mapping", VOLUME_MAPPING_OPTS),
     ]

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trove_ng.common.errors import BadRequest
+from trove_ng.common.states import DATA_VOLUME
 
-#: the kind of volume that every instance with volumes has
-DATA = "data"
+DATA = DATA_VOLUME
 #: name of the configuration of requests that name none
 DEFAULT = "default"
+CINDER = "cinder"
 #: what makes volumes
-PROVIDERS = ("cinder",)
+PROVIDERS = (CINDER,)
 #: device type → file system that the guest makes on it
 DEVICE_TYPES: Mapping[str, str] = {
     "block_ext3": "ext3", "block_ext4": "ext4", "block_xfs": "xfs"}
@@ -26,8 +27,10 @@ class Line(Protocol):
 
     volume_kind: str
     size: int | None
+    provider: str
     provider_type: str | None
     device_type: str
+    required: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +40,14 @@ class Volume:
     :param size: GB
     :param volume_type: as the volume service names it; None: the operator's default
     :param device_type: see :data:`DEVICE_TYPES`; None: the operator's default
+    :param provider: see :data:`PROVIDERS`
     """
 
     kind: str
     size: int
     volume_type: str | None = None
     device_type: str | None = None
+    provider: str = CINDER
 
 
 def device_type(fstype: str) -> str:
@@ -52,9 +57,10 @@ def device_type(fstype: str) -> str:
 
 def plan(lines: Iterable[Line], volume: Body | None, listed: Sequence[Body] | None,
          ) -> list[Volume]:
-    """Return the volumes of a new instance, in the order of their kinds.
+    """Return the volumes of a new instance, the data volume first.
 
-    What the request says outranks the configuration.
+    What the request says outranks the configuration.  A volume that the configuration does
+    not require is made if the request names it.
 
     :param lines: of the volume configuration, if there is one
     :param volume: size and type of the data volume, as in the request
@@ -73,8 +79,9 @@ def plan(lines: Iterable[Line], volume: Body | None, listed: Sequence[Body] | No
         asked[one["volume_kind"]] = one
     if DATA not in configured and DATA not in asked:
         raise BadRequest("Validation error: instance.volume is required.")
+    wanted = {*asked, *(kind for kind, line in configured.items() if line.required)} - {DATA}
     return [_volume(kind, configured.get(kind), asked.get(kind, {}))
-            for kind in sorted({*configured, *asked})]
+            for kind in (DATA, *sorted(wanted))]
 
 
 def _volume(kind: str, line: Line | None, asked: Body) -> Volume:
@@ -82,9 +89,10 @@ def _volume(kind: str, line: Line | None, asked: Body) -> Volume:
     if size is None:
         raise BadRequest(f"Validation error: instance.volume_list: the size of {kind} is "
                          "required, the volume configuration does not say.")
-    return Volume(
-        kind, int(size), asked.get("type") or (line.provider_type if line is not None else None),
-        line.device_type if line is not None else None)
+    if line is None:
+        return Volume(kind, int(size), asked.get("type"))
+    return Volume(kind, int(size), asked.get("type") or line.provider_type, line.device_type,
+                  line.provider)
 
 
 def check_kinds(volumes: Iterable[Volume], offered: Sequence[str]) -> None:

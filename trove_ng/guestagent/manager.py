@@ -11,15 +11,15 @@ order that is the same for all datastores.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import pathlib
 
 from trove_ng.common.errors import Conflict, GuestError, TroveError
-from trove_ng.common.states import ServiceStatus
+from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import health, leftovers
 from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.devices import ServerVolumes
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.hooks import OPTIONAL, DatastoreHooks
 from trove_ng.guestagent.logs import Logs
@@ -58,7 +58,7 @@ class BaseManager(DatastoreHooks):
             probe=self._examine_all, volume_dir=self.agent_volume_dir,
             crashes=health.CrashCount(ctx.clock, ctx.conf.guest_agent.crash_loop_count,
                                       ctx.conf.guest_agent.crash_loop_quiet))
-        self._volume_health = health.VolumeHealth()
+        self.volumes = ServerVolumes(ctx.conf, ctx.volumes, lambda: self.volume_mount_point)
         self.upgrades = Upgrades(self)
         self._logs = Logs(lambda: self.log_files(), ctx.clock, _LOG_PATIENCE)
         self.modules = ModuleManager(ctx, self._module_dir)
@@ -93,10 +93,13 @@ class BaseManager(DatastoreHooks):
         return m.Empty()
 
     def _prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
-        if request.volume is not None:
+        wanted = self.volumes.wanted(request.device_config, request.volume)
+        if wanted:
             self.before_volume(request)
             progress.report(2)
-            self.ctx.volumes.set_up(request.volume, migrate=self.migrate_to_volume)
+            for one in wanted:
+                self.ctx.volumes.set_up(
+                    one, migrate=self.migrate_to_volume and one.kind == DATA_VOLUME)
             self.status.volume_mounted()
         progress.report(5)
         self.do_prepare(request, progress)
@@ -174,7 +177,7 @@ class BaseManager(DatastoreHooks):
 
     def resize_fs(self, request: m.VolumeSpec) -> m.FilesystemStats:
         """Grow the file system to the size that its device has now."""
-        return self.ctx.volumes.grow(request)
+        return self.ctx.volumes.grow(self.volumes.known(request))
 
     def agent_volume_dir(self) -> pathlib.Path | None:
         """Return the agent's directory on the data volume, None while unmounted."""
@@ -242,7 +245,7 @@ class BaseManager(DatastoreHooks):
 
     def may_start(self) -> bool:
         """Return whether the volume allows the database to start."""
-        return self._volume_trouble() in ("", health.NOT_MOUNTED)
+        return not self._volume_trouble() or self.volumes.away()
 
     def revive(self) -> None:
         """Start a database that ended; a volume that is gone is mounted first."""
@@ -254,7 +257,7 @@ class BaseManager(DatastoreHooks):
         trouble = self._volume_trouble()
         if not trouble:
             if found == Finding(ServiceStatus.HEALTHY, "", found.incarnation) and (
-                    self._nearly_full()):
+                    self.volumes.nearly_full()):
                 return found._replace(reason=health.NEARLY_FULL)
             return found
         if found.status in (ServiceStatus.HEALTHY, ServiceStatus.RUNNING):
@@ -263,19 +266,7 @@ class BaseManager(DatastoreHooks):
         return found._replace(reason=trouble)
 
     def _volume_trouble(self) -> str:
-        path = self.volume_mount_point
-        try:
-            if any(spec.mount_point == path for spec in self.ctx.volumes.remembered()) \
-                    and not os.path.ismount(path):
-                return health.NOT_MOUNTED
-            return self._volume_health.trouble(path) if os.path.isdir(path) else ""
-        except OSError as err:
-            LOG.warning("the volume cannot be looked at: %s", err)
-            return health.READ_ONLY if err.errno == errno.EIO else ""
-
-    def _nearly_full(self) -> bool:
-        path = self.volume_mount_point
-        return os.path.isdir(path) and self._volume_health.nearly_full(path)
+        return self.volumes.trouble()
 
     def resume(self) -> None:
         """Start a database that ran before the server went down."""

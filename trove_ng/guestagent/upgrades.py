@@ -12,6 +12,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from trove_ng.common.errors import UnprocessableEntity
+from trove_ng.common.states import DATA_VOLUME
 from trove_ng.guestagent.os import files
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -65,7 +66,12 @@ class Upgrades:
         manager = self._manager
         with manager.status.restarting():
             manager.stop_db()
-            manager.ctx.volumes.mount(request.volume)
+            for one in manager.volumes.wanted(request.device_config, request.volume):
+                if one.kind == DATA_VOLUME:
+                    manager.ctx.volumes.mount(one)
+                else:
+                    # one that was part of the old root disk's server is empty
+                    manager.ctx.volumes.set_up(one)
             manager.status.volume_mounted()
             if not manager.status.prepared:
                 raise UnprocessableEntity("The volume holds no database of this instance.")

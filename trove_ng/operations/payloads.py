@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from trove_ng.common.states import DATA_VOLUME
+
 INSTANCE_CREATE = "instance.create"
 INSTANCE_DELETE = "instance.delete"
 INSTANCE_FORCE_DELETE = "instance.force_delete"
@@ -111,12 +113,14 @@ class ResizeFlavor(Payload, frozen=True, kw_only=True):
 
 
 class ResizeVolume(Payload, frozen=True, kw_only=True):
-    """Grow the data volume.
+    """Grow a volume.
 
     :param size: the new size, GB
+    :param kind: which one
     """
 
     size: int
+    kind: str = DATA_VOLUME
 
 
 class UpdateAccess(Payload, frozen=True, kw_only=True):

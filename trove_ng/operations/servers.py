@@ -14,16 +14,13 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from trove_ng.cloud.errors import CloudConflict, CloudError
-from trove_ng.cloud.types import Image, Port, Server, Volume
+from trove_ng.cloud.types import Image, Port, Server
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance
 from trove_ng.db.repositories import datastores, instance_keys, instances
-from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.domain.regions import NotEquivalent
-from trove_ng.domain.volumes import DATA, DEVICE_TYPES, device_type
 from trove_ng.operations import there, user_data
 from trove_ng.operations.work import StepFailed, Work
-from trove_ng.rpc.messages import VolumeSpec
 
 LOG = logging.getLogger(__name__)
 
@@ -168,65 +165,6 @@ def drop_ports(work: Work) -> None:
 
     work.wait("the ports to be deleted", gone, work.tools.conf.server_timeout)
     forget(work, port_ids=[])
-
-
-def make_volume(work: Work) -> None:
-    """Make the data volume and wait until it can be used."""
-    instance = load(work)
-    if not instance.volume_size:
-        return
-    storage = work.tools.clouds.volume
-    volume = storage.find_volume(instance.id) or storage.create_volume(
-        instance_id=instance.id, name=f"trove-{instance.id}", size_gb=instance.volume_size,
-        volume_type=instance.volume_type or work.tools.conf.cinder_volume_type,
-        availability_zone=(instance.availability_zone if work.tools.conf.enable_volume_az
-                           else None))
-    with work.writer() as session:
-        row(work, session).volume_id = volume.id
-        # what it is made as stays when the default changes
-        stored_volumes.note(session, instance.id, DATA,
-                            device_type(work.tools.conf.volume_fstype), work.tools.clock.now())
-
-    def ready() -> Volume | None:
-        found = storage.get_volume(volume.id)
-        if found is None or found.status.startswith("error"):
-            raise StepFailed("The volume could not be created.")
-        return found if found.status in ("available", "in-use") else None
-
-    work.wait("the volume", ready, work.tools.conf.volume_timeout)
-
-
-def drop_volume(work: Work) -> None:
-    """Delete the data volume of an instance that stays."""
-    delete_volume(work)
-    forget(work, volume_id=None)
-
-
-def delete_volume(work: Work) -> None:
-    """Delete the data volume, by force if it is stuck; its id stays known."""
-    storage, clock = work.tools.clouds.volume, work.tools.clock
-    timeout = work.tools.conf.volume_timeout
-    stuck_at = clock.monotonic() + timeout / 2
-    forced: set[str] = set()
-
-    def gone() -> bool | None:
-        found = storage.find_volume(work.resource_id)
-        if found is None:
-            return True
-        # it may still be detached
-        with contextlib.suppress(CloudConflict):
-            if found.status in ("available", "error"):
-                storage.delete_volume(found.id)
-            elif found.id not in forced and (
-                    found.status.startswith("error_") or clock.monotonic() > stuck_at):
-                LOG.warning("volume %s is %s; it is deleted by force", found.id, found.status)
-                forced.add(found.id)
-                storage.force_delete_volume(found.id)
-        return None
-
-    work.wait("the volume to be deleted", gone, timeout)
-    with work.writer() as session:
-        stored_volumes.forget(session, work.resource_id)
 
 
 def make_key(work: Work) -> None:
@@ -383,40 +321,3 @@ def delete_server(work: Work) -> None:
         return None if found else True
 
     work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)
-
-
-def attach_volume(work: Work) -> None:
-    """Attach the data volume to the server and wait until it is."""
-    instance = load(work)
-    if instance.volume_id is None or instance.compute_instance_id is None:
-        return
-    volume_id = instance.volume_id
-    work.tools.clouds.compute.attach_volume(instance.compute_instance_id, volume_id)
-
-    def attached() -> Volume | None:
-        found = work.tools.clouds.volume.get_volume(volume_id)
-        if found is None or found.status.startswith("error"):
-            raise StepFailed("The volume could not be attached.")
-        return found if found.status == "in-use" else None
-
-    work.wait("the volume to be attached", attached, work.tools.conf.volume_timeout)
-
-
-def data_device(work: Work, instance: Instance) -> str:
-    """Return the path of the data volume's device on the server."""
-    found = (work.tools.clouds.volume.get_volume(instance.volume_id)
-             if instance.volume_id else None)
-    return (found.device if found else None) or str(work.tools.conf.device_path)
-
-
-def data_volume(work: Work, instance: Instance) -> VolumeSpec:
-    """Return the data volume as the agent is told of it."""
-    version, _ = load_version(work, instance)
-    conf = work.tools.conf
-    with work.reader() as session:
-        known = stored_volumes.get(session, instance.id, DATA)
-        kind = known.device_type if known is not None else ""
-    return VolumeSpec(
-        device=data_device(work, instance),
-        mount_point=work.tools.datastores[version.manager].mount_point,
-        fstype=DEVICE_TYPES.get(kind, conf.volume_fstype), mount_options=conf.mount_options)

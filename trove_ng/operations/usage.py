@@ -15,7 +15,7 @@ from trove_ng.common.clock import isoformat
 from trove_ng.common.states import ServiceStatus
 from trove_ng.conf import quota
 from trove_ng.db.models import DatastoreVersion, Instance, QuotaUsage, ServiceStatusRow
-from trove_ng.db.repositories import notifications, quotas, usage
+from trove_ng.db.repositories import notifications, quotas, usage, volumes
 from trove_ng.domain.instance_status import Facts, status
 from trove_ng.operations.work import Work
 
@@ -38,7 +38,8 @@ def note(work: Work, session: Session, event_type: str, instance: Instance,
                  session.get(ServiceStatusRow, instance.id)),
         "user_id": work.context.user_id, "name": instance.name,
         "availability_zone": instance.availability_zone,
-        "instance_size": instance.flavor_ram, "volume_size": instance.volume_size,
+        "instance_size": instance.flavor_ram,
+        "volume_size": volumes.total(session, instance) or None,
         "nova_volume_id": instance.volume_id, "cluster_id": instance.cluster_id, **more}
     notifications.add(session, event_type, told.fact(event_type, values), {
         "request_id": work.context.request_id, "project_id": instance.tenant_id,

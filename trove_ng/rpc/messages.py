@@ -80,7 +80,9 @@ class VolumeSpec(Message, frozen=True, kw_only=True):
 
     :param kind: ``data``, ``binlog``, ``user_log``
     :param device: device path as the cloud told, for example ``/dev/vdb``
-    :param fstype: ext3, ext4 or xfs
+    :param fstype: ext3, ext4 or xfs; that of a share
+    :param raw: it is a block device, which is formatted if it is empty; else a share, of
+        which ``device`` names server, directory and, last, the instance's own directory
     """
 
     kind: str = "data"
@@ -88,6 +90,24 @@ class VolumeSpec(Message, frozen=True, kw_only=True):
     mount_point: str
     fstype: str = "ext4"
     mount_options: str = "noatime"
+    raw: bool = True
+
+
+class DeviceConfig(Message, frozen=True, kw_only=True):
+    """A volume as the cloud gave it to the server; the agent knows where it belongs.
+
+    :param volume_kind: ``data``, ``binlog``, ``user_log``
+    :param device_type: how to prepare it, for example ``block_ext4``
+    :param device_path: as the cloud told, for example ``/dev/vdb``
+    :param volume_id: by which the server's own names for devices may tell it
+    :param mount_options: where the agent's configuration has none for the device type
+    """
+
+    volume_kind: str
+    device_type: str
+    device_path: str
+    volume_id: str | None = None
+    mount_options: str = ""
 
 
 class ObjectStoreGrant(Message, frozen=True, kw_only=True):
@@ -177,7 +197,9 @@ class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     """Make an empty server a database instance.
 
     :param memory_mb: memory the database may plan with, in MiB
-    :param volume: the data volume, or None when data lives on the root disk
+    :param volume: the data volume, or None when data lives on the root disk; agents that
+        know of ``device_config`` leave it out of account if that is there
+    :param device_config: all volumes
     :param config: settings of the datastore's configuration template that
         the control plane computed (flavor-dependent), section → key → value
     :param overrides: settings of the user's configuration group
@@ -187,6 +209,7 @@ class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     datastore_version: str
     memory_mb: int
     volume: VolumeSpec | None = None
+    device_config: list[DeviceConfig] = []
     databases: list[DatabaseSpec] = []
     users: list[UserSpec] = []
     root_password: Secret | None = None

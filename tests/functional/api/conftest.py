@@ -49,6 +49,7 @@ from trove_ng.db.models import (
     DatastoreVersionMember,
     Instance,
     InstanceMetadata,
+    InstanceVolume,
     Module,
     Operation,
     OperationStep,
@@ -465,6 +466,9 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                     datastore_version_id="v", created=now, updated=now))
             session.flush()
             for number in range(1, 4):
+                session.add(InstanceVolume(
+                    instance_id=f"{prefix}{number}", volume_kind="data", size=1,
+                    volume_id=f"v{prefix[0]}{number}", created=now, updated=now))
                 session.add(ServiceStatusRow(instance_id=f"{prefix}{number}", sequence=1,
                                              status="HEALTHY", updated_at=now))
             session.add(Backup(id=f"{prefix}8", name="b", tenant_id=tenant, state="COMPLETED",

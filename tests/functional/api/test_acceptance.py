@@ -7,7 +7,7 @@ import pytest
 from tests.functional.api.conftest import FOREIGN, MINE, OWN, RUNNING, Api
 from tests.functional.api.test_instances import create
 from trove_ng.common.clock import utcnow
-from trove_ng.db.models import Backup, Instance, InstanceFault, Operation
+from trove_ng.db.models import Backup, Instance, InstanceFault, InstanceVolume, Operation
 from trove_ng.db.repositories import quotas
 
 ONE = f"/instances/{OWN}1"
@@ -89,6 +89,7 @@ def test_a_resize_that_is_ended_gives_back_what_it_reserved(
 def test_a_volume_that_did_grow_keeps_its_quota(app: Api) -> None:
     app("POST", f"{ONE}/action", {"resize": {"volume": {"size": 5}}})
     with app.db.writer() as session:
+        session.get(InstanceVolume, (f"{OWN}1", "data")).size = 5
         session.get(Instance, f"{OWN}1").volume_size = 5
     app("POST", f"{ONE}/action", FORCE)
     assert used(app) == {"volumes": (4, 0)}

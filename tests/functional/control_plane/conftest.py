@@ -376,6 +376,7 @@ class ControlPlane:
     def create(self, **more: Any) -> str:
         body = {"name": "db", "flavorRef": "1", "volume": {"size": 1},
                 "datastore": {"type": "mariadb", "version": "10.11"}, **more}
+        body = {name: value for name, value in body.items() if value is not None}
         answer = self.request("POST", "/instances", {"instance": body}, status=200)
         return str(answer.json["instance"]["id"])
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.functional.control_plane.conftest import ControlPlane
-from trove_ng.cloud.types import INSTANCE_KEY
+from trove_ng.cloud.types import INSTANCE_KEY, VOLUME_KIND_KEY
 from trove_ng.common import notifications
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.conf.cloud import own_region
@@ -21,12 +21,13 @@ from trove_ng.db.models import (
     Backup,
     Instance,
     InstanceKey,
+    InstanceVolume,
     Notification,
     Operation,
     OperationRecord,
     Reservation,
 )
-from trove_ng.db.repositories import operations, quotas
+from trove_ng.db.repositories import operations, quotas, volumes
 from trove_ng.operations import storage
 
 Document = dict[str, Any]
@@ -136,10 +137,10 @@ def _told(session: Session) -> Iterator[str]:
         told = last.get(one.id)
         if told is None and not (one.error or one.deleted):
             yield f"instance {one.id} was never told"
+        size = sum(volume.size or 0 for volume in volumes.of(session, one))
         if told is not None and not one.deleted and (
-                told["instance_size"], told["volume_size"]) != (
-                    one.flavor_ram, one.volume_size):
-            yield (f"instance {one.id} has {one.flavor_ram} MiB and {one.volume_size} GB, "
+                told["instance_size"], told["volume_size"]) != (one.flavor_ram, size):
+            yield (f"instance {one.id} has {one.flavor_ram} MiB and {size} GB, "
                    f"told was {told['instance_size']} and {told['volume_size']}")
 
 
@@ -164,10 +165,15 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
         if row.error and row.id not in failed:
             yield f"{what} is in error, and no operation failed"
         has = cloud.of(row.id)
+        held = volumes.of(session, row)
+        if (row.volume_id, row.volume_size) not in [
+                (one.volume_id, one.size) for one in held if one.volume_kind == "data"] and (
+                    not row.deleted):
+            yield f"the row of {what} has another data volume than its volumes"
         # the record of a deleted one still says what it had
         known = {"servers": ([row.compute_instance_id]
                              if row.compute_instance_id and not row.deleted else []),
-                 "volumes": [row.volume_id] if row.volume_id and not row.deleted else [],
+                 "volumes": [one.volume_id for one in held if one.volume_id],
                  "ports": list(row.port_ids or []),
                  "floating": [row.floating_ip_id] if row.floating_ip_id else [],
                  "placements": [row.server_group_id] if row.server_group_id else [],
@@ -180,30 +186,36 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
         if row.deleted and any(known.values()):
             yield f"{what} is deleted and knows {known}"
         if not row.deleted and not row.error:
-            yield from _working(row, what, cloud)
+            yield from _working(row, held, what, cloud)
 
 
-def _working(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
+def _working(row: Instance, held: list[InstanceVolume], what: str, cloud: Cloud,
+             ) -> Iterator[str]:
     """Check an instance that works."""
-    servers, volumes = cloud.servers.get(row.id, []), cloud.volumes.get(row.id, [])
-    if len(servers) != 1 or len(volumes) != 1:
-        yield f"{what} works with {len(servers)} servers and {len(volumes)} volumes"
+    servers, found = cloud.servers.get(row.id, []), cloud.volumes.get(row.id, [])
+    if len(servers) != 1 or len(found) != len(held):
+        yield f"{what} works with {len(servers)} servers and {len(found)} volumes"
         return
-    server, volume = servers[0], volumes[0]
+    server = servers[0]
     if cloud.flavors.get(server["flavor"]["id"]) != cloud.flavors.get(row.flavor_id):
         yield f"{what} has flavor {row.flavor_id}, its server {server['flavor']['id']}"
     if (server["vm_state"], server["task_state"]) != ("active", None):
         yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
-    # one that could not be extended is mended by the next resize
-    if (volume["status"] not in ("in-use", "error_extending")
-            or volume["size"] < (row.volume_size or 0)):
-        yield (f"the volume of {what} ({row.volume_size} GB) is {volume['status']} with "
-               f"{volume['size']} GB")
     yield from _reached(row, what, cloud)
-    links = [one["instance_uuid"] for one in cloud.attachments
-             if one["volume_id"] == volume["id"]]
-    if links != [server["id"]]:
-        yield f"the volume of {what} is attached to {links}"
+    for known in held:
+        volume = next((one for one in found if one["id"] == known.volume_id), None)
+        kind = f"the volume {known.volume_kind} of {what}"
+        if volume is None or volume["metadata"].get(VOLUME_KIND_KEY) != known.volume_kind:
+            yield f"{kind} is {volume}"
+            continue
+        # one that could not be extended is mended by the next resize
+        if (volume["status"] not in ("in-use", "error_extending")
+                or volume["size"] < (known.size or 0)):
+            yield f"{kind} ({known.size} GB) is {volume['status']} with {volume['size']} GB"
+        links = [one["instance_uuid"] for one in cloud.attachments
+                 if one["volume_id"] == volume["id"]]
+        if links != [server["id"]]:
+            yield f"{kind} is attached to {links}"
 
 
 def _reached(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:

@@ -95,7 +95,7 @@ def _resize_volume(world: World) -> str:
     ident = world.instance()
     # the volume is larger than the row says when an earlier case could not use its new size
     size = max(one["size"] for one in Cloud(world.plane).volumes[ident])
-    world.act(ident, {"resize": {"volume": {"size": size + 1}}})
+    world.act(ident, {"resize": {"volume": {"size": size + 1, "volume_kind": "binlog"}}})
     return ident
 
 

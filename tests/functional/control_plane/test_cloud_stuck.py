@@ -37,9 +37,9 @@ def failing(world: World, method: str) -> Callable[[], object]:
 
 
 def document(world: World, kind: str) -> dict[str, Any]:
-    """Return the only thing of a kind that the world's instance has."""
-    ident, = [one for one in world.plane.minicloud.store.list(kind)
-              if world.instance() in str(one.get("metadata")) + str(one["name"])]
+    """Return a thing of a kind that the world's instance has."""
+    ident, *_ = [one for one in world.plane.minicloud.store.list(kind)
+                 if world.instance() in str(one.get("metadata")) + str(one["name"])]
     return ident
 
 

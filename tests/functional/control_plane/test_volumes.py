@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.functional.control_plane.conftest import ControlPlane
+from tests.functional.control_plane.conftest import NOTHING, ControlPlane
+from tests.functional.control_plane.world import wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import InstanceVolume, VolumeConfig
 from trove_ng.db.repositories import volumes
@@ -87,11 +88,11 @@ def test_the_configuration_named_default_is_that_of_requests_that_name_none(
 
 def test_what_cannot_be_made_is_refused(plane: ControlPlane) -> None:
     configure(plane, "two")
-    configure(plane, "two", "binlog", size=1)
+    configure(plane, "two", "index", size=1, required=True)
     configure(plane, "gold", provider_type="gold")
     configure(plane, "big", size=11)
     for wanted, why in (
-            ({"volume_config": "two"}, "no volumes of kind binlog"),
+            ({"volume_config": "two"}, "no volumes of kind index"),
             ({"volume_config": "gold"}, "gold does not exist"),
             ({"volume_config": "big"}, "from 1 to 10 GB"),
             ({"volume_config": "none"}, "none does not exist")):
@@ -99,3 +100,118 @@ def test_what_cannot_be_made_is_refused(plane: ControlPlane) -> None:
         assert answer.status_int == 400, answer.text
         assert why in answer.json["badRequest"]["message"]
     assert plane.resources()["volumes"] == 0
+
+
+def several(plane: ControlPlane, **more: Any) -> str:
+    """Return an instance with three volumes, one of them optional, that works."""
+    configure(plane, "three", size=2)
+    configure(plane, "three", "binlog", size=1, device_type="block_ext4", required=True)
+    configure(plane, "three", "user_log", size=1, device_type="block_ext3")
+    ident = str(create(plane, volume_config="three", **more).json["instance"]["id"])
+    plane.wait(ident, "ACTIVE")
+    return ident
+
+
+ALL = {"volume_list": [{"volume_kind": "user_log", "size": 3}]}
+
+
+def test_an_instance_has_a_volume_of_each_kind(plane: ControlPlane) -> None:
+    ident = several(plane, **ALL)
+    found = shown(plane, ident)
+    assert [(one["volume_kind"], one["size"], one["device_type"]) for one in found] == [
+        ("data", 2, "block_xfs"), ("binlog", 1, "block_ext4"), ("user_log", 3, "block_ext3")]
+    made = {one["id"]: one for one in plane.minicloud.store.list("volume")}
+    assert {one["volume_id"] for one in found} == set(made)
+    assert {one["status"] for one in made.values()} == {"in-use"}
+    request = told(plane, "prepare")[0]
+    assert request.volume.device == "/dev/vdb"
+    assert [(one.volume_kind, one.device_type, one.device_path, one.volume_id)
+            for one in request.device_config] == [
+        (one["volume_kind"], one["device_type"], f"/dev/vd{letter}", one["volume_id"])
+        for one, letter in zip(found, "bcd", strict=True)]
+    assert plane.quota()["volumes"] == (6, 0)
+    assert plane.show(ident)["volume"]["size"] == 2
+    assert plane.reconcile() == []
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    assert plane.resources() == NOTHING
+    assert plane.quota()["volumes"] == (0, 0)
+
+
+def test_an_optional_volume_is_made_only_if_it_is_named(plane: ControlPlane) -> None:
+    assert [one["volume_kind"] for one in shown(plane, several(plane))] == ["data", "binlog"]
+
+
+def test_one_volume_grows_and_the_others_do_not(plane: ControlPlane) -> None:
+    ident = several(plane, **ALL)
+    resize = {"resize": {"volume": {"size": 4, "volume_kind": "user_log"}}}
+    plane.request("POST", f"/instances/{ident}/action", resize, status=202)
+    plane.wait(ident, "ACTIVE")
+    request, = told(plane, "resize_fs")
+    assert (request.kind, request.device, request.fstype) == ("user_log", "/dev/vdd", "ext3")
+    assert [one["size"] for one in shown(plane, ident)] == [2, 1, 4]
+    assert {one["size"] for one in plane.minicloud.store.list("volume")} == {2, 1, 4}
+    assert plane.quota()["volumes"] == (7, 0)
+    assert plane.show(ident)["volume"]["size"] == 2
+    answer = plane.request("POST", f"/instances/{ident}/action", resize, status=400)
+    assert "larger than the present 4 GB" in answer.json["badRequest"]["message"]
+
+
+def test_an_agent_that_cannot_grow_a_volume_leaves_the_quota(plane: ControlPlane) -> None:
+    ident = several(plane)
+    plane.hypervisor.failures["resize_fs"] = "no"
+    plane.request("POST", f"/instances/{ident}/action", {"resize": {"volume": {
+        "size": 2, "volume_kind": "binlog"}}}, status=202)
+    wait_for(lambda: plane.quota()["volumes"] == (3, 0) and "fault" in plane.show(ident),
+             "the failure")
+    assert [one["size"] for one in shown(plane, ident)] == [2, 1]
+
+
+def test_the_quota_is_of_all_volumes_together(plane: ControlPlane) -> None:
+    plane.conf.set_override("max_volumes_per_tenant", 4)
+    answer = create(plane, volume_list=[{"volume_kind": "data", "size": 2},
+                                        {"volume_kind": "binlog", "size": 3}])
+    assert (answer.status_int, "requested 5" in answer.text) == (413, True)
+    assert plane.resources() == NOTHING
+
+
+def test_a_create_that_fails_leaves_no_volume(plane: ControlPlane) -> None:
+    plane.hypervisor.failures["prepare"] = "The disk is broken."
+    ident = create(plane, volume_list=[{"volume_kind": "data", "size": 1},
+                                       {"volume_kind": "binlog", "size": 2}]).json[
+        "instance"]["id"]
+    plane.wait(ident, "ERROR")
+    assert plane.resources() == NOTHING
+    assert shown(plane, ident) == []
+    # what failed counts until its owner deletes it
+    assert plane.quota()["volumes"] == (3, 0)
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    assert plane.quota()["volumes"] == (0, 0)
+
+
+def test_a_new_root_disk_gets_all_volumes(plane: ControlPlane) -> None:
+    ident = several(plane)
+    plane.request("PATCH", f"/instances/{ident}", {"instance": {"datastore_version": "v"}},
+                  status=202)
+    plane.wait(ident, "ACTIVE")
+    request = told(plane, "post_upgrade")[-1]
+    assert [one.volume_kind for one in request.device_config] == ["data", "binlog"]
+    assert request.volume.kind == "data"
+
+
+def test_a_volume_that_was_detached_is_told_whichever_it_is(plane: ControlPlane) -> None:
+    ident = several(plane)
+    volume = shown(plane, ident)[1]["volume_id"]
+    doc = plane.minicloud.store.get("volume", volume)
+    assert doc is not None
+    plane.minicloud.store.put("volume", volume, {**doc, "size": 7}, doc["project_id"])
+    outcome, = plane.reconcile()
+    assert (outcome.finding.kind, outcome.finding.resource_id, outcome.finding.after) == (
+        "volume-size", volume, "7")
+    plane.minicloud.store.put("volume", volume, doc, doc["project_id"])
+    spare = plane.tools.clouds.volume.create_volume(
+        instance_id=ident, name="second", size_gb=1, kind="user_log")
+    wait_for(lambda: plane.reconcile() != [], "a finding")
+    # the instance has none of that kind: nobody knows what it holds
+    assert plane.tools.clouds.volume.get_volume(spare.id) is not None

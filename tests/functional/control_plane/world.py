@@ -292,7 +292,9 @@ class World:
     def new_instance(self) -> str:
         """Ask for an instance; return its id."""
         return self.plane.create(
-            access={"is_public": True}, locality="soft-anti-affinity",
+            access={"is_public": True}, locality="soft-anti-affinity", volume=None,
+            volume_list=[{"volume_kind": "data", "size": 1},
+                         {"volume_kind": "binlog", "size": 1}],
             databases=[{"name": "shop"}],
             users=[{"name": "app", "password": "s3cret-Word", "databases": [{"name": "shop"}]}])
 

@@ -96,9 +96,8 @@ def test_a_volume_is_attached_grown_and_deleted(clouds: Clouds) -> None:
     for _ in range(2):
         clouds.compute.attach_volume(ident, volume.id)
     until(lambda: clouds.volume.get_volume(volume.id).status == "in-use")
-    found = clouds.volume.find_volume(INSTANCE)
-    assert found is not None
-    assert (found.device, found.attached_to) == ("/dev/vdb", ident)
+    found, = clouds.volume.find_volumes(INSTANCE)
+    assert (found.device, found.attached_to, found.kind) == ("/dev/vdb", ident, "data")
     clouds.volume.extend_volume(volume.id, 3)
     until(lambda: clouds.volume.get_volume(volume.id).size_gb == 3)
     with pytest.raises(errors.CloudError):

@@ -35,6 +35,7 @@ from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.os.volumes import VolumeManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift as streams
 from trove_ng.rpc import messages as m
@@ -116,7 +117,8 @@ class Server:
         conf.set_override("object_store_tries", 3, group="guest_agent")
         self.manager = MariaDbManager(AgentContext(
             conf=conf, instance_id="i", clock=SystemClock(), services=self.process,
-            volumes=None, reporter=Nothing(), state_dir=home / "state"), self.paths)
+            volumes=VolumeManager(conf, home / "state", SystemClock()), reporter=Nothing(),
+            state_dir=home / "state"), self.paths)
 
     def prepare(self, **more: Any) -> None:
         request = m.PrepareRequest(

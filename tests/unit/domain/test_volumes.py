@@ -11,8 +11,10 @@ from trove_ng.common.errors import BadRequest
 from trove_ng.domain.volumes import Volume, check_kinds, plan
 
 
-def line(kind: str = "data", size: int | None = 4, device: str = "block_xfs") -> Any:
-    return SimpleNamespace(volume_kind=kind, size=size, provider_type="fast", device_type=device)
+def line(kind: str = "data", size: int | None = 4, device: str = "block_xfs",
+         required: bool = True) -> Any:
+    return SimpleNamespace(volume_kind=kind, size=size, provider="cinder", provider_type="fast",
+                           device_type=device, required=required)
 
 
 DATA = Volume("data", 4, "fast", "block_xfs")
@@ -28,7 +30,10 @@ DATA = Volume("data", 4, "fast", "block_xfs")
     ([line(size=None)], None, [{"volume_kind": "data", "size": "7"}],
      [Volume("data", 7, "fast", "block_xfs")]),
     ([line(), line("binlog", 1, "block_ext3")], {"size": 5}, None,
-     [Volume("binlog", 1, "fast", "block_ext3"), Volume("data", 5, "fast", "block_xfs")])])
+     [Volume("data", 5, "fast", "block_xfs"), Volume("binlog", 1, "fast", "block_ext3")]),
+    ([line(), line("binlog", required=False)], None, None, [DATA]),
+    ([line(), line("binlog", required=False)], None, [{"volume_kind": "binlog", "size": 2}],
+     [DATA, Volume("binlog", 2, "fast", "block_xfs")])])
 def test_what_the_request_says_outranks_the_configuration(
         lines: list[Any], volume: Any, listed: Any, found: list[Volume]) -> None:
     assert plan(lines, volume, listed) == found

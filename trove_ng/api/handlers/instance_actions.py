@@ -6,7 +6,6 @@ import dataclasses
 
 from trove_ng.api import accept, accept_servers
 from trove_ng.api.call import Call
-from trove_ng.common.errors import BadRequest
 from trove_ng.domain.volumes import DATA
 
 
@@ -16,11 +15,8 @@ def act(call: Call) -> None:
     if name == "restart":
         accept.restart_instance(asking(call, "instance:restart"))
     elif name == "resize" and "volume" in arguments:
-        kind = arguments["volume"].get("volume_kind", DATA)
-        if kind != DATA:
-            raise BadRequest("Validation error: resize.volume.volume_kind: the instance has no "
-                             f"volume of kind {kind}.")
         accept.resize_volume(asking(call, "instance:resize_volume"),
+                             arguments["volume"].get("volume_kind", DATA),
                              int(arguments["volume"]["size"]))
     elif name == "resize":
         accept.resize_flavor(asking(call, "instance:resize_flavor"),

@@ -9,7 +9,6 @@ from trove_ng.api.handlers.instances import load
 from trove_ng.common.errors import NotFound
 from trove_ng.db.models import VolumeConfig
 from trove_ng.db.repositories import volumes as stored
-from trove_ng.domain import volumes
 
 
 def configs(call: Call) -> dict[str, Any]:
@@ -38,10 +37,8 @@ def of_instance(call: Call) -> dict[str, Any]:
     """List the volumes of an instance."""
     with call.services.db.reader() as session:
         instance = load(session, call)
-        if instance.volume_id is None:
-            return {"volumes": []}
-        known = stored.get(session, instance.id, volumes.DATA)
+        # what is not made yet, or is gone, is not shown
         return {"volumes": [{
-            "volume_id": instance.volume_id, "size": instance.volume_size,
-            "volume_kind": volumes.DATA, "provider": volumes.PROVIDERS[0],
-            "device_type": known.device_type if known is not None else None}]}
+            "volume_id": one.volume_id, "size": one.size, "volume_kind": one.volume_kind,
+            "provider": one.provider, "device_type": one.device_type}
+            for one in stored.of(session, instance) if one.volume_id is not None]}

@@ -30,4 +30,5 @@ DATASTORE = Datastore(
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
+    volume_kinds=("data", "binlog", "user_log"),
 )

@@ -115,7 +115,10 @@ class ServiceStatusRow(Base):
 
 
 class InstanceVolume(Timestamps, Base):
-    """One volume of an instance (spec extended-filesystems)."""
+    """One volume of an instance (spec extended-filesystems).
+
+    Id and size of the data volume are in the instance's row too.
+    """
 
     __tablename__ = "instance_volumes"
 
@@ -126,9 +129,8 @@ class InstanceVolume(Timestamps, Base):
     size: Mapped[int | None]
     provider: Mapped[str] = mapped_column(String(32), default="cinder")
     provider_type: Mapped[str | None] = mapped_column(String(255))
-    device_type: Mapped[str] = mapped_column(String(64), default="block_ext4")
-    device_path: Mapped[str | None] = mapped_column(String(255))
-    mount_point: Mapped[str | None] = mapped_column(String(255))
+    #: NULL until it is made, if the request says nothing
+    device_type: Mapped[str | None] = mapped_column(String(64))
 
 
 class VolumeConfig(Timestamps, Base):

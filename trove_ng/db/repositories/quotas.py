@@ -8,7 +8,17 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import QuotaExceeded
-from trove_ng.db.models import Backup, Instance, Operation, Quota, QuotaUsage, Reservation
+from trove_ng.common.states import DATA_VOLUME
+from trove_ng.db.models import (
+    Backup,
+    Instance,
+    InstanceVolume,
+    Operation,
+    Quota,
+    QuotaUsage,
+    Reservation,
+)
+from trove_ng.db.rows import AnySelect
 from trove_ng.db.session import flush_or_retry
 
 #: resources with a quota: instances, GB of volumes, backups, MiB of memory
@@ -136,8 +146,16 @@ def counted(session: Session, tenant_id: str) -> dict[str, int]:
             Instance.tenant_id == tenant_id, Instance.deleted.is_(False))).one()
     backups = session.scalar(select(func.count()).where(
         Backup.tenant_id == tenant_id, Backup.deleted.is_(False)))
-    return {"instances": int(instances), "volumes": int(volumes or 0), "ram": int(ram or 0),
-            "backups": int(backups or 0)}
+    more = session.scalar(_other_volumes().where(Instance.tenant_id == tenant_id))
+    return {"instances": int(instances), "volumes": int(volumes or 0) + int(more or 0),
+            "ram": int(ram or 0), "backups": int(backups or 0)}
+
+
+def _other_volumes() -> AnySelect:
+    """Return a query of the GB of all volumes but the data volumes."""
+    return select(func.sum(InstanceVolume.size)).join(
+        Instance, Instance.id == InstanceVolume.instance_id).where(
+            Instance.deleted.is_(False), InstanceVolume.volume_kind != DATA_VOLUME)
 
 
 def recount(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:
@@ -186,6 +204,9 @@ def _counts(session: Session) -> dict[tuple[str, str], int]:
                 Instance.deleted.is_(False)).group_by(Instance.tenant_id)):
         found |= {(row.tenant_id, name): int(getattr(row, name))
                   for name in ("instances", "volumes", "ram")}
+    for size, tenant_id in session.execute(_other_volumes().add_columns(
+            Instance.tenant_id).group_by(Instance.tenant_id)):
+        found[tenant_id, "volumes"] += int(size or 0)
     for tenant_id, count in session.execute(select(Backup.tenant_id, func.count()).where(
             Backup.deleted.is_(False)).group_by(Backup.tenant_id)):
         found[tenant_id, "backups"] = int(count)

@@ -5,16 +5,25 @@ The number of statements does not depend on how many instances there are.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import BACKUP_RUNNING, BackupState, ExecutionState
-from trove_ng.db.models import Backup, Instance, InstanceKey, Operation, ServiceStatusRow
+from trove_ng.db.models import (
+    Backup,
+    Instance,
+    InstanceKey,
+    InstanceVolume,
+    Operation,
+    ServiceStatusRow,
+)
 from trove_ng.db.repositories import operations, schedules
-from trove_ng.db.rows import AnyRow, AnySelect
+from trove_ng.db.rows import AnyRow
 
 _CHUNK = 500
 _WORKED_ON = [*(state.value for state in BACKUP_RUNNING), BackupState.DELETING.value]
@@ -24,12 +33,58 @@ def _is_live(resource_id: object) -> ColumnElement[bool]:
     return exists().where(Operation.live_key == resource_id)
 
 
-def _facts() -> AnySelect:
-    return select(
+class Volume(NamedTuple):
+    """A volume of an instance; its size in GB."""
+
+    id: str
+    size: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of an instance.
+
+    :param heartbeat: when the newest one came
+    :param agent_status: what it said
+    :param live: an operation works on it
+    :param worked_at: when the last operation on it ended
+    """
+
+    id: str
+    tenant_id: str
+    deleted: bool
+    deleted_at: datetime.datetime | None
+    task: str
+    error: str
+    compute_instance_id: str | None
+    server_status: str | None
+    server_host: str | None
+    flavor_id: str
+    port_ids: list[Any]
+    security_group_id: str | None
+    floating_ip_id: str | None
+    server_group_id: str | None
+    heartbeat: datetime.datetime | None
+    agent_status: str | None
+    live: bool
+    has_key: bool
+    worked_at: datetime.datetime | None
+    volumes: tuple[Volume, ...]
+
+
+def _facts(session: Session, *which: ColumnElement[bool]) -> dict[str, Facts]:
+    """Return what is known of some instances, by id; in two statements."""
+    volumes: dict[str, list[Volume]] = {}
+    for ident, volume_id, size in session.execute(select(
+            InstanceVolume.instance_id, InstanceVolume.volume_id, InstanceVolume.size).join(
+                Instance, Instance.id == InstanceVolume.instance_id).where(
+                    InstanceVolume.volume_id.is_not(None), *which).order_by(
+                        InstanceVolume.volume_kind)):
+        volumes.setdefault(ident, []).append(Volume(str(volume_id), size))
+    rows = session.execute(select(
         Instance.id, Instance.tenant_id, Instance.deleted, Instance.deleted_at, Instance.task,
         Instance.error, Instance.compute_instance_id, Instance.server_status,
-        Instance.server_host, Instance.flavor_id,
-        Instance.volume_id, Instance.volume_size, Instance.port_ids,
+        Instance.server_host, Instance.flavor_id, Instance.port_ids,
         Instance.security_group_id, Instance.floating_ip_id, Instance.server_group_id,
         ServiceStatusRow.updated_at.label("heartbeat"),
         ServiceStatusRow.status.label("agent_status"),
@@ -37,7 +92,9 @@ def _facts() -> AnySelect:
         exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),
         select(func.max(Operation.ended_at)).where(Operation.resource_id == Instance.id)
         .scalar_subquery().label("worked_at"),
-    ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id)
+    ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(*which))
+    return {row.id: Facts(**row._mapping, volumes=tuple(volumes.get(row.id, ())))
+            for row in rows}
 
 
 def regions(session: Session, since: datetime.datetime) -> set[str]:
@@ -46,28 +103,23 @@ def regions(session: Session, since: datetime.datetime) -> set[str]:
         Instance.deleted.is_(False), Instance.deleted_at >= since)).distinct()) if one}
 
 
-def existing(session: Session, region: str, *, unnamed: bool) -> dict[str, AnyRow]:
+def existing(session: Session, region: str, *, unnamed: bool) -> dict[str, Facts]:
     """Return what is known of a region's instances that are not deleted, by id.
 
     :param unnamed: also those that name no region
-    :return: rows with, beside columns of the instance: ``heartbeat``, the newest;
-        ``agent_status``, what it said; ``live``, whether an operation works on it;
-        ``worked_at``, when the last one ended; ``has_key``
     """
     here: ColumnElement[bool] = Instance.region_id == region
     if unnamed:
         here = or_(Instance.region_id.is_(None), here)
-    return {row.id: row for row in session.execute(
-        _facts().where(Instance.deleted.is_(False), here))}
+    return _facts(session, Instance.deleted.is_(False), here)
 
 
-def of(session: Session, ids: Collection[str]) -> dict[str, AnyRow]:
+def of(session: Session, ids: Collection[str]) -> dict[str, Facts]:
     """Return the same of some instances, also of deleted ones."""
-    found: dict[str, AnyRow] = {}
+    found: dict[str, Facts] = {}
     wanted = sorted(ids)
     for start in range(0, len(wanted), _CHUNK):
-        found |= {row.id: row for row in session.execute(
-            _facts().where(Instance.id.in_(wanted[start:start + _CHUNK])))}
+        found |= _facts(session, Instance.id.in_(wanted[start:start + _CHUNK]))
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.db.models import InstanceVolume, VolumeConfig
+from trove_ng.common.states import DATA_VOLUME as DATA
+from trove_ng.db.models import Instance, InstanceVolume, VolumeConfig
 from trove_ng.db.rows import Reader
 
 
@@ -36,20 +36,53 @@ def remove(session: Session, name: str, kind: str) -> bool:
         VolumeConfig.name == name, VolumeConfig.volume_kind == kind)).rowcount)
 
 
+def of(session: Session, instance: Instance) -> list[InstanceVolume]:
+    """Return the volumes of an instance, the data volume first."""
+    rows = session.scalars(select(InstanceVolume).where(
+        InstanceVolume.instance_id == instance.id).order_by(
+            InstanceVolume.volume_kind != DATA, InstanceVolume.volume_kind))
+    return list(rows)
+
+
+def total(session: Session, instance: Instance) -> int:
+    """Return the GB of all volumes of an instance together."""
+    return sum(one.size or 0 for one in of(session, instance))
+
+
 def get(session: Session, instance_id: str, kind: str) -> InstanceVolume | None:
-    """Return what is known of an instance's volume."""
+    """Return an instance's volume of a kind."""
     return session.get(InstanceVolume, (instance_id, kind))
 
 
-def note(session: Session, instance_id: str, kind: str, device_type: str,
-         now: datetime.datetime) -> InstanceVolume:
-    """Remember what a volume is made as; what is known of it stays."""
-    known = get(session, instance_id, kind)
-    if known is None:
-        known = InstanceVolume(instance_id=instance_id, volume_kind=kind,
-                               device_type=device_type, created=now, updated=now)
-        session.add(known)
-    return known
+def add(session: Session, rows: Iterable[InstanceVolume]) -> None:
+    """Add the volumes of a new instance; they are made later."""
+    session.add_all(rows)
+
+
+def note_made(session: Session, instance: Instance, kind: str, volume_id: str,
+              device_type: str) -> None:
+    """Write which volume it is.
+
+    :param device_type: what it is made as, unless that was said before
+    """
+    found = session.get_one(InstanceVolume, (instance.id, kind))
+    found.volume_id, found.device_type = volume_id, found.device_type or device_type
+    if kind == DATA:
+        instance.volume_id = volume_id
+
+
+def note_size(session: Session, instance: Instance, kind: str, size: int) -> None:
+    """Write how large a volume is, in GB."""
+    session.get_one(InstanceVolume, (instance.id, kind)).size = size
+    if kind == DATA:
+        instance.volume_size = size
+
+
+def note_gone(session: Session, instance: Instance) -> None:
+    """Write that no volume is there any more; what was asked for is kept."""
+    instance.volume_id = None
+    session.execute(update(InstanceVolume).where(
+        InstanceVolume.instance_id == instance.id).values(volume_id=None))
 
 
 def forget(session: Session, instance_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import re
 import shlex
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -24,6 +25,9 @@ from trove_ng.rpc.messages import FilesystemStats, VolumeSpec
 LOG = logging.getLogger(__name__)
 
 FSTYPES = ("ext3", "ext4", "xfs")
+SHARES = ("nfs", "nfs4")
+#: the server of a share: a name, or an address
+_SHARE = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?=/)")
 #: what blkid ends with when it finds nothing
 _BLKID_NOTHING = 2
 #: bytes at the start and the end of a device that must be zero for it to count as empty
@@ -58,16 +62,45 @@ class VolumeManager:
         :raises UnprocessableEntity: the device holds something that is not understood
         """
         _check(spec)
-        self.wait_for_device(spec.device)
+        self._wait_for(spec)
         if self._mounted_as(spec):
             LOG.info("%s is mounted on %s already", spec.device, spec.mount_point)
             self._remember(spec)
             return
-        if self.filesystem_of(spec.device) is None:
+        if not spec.raw:
+            self._make_directory(spec)
+        elif self.filesystem_of(spec.device) is None:
             self.format(spec)
         if migrate:
             self.migrate(spec)
         self.mount(spec)
+
+    def _wait_for(self, spec: VolumeSpec) -> None:
+        if spec.raw:
+            self.wait_for_device(spec.device)
+
+    def _make_directory(self, spec: VolumeSpec) -> None:
+        """Make the instance's own directory in a share, if it is not there."""
+        share, _, own = spec.device.rpartition("/")
+        with self._mounted_aside(f"{share}/" if share.endswith(":") else share, spec.fstype,
+                                 spec.mount_options) as folder:
+            files.make_directory(folder / own, mode=0o755)
+
+    @contextlib.contextmanager
+    def _mounted_aside(self, device: str, fstype: str, options: str,
+                       ) -> Iterator[pathlib.Path]:
+        """Mount something in a place where nobody looks, for a while."""
+        scratch = self._memory.parent / "scratch"
+        files.make_directory(scratch, mode=0o700)
+        target = tempfile.mkdtemp(prefix="mount-", dir=scratch)
+        try:
+            self._mount(device, target, fstype, options)
+            try:
+                yield pathlib.Path(target)
+            finally:
+                self._run(["umount", target], timeout=60)
+        finally:
+            os.rmdir(target)
 
     def wait_for_device(self, device: str) -> None:
         """Wait until the kernel shows a block device.
@@ -129,18 +162,27 @@ class VolumeManager:
             mounted in its place
         """
         _check(spec)
-        self.wait_for_device(spec.device)
+        self._wait_for(spec)
         if not self._mounted_as(spec):
-            held = self.filesystem_of(spec.device)
-            if held is None:
-                raise UnprocessableEntity(f"The device {spec.device} is empty.")
+            held = self._held(spec)
             if os.path.ismount(spec.mount_point):
                 raise UnprocessableEntity(
                     f"Another volume is mounted on {spec.mount_point}.")
             pathlib.Path(spec.mount_point).mkdir(parents=True, exist_ok=True)
             self._mount(spec.device, spec.mount_point, held, spec.mount_options)
-        self._set_readahead(spec.device)
+        if spec.raw:
+            self._set_readahead(spec.device)
         self._remember(spec)
+
+    def _held(self, spec: VolumeSpec) -> str:
+        """Return the type of the file system of a volume.
+
+        :raises UnprocessableEntity: it has none
+        """
+        held = self.filesystem_of(spec.device) if spec.raw else spec.fstype
+        if held is None:
+            raise UnprocessableEntity(f"The device {spec.device} is empty.")
+        return held
 
     def unmount(self, spec: VolumeSpec) -> None:
         """Unmount a volume and forget it; nothing if it is not mounted."""
@@ -173,21 +215,11 @@ class VolumeManager:
         source = pathlib.Path(spec.mount_point)
         if not source.is_dir() or os.path.ismount(source):
             return
-        held = self.filesystem_of(spec.device)
-        if held is None:
-            raise UnprocessableEntity(f"The device {spec.device} is empty.")
-        scratch = self._memory.parent / "scratch"
-        files.make_directory(scratch, mode=0o700)
-        target = tempfile.mkdtemp(prefix="migrate-", dir=scratch)
-        try:
-            self._mount(spec.device, target, held, spec.mount_options)
-            try:
-                files.copy_tree(source, target)
-                self._run(["sync", "-f", target], timeout=self._options.volume_format_timeout)
-            finally:
-                self._run(["umount", target], timeout=60)
-        finally:
-            os.rmdir(target)
+        held = self._held(spec)
+        with self._mounted_aside(spec.device, held, spec.mount_options) as target:
+            files.copy_tree(source, target)
+            self._run(["sync", "-f", str(target)],
+                      timeout=self._options.volume_format_timeout)
 
     def grow(self, spec: VolumeSpec) -> FilesystemStats:
         """Grow a mounted file system to its device and return the space it has.
@@ -199,6 +231,8 @@ class VolumeManager:
         :raises GuestError: it can only grow unmounted and is in use
         """
         _check(spec)
+        if not spec.raw:
+            raise UnprocessableEntity("A share has the size that its server gives it.")
         if not self._mounted_as(spec):
             raise UnprocessableEntity(f"{spec.device} is not mounted on {spec.mount_point}.")
         held = self._blkid(spec.device).get("TYPE", "")
@@ -250,6 +284,8 @@ class VolumeManager:
         self._run([*argv, device, target], timeout=120)
 
     def _mounted_as(self, spec: VolumeSpec) -> bool:
+        if not spec.raw:
+            return _source_of(spec.mount_point) == spec.device
         return _is_mounted(spec.device, spec.mount_point)
 
     def _set_readahead(self, device: str) -> None:
@@ -273,7 +309,8 @@ class VolumeManager:
             spec.mount_point: self._fstab_line(spec) for spec in specs})
 
     def _fstab_line(self, spec: VolumeSpec) -> str:
-        found = self._blkid(spec.device) if is_block_device(spec.device) else {}
+        found = (self._blkid(spec.device) if spec.raw and is_block_device(spec.device)
+                 else {})
         # A device may get another name at the next boot; its UUID stays.
         source = f"UUID={found['UUID']}" if "UUID" in found else spec.device
         options = ",".join(part for part in (spec.mount_options, "nofail") if part)
@@ -356,6 +393,17 @@ def is_mount_point(path: str) -> bool:
     return any(where == point for _held, where in _mounts())
 
 
+def _source_of(mount_point: str) -> str | None:
+    """Return what is mounted on a path last, as its file system names it."""
+    point, found = os.path.realpath(mount_point), None
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        for line in table:
+            fields = line.split(" ")
+            if _unescape(fields[4]) == point:
+                found = _unescape(fields[fields.index("-") + 2])
+    return found
+
+
 def _mount_of_device(device: str) -> str | None:
     number = os.stat(device).st_rdev
     return next((where for held, where in _mounts() if held == number), None)
@@ -364,9 +412,13 @@ def _mount_of_device(device: str) -> str | None:
 def _check(spec: VolumeSpec) -> None:
     """Refuse what would mean something else to mount or to an fstab."""
     problems: list[Any] = []
-    if spec.fstype not in FSTYPES:
-        problems.append(f"the file system {spec.fstype!r} is not one of {', '.join(FSTYPES)}")
-    for what, path in (("device", spec.device), ("mount point", spec.mount_point)):
+    known = FSTYPES if spec.raw else SHARES
+    if spec.fstype not in known:
+        problems.append(f"the file system {spec.fstype!r} is not one of {', '.join(known)}")
+    if not spec.raw and not _SHARE.match(spec.device):
+        problems.append(f"the share {spec.device!r} is not a server, a colon and a path")
+    device = spec.device if spec.raw else _SHARE.sub("", spec.device)
+    for what, path in (("device", device), ("mount point", spec.mount_point)):
         if not path.startswith("/") or re.search(r"[\s\\]", path) or ".." in path.split("/"):
             problems.append(f"the {what} {path!r} is not a plain absolute path")
     if not _OPTIONS.fullmatch(spec.mount_options):

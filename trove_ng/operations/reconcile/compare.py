@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Server, ServerGroup, Volume
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.rows import AnyRow
+from trove_ng.db.repositories.reconciliation import Facts
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
 Resource = Server | Volume | FloatingIP | Port | SecurityGroup | ServerGroup
@@ -48,17 +48,19 @@ class When:
     heard: datetime.datetime
 
 
-def own(row: AnyRow, kind: str) -> list[str]:
+def own(row: Facts, kind: str) -> list[str]:
     """Return the ids of one kind of resource that an instance's row names."""
     if kind == "port":
         return [str(one) for one in row.port_ids or []]
-    found = {"server": row.compute_instance_id, "volume": row.volume_id,
-             "floating_ip": row.floating_ip_id, "security_group": row.security_group_id,
+    if kind == "volume":
+        return [volume.id for volume in row.volumes]
+    found = {"server": row.compute_instance_id, "floating_ip": row.floating_ip_id,
+             "security_group": row.security_group_id,
              "server_group": row.server_group_id}[kind]
     return [found] if found else []
 
 
-def is_idle(row: AnyRow, since: datetime.datetime) -> bool:
+def is_idle(row: Facts, since: datetime.datetime) -> bool:
     """Return whether nothing works on an instance, or did since a time."""
     return bool(row.task == "NONE" and not row.live
                 and (row.worked_at is None or row.worked_at < since))
@@ -71,7 +73,7 @@ def _going(resource: Resource) -> bool:
     return isinstance(resource, Volume) and resource.status == "deleting"
 
 
-def judge(kind: str, resource: Resource, row: AnyRow | None, cloud: Cloud, when: When,
+def judge(kind: str, resource: Resource, row: Facts | None, cloud: Cloud, when: When,
           ) -> Finding | None:
     """Return what is wrong with the owner of a resource that was made for an instance.
 
@@ -101,12 +103,12 @@ def judge(kind: str, resource: Resource, row: AnyRow | None, cloud: Cloud, when:
         before=",".join(own(row, kind)) or None)
 
 
-def _leftover(kind: str, resource: Resource, row: AnyRow, why: str) -> Finding:
+def _leftover(kind: str, resource: Resource, row: Facts, why: str) -> Finding:
     return Finding(Kind.LEFTOVER, f"{why}, its {kind} was left behind.", row.id, row.tenant_id,
                    kind, resource.id, Repair.DELETE)
 
 
-def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bool:
+def _superfluous(kind: str, resource: Resource, row: Facts, cloud: Cloud) -> bool:
     """Return whether a second resource can hold nothing that the instance uses.
 
     The instance's own must be there, at its place, and the second one must not be part
@@ -118,10 +120,12 @@ def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bo
     if not mine or any(one not in cloud.found[kind] for one in mine):
         return False
     if isinstance(resource, Volume):
-        attached = cloud.found[kind][mine[0]]
-        return (isinstance(attached, Volume) and resource.attached_to is None
-                and attached.attached_to is not None
-                and attached.attached_to == str(row.compute_instance_id))
+        # a spare one of a kind that the instance does have
+        has = [cloud.found[kind][one] for one in mine]
+        return (resource.attached_to is None
+                and resource.kind in [one.kind for one in has if isinstance(one, Volume)]
+                and all(isinstance(one, Volume) and one.attached_to is not None
+                        and one.attached_to == str(row.compute_instance_id) for one in has))
     if isinstance(resource, Port):
         return resource.device_id != str(row.compute_instance_id)
     if isinstance(resource, FloatingIP):
@@ -129,7 +133,7 @@ def _superfluous(kind: str, resource: Resource, row: AnyRow, cloud: Cloud) -> bo
     return True
 
 
-def owners(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[Finding]:
+def owners(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[Finding]:
     """Give what is wrong with owners of resources, in the order of their deletion."""
     # one of a server group is named in it, all of its instances use it
     used = {row.server_group_id for row in rows.values() if not row.deleted}
@@ -143,7 +147,7 @@ def owners(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[Fin
                     yield finding
 
 
-def instances(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[Finding]:
+def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[Finding]:
     """Give what is wrong with what existing instances consist of."""
     for row in rows.values():
         if row.deleted or row.error in (_FAILED_CREATE, _FAILED_DELETE):
@@ -159,18 +163,18 @@ def instances(rows: Mapping[str, AnyRow], cloud: Cloud, when: When) -> Iterator[
             yield from _floating(row, cloud)
             if server is not None:
                 yield from _agent(row, server, when)
-                yield from _volume(row, cloud, server)
+                yield from _volumes(row, cloud, server)
                 yield from _ports(row, cloud, server)
 
 
-def _about(row: AnyRow, kind: Kind, what: str, resource: str, resource_id: str = "",
+def _about(row: Facts, kind: Kind, what: str, resource: str, resource_id: str = "",
            repair: Repair | None = None, before: str | None = None,
            after: str | None = None) -> Finding:
     return Finding(kind, what, row.id, row.tenant_id, resource, resource_id, repair, before,
                    after)
 
 
-def _status(row: AnyRow, server: Server | None, when: When) -> Iterator[Finding]:
+def _status(row: Facts, server: Server | None, when: When) -> Iterator[Finding]:
     if row.compute_instance_id is None:
         return
     status = server.status if server is not None else "DELETED"
@@ -189,20 +193,20 @@ def _status(row: AnyRow, server: Server | None, when: When) -> Iterator[Finding]
                      and is_idle(row, when.settled) else None, "ACTIVE", status)
 
 
-def _agent(row: AnyRow, server: Server, when: When) -> Iterator[Finding]:
+def _agent(row: Facts, server: Server, when: When) -> Iterator[Finding]:
     if (is_new(row, when) and server.status == "ACTIVE" and not server.task_state):
         yield _about(row, Kind.AGENT_NEW, "The root disk of the server was replaced, and the "
                      "database was not started.", "server", server.id,
-                     Repair.RECOVER if row.volume_id else None)
+                     Repair.RECOVER if row.volumes else None)
 
 
-def is_new(row: AnyRow, when: When) -> bool:
+def is_new(row: Facts, when: When) -> bool:
     """Return whether the agent of an instance that worked knows nothing of it."""
     return bool(row.agent_status == ServiceStatus.NEW and not row.error
                 and row.heartbeat is not None and row.heartbeat >= when.heard)
 
 
-def _missing(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:
+def _missing(row: Facts, cloud: Cloud) -> Iterator[Finding]:
     for kind in KINDS:
         for ident in own(row, kind):
             if ident not in cloud.found[kind]:
@@ -210,23 +214,28 @@ def _missing(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:
                              "is gone.", kind, ident)
 
 
-def _volume(row: AnyRow, cloud: Cloud, server: Server) -> Iterator[Finding]:
-    volume = cloud.found["volume"].get(row.volume_id or "")
-    if not isinstance(volume, Volume):
-        return
+def _volumes(row: Facts, cloud: Cloud, server: Server) -> Iterator[Finding]:
+    for known in row.volumes:
+        volume = cloud.found["volume"].get(known.id)
+        if isinstance(volume, Volume):
+            yield from _volume(row, known.size, volume, server)
+
+
+def _volume(row: Facts, size: int | None, volume: Volume, server: Server,
+            ) -> Iterator[Finding]:
     if volume.attached_to is None:
         yield _about(row, Kind.VOLUME_DETACHED, "The volume is not attached.", "volume",
                      volume.id, before=server.id, after=volume.status)
     elif volume.attached_to != server.id:
         yield _about(row, Kind.VOLUME_ELSEWHERE, "The volume is attached to another server.",
                      "volume", volume.id, before=server.id, after=volume.attached_to)
-    if volume.size_gb != row.volume_size:
+    if volume.size_gb != size:
         yield _about(row, Kind.VOLUME_SIZE, f"The volume has {volume.size_gb} GB, not "
-                     f"{row.volume_size} GB.", "volume", volume.id,
-                     before=str(row.volume_size), after=str(volume.size_gb))
+                     f"{size} GB.", "volume", volume.id,
+                     before=str(size), after=str(volume.size_gb))
 
 
-def _floating(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:
+def _floating(row: Facts, cloud: Cloud) -> Iterator[Finding]:
     floating = cloud.found["floating_ip"].get(row.floating_ip_id or "")
     if isinstance(floating, FloatingIP) and floating.port_id not in own(row, "port"):
         yield _about(row, Kind.FLOATING_IP_ELSEWHERE, f"The public address {floating.address} "
@@ -234,7 +243,7 @@ def _floating(row: AnyRow, cloud: Cloud) -> Iterator[Finding]:
                      before=",".join(own(row, "port")), after=floating.port_id)
 
 
-def _ports(row: AnyRow, cloud: Cloud, server: Server) -> Iterator[Finding]:
+def _ports(row: Facts, cloud: Cloud, server: Server) -> Iterator[Finding]:
     for ident in own(row, "port"):
         port = cloud.found["port"].get(ident)
         if not isinstance(port, Port):

@@ -77,7 +77,7 @@ def read_cloud(parts: Parts, region: str) -> compare.Cloud:
 
 
 def read_rows(parts: Parts, cloud: compare.Cloud,
-              ) -> tuple[dict[str, AnyRow], dict[str, AnyRow]]:
+              ) -> tuple[dict[str, reconciliation.Facts], dict[str, reconciliation.Facts]]:
     """Return the region's existing instances, and also those that its resources name."""
     named = {one.instance_id for found in cloud.found.values() for one in found.values()
              if one.instance_id is not None}

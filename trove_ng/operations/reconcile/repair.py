@@ -10,7 +10,6 @@ from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
 from trove_ng.db.repositories import faults, instances, quotas, reconciliation
-from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
@@ -51,7 +50,7 @@ class Repairer:
             return Outcome(finding, False, err.message)
         return Outcome(finding, done, "" if done else "It has changed meanwhile.")
 
-    def _row(self, finding: Finding) -> AnyRow | None:
+    def _row(self, finding: Finding) -> reconciliation.Facts | None:
         owner = finding.instance_id or ""
         with self._parts.db.reader() as session:
             return reconciliation.of(session, [owner]).get(owner)

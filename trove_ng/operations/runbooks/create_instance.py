@@ -10,6 +10,7 @@ from trove_ng.common import notifications as told
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
+from trove_ng.domain.volumes import DATA
 from trove_ng.operations import (
     access,
     guest,
@@ -21,6 +22,7 @@ from trove_ng.operations import (
     servers,
     storage,
     usage,
+    volumes,
 )
 from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
@@ -48,7 +50,8 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
     return messages.PrepareRequest(
         operation_id=work.id, step="prepare", datastore=datastore.name,
         datastore_version=version.version, memory_mb=instance.flavor_ram,
-        volume=servers.data_volume(work, instance) if instance.volume_id else None,
+        volume=volumes.spec(work, DATA) if instance.volume_id else None,
+        device_config=volumes.devices(work),
         databases=[messages.DatabaseSpec(
             name=one.name, character_set=one.character_set, collate=one.collate)
             for one in payload.databases],
@@ -107,11 +110,11 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("ports", servers.make_ports, servers.drop_ports),
     Step("floating_ip", access.make_address, access.drop_address),
     Step("name", names.make, names.drop),
-    Step("volume", servers.make_volume, servers.drop_volume),
+    Step("volume", volumes.make, volumes.drop),
     Step("key", servers.make_key, servers.drop_key),
     Step("server_group", placement.make_group, placement.drop_group),
     Step("server", servers.make_server, servers.drop_server),
-    Step("attach_volume", servers.attach_volume),
+    Step("attach_volume", volumes.attach),
     Step("agent", _wait_for_agent),
     Step("prepare", _prepare),
     Step("database", _wait_for_database),

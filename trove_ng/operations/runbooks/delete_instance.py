@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
 from trove_ng.db.repositories import backup_strategies, faults, modules, quotas, schedules
-from trove_ng.operations import access, names, payloads, placement, servers, usage
+from trove_ng.db.repositories import volumes as stored_volumes
+from trove_ng.operations import access, names, payloads, placement, servers, usage, volumes
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -28,15 +29,16 @@ def _succeed(work: Work, session: Session) -> None:
     backup_strategies.drop(session, found.tenant_id, found.id)
     schedules.drop_of_instance(session, found.id, now)
     quotas.release(session, found.tenant_id, {
-        "instances": 1, "volumes": found.volume_size or 0, "ram": found.flavor_ram})
+        "instances": 1, "volumes": stored_volumes.total(session, found), "ram": found.flavor_ram})
     quotas.commit(session, work.id)
     usage.note(work, session, told.DELETED, found, deleted_at=isoformat(now))
+    stored_volumes.forget(session, found.id)
 
 
 _STEPS = (
     Step("server", servers.delete_server),
     Step("server_group", placement.drop_group),
-    Step("volume", servers.delete_volume),
+    Step("volume", volumes.delete),
     Step("name", names.drop),
     Step("floating_ip", access.drop_address),
     Step("ports", servers.drop_ports),

@@ -16,7 +16,8 @@ from trove_ng.db.models import DatastoreVersion
 from trove_ng.db.repositories import datastores, instances, operations
 from trove_ng.db.repositories import modules as module_rows
 from trove_ng.db.trouble import StoreAway
-from trove_ng.operations import database, guest, modules, overrides, payloads, servers
+from trove_ng.domain.volumes import DATA
+from trove_ng.operations import database, guest, modules, overrides, payloads, servers, volumes
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -171,7 +172,7 @@ def _ask_after(work: Work, step: str) -> None:
     work.tools.guests(instance.id, work.context).post_upgrade(PostUpgrade(
         operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
         config=work.tools.datastores[version.manager].config(instance.flavor_ram),
-        volume=servers.data_volume(work, instance),
+        volume=volumes.spec(work, DATA), device_config=volumes.devices(work),
         overrides=overrides.values_of(work, instance.configuration_id)))
 
 

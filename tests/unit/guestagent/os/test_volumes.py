@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pathlib
 
+import msgspec
 import pytest
 from oslo_config import cfg
 
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import GuestError, UnprocessableEntity
-from trove_ng.guestagent.os import volumes
+from trove_ng.guestagent.os import commands, volumes
 from trove_ng.rpc.messages import VolumeSpec
 
 
@@ -82,3 +83,60 @@ def test_remembered_volumes_that_cannot_be_read_do_not_keep_the_agent_down(
     manager = volumes.VolumeManager(conf, tmp_path, SystemClock())
     assert manager.remembered() == []
     manager.remount()
+
+
+class Programs:
+    """Remembers what would have been run."""
+
+    def __init__(self) -> None:
+        self.ran: list[list[str]] = []
+        self.hook = lambda argv: None
+
+    def __call__(self, argv: list[str], **_more: object) -> commands.Result:
+        self.ran.append(argv)
+        self.hook(argv)
+        return commands.Result(0, "", "")
+
+
+SHARE = VolumeSpec(device="nas:/exports/i-1", mount_point="", fstype="nfs", mount_options="rw",
+                   raw=False)
+
+
+def test_a_share_gets_a_directory_for_the_instance_and_is_mounted(
+        conf: cfg.ConfigOpts, tmp_path: pathlib.Path) -> None:
+    conf.set_override("fstab_path", str(tmp_path / "fstab"), group="guest_volume")
+    programs, made = Programs(), []
+    manager = volumes.VolumeManager(conf, tmp_path / "state", SystemClock(), programs)
+    spec = msgspec.structs.replace(SHARE, mount_point=str(tmp_path / "data"))
+
+    def mounted(argv: list[str]) -> None:
+        if argv[0] == "umount":
+            made.extend(path.name for path in pathlib.Path(argv[1]).iterdir())
+            for path in pathlib.Path(argv[1]).iterdir():
+                path.rmdir()
+
+    programs.hook = mounted
+    manager.set_up(spec)
+    aside = programs.ran[1][1]
+    assert programs.ran == [
+        ["mount", "-t", "nfs", "-o", "rw", "nas:/exports", aside], ["umount", aside],
+        ["mount", "-t", "nfs", "-o", "rw", "nas:/exports/i-1", str(tmp_path / "data")]]
+    assert made == ["i-1"]
+    assert manager.remembered() == [spec]
+    assert f"nas:/exports/i-1 {tmp_path}/data nfs rw,nofail 0 0" in (
+        tmp_path / "fstab").read_text()
+    with pytest.raises(UnprocessableEntity, match="size that its server"):
+        manager.grow(spec)
+
+
+@pytest.mark.parametrize(("device", "fstype"), [
+    ("/dev/vdb", "nfs"), ("nas", "nfs"), ("nas:exports", "nfs"), ("-onas:/x", "ext4"),
+    ("nas:/x y", "nfs"), ("nas:/../x", "nfs"), ("nas:/x", "ext4"), ("nas;:/x", "nfs")])
+def test_a_share_that_would_mean_something_else_is_refused(
+        conf: cfg.ConfigOpts, tmp_path: pathlib.Path, device: str, fstype: str) -> None:
+    programs = Programs()
+    manager = volumes.VolumeManager(conf, tmp_path, SystemClock(), programs)
+    with pytest.raises(UnprocessableEntity, match="cannot be used"):
+        manager.set_up(msgspec.structs.replace(
+            SHARE, device=device, fstype=fstype, mount_point="/mnt/x"))
+    assert programs.ran == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +16,8 @@ from trove_ng.cloud.types import (
     ServerGroup,
     Volume,
 )
+from trove_ng.db.repositories.reconciliation import Facts
+from trove_ng.db.repositories.reconciliation import Volume as Known
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
@@ -61,10 +62,10 @@ def place(ident: str = "sg", **more: Any) -> ServerGroup:
 
 
 def row(**more: Any) -> Any:
-    return SimpleNamespace(**{
+    return Facts(**{
         "id": ONE, "tenant_id": "t", "deleted": False, "deleted_at": None, "task": "NONE",
         "error": "", "compute_instance_id": "s", "server_status": "ACTIVE",
-        "server_host": "h", "volume_id": "v", "volume_size": 2, "port_ids": ["p"],
+        "server_host": "h", "flavor_id": "1", "volumes": (Known("v", 2),), "port_ids": ["p"],
         "floating_ip_id": "f", "security_group_id": "g", "server_group_id": None,
         "heartbeat": ago(5), "live": False, "has_key": True,
         "agent_status": "HEALTHY", "worked_at": ago(3600), **more})
@@ -104,12 +105,12 @@ def test_an_instance_that_is_worked_on_is_not_judged(more: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(("more", "repair"), [
-    ({}, [Repair.RECOVER]), ({"volume_id": None, "volume_size": None}, [None]),
+    ({}, [Repair.RECOVER]), ({"volumes": ()}, [None]),
     ({"error": "RECOVER"}, []), ({"worked_at": ago(30)}, []), ({"live": True}, []),
     ({"heartbeat": None}, [])])
 def test_a_database_on_a_new_disk_is_started(
         more: dict[str, Any], repair: list[Repair | None]) -> None:
-    whole = WHOLE if "volume_id" not in more else (server(), *WHOLE[2:])
+    whole = WHOLE if "volumes" not in more else (server(), *WHOLE[2:])
     assert found(row(agent_status="NEW", **more), *whole) == [
         (Kind.AGENT_NEW, "s", one) for one in repair]
 
@@ -211,7 +212,7 @@ def test_a_public_address_of_an_instance_that_has_none_goes() -> None:
 
 def test_a_server_group_stays_while_a_replica_is_in_it() -> None:
     gone = row(deleted=True, deleted_at=ago(9999))
-    replica = row(id="other", server_group_id="sg", compute_instance_id=None, volume_id=None,
+    replica = row(id="other", server_group_id="sg", compute_instance_id=None, volumes=(),
                   port_ids=[], floating_ip_id=None, security_group_id=None)
     seen = cloud(place(), place("late"))
     judged = list(compare.owners({ONE: gone, "other": replica}, seen, TIMES))
@@ -266,7 +267,7 @@ def test_old_heartbeats(more: dict[str, Any], told: bool) -> None:
 
 def test_a_volume_is_not_asked_of_an_instance_without_one() -> None:
     rest = floating(), port(), group()
-    assert found(row(volume_id=None, volume_size=None), server(), *rest) == []
+    assert found(row(volumes=()), server(), *rest) == []
 
 
 def test_findings_are_the_same_while_nothing_changes() -> None:

@@ -746,9 +746,7 @@ def upgrade() -> None:
         sa.Column("size", sa.Integer(), nullable=True),
         sa.Column("provider", sa.String(length=32), nullable=False),
         sa.Column("provider_type", sa.String(length=255), nullable=True),
-        sa.Column("device_type", sa.String(length=64), nullable=False),
-        sa.Column("device_path", sa.String(length=255), nullable=True),
-        sa.Column("mount_point", sa.String(length=255), nullable=True),
+        sa.Column("device_type", sa.String(length=64), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ _MEMORY = "memory"
 _INIT = "init"
 #: changes of one option each are named after it
 _OPTION = "option_"
+#: days that binary logs are kept, unless their owner says
+_BINLOG_DAYS = 7
 #: variables whose option has another name; with theirs, the server does not start
 _OPTIONS = {"time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"}
 
@@ -40,6 +43,12 @@ def as_options(variables: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _binlogs(folder: pathlib.Path) -> dict[str, Any]:
+    """Return the options of binary logs that no crash loses and that do not grow for ever."""
+    return {"log_bin": str(folder / "binlog"), "log_bin_index": str(folder / "binlog.index"),
+            "sync_binlog": 1, "expire_logs_days": _BINLOG_DAYS}
+
+
 class Configuration:
     """Our base file, what the control plane computed, and what users set."""
 
@@ -50,9 +59,10 @@ class Configuration:
             owner="root", mode=0o644)
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
-              error_log: str | None = None) -> None:
+              error_log: str | None = None, binlogs: pathlib.Path | None = None) -> None:
         """Write all files.
 
+        :param binlogs: directory of the binary logs; None: none are written
         :param error_log: where the server writes its errors; None leaves that to whoever
             runs it
         :param computed: section → option → value, from the control plane
@@ -69,6 +79,7 @@ class Configuration:
             "log_output": "FILE", "general_log_file": str(paths.general_log),
             "slow_query_log_file": str(paths.slow_log),
             **({"log_error": error_log} if error_log else {}),
+            **(_binlogs(binlogs) if binlogs is not None else {}),
         }})
         files.make_directory(paths.changes, mode=0o755)
         files.write_text(paths.include_config, f"!includedir {paths.changes}/\n", mode=0o644)

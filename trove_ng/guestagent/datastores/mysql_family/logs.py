@@ -26,21 +26,25 @@ _THRESHOLD = "long_query_time"
 class ServerLogs:
     """The logs of errors, of all statements and of slow ones.
 
-    The two of statements are on the data volume, so that they take the owner's space; the
-    one of errors is not, since it tells that the volume is full.
+    The two of statements are on the data volume, so that they take the owner's space, unless
+    there is a volume for logs.  The one of errors is on that volume only: it tells that the
+    volume of the data is full.
 
     :param owner: user that the server runs as
     :param service_log: returns the file that the server's supervisor writes, None if there
         is none: then the server is told to write one
+    :param has_volume: returns whether there is a volume for logs
     """
 
     def __init__(self, paths: Paths, configuration: Configuration, server: Server, owner: str,
-                 service_log: Callable[[], str | None]) -> None:
+                 service_log: Callable[[], str | None],
+                 has_volume: Callable[[], bool] = lambda: False) -> None:
         self._paths = paths
         self._configuration = configuration
         self._server = server
         self._owner = owner
         self._ask_service_log = service_log
+        self._has_volume = has_volume
         self._known_service_log: str | None | bool = False
 
     def _service_log(self) -> str | None:
@@ -48,6 +52,10 @@ class ServerLogs:
         if isinstance(self._known_service_log, bool):
             self._known_service_log = self._ask_service_log()
         return self._known_service_log
+
+    def _error_log(self) -> str:
+        return (str(self._paths.logs / "error.log") if self._has_volume()
+                else self._paths.error_log)
 
     def prepare(self) -> str | None:
         """Make the directories; return the file that the server writes its errors to.
@@ -57,15 +65,15 @@ class ServerLogs:
         files.make_directory(self._paths.logs, mode=0o750, owner=self._owner)
         if self._service_log() is not None:
             return None
-        files.make_directory(pathlib.Path(self._paths.error_log).parent, mode=0o2750,
+        files.make_directory(pathlib.Path(self._error_log()).parent, mode=0o2750,
                              owner=self._owner)
-        return self._paths.error_log
+        return self._error_log()
 
     def files(self) -> dict[str, LogFile]:
         """Return the logs by name."""
         service_log = self._service_log()
         return {
-            ERROR.name: LogFile(pathlib.Path(service_log or self._paths.error_log),
+            ERROR.name: LogFile(pathlib.Path(service_log or self._error_log()),
                                 ours=service_log is None),
             GENERAL.name: LogFile(self._paths.general_log, self._is_on("general_log")),
             SLOW.name: LogFile(self._paths.slow_log, self._is_on("slow_query_log")),
@@ -108,7 +116,7 @@ class ServerLogs:
         :return: the end of a sentence, or nothing
         """
         return "" if self._service_log() is not None else causes.find(
-            tail(pathlib.Path(self._paths.error_log), causes.LOOKED_AT))
+            tail(pathlib.Path(self._error_log()), causes.LOOKED_AT))
 
     def reopen(self) -> None:
         """Make the server write new files."""

@@ -6,13 +6,16 @@ import abc
 import logging
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pymysql
+from oslo_config import cfg
 
 from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
-from trove_ng.common.states import ServiceStatus
-from trove_ng.guestagent import leftovers
+from trove_ng.common.states import DATA_VOLUME, ServiceStatus
+from trove_ng.datastores.base import Config
+from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
@@ -42,6 +45,7 @@ OWNER = "mysql"
 PROBE_SECONDS = 3
 #: seconds that a server that does not answer gets to end when it is stopped
 HUNG_SECONDS = 10
+BINLOG, USER_LOG = "binlog", "user_log"
 #: directory of what is kept over an upgrade
 _CHANGES = "changes"
 _SERIES = re.compile(r"(\d+)\.(\d+)")
@@ -56,6 +60,14 @@ def is_older(version: str, than: str) -> bool:
     return [int(part) for part in first.groups()] < [int(part) for part in second.groups()]
 
 
+def _paths(conf: cfg.ConfigOpts) -> Paths:
+    """Return the places; the agent's configuration may move the volumes."""
+    usual = Paths().mount
+    return Paths(mount=devices.mount_point(conf, DATA_VOLUME, usual),
+                 binlog_mount=devices.mount_point(conf, BINLOG, usual),
+                 user_log_mount=devices.mount_point(conf, USER_LOG, usual))
+
+
 class MySqlFamilyManager(BaseManager):
     """Prepare, users, databases, root, restart and resize.
 
@@ -66,7 +78,7 @@ class MySqlFamilyManager(BaseManager):
     services: Sequence[str] = ()
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
-        self.paths = paths or Paths()
+        self.paths = paths or _paths(ctx.conf)
         super().__init__(ctx)
         self.admin = AdminAccount(self._option_file, OWNER)
         self.server = sql.Server(self.paths.socket, self.admin.credentials)
@@ -75,7 +87,8 @@ class MySqlFamilyManager(BaseManager):
         self._users = Users(self.server)
         self._root = Root(self.server)
         self._server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
-                                       lambda: self.ctx.services.log_path(self.services))
+                                       lambda: self.ctx.services.log_path(self.services),
+                                       lambda: self.volumes.has(USER_LOG))
         self._overrides = Overrides(self.configuration, self.server)
 
     # ---- what an engine must say --------------------------------------------
@@ -112,8 +125,7 @@ class MySqlFamilyManager(BaseManager):
         data = self.paths.data
         if data.exists() and any(data.iterdir()):
             raise Conflict("The volume holds a database already.")
-        self.configuration.write(request.config, request.overrides,
-                                 self._server_logs.prepare())
+        self._write_configuration(request.config, request.overrides)
         progress.report(10)
         if request.restore is not None:
             self.restore_data(request.restore, progress)
@@ -126,6 +138,13 @@ class MySqlFamilyManager(BaseManager):
         self._secure(keep_users=request.restore is not None)
         if request.root_password is not None:
             self._root.enable(request.root_password)
+
+    def _write_configuration(self, config: Config, overrides: Mapping[str, Any]) -> None:
+        """Write all files of settings, and make the directories that they name."""
+        binlogs = self.paths.binlogs if self.volumes.has(BINLOG) else None
+        if binlogs is not None:
+            files.make_directory(binlogs, mode=0o750, owner=OWNER)
+        self.configuration.write(config, overrides, self._server_logs.prepare(), binlogs)
 
     def clean(self) -> None:
         """Remove also the half of a restore."""
@@ -282,10 +301,9 @@ class MySqlFamilyManager(BaseManager):
         kept = folder / _CHANGES if folder is not None else None
         if kept is not None and kept.is_dir():
             files.copy_tree(kept, self.paths.changes)
-        self.configuration.write(request.config, request.overrides,
-                                 self._server_logs.prepare())
-        for place in (self.paths.data, self.paths.logs):
-            if place.owner() != OWNER:
+        self._write_configuration(request.config, request.overrides)
+        for place in (self.paths.data, self.paths.logs, self.paths.binlogs):
+            if place.is_dir() and place.owner() != OWNER:
                 files.change_owner(place, OWNER, recursive=True)
         self.ctx.services.enable(self.services)
 

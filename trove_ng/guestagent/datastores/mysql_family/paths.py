@@ -11,6 +11,8 @@ class Paths:
     """The places.
 
     :param mount: where the data volume is mounted; the data are in a directory on it
+    :param binlog_mount: where that of binary logs is; by default below ``mount``
+    :param user_log_mount: likewise, that of the logs of statements, and of errors
     :param base_config: our file, read after those of the package
     :param include_config: a file that includes the directory of changes
     :param changes: directory of changes over the base
@@ -27,6 +29,8 @@ class Paths:
     init_file: str = "/run/mysqld/trove-init.sql"
     error_log: str = "/var/log/mysql/error.log"
     port: int = 3306
+    binlog_mount: str = ""
+    user_log_mount: str = ""
 
     @property
     def data(self) -> pathlib.Path:
@@ -35,8 +39,13 @@ class Paths:
 
     @property
     def logs(self) -> pathlib.Path:
-        """The directory of the logs of statements."""
-        return pathlib.Path(self.mount) / "logs"
+        """The directory of the logs of statements, on a volume of its own or not."""
+        return pathlib.Path(self.mount, self.user_log_mount or "userlog") / "logs"
+
+    @property
+    def binlogs(self) -> pathlib.Path:
+        """The directory of the binary logs, which are written if they have a volume."""
+        return pathlib.Path(self.mount, self.binlog_mount or "binlog") / "logs"
 
     @property
     def general_log(self) -> pathlib.Path:

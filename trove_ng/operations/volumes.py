@@ -1,0 +1,177 @@
+"""Making, attaching and removing the volumes of an instance: one list, the data volume first.
+
+All functions may be repeated: what carries the instance's id is found first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+from trove_ng.cloud.errors import CloudConflict
+from trove_ng.cloud.types import Volume
+from trove_ng.db.models import Instance, InstanceVolume
+from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import volumes as stored
+from trove_ng.domain.volumes import DATA, DEVICE_TYPES, device_type
+from trove_ng.operations import servers
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc.messages import DeviceConfig, VolumeSpec
+
+LOG = logging.getLogger(__name__)
+
+
+def of(work: Work) -> list[InstanceVolume]:
+    """Return the volumes that the operation's instance has, or is to have, detached."""
+    with work.reader() as session:
+        found = instances.get(session, work.resource_id)
+        return [] if found is None else stored.of(session, found)
+
+
+def get(work: Work, kind: str) -> InstanceVolume:
+    """Return the volume of a kind.
+
+    :raises StepFailed: there is none
+    """
+    for one in of(work):
+        if one.volume_kind == kind and one.volume_id is not None:
+            return one
+    raise StepFailed(f"The instance has no volume of kind {kind}.")
+
+
+def make(work: Work) -> None:
+    """Make the volumes and wait until they can be used."""
+    instance, storage = servers.load(work), work.tools.clouds.volume
+    wanted = of(work)
+    if not wanted:
+        return
+    known = {one.kind: one for one in reversed(storage.find_volumes(instance.id))}
+    for one in wanted:
+        made = known.get(one.volume_kind) or _create(work, instance, one)
+        with work.writer() as session:
+            # what it is made as stays when the default changes
+            stored.note_made(session, servers.row(work, session), one.volume_kind, made.id,
+                             device_type(work.tools.conf.volume_fstype))
+        known[one.volume_kind] = made
+    for one in wanted:
+        _wait(work, known[one.volume_kind].id, "the volume", "The volume could not be created.",
+              lambda volume: volume.status in ("available", "in-use"))
+
+
+def _create(work: Work, instance: Instance, wanted: InstanceVolume) -> Volume:
+    conf, kind = work.tools.conf, wanted.volume_kind
+    return work.tools.clouds.volume.create_volume(
+        instance_id=instance.id, kind=kind, size_gb=wanted.size or 0,
+        name=f"trove-{instance.id}" if kind == DATA else f"trove-{instance.id}-{kind}",
+        volume_type=wanted.provider_type or conf.cinder_volume_type,
+        availability_zone=instance.availability_zone if conf.enable_volume_az else None)
+
+
+def _wait(work: Work, volume_id: str, what: str, failure: str,
+          done: Callable[[Volume], bool]) -> None:
+    """Wait until a volume is as it should be.
+
+    :raises StepFailed: it is gone, failed, or takes too long
+    """
+    def ready() -> Volume | None:
+        found = work.tools.clouds.volume.get_volume(volume_id)
+        if found is None or found.status.startswith("error"):
+            raise StepFailed(failure)
+        return found if done(found) else None
+
+    work.wait(what, ready, work.tools.conf.volume_timeout)
+
+
+def drop(work: Work) -> None:
+    """Delete the volumes of an instance that stays."""
+    delete(work)
+    with work.writer() as session:
+        instance = instances.get(session, work.resource_id)
+        if instance is not None:
+            stored.note_gone(session, instance)
+
+
+def delete(work: Work) -> None:
+    """Delete the volumes, by force what is stuck; their ids stay known."""
+    storage, clock = work.tools.clouds.volume, work.tools.clock
+    timeout = work.tools.conf.volume_timeout
+    stuck_at = clock.monotonic() + timeout / 2
+    forced: set[str] = set()
+
+    def gone() -> bool | None:
+        found = storage.find_volumes(work.resource_id)
+        for one in found:
+            # it may still be detached
+            with contextlib.suppress(CloudConflict):
+                if one.status in ("available", "error"):
+                    storage.delete_volume(one.id)
+                elif one.id not in forced and (
+                        one.status.startswith("error_") or clock.monotonic() > stuck_at):
+                    LOG.warning("volume %s is %s; it is deleted by force", one.id, one.status)
+                    forced.add(one.id)
+                    storage.force_delete_volume(one.id)
+        return None if found else True
+
+    work.wait("the volumes to be deleted", gone, timeout)
+
+
+def attach(work: Work) -> None:
+    """Attach the volumes to the server, one after the other, and wait until they are."""
+    server_id = servers.load(work).compute_instance_id
+    for one in of(work) if server_id is not None else ():
+        if server_id is not None and one.volume_id is not None:
+            work.tools.clouds.compute.attach_volume(server_id, one.volume_id)
+            _wait(work, one.volume_id, "the volume to be attached",
+                  "The volume could not be attached.",
+                  lambda volume: volume.status == "in-use")
+
+
+def extend(work: Work, kind: str, size: int) -> None:
+    """Grow a volume to a size in GB and wait until it has it."""
+    storage, volume_id = work.tools.clouds.volume, get(work, kind).volume_id or ""
+    volume = storage.get_volume(volume_id)
+    if volume is not None and volume.status == "error_extending":
+        # it is as it was before an earlier attempt
+        storage.reset_volume(volume_id, "in-use")
+        volume = storage.get_volume(volume_id)
+    if volume is not None and volume.size_gb < size and volume.status == "in-use":
+        storage.extend_volume(volume_id, size)
+    _wait(work, volume_id, "the volume to be extended", "The volume could not be extended.",
+          lambda found: found.status == "in-use" and found.size_gb >= size)
+
+
+def devices(work: Work) -> list[DeviceConfig]:
+    """Return the volumes as the agent is told of them."""
+    return [DeviceConfig(
+        volume_kind=one.volume_kind, device_type=_device_type(work, one),
+        device_path=_device(work, one), volume_id=one.volume_id,
+        mount_options=work.tools.conf.mount_options) for one in of(work)]
+
+
+def spec(work: Work, kind: str) -> VolumeSpec:
+    """Return one volume as the agent is asked to do something with it.
+
+    The mount point is that of the data volume: where the others are, the agent decides.
+    """
+    version, _ = servers.load_version(work, servers.load(work))
+    conf, volume = work.tools.conf, get(work, kind)
+    return VolumeSpec(
+        kind=kind, device=_device(work, volume),
+        mount_point=work.tools.datastores[version.manager].mount_point,
+        fstype=DEVICE_TYPES.get(_device_type(work, volume), conf.volume_fstype),
+        mount_options=conf.mount_options)
+
+
+def _device_type(work: Work, volume: InstanceVolume) -> str:
+    return volume.device_type or device_type(work.tools.conf.volume_fstype)
+
+
+def _device(work: Work, volume: InstanceVolume) -> str:
+    found = (work.tools.clouds.volume.get_volume(volume.volume_id)
+             if volume.volume_id is not None else None)
+    if found is not None and found.device:
+        return found.device
+    if volume.volume_kind != DATA:
+        raise StepFailed(f"The cloud does not tell the device of the volume {volume.volume_kind}.")
+    return str(work.tools.conf.device_path)
