@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import ipaddress
 from typing import Any
 
@@ -11,6 +12,9 @@ from oslo_config import cfg
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.dns import Record
 from trove_ng.cloud.errors import CloudNotFound, CloudRejected, CloudUnavailable
+
+#: records in an answer at most
+_PAGE = 1000
 
 
 class Designate:
@@ -27,11 +31,21 @@ class Designate:
         self._options = options
         self._zone_id: str | None = options.domain_id
 
-    def find(self, name: str) -> list[Record]:
+    def find(self, name: str) -> builtins.list[Record]:
         """Return the records of a name that are not being deleted."""
-        found = self._calls.again(self._get, self._path(), {"name": f"{name}."})["recordsets"]
-        return [_record(one) for one in sorted(found, key=lambda one: str(one["id"]))
-                if one["type"] in ("A", "AAAA") and one.get("action") != "DELETE"]
+        return _records(self._calls.again(
+            self._get, self._path(), {"name": f"{name}."})["recordsets"])
+
+    def list(self) -> builtins.list[Record]:
+        """Return the records of all names of the zone that are not being deleted."""
+        found: builtins.list[dict[str, Any]] = []
+        query = {"limit": str(_PAGE)}
+        while True:
+            page = self._calls.again(self._get, self._path(), query)["recordsets"]
+            found += page
+            if len(page) < _PAGE:
+                return _records(found)
+            query["marker"] = str(page[-1]["id"])
 
     def create(self, name: str, address: str, description: str) -> Record:
         """Register a name."""
@@ -85,7 +99,13 @@ class Designate:
         self._auth.delete(self._url(path))
 
 
+def _records(found: list[dict[str, Any]]) -> list[Record]:
+    return [_record(one) for one in sorted(found, key=lambda one: str(one["id"]))
+            if one["type"] in ("A", "AAAA") and one.get("action") != "DELETE"]
+
+
 def _record(found: dict[str, Any]) -> Record:
     return Record(id=str(found["id"]), name=str(found["name"]).rstrip("."),
                   address=str(found["records"][0]), ready=found["status"] == "ACTIVE",
-                  failed=found["status"] == "ERROR")
+                  failed=found["status"] == "ERROR",
+                  description=str(found.get("description") or ""))

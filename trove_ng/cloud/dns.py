@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, Protocol
 
 from keystoneauth1 import session
@@ -13,6 +14,7 @@ from trove_ng.cloud.errors import CloudRejected
 from trove_ng.conf.cloud import own_region
 
 NAMESPACE = "trove_ng.dns"
+_DESCRIPTION = re.compile(r"Database instance ([0-9a-f-]{36})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Record:
     :param name: without a dot at the end
     :param ready: it is served; False while it is not yet
     :param failed: it will not be served, unless it is changed
+    :param description: as it was made with
     """
 
     id: str
@@ -29,6 +32,18 @@ class Record:
     address: str
     ready: bool
     failed: bool = False
+    description: str = ""
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance it was made for."""
+        found = _DESCRIPTION.fullmatch(self.description)
+        return found[1] if found and self.name.startswith(f"{found[1]}.") else None
+
+
+def description(instance_id: str) -> str:
+    """Return the description of the names that are made for an instance."""
+    return f"Database instance {instance_id}"
 
 
 class Names(Protocol):
@@ -36,6 +51,9 @@ class Names(Protocol):
 
     def find(self, name: str) -> list[Record]:
         """Return the records of a name."""
+
+    def list(self) -> list[Record]:
+        """Return the records of all names of the domain of instances."""
 
     def create(self, name: str, address: str, description: str) -> Record:
         """Register a name; it may not be served yet when this returns.

@@ -14,7 +14,12 @@ from trove_ng.common.errors import Conflict, ServiceUnavailable
 from trove_ng.manage.command import Command, Tools, arg
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.reconcile.findings import Outcome
-from trove_ng.operations.reconcile.look import look, look_at_store, regions
+from trove_ng.operations.reconcile.look import (
+    look,
+    look_at_names,
+    look_at_store,
+    regions,
+)
 from trove_ng.operations.reconcile.reconciler import DUTY, Reconciler
 
 
@@ -33,7 +38,8 @@ def _reconcile(tools: Tools, options: argparse.Namespace) -> int:
 
 def _look(tools: Tools) -> list[Outcome]:
     found = [one for region in regions(tools) for one in look(tools, region)[1]]
-    return [Outcome(one) for one in (*found, *look_at_store(tools))]
+    return [Outcome(one) for one in (
+        *found, *look_at_names(tools), *look_at_store(tools))]
 
 
 def _fix(tools: Tools) -> list[Outcome]:

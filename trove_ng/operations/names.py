@@ -6,7 +6,9 @@ has it.
 
 from __future__ import annotations
 
-from trove_ng.cloud.dns import Record
+from collections.abc import Mapping, Sequence
+
+from trove_ng.cloud.dns import Record, description
 from trove_ng.cloud.errors import CloudConflict
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import dns_records, instances
@@ -46,10 +48,15 @@ def _follow(work: Work, *, public: bool) -> None:
 
 
 def _address(instance: Instance, public: bool) -> str:
-    """Return the floating address, which is the last one, or the first one of the ports."""
-    if not instance.addresses:
+    found = address_of(instance.addresses, public=public)
+    if found is None:
         raise StepFailed("The instance has no address that a name could have.")
-    return str(instance.addresses[-1 if public else 0]["address"])
+    return found
+
+
+def address_of(addresses: Sequence[Mapping[str, str]], *, public: bool) -> str | None:
+    """Return the floating address, which is the last one, or the first one of the ports."""
+    return str(addresses[-1 if public else 0]["address"]) if addresses else None
 
 
 def _point(work: Work, name: str, address: str) -> None:
@@ -77,7 +84,7 @@ def _registered(work: Work, name: str, address: str, known: list[Record]) -> Rec
     names = work.tools.clouds.names
     if not known:
         try:
-            return names.create(name, address, f"Database instance {work.resource_id}")
+            return names.create(name, address, description(work.resource_id))
         except CloudConflict:
             # that of an earlier attempt, whose answer was lost
             known = names.find(name)

@@ -91,10 +91,16 @@ class Designate:
         if name is not None and not _NAME.fullmatch(name):
             raise Refused(400, "invalid_object", "the name must end with a dot")
         found = [dict(one) for one in self.records.values() if name in (None, one["name"])]
+        total, marker = len(found), request.args.get("marker")
+        if marker is not None:
+            if marker not in [one["id"] for one in found]:
+                raise Refused(400, "invalid_marker")
+            found = found[[one["id"] for one in found].index(marker) + 1:]
+        found = found[:int(request.args.get("limit", 20))]
         for one in self.records.values():
             one.update(status=self.status, action="NONE")
         return json_response(200, {"recordsets": found, "links": {"self": request.url},
-                                   "metadata": {"total_count": len(found)}})
+                                   "metadata": {"total_count": total}})
 
     def _create(self, body: dict[str, Any]) -> Response:
         missing = {"name", "type", "records"} - set(body)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.functional.control_plane.conftest import NOTHING, ControlPlane
+from tests.functional.control_plane.designate import ZONE
+from trove_ng.cloud import designate
+from trove_ng.cloud.errors import CloudError
 from trove_ng.db.models import DnsRecord
+
+UNKNOWN = "5b5a1b3e-0f9e-4f4e-9d5e-0c1f6a5ad001"
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +109,74 @@ def test_an_instance_made_without_a_name_gets_none_by_an_update(plane: ControlPl
         "is_public": True}}}, status=202)
     assert "hostname" not in plane.wait(ident, "ACTIVE")
     assert plane.designate.records == {}
+
+
+def found(plane: ControlPlane) -> list[tuple[str, str, bool]]:
+    """Reconcile; return kind and resource of what was found, and whether it was repaired."""
+    return [(str(one.finding.kind), one.finding.resource, one.repaired)
+            for one in plane.reconcile()]
+
+
+def test_names_of_instances_that_are_gone_are_removed(plane: ControlPlane) -> None:
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    record = dict(next(iter(plane.designate.records.values())))
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    # a request of a lost worker that came late
+    plane.designate.records[record["id"]] = record
+    others = {ident: {**record, "id": ident, **more} for ident, more in (
+        ("1" * 8, {"name": "www.db.example.org.", "description": None}),
+        ("2" * 8, {"name": "www2.db.example.org."}),
+        ("3" * 8, {"name": f"{UNKNOWN}.db.example.org.",
+                   "description": f"Database instance {UNKNOWN}"}))}
+    plane.designate.records |= others
+    assert sorted(found(plane)) == [
+        ("leftover", "name", True), ("unknown-instance", "name", False)]
+    assert plane.designate.records == others
+    assert found(plane) == [("unknown-instance", "name", False)]
+
+
+def test_names_of_instances_are_put_right(plane: ControlPlane) -> None:
+    ident = plane.create()
+    name = plane.wait(ident, "ACTIVE")["hostname"]
+    wanted = {name: address(plane, "private")}
+    record, = plane.designate.records.values()
+    record["records"] = ["192.0.2.1"]
+    assert found(plane) == [("name-elsewhere", "name", True)]
+    assert plane.designate.addresses() == wanted
+    record["status"] = plane.designate.status = "ERROR"
+    assert found(plane) == [("name-elsewhere", "name", True)]
+    plane.designate.status = "ACTIVE"
+    plane.designate.records.clear()
+    assert found(plane) == [("missing", "name", True)]
+    assert plane.designate.addresses() == wanted
+    assert stored(plane) == [(name, next(iter(plane.designate.records)))]
+    assert found(plane) == []
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    assert (plane.designate.addresses(), stored(plane)) == ({}, [])
+
+
+def test_a_long_zone_is_read_in_pages(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch,
+                                      ) -> None:
+    monkeypatch.setattr(designate, "_PAGE", 2)
+    record = {"type": "A", "records": ["192.0.2.1"], "status": "ACTIVE", "action": "NONE"}
+    plane.designate.records = {f"r{number}": {
+        **record, "id": f"r{number}", "name": f"n{number}.{ZONE}"} for number in range(5)}
+    assert [one.id for one in plane.tools.clouds.names.list()] == [
+        f"r{number}" for number in range(5)]
+
+
+def test_a_dns_service_that_is_away_keeps_nothing_else_from_being_compared(
+        plane: ControlPlane) -> None:
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    plane.minicloud.faults.add({"kind": "error", "service": "dns", "method": "GET",
+                                "path": "recordsets", "status": 503, "times": 9})
+    port, = [one for one in plane.minicloud.store.list("port") if one["device_id"]]
+    plane.minicloud.store.delete("port", port["id"])
+    with pytest.raises(CloudError):
+        plane.reconcile()
+    events = plane.request("GET", f"/instances/{ident}/events", status=200).json["events"]
+    assert any("port" in one["message"] for one in events)

@@ -64,6 +64,9 @@ class Facts:
     security_group_id: str | None
     floating_ip_id: str | None
     server_group_id: str | None
+    hostname: str | None
+    addresses: list[Any]
+    access: dict[str, Any]
     heartbeat: datetime.datetime | None
     agent_status: str | None
     live: bool
@@ -86,6 +89,7 @@ def _facts(session: Session, *which: ColumnElement[bool]) -> dict[str, Facts]:
         Instance.error, Instance.compute_instance_id, Instance.server_status,
         Instance.server_host, Instance.flavor_id, Instance.port_ids,
         Instance.security_group_id, Instance.floating_ip_id, Instance.server_group_id,
+        Instance.hostname, Instance.addresses, Instance.access,
         ServiceStatusRow.updated_at.label("heartbeat"),
         ServiceStatusRow.status.label("agent_status"),
         _is_live(Instance.id).label("live"),
@@ -112,6 +116,11 @@ def existing(session: Session, region: str, *, unnamed: bool) -> dict[str, Facts
     if unnamed:
         here = or_(Instance.region_id.is_(None), here)
     return _facts(session, Instance.deleted.is_(False), here)
+
+
+def named(session: Session) -> dict[str, Facts]:
+    """Return the same of all instances that are not deleted and have a name."""
+    return _facts(session, Instance.deleted.is_(False), Instance.hostname.is_not(None))
 
 
 def of(session: Session, ids: Collection[str]) -> dict[str, Facts]:

@@ -15,8 +15,8 @@ Resource = Server | Volume | FloatingIP | Port | SecurityGroup | ServerGroup
 
 #: in the order in which they are deleted
 KINDS = ("server", "volume", "floating_ip", "port", "security_group", "server_group")
-_FAILED_CREATE = "BUILD"
-_FAILED_DELETE = "DELETE"
+FAILED_CREATE = "BUILD"
+FAILED_DELETE = "DELETE"
 #: a server waits for a decision that the run-book of the resize makes
 UNDECIDED = "VERIFY_RESIZE"
 
@@ -90,9 +90,9 @@ def judge(kind: str, resource: Resource, row: Facts | None, cloud: Cloud, when: 
         if row.live or row.deleted_at is None or row.deleted_at >= when.settled:
             return None
         return _leftover(kind, resource, row, "The instance is deleted")
-    if not is_idle(row, when.settled) or row.error == _FAILED_DELETE:
+    if not is_idle(row, when.settled) or row.error == FAILED_DELETE:
         return None
-    if row.error == _FAILED_CREATE:
+    if row.error == FAILED_CREATE:
         return _leftover(kind, resource, row, "The instance could not be created")
     if resource.id in own(row, kind):
         return None
@@ -150,7 +150,7 @@ def owners(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[Find
 def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[Finding]:
     """Give what is wrong with what existing instances consist of."""
     for row in rows.values():
-        if row.deleted or row.error in (_FAILED_CREATE, _FAILED_DELETE):
+        if row.deleted or row.error in (FAILED_CREATE, FAILED_DELETE):
             continue
         server = cloud.servers().get(row.compute_instance_id or "")
         if is_idle(row, when.begun):

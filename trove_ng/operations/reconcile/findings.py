@@ -29,6 +29,7 @@ class Kind(enum.StrEnum):
     PORT_DOWN = "port-down"
     PORT_ELSEWHERE = "port-elsewhere"
     FLOATING_IP_ELSEWHERE = "floating-ip-elsewhere"
+    NAME_ELSEWHERE = "name-elsewhere"
     #: the use of a quota is not what the rows add up to
     QUOTA_USAGE = "quota-usage"
     #: operations that no taskmanager works on
@@ -55,6 +56,10 @@ class Repair(enum.StrEnum):
     #: begin an operation that starts the database again
     RECOVER = "recover"
     DELETE_KEY = "delete-key"
+    #: of an instance that is gone
+    DELETE_NAME = "delete-name"
+    #: let the name of an instance lead to its address
+    SET_NAME = "set-name"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Finding:
 
     :param what: a sentence, for operators
     :param resource: ``server``, ``volume``, ``floating_ip``, ``port``, ``security_group``,
-        ``server_group``, ``backup``, or the name of a quota
+        ``server_group``, ``name``, ``backup``, or the name of a quota
     :param repair: None: a person must decide
     :param before: what the row says
     :param after: what the cloud has

@@ -13,7 +13,7 @@ from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import quotas, reconciliation
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import Database
-from trove_ng.operations.reconcile import compare
+from trove_ng.operations.reconcile import compare, names
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
     here, named = read_rows(parts, cloud)
     found = [*compare.owners(named, cloud, times), *compare.instances(here, cloud, times)]
     return cloud, [dataclasses.replace(one, region=region) for one in found]
+
+
+def look_at_names(parts: Parts) -> list[Finding]:
+    """Return what is wrong with the names of instances, of all regions.
+
+    :raises trove_ng.cloud.errors.CloudError: the DNS service does not answer
+    """
+    return names.look(parts, when(parts))
 
 
 def look_at_store(parts: Parts) -> list[Finding]:

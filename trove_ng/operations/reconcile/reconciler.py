@@ -11,7 +11,13 @@ from trove_ng.db.repositories import events
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome
-from trove_ng.operations.reconcile.look import Parts, look, look_at_store, regions
+from trove_ng.operations.reconcile.look import (
+    Parts,
+    look,
+    look_at_names,
+    look_at_store,
+    regions,
+)
 from trove_ng.operations.reconcile.repair import Repairer
 
 LOG = logging.getLogger(__name__)
@@ -33,7 +39,7 @@ class Reconciler:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._repairer = Repairer(parts)
-        #: keys of what was found in each region the last time; "": in the store
+        #: keys of what was found the last time in each region, in ``names``, in the store: ""
         self._known: dict[str, set[tuple[str, ...]]] = {}
         self._away: CloudError | None = None
 
@@ -62,7 +68,7 @@ class Reconciler:
         return outcomes
 
     def _look(self) -> Iterator[tuple[str, compare.Cloud | None, list[Finding]]]:
-        """Give what is wrong in one region after the other, then within the store."""
+        """Give what is wrong in one region after the other, with names, within the store."""
         for region in regions(self._parts):
             try:
                 cloud, findings = look(self._parts, region)
@@ -71,6 +77,11 @@ class Reconciler:
                 self._away = self._away or err
             else:
                 yield region, cloud, findings
+        try:
+            yield "names", None, look_at_names(self._parts)
+        except CloudError as err:
+            LOG.warning("the names of instances are not compared: %s", err.message)
+            self._away = self._away or err
         yield "", None, look_at_store(self._parts)
 
     def _tell(self, outcome: Outcome, known: set[tuple[str, ...]]) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from trove_ng.cloud.dns import description
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
-from trove_ng.db.repositories import faults, instances, quotas, reconciliation
+from trove_ng.db.repositories import dns_records, faults, instances, quotas, reconciliation
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import payloads, there
-from trove_ng.operations.reconcile import compare
-from trove_ng.operations.reconcile.findings import Finding, Outcome, Repair
+from trove_ng.operations.reconcile import compare, names
+from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
 from trove_ng.operations.requests import PURPOSE, Requests
 
@@ -33,7 +34,8 @@ class Repairer:
             Repair.NOTE_STATUS: self._note_status, Repair.NOTE_HOST: self._note_host,
             Repair.RECOUNT: self._recount, Repair.CLEAR_TASK: self._clear_task,
             Repair.DELETE_KEY: self._delete_key,
-            Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover}
+            Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover,
+            Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
         """Repair one finding; what is not safe any more is left alone.
@@ -86,6 +88,42 @@ class Repairer:
                   else compute.revert_resize)
         decide(server.id)
         return True
+
+    def _name(self, finding: Finding) -> bool:
+        """Do what is still to be done about the names of an instance."""
+        row = self._row(finding)
+        if row is None:
+            return False
+        service, done = self._parts.clouds.names, False
+        # of what is left behind, the name is told
+        place = finding.before if finding.repair is Repair.DELETE_NAME else row.hostname
+        records = service.find(place) if place else []
+        for now in names.judge({row.id: row}, records, when(self._parts)):
+            wanted = names.wanted_address(row)
+            if now.repair is not finding.repair:
+                continue
+            if now.repair is Repair.DELETE_NAME:
+                service.delete(now.resource_id)
+                self._forget_name(row.id, now.resource_id)
+            elif now.kind is Kind.NAME_ELSEWHERE and wanted is not None:
+                service.change(now.resource_id, wanted)
+            elif wanted is not None and row.hostname is not None:
+                made = service.create(row.hostname, wanted, description(row.id))
+                self._note_name(row.id, row.hostname, made.id)
+            done = True
+        return done
+
+    @retry_on_db_error
+    def _note_name(self, instance_id: str, name: str, record_id: str) -> None:
+        with self._parts.db.writer() as session:
+            dns_records.note(session, instance_id, name, record_id)
+
+    @retry_on_db_error
+    def _forget_name(self, instance_id: str, record_id: str) -> None:
+        with self._parts.db.writer() as session:
+            for one in dns_records.of(session, instance_id):
+                if one.record_id == record_id:
+                    session.delete(one)
 
     @retry_on_db_error
     def _recover(self, finding: Finding) -> bool:

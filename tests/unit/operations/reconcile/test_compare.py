@@ -67,6 +67,7 @@ def row(**more: Any) -> Any:
         "error": "", "compute_instance_id": "s", "server_status": "ACTIVE",
         "server_host": "h", "flavor_id": "1", "volumes": (Known("v", 2),), "port_ids": ["p"],
         "floating_ip_id": "f", "security_group_id": "g", "server_group_id": None,
+        "hostname": None, "addresses": [], "access": {},
         "heartbeat": ago(5), "live": False, "has_key": True,
         "agent_status": "HEALTHY", "worked_at": ago(3600), **more})
 
