@@ -23,7 +23,7 @@ from trove_ng.db.models import Instance, Operation
 from trove_ng.db.repositories import events, faults, instances, operations, quotas, volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task, refuse_delete
-from trove_ng.domain.volumes import DATA
+from trove_ng.domain.volumes import CINDER, DATA, Volume, check_room
 from trove_ng.operations import payloads, readiness
 from trove_ng.operations.readiness import Loaded
 
@@ -201,6 +201,9 @@ def resize_flavor(call: Call, flavor_id: str) -> None:
         _resizable(session, loaded)
         effective_versions.limits(session, instance.datastore_version_id).check_flavor(
             "resize.flavorRef", flavor)
+        check_room([Volume(one.volume_kind, one.size or 0, provider=one.provider)
+                    for one in volumes.of(session, instance)],
+                   flavor.disk_gb, flavor.ephemeral_gb)
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_FLAVOR, Task.RESIZING,
             payloads.ResizeFlavor(flavor_id=flavor.id, ram_mb=flavor.ram_mb,
@@ -236,6 +239,9 @@ def resize_volume(call: Call, kind: str, size: int) -> None:
         if volume is None:
             raise BadRequest("Validation error: resize.volume.volume_kind: the instance has no "
                              f"volume of kind {kind}.")
+        if volume.provider != CINDER:
+            raise BadRequest("Validation error: resize.volume.volume_kind: the provider "
+                             f"{volume.provider} does not resize its volume {kind}.")
         present = volume.size or 0
         if size <= present:
             raise BadRequest("Validation error: resize.volume.size must be larger than the "

@@ -34,7 +34,7 @@ from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.catalog import Flavor, VolumeType
 from trove_ng.domain.instance_status import Task
-from trove_ng.domain.volumes import DATA, Volume, check_kinds
+from trove_ng.domain.volumes import CINDER, DATA, ROOT, Volume, check_kinds, check_room
 from trove_ng.operations import payloads
 from trove_ng.operations.backups import is_whole
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
@@ -70,8 +70,8 @@ class Wanted:
 
     @property
     def total(self) -> int:
-        """GB of all volumes together."""
-        return sum(one.size for one in self.volumes)
+        """GB of all volumes together, without the root disk."""
+        return sum(one.size for one in self.volumes if one.kind != ROOT)
 
     @property
     def volume_type(self) -> str | None:
@@ -155,11 +155,12 @@ def _limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wa
     """Return what is asked for, within what the version is limited to."""
     limits = effective_versions.limits(session, version.id)
     limits.check_flavor("instance.flavorRef", wanted.flavor)
+    check_room(wanted.volumes, wanted.flavor.disk_gb, wanted.flavor.ephemeral_gb)
     default = call.services.conf.cinder_volume_type
     return dataclasses.replace(wanted, volumes=[
         dataclasses.replace(one, volume_type=limits.volume_type(
             "instance.volume.type", one.volume_type, wanted.volume_types, default))
-        for one in wanted.volumes])
+        if one.provider == CINDER else one for one in wanted.volumes])
 
 
 def _statements(call: Call, engine: Engine, body: dict[str, Any],

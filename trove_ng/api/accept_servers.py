@@ -17,10 +17,11 @@ from trove_ng.common.errors import (
 )
 from trove_ng.datastores import base as engines
 from trove_ng.db.models import DatastoreVersion, Instance
-from trove_ng.db.repositories import configurations, datastores, instances
+from trove_ng.db.repositories import configurations, datastores, instances, volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.configurations import check_values
 from trove_ng.domain.instance_status import Task, refuse_repair
+from trove_ng.domain.volumes import DATA, NOVA
 from trove_ng.operations import payloads
 from trove_ng.operations.readiness import Loaded
 
@@ -35,7 +36,7 @@ def upgrade_instance(call: Call, wanted: str, also: Callable[[Instance], None]) 
     with call.services.db.writer() as session:
         loaded = accept.load(session, call, call.params["id"])
         version = _version(session, call, loaded, wanted)
-        _check_keeps_data(loaded)
+        _check_keeps_data(session, loaded)
         accept.usable(call, loaded)
         also(loaded.instance)
         operation_id = accept.begin(
@@ -79,7 +80,7 @@ def _check_settings(session: Session, instance: Instance, version: DatastoreVers
                      configurations.values(session, instance.configuration_id))
 
 
-def _check_keeps_data(loaded: Loaded) -> None:
+def _check_keeps_data(session: Session, loaded: Loaded) -> None:
     """Check that the database outlives the root disk.
 
     :raises NotSupported: the datastore cannot put itself in force on another one
@@ -87,9 +88,10 @@ def _check_keeps_data(loaded: Loaded) -> None:
     """
     if not engines.get(loaded.manager).capabilities.upgrades:
         raise NotSupported(f"{loaded.manager} does not offer upgrades.")
-    if not loaded.instance.volume_size:
-        raise BadRequest("The instance has no volume: its data are on the root disk, which "
-                         "would be replaced.")
+    data = volumes.get(session, loaded.instance.id, DATA)
+    if data is None or data.provider == NOVA:
+        raise BadRequest("The data of the instance are on no volume, but on the disks of its "
+                         "server, which would be replaced.")
 
 
 def _repairable(_session: Session, loaded: Loaded) -> None:
@@ -105,7 +107,7 @@ def rebuild_instance(call: Call, image_id: str) -> None:
     """Begin to replace the root disk, whatever the database does now."""
     def check(session: Session, loaded: Loaded) -> None:
         _repairable(session, loaded)
-        _check_keeps_data(loaded)
+        _check_keeps_data(session, loaded)
 
     accept.submit(call, check, payloads.INSTANCE_REBUILD, Task.REBUILDING,
                   payloads.RebuildInstance(image_id=image_id))

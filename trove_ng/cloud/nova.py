@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from trove_ng.cloud.calls import Calls
@@ -86,9 +86,18 @@ class Compute:
                       port_ids: list[str], user_data: str,
                       availability_zone: str | None = None,
                       server_group_id: str | None = None, config_drive: bool = True,
-                      metadata: dict[str, str] | None = None) -> Server:
-        """Ask for a server; it is being built when this returns."""
+                      metadata: dict[str, str] | None = None,
+                      ephemeral: Sequence[tuple[int, str]] = ()) -> Server:
+        """Ask for a server; it is being built when this returns.
+
+        :param ephemeral: GB and file system of disks that come and go with the server
+        """
         options: dict[str, Any] = {}
+        if ephemeral:
+            options["block_device_mapping_v2"] = [{
+                "source_type": "blank", "destination_type": "local", "boot_index": -1,
+                "delete_on_termination": True, "volume_size": size, "guest_format": fstype}
+                for size, fstype in ephemeral]
         if server_group_id:
             options["scheduler_hints"] = {"group": server_group_id}
         made = self._calls.once(

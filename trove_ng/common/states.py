@@ -6,6 +6,8 @@ import enum
 
 #: the kind of volume that every instance with volumes has
 DATA_VOLUME = "data"
+#: the root disk, where a volume configuration speaks of it; it is the flavor's
+ROOT_VOLUME = "root"
 
 
 class ServiceStatus(enum.StrEnum):

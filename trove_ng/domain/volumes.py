@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trove_ng.common.errors import BadRequest
-from trove_ng.common.states import DATA_VOLUME
+from trove_ng.common.states import DATA_VOLUME, ROOT_VOLUME
 
 DATA = DATA_VOLUME
 #: name of the configuration of requests that name none
 DEFAULT = "default"
-CINDER = "cinder"
-#: what makes volumes
-PROVIDERS = (CINDER,)
+ROOT = ROOT_VOLUME
+CINDER, NOVA, EXTERNAL = "cinder", "nova", "external"
+#: what makes volumes; external ones are shares that are there before
+PROVIDERS = (CINDER, NOVA, EXTERNAL)
+#: device type of external ones
+SHARED = "shared"
 #: device type → file system that the guest makes on it
 DEVICE_TYPES: Mapping[str, str] = {
     "block_ext3": "ext3", "block_ext4": "ext4", "block_xfs": "xfs"}
+
+_SHARE = re.compile(r"[A-Za-z0-9.-]+:/[^\s\\]*")
 
 Body = Mapping[str, Any]
 
@@ -38,7 +44,8 @@ class Volume:
     """A volume to make.
 
     :param size: GB
-    :param volume_type: as the volume service names it; None: the operator's default
+    :param volume_type: as the volume service names it, None: the operator's default; of an
+        external one, server and directory
     :param device_type: see :data:`DEVICE_TYPES`; None: the operator's default
     :param provider: see :data:`PROVIDERS`
     """
@@ -48,6 +55,38 @@ class Volume:
     volume_type: str | None = None
     device_type: str | None = None
     provider: str = CINDER
+
+
+def check_line(kind: str, provider: str, provider_type: str | None, device: str) -> None:
+    """Check that a line of a volume configuration can be made.
+
+    :raises BadRequest: says what does not fit
+    """
+    if (kind == ROOT) != (device == ROOT) or kind == ROOT and provider != NOVA:
+        raise BadRequest("The volume root is of provider nova and device type root, which "
+                         "nothing else is.")
+    if (device == SHARED) != (provider == EXTERNAL):
+        raise BadRequest("Volumes of provider external, and no others, are of device type "
+                         "shared.")
+    if provider == EXTERNAL and not _SHARE.fullmatch(provider_type or ""):
+        raise BadRequest("The type of an external volume is server:/directory of its share.")
+    if provider == NOVA and provider_type:
+        raise BadRequest("Volumes of provider nova have no type.")
+
+
+def check_room(volumes: Iterable[Volume], disk_gb: int, ephemeral_gb: int) -> None:
+    """Check that the disks of a flavor hold the volumes that the server brings along.
+
+    :raises BadRequest: they do not
+    """
+    needed = {ROOT: 0, "ephemeral": 0}
+    for one in volumes:
+        if one.provider == NOVA:
+            needed[ROOT if one.kind == ROOT else "ephemeral"] += one.size
+    for what, has in ((ROOT, disk_gb), ("ephemeral", ephemeral_gb)):
+        if needed[what] > has:
+            raise BadRequest(f"Validation error: flavorRef: the volumes need {needed[what]} GB "
+                             f"of {what} disk, the flavor has {has} GB.")
 
 
 def device_type(fstype: str) -> str:
@@ -101,6 +140,7 @@ def check_kinds(volumes: Iterable[Volume], offered: Sequence[str]) -> None:
     :raises BadRequest: names the one that it has not
     """
     for one in volumes:
-        if one.kind not in offered:
+        # a root disk is the flavor's: only a configuration speaks of it
+        if one.kind not in offered and (one.kind, one.provider) != (ROOT, NOVA):
             raise BadRequest(f"Validation error: the datastore has no volumes of kind {one.kind}; "
                              f"it has {', '.join(offered)}.")

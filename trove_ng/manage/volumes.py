@@ -12,6 +12,8 @@ from trove_ng.manage.command import Command, Tools, arg, at_least
 
 
 def _add(tools: Tools, options: argparse.Namespace) -> None:
+    volumes.check_line(options.kind, options.provider, options.provider_type,
+                       options.device_type)
     now = tools.clock.now()
     with tools.db.writer() as session:
         stored.put(session, VolumeConfig(
@@ -44,8 +46,9 @@ _KIND = arg("kind", help="kind of volume, for example data")
 COMMANDS = (
     Command("volume-config-add", "add a volume to a volume configuration, or replace it", _add, (
         _CONFIG, _KIND, arg("provider", choices=volumes.PROVIDERS),
-        arg("provider_type", help="volume type; empty: the default one"),
-        arg("device_type", choices=sorted(volumes.DEVICE_TYPES)),
+        arg("provider_type",
+            help="volume type, empty: the default one; of external, server:/directory"),
+        arg("device_type", choices=[*sorted(volumes.DEVICE_TYPES), volumes.ROOT, volumes.SHARED]),
         arg("required", choices=["true", "false"], help="whether instances must have it"),
         arg("--size", type=at_least(1), metavar="GB",
             help="size where the request does not say"))),

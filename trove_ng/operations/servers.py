@@ -179,8 +179,11 @@ def drop_key(work: Work) -> None:
         instance_keys.delete(session, work.resource_id)
 
 
-def make_server(work: Work) -> None:
-    """Make the server and wait until it runs."""
+def make_server(work: Work, ephemeral: Sequence[tuple[int, str]] = ()) -> None:
+    """Make the server and wait until it runs.
+
+    :param ephemeral: GB and file system of disks beside the root disk
+    """
     instance = load(work)
     compute = work.tools.clouds.compute
     server = compute.find_server(instance.id)
@@ -194,7 +197,7 @@ def make_server(work: Work) -> None:
             availability_zone=instance.availability_zone,
             server_group_id=instance.server_group_id,
             config_drive=work.tools.conf.use_config_drive,
-            metadata={"trove_project_id": instance.tenant_id})
+            metadata={"trove_project_id": instance.tenant_id}, ephemeral=ephemeral)
     with work.writer() as session:
         row(work, session).compute_instance_id = server.id
     note_server(work, wait_for_server(work, server.id, "ACTIVE"))

@@ -14,7 +14,15 @@ from trove_ng.cloud.types import Volume
 from trove_ng.db.models import Instance, InstanceVolume
 from trove_ng.db.repositories import instances
 from trove_ng.db.repositories import volumes as stored
-from trove_ng.domain.volumes import DATA, DEVICE_TYPES, device_type
+from trove_ng.domain.volumes import (
+    CINDER,
+    DATA,
+    DEVICE_TYPES,
+    EXTERNAL,
+    NOVA,
+    ROOT,
+    device_type,
+)
 from trove_ng.operations import servers
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.messages import DeviceConfig, VolumeSpec
@@ -35,7 +43,7 @@ def get(work: Work, kind: str) -> InstanceVolume:
     :raises StepFailed: there is none
     """
     for one in of(work):
-        if one.volume_kind == kind and one.volume_id is not None:
+        if one.volume_kind == kind and (one.volume_id is not None or one.provider != CINDER):
             return one
     raise StepFailed(f"The instance has no volume of kind {kind}.")
 
@@ -43,7 +51,7 @@ def get(work: Work, kind: str) -> InstanceVolume:
 def make(work: Work) -> None:
     """Make the volumes and wait until they can be used."""
     instance, storage = servers.load(work), work.tools.clouds.volume
-    wanted = of(work)
+    wanted = [one for one in of(work) if one.provider == CINDER]
     if not wanted:
         return
     known = {one.kind: one for one in reversed(storage.find_volumes(instance.id))}
@@ -141,12 +149,22 @@ def extend(work: Work, kind: str, size: int) -> None:
           lambda found: found.status == "in-use" and found.size_gb >= size)
 
 
+def ephemeral(work: Work) -> list[tuple[int, str]]:
+    """Return GB and file system of the disks that the server is to bring along."""
+    return [(one.size or 0, _fstype(work, one)) for one in _of_server(work)]
+
+
+def _of_server(work: Work) -> list[InstanceVolume]:
+    return [one for one in of(work) if one.provider == NOVA and one.volume_kind != ROOT]
+
+
 def devices(work: Work) -> list[DeviceConfig]:
-    """Return the volumes as the agent is told of them."""
+    """Return the volumes as the agent is told of them; it has its root disk already."""
     return [DeviceConfig(
         volume_kind=one.volume_kind, device_type=_device_type(work, one),
         device_path=_device(work, one), volume_id=one.volume_id,
-        mount_options=work.tools.conf.mount_options) for one in of(work)]
+        mount_options=work.tools.conf.mount_options)
+        for one in of(work) if one.volume_kind != ROOT]
 
 
 def spec(work: Work, kind: str) -> VolumeSpec:
@@ -159,7 +177,7 @@ def spec(work: Work, kind: str) -> VolumeSpec:
     return VolumeSpec(
         kind=kind, device=_device(work, volume),
         mount_point=work.tools.datastores[version.manager].mount_point,
-        fstype=DEVICE_TYPES.get(_device_type(work, volume), conf.volume_fstype),
+        fstype=_fstype(work, volume), raw=volume.provider != EXTERNAL,
         mount_options=conf.mount_options)
 
 
@@ -167,11 +185,24 @@ def _device_type(work: Work, volume: InstanceVolume) -> str:
     return volume.device_type or device_type(work.tools.conf.volume_fstype)
 
 
+def _fstype(work: Work, volume: InstanceVolume) -> str:
+    default: str = work.tools.conf.volume_fstype
+    return "nfs" if volume.provider == EXTERNAL else DEVICE_TYPES.get(
+        _device_type(work, volume), default)
+
+
 def _device(work: Work, volume: InstanceVolume) -> str:
+    first = str(work.tools.conf.device_path)
+    if volume.provider == EXTERNAL:
+        return f"{(volume.provider_type or '').rstrip('/')}/{work.resource_id}"
+    if volume.provider == NOVA:
+        # the first disks after the root disk, in the order of the request
+        number = [one.volume_kind for one in _of_server(work)].index(volume.volume_kind)
+        return first[:-1] + chr(ord(first[-1]) + number)
     found = (work.tools.clouds.volume.get_volume(volume.volume_id)
              if volume.volume_id is not None else None)
     if found is not None and found.device:
         return found.device
     if volume.volume_kind != DATA:
         raise StepFailed(f"The cloud does not tell the device of the volume {volume.volume_kind}.")
-    return str(work.tools.conf.device_path)
+    return first

@@ -215,3 +215,91 @@ def test_a_volume_that_was_detached_is_told_whichever_it_is(plane: ControlPlane)
     wait_for(lambda: plane.reconcile() != [], "a finding")
     # the instance has none of that kind: nobody knows what it holds
     assert plane.tools.clouds.volume.get_volume(spare.id) is not None
+
+
+def flavor(plane: ControlPlane, ident: str, ephemeral: int) -> str:
+    """Make a flavor with disks of the server's own; return its id."""
+    plane.tools.clouds.compute.create_flavor(
+        name=f"db.{ident}", flavor_id=ident, ram_mb=512, vcpus=1, disk_gb=5,
+        ephemeral_gb=ephemeral)
+    return ident
+
+
+def test_the_server_brings_disks_along(plane: ControlPlane) -> None:
+    configure(plane, "local", size=1)
+    configure(plane, "local", "root", size=4, provider="nova", device_type="root",
+              required=True)
+    configure(plane, "local", "binlog", size=2, provider="nova", required=True)
+    configure(plane, "local", "user_log", size=1, provider="nova", device_type="block_ext4",
+              required=True)
+    small, large = flavor(plane, "7", 2), flavor(plane, "8", 3)
+    answer = create(plane, volume_config="local", flavorRef=small)
+    assert "the volumes need 3 GB of ephemeral disk, the flavor has 2 GB" in answer.text
+    ident = create(plane, volume_config="local", flavorRef=large).json["instance"]["id"]
+    plane.wait(ident, "ACTIVE")
+    assert [(one["volume_kind"], one["provider"], one["size"], one["volume_id"] is None)
+            for one in shown(plane, ident)] == [
+        ("data", "cinder", 1, False), ("binlog", "nova", 2, True), ("root", "nova", 4, True),
+        ("user_log", "nova", 1, True)]
+    (server, spec), = plane.hypervisor.servers.items()
+    sizes = {device: plane.hypervisor.volumes[volume]
+             for device, volume in spec.volumes.items()}
+    assert sizes == {"/dev/vdb": 2, "/dev/vdc": 1, "/dev/vdd": 1}
+    assert [(one.volume_kind, one.device_path) for one in told(plane, "prepare")[
+        0].device_config] == [
+            ("data", "/dev/vdd"), ("binlog", "/dev/vdb"), ("user_log", "/dev/vdc")]
+    # a root disk is no volume
+    assert plane.quota()["volumes"] == (4, 0)
+    for body, why in (({"volume": {"size": 3, "volume_kind": "binlog"}}, "nova does not resize"),
+                      ({"flavorRef": small}, "3 GB of ephemeral disk")):
+        answer = plane.request("POST", f"/instances/{ident}/action", {"resize": body}, status=400)
+        assert why in answer.text
+    assert plane.reconcile() == []
+
+    plane.request("PATCH", f"/instances/{ident}", {"instance": {"datastore_version": "v"}},
+                  status=202)
+    plane.wait(ident, "ACTIVE")
+    assert len(told(plane, "post_upgrade")[-1].device_config) == 3
+    after = plane.hypervisor.servers[server].volumes
+    # the server's own disks are empty again, the volume is the same
+    assert [after[one] == spec.volumes[one] for one in sorted(after)] == [False, False, True]
+    assert len(plane.hypervisor.volumes) == 3
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    assert plane.resources() == NOTHING
+    assert plane.hypervisor.volumes == {}
+    assert plane.quota()["volumes"] == (0, 0)
+
+
+def test_data_on_the_disks_of_the_server_do_not_outlive_it(plane: ControlPlane) -> None:
+    configure(plane, "local", size=2, provider="nova")
+    ident = create(plane, volume_config="local", flavorRef=flavor(plane, "7", 2)).json[
+        "instance"]["id"]
+    assert plane.wait(ident, "ACTIVE")["volume"]["size"] == 2
+    request = told(plane, "prepare")[0]
+    assert request.volume is None
+    assert [one.device_path for one in request.device_config] == ["/dev/vdb"]
+    assert plane.minicloud.store.list("volume") == []
+    answer = plane.request("PATCH", f"/instances/{ident}", {
+        "instance": {"datastore_version": "v"}}, status=400)
+    assert "which would be replaced" in answer.text
+
+
+def test_a_share_of_others_is_mounted(plane: ControlPlane) -> None:
+    configure(plane, "shared", size=9, provider="external", device_type="shared",
+              provider_type="nas:/exports/trove/")
+    ident = create(plane, volume_config="shared").json["instance"]["id"]
+    plane.wait(ident, "ACTIVE")
+    assert [(one.device_type, one.device_path) for one in told(plane, "prepare")[
+        0].device_config] == [("shared", f"nas:/exports/trove/{ident}")]
+    assert plane.minicloud.store.list("volume") == []
+    assert [(one["provider"], one["size"]) for one in shown(plane, ident)] == [("external", 9)]
+    plane.request("POST", f"/instances/{ident}/action", {"resize": {"volume": {"size": 10}}},
+                  status=400)
+    plane.request("PATCH", f"/instances/{ident}", {"instance": {"datastore_version": "v"}},
+                  status=202)
+    plane.wait(ident, "ACTIVE")
+    assert told(plane, "post_upgrade")[-1].volume.raw is False
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+    assert plane.resources() == NOTHING

@@ -23,10 +23,35 @@ def test_a_configuration_is_made_changed_shown_and_removed(mariadb: Operator) ->
 
 
 @pytest.mark.parametrize("wrong", [
-    ("nova", "ssd", "block_xfs", "true"), ("cinder", "ssd", "shared", "true"),
+    ("manila", "ssd", "block_xfs", "true"), ("cinder", "ssd", "tape", "true"),
     ("cinder", "ssd", "block_xfs", "maybe")])
 def test_what_nothing_could_make_is_refused(mariadb: Operator, wrong: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         mariadb.does("volume-config-add", "fast", "data", *wrong)
     assert "invalid choice" in mariadb.read_errors()
     assert mariadb.does("volume-config-list", "fast") == []
+
+
+@pytest.mark.parametrize(("wrong", "why"), [
+    (("data", "nova", "ssd", "block_xfs"), "provider nova have no type"),
+    (("data", "nova", "", "root"), "which nothing else is"),
+    (("root", "cinder", "", "root"), "of provider nova and device type root"),
+    (("root", "nova", "", "block_ext4"), "of provider nova and device type root"),
+    (("data", "cinder", "", "shared"), "of device type shared"),
+    (("data", "external", "nas:/x", "block_ext4"), "of device type shared"),
+    (("data", "external", "nas", "shared"), "server:/directory"),
+    (("data", "external", "nas:/a b", "shared"), "server:/directory")])
+def test_what_does_not_fit_together_is_refused(mariadb: Operator, wrong: tuple[str, ...],
+                                               why: str) -> None:
+    assert why in mariadb.fails("volume-config-add", "fast", *wrong, "true")
+    assert mariadb.does("volume-config-list", "fast") == []
+
+
+def test_disks_of_servers_and_shares_are_told_too(mariadb: Operator) -> None:
+    for line in (("root", "nova", "", "root"), ("binlog", "nova", "", "block_ext4"),
+                 ("data", "external", "nas:/exports", "shared")):
+        mariadb.does("volume-config-add", "far", *line, "true", "--size", "2")
+    assert mariadb.does("volume-config-list", "far") == [
+        "binlog: 2 GB, nova default type, block_ext4, required",
+        "data: 2 GB, external nas:/exports, shared, required",
+        "root: 2 GB, nova default type, root, required"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trove_ng.common.errors import BadRequest
-from trove_ng.domain.volumes import Volume, check_kinds, plan
+from trove_ng.domain.volumes import Volume, check_kinds, check_room, plan
 
 
 def line(kind: str = "data", size: int | None = 4, device: str = "block_xfs",
@@ -55,3 +55,19 @@ def test_a_datastore_has_its_kinds_only() -> None:
     check_kinds([DATA], ("data",))
     with pytest.raises(BadRequest, match="no volumes of kind binlog; it has data"):
         check_kinds([DATA, Volume("binlog", 1)], ("data",))
+
+
+def test_the_flavor_must_hold_what_the_server_brings_along() -> None:
+    volumes = [Volume("root", 5, provider="nova"), Volume("binlog", 2, provider="nova"),
+               Volume("user_log", 1, provider="nova"), Volume("data", 99)]
+    check_room(volumes, 5, 3)
+    with pytest.raises(BadRequest, match="need 5 GB of root disk, the flavor has 4 GB"):
+        check_room(volumes, 4, 3)
+    with pytest.raises(BadRequest, match="need 3 GB of ephemeral disk, the flavor has 2 GB"):
+        check_room(volumes, 5, 2)
+
+
+def test_a_root_disk_is_none_of_the_requests_volumes() -> None:
+    check_kinds([DATA, Volume("root", 1, provider="nova")], ("data",))
+    with pytest.raises(BadRequest, match="no volumes of kind root"):
+        check_kinds([DATA, Volume("root", 1)], ("data",))

@@ -9,6 +9,7 @@ from trove_ng.api.handlers.instances import load
 from trove_ng.common.errors import NotFound
 from trove_ng.db.models import VolumeConfig
 from trove_ng.db.repositories import volumes as stored
+from trove_ng.domain.volumes import CINDER
 
 
 def configs(call: Call) -> dict[str, Any]:
@@ -37,8 +38,9 @@ def of_instance(call: Call) -> dict[str, Any]:
     """List the volumes of an instance."""
     with call.services.db.reader() as session:
         instance = load(session, call)
-        # what is not made yet, or is gone, is not shown
+        # what is not made yet, or is gone, is not shown; other providers tell no id
         return {"volumes": [{
             "volume_id": one.volume_id, "size": one.size, "volume_kind": one.volume_kind,
             "provider": one.provider, "device_type": one.device_type}
-            for one in stored.of(session, instance) if one.volume_id is not None]}
+            for one in stored.of(session, instance)
+            if one.volume_id is not None or one.provider != CINDER]}

@@ -174,7 +174,7 @@ VOLUME_CONFIG = _of("volume_config", obj({"name": _S, "volumes": array(obj({
     "volume_kind": _S, "size": {"type": ["integer", "null"]}, "provider": _S,
     "provider_type": _SN, "device_type": _S, "required": _B}))}))
 VOLUMES = _of("volumes", array(obj({
-    "volume_id": _S, "size": _I, "volume_kind": _S, "provider": _S, "device_type": _SN})))
+    "volume_id": _SN, "size": _I, "volume_kind": _S, "provider": _S, "device_type": _SN})))
 VOLUME_TYPES = _of("volume_types", array(_VOLUME_TYPE))
 
 _CONFIGURATION = obj({

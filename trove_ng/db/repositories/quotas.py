@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import QuotaExceeded
-from trove_ng.common.states import DATA_VOLUME
+from trove_ng.common.states import DATA_VOLUME, ROOT_VOLUME
 from trove_ng.db.models import (
     Backup,
     Instance,
@@ -152,10 +152,11 @@ def counted(session: Session, tenant_id: str) -> dict[str, int]:
 
 
 def _other_volumes() -> AnySelect:
-    """Return a query of the GB of all volumes but the data volumes."""
+    """Return a query of the GB of all volumes but data volumes and root disks."""
     return select(func.sum(InstanceVolume.size)).join(
         Instance, Instance.id == InstanceVolume.instance_id).where(
-            Instance.deleted.is_(False), InstanceVolume.volume_kind != DATA_VOLUME)
+            Instance.deleted.is_(False),
+            InstanceVolume.volume_kind.not_in((DATA_VOLUME, ROOT_VOLUME)))
 
 
 def recount(session: Session, tenant_id: str) -> dict[str, tuple[int, int]]:

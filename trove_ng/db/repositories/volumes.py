@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import DATA_VOLUME as DATA
+from trove_ng.common.states import ROOT_VOLUME
 from trove_ng.db.models import Instance, InstanceVolume, VolumeConfig
 from trove_ng.db.rows import Reader
 
@@ -45,8 +46,9 @@ def of(session: Session, instance: Instance) -> list[InstanceVolume]:
 
 
 def total(session: Session, instance: Instance) -> int:
-    """Return the GB of all volumes of an instance together."""
-    return sum(one.size or 0 for one in of(session, instance))
+    """Return the GB of all volumes of an instance together, without its root disk."""
+    return sum(one.size or 0 for one in of(session, instance)
+               if one.volume_kind != ROOT_VOLUME)
 
 
 def get(session: Session, instance_id: str, kind: str) -> InstanceVolume | None:

@@ -31,6 +31,10 @@ from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 
 
+def _make_server(work: Work) -> None:
+    servers.make_server(work, volumes.ephemeral(work))
+
+
 def _wait_for_agent(work: Work) -> None:
     guest.wait_for_agent(work, work.resource_id)
 
@@ -113,7 +117,7 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("volume", volumes.make, volumes.drop),
     Step("key", servers.make_key, servers.drop_key),
     Step("server_group", placement.make_group, placement.drop_group),
-    Step("server", servers.make_server, servers.drop_server),
+    Step("server", _make_server, servers.drop_server),
     Step("attach_volume", volumes.attach),
     Step("agent", _wait_for_agent),
     Step("prepare", _prepare),

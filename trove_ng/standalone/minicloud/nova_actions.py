@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -124,7 +125,11 @@ class Actions:
         check.only(args, _REBUILD_KEYS, "rebuild")
         self._servers.require("rebuild", server)
         image = self._creation.image(args.get("imageRef"), caller, server["flavor"])
-        server.update(image_ref=image["id"], image=image, fault=None)
+        # the disks beside the root disk are empty afterwards too
+        server.update(
+            image_ref=image["id"], image=image, fault=None,
+            stale_disks=[*server["stale_disks"], *(one["id"] for one in server["ephemeral"])],
+            ephemeral=[{**one, "id": str(uuid.uuid4())} for one in server["ephemeral"]])
         if "name" in args:
             server["name"] = check.name(args["name"])
         if "metadata" in args:

@@ -152,10 +152,10 @@ def networks(value: Any, version: Version) -> str | list[Document]:
 
 
 def block_devices(value: Any) -> list[Document]:
-    """Return the volumes of a server: only those that the minicloud can provide.
+    """Return the disks of a server: only those that the minicloud can provide.
 
-    ``boot_index`` 0 is the image on the server's own disk; a server of the
-    minicloud does not boot from a volume.
+    Those with ``local`` are empty ones of the server's own.  ``boot_index`` 0 is the image on
+    the server's root disk; a server of the minicloud does not boot from a volume.
     """
     found = []
     for one in value or []:
@@ -166,7 +166,8 @@ def block_devices(value: Any) -> list[Document]:
         index = one.get("boot_index")
         if source == "image" and target == "local" and index in (0, "0"):
             continue
-        if source not in ("volume", "blank", "snapshot") or target != "volume" \
+        local = (source, target) == ("blank", "local") and one.get("guest_format") != "swap"
+        if not local and (source not in ("volume", "blank", "snapshot") or target != "volume") \
                 or index in (0, "0"):
             raise errors.bad_request(
                 "Block Device Mapping is Invalid: this cloud does not boot from a volume, and "
@@ -174,7 +175,8 @@ def block_devices(value: Any) -> list[Document]:
         if source != "blank" and not one.get("uuid"):
             raise errors.bad_request("Block Device Mapping is Invalid: missing uuid.")
         found.append({
-            "source": source, "uuid": one.get("uuid"), "device": one.get("device_name"),
+            "source": source, "local": local, "uuid": one.get("uuid"),
+            "device": one.get("device_name"),
             "size": one.get("volume_size"), "tag": one.get("tag"),
             "volume_type": one.get("volume_type"),
             "delete_on_termination": boolean(

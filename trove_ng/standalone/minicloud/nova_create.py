@@ -53,6 +53,7 @@ class Creation:
         groups = self._security_groups(body, caller)
         devices = check.block_devices(body.get("block_device_mapping_v2"))
         server = self._document(body, caller, flavor, image, zone)
+        server["ephemeral"] = _ephemeral([one for one in devices if one["local"]], flavor)
         server["group_id"] = self._group(hints.get("group"), caller)
         args = {"networks": networks, "security_groups": groups, "host": host}
         with self._store.transaction():
@@ -60,7 +61,7 @@ class Creation:
                 caller.project_id, instances=1, cores=flavor["vcpus"], ram=flavor["ram"])
             self._quotas.need_metadata(caller.project_id, server["metadata"])
             self._group_room(server["group_id"])
-            self._reserve(server, devices, caller)
+            self._reserve(server, [one for one in devices if not one["local"]], caller)
             self._servers.save(server)
             self._scheduler.schedule("nova.boot", server["id"], args)
         return server, body.get("adminPass") or secrets.token_urlsafe(9)
@@ -178,7 +179,7 @@ class Creation:
             "config_drive": check.boolean(body.get("config_drive") or False, "config_drive"),
             "tags": list(body.get("tags") or []), "progress": 0, "group_id": None,
             "disk_config": body.get("OS-DCF:diskConfig", "MANUAL"),
-            "old_flavor": None, "old_host": None, "old_vm_state": None,
+            "old_flavor": None, "old_host": None, "old_vm_state": None, "stale_disks": [],
         }
 
     def _reserve(self, server: Document, devices: Sequence[Document], caller: Caller) -> None:
@@ -218,11 +219,23 @@ class Creation:
                 f"Invalid volume: status must be 'available'. Currently in '{volume['status']}'")
 
 
+def _ephemeral(wanted: Sequence[Document], flavor: Mapping[str, Any]) -> list[Document]:
+    """Return the disks of a server that are neither its root disk nor volumes."""
+    sizes = [check.whole(one["size"] or flavor["ephemeral"], "volume_size", 1)
+             for one in wanted]
+    if sum(sizes) > flavor["ephemeral"]:
+        raise errors.bad_request(
+            "Ephemeral disks requested are larger than the instance type allows. If no size is "
+            "given in one block device mapping, flavor ephemeral size will be used.")
+    return [{"id": str(uuid.uuid4()), "size": size, "device": f"/dev/vd{letter}"}
+            for size, letter in zip(sizes, LETTERS, strict=False)]
+
+
 def link_volume(
     server: Document, volume_id: str, attachment_id: str | None, wanted: Mapping[str, Any],
 ) -> Document:
     """Note in a server's document that it has a volume; returns the link."""
-    used = {link["device"] for link in server["volumes"].values()}
+    used = {one["device"] for one in (*server["volumes"].values(), *server["ephemeral"])}
     device = wanted.get("device")
     if device and f"/dev/{device.removeprefix('/dev/')}" in used:
         raise errors.conflict(

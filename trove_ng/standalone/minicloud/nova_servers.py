@@ -149,8 +149,9 @@ class Servers:
             disk_gb=server["flavor"]["disk"], image=dict(server["image"]),
             ports=[*ports, *self._floating(own)],
             rules=self._groups.server_rules(server["id"]),
-            volumes={link["device"]: volume_id
-                     for volume_id, link in server["volumes"].items() if link["connected"]},
+            volumes={one["device"]: one["id"] for one in server["ephemeral"]} | {
+                link["device"]: volume_id
+                for volume_id, link in server["volumes"].items() if link["connected"]},
             config_drive=nova_configdrive.build(server, ports, keypair, dns),
         )
 

@@ -90,9 +90,15 @@ class Work:
         current = self._servers.change(server_id, task_state="spawning")
         if current is None or current["task_state"] == "deleting":
             return
+        self._make_disks(current)
         self._hypervisor.create_server(self._servers.spec(current))
         self._complete_volumes(server_id)
         self._running(server_id, launched_at=precise_moment(), progress=100)
+
+    def _make_disks(self, server: Document) -> None:
+        """Make the disks of a server that are neither its root disk nor volumes."""
+        for one in server["ephemeral"]:
+            self._hypervisor.create_volume(one["id"], one["size"])
 
     def _running(self, server_id: str, **changes: Any) -> None:
         self._servers.change(
@@ -126,7 +132,9 @@ class Work:
                 self._volumes.release(link["attachment_id"])
             if link["delete_on_termination"] or never_used:
                 self._volumes.delete(volume_id, None, force=True)
-        self._servers.change(server_id, volumes={})
+        for one in server["ephemeral"]:
+            self._hypervisor.delete_volume(one["id"])
+        self._servers.change(server_id, volumes={}, ephemeral=[])
         self._networking.release(server_id)
 
     def _delete(self, server: Document, _args: Document) -> None:
@@ -166,7 +174,11 @@ class Work:
     def _rebuild(self, server: Document, _args: Document) -> None:
         if server["task_state"] != "rebuilding":
             return
+        self._make_disks(server)
         self._hypervisor.rebuild_server(self._servers.spec(server))
+        for ident in server["stale_disks"]:
+            self._hypervisor.delete_volume(ident)
+        self._servers.change(server["id"], stale_disks=[])
         if server["vm_state"] == nova_states.STOPPED:
             # a server that was off stays off
             self._hypervisor.stop_server(server["id"])
