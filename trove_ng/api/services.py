@@ -64,13 +64,16 @@ class ObjectStore(Protocol):
 class Estate(Protocol):
     """What operators see of the cloud; see :class:`trove_ng.cloud.estate.Estate`."""
 
-    def hosts(self) -> list[Host]:
-        """Return the compute hosts, ordered by name."""
+    def regions(self) -> list[str]:
+        """Return the regions that instances can be in, the configured one first."""
 
-    def servers(self) -> list[Server]:
+    def hosts(self, region: str) -> list[Host]:
+        """Return the compute hosts of a region, ordered by name."""
+
+    def servers(self, region: str) -> list[Server]:
         """Return the servers of the service's project."""
 
-    def pools(self) -> list[Pool]:
+    def pools(self, region: str) -> list[Pool]:
         """Return the pools that volumes are made in, ordered by name."""
 
     def create_flavor(self, **wanted: Any) -> Flavor:

@@ -27,17 +27,22 @@ class Estate:
     def __init__(self, clouds: Callable[[], Clouds]) -> None:
         self._clouds = clouds
 
-    def hosts(self) -> list[Host]:
-        """Return the compute hosts, ordered by name."""
-        return _asked(lambda: self._clouds().compute.list_hosts())
+    def regions(self) -> list[str]:
+        """Return the regions that instances can be in, the configured one first."""
+        own = self._clouds().region
+        return [own, *(one for one in _asked(lambda: self._clouds().regions()) if one != own)]
 
-    def servers(self) -> list[Server]:
+    def hosts(self, region: str) -> list[Host]:
+        """Return the compute hosts of a region, ordered by name."""
+        return _asked(lambda: self._clouds().in_region(region).compute.list_hosts())
+
+    def servers(self, region: str) -> list[Server]:
         """Return the servers of the service's project."""
-        return _asked(lambda: self._clouds().compute.list_servers())
+        return _asked(lambda: self._clouds().in_region(region).compute.list_servers())
 
-    def pools(self) -> list[Pool]:
+    def pools(self, region: str) -> list[Pool]:
         """Return the pools that volumes are made in, ordered by name."""
-        return _asked(lambda: self._clouds().volume.list_pools())
+        return _asked(lambda: self._clouds().in_region(region).volume.list_pools())
 
     def create_flavor(self, **wanted: Any) -> Flavor:
         """Return a new flavor; see :meth:`trove_ng.cloud.nova.Compute.create_flavor`.

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
@@ -15,6 +16,9 @@ from trove_ng.common import threads
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import TroveError
 from trove_ng.conf import base, guestagent, rpc
+
+if TYPE_CHECKING:
+    from trove_ng.guestagent.releases import Releases
 
 PROG = "trove-guestagent"
 LOG = logging.getLogger(__name__)
@@ -33,17 +37,22 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     threads.use_native_threads()
     from trove_ng.guestagent import agent
+    from trove_ng.guestagent.releases import Releases
 
+    state_dir = pathlib.Path(conf.state_path)
+    releases = Releases(state_dir / "releases", conf.datastore_manager or "")
+    releases.become(sys.argv[1:] if argv is None else argv,
+                    conf.guest_agent.release_trial_time)
     try:
-        with agent.only_agent(pathlib.Path(conf.state_path)):
-            _run(conf)
+        with agent.only_agent(state_dir):
+            _run(conf, releases)
     except (agent.AgentError, TroveError) as err:
         LOG.error("the agent cannot run: %s", err)
         return 1
     return 0
 
 
-def _run(conf: cfg.ConfigOpts) -> None:
+def _run(conf: cfg.ConfigOpts, releases: Releases) -> None:
     from trove_ng.guestagent import agent, bus
     from trove_ng.guestagent.os import commands
     from trove_ng.rpc import keys
@@ -59,10 +68,13 @@ def _run(conf: cfg.ConfigOpts) -> None:
     except keys.KeysMissing as err:
         raise agent.AgentError(str(err)) from err
     context = agent.make_context(conf, SystemClock(), line.reporter)
-    running = agent.Agent(make_manager(context), line, base.version())
+    running = agent.Agent(make_manager(context), line, base.version(),
+                          releases)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: running.end())
     running.run()
+    if running.again:
+        releases.start_over(sys.orig_argv)
     _leave(threading.enumerate())
 
 

@@ -141,6 +141,7 @@ _EVENTS = (
     Event("schedule_execution_delete", ("schedule_id", "execution_id")),
     Event("instance_update_access", _INSTANCE),
     Event("instance_upgrade", ("instance_id", "datastore_version_id")),
+    Event("instance_upgrade_agent", ("instance_id", "version")),
     Event("instance_reboot", _INSTANCE),
     Event("instance_stop", _INSTANCE),
     Event("instance_migrate", ("instance_id", "host"), frozenset({"host"})),

@@ -54,8 +54,21 @@ LIMIT_OPTS: list[cfg.Opt] = [
 ]
 
 
+PACKAGE = "agent_package"
+PACKAGE_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt("version", regex=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$",
+               help="Version of the guest agents that operators may upgrade instances to."),
+    cfg.URIOpt("location", schemes=["http", "https"],
+               help="Where guests fetch its package from: a wheel of this software that the "
+                    "guests' images have all libraries for."),
+    cfg.StrOpt("sha256", regex="^[0-9a-fA-F]{64}$",
+               help="Checksum of the package."),
+]
+
+
 def register(conf: cfg.ConfigOpts) -> None:
     """Register the options of the API service."""
+    conf.register_opts(PACKAGE_OPTS, group=PACKAGE)
     health.register(conf)
     modules.register(conf)
     volumes.register(conf)
@@ -66,4 +79,5 @@ def register(conf: cfg.ConfigOpts) -> None:
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
     """Return the options for the sample configuration file."""
-    return [(None, SERVER_OPTS + LIMIT_OPTS), ("api", API_OPTS)]
+    return [(None, SERVER_OPTS + LIMIT_OPTS), ("api", API_OPTS),
+            (PACKAGE, PACKAGE_OPTS)]

@@ -35,6 +35,9 @@ GROUP_OPTS: list[cfg.Opt] = [
                help="Seconds between two looks at the database."),
     cfg.IntOpt("stop_timeout", default=15, min=0,
                help="Seconds that running work gets to end when the agent is stopped."),
+    cfg.IntOpt("release_trial_time", default=180, min=5,
+               help="Seconds within which the control plane must have confirmed a new release "
+                    "of the agent; else the one before is taken."),
     cfg.IntOpt("object_store_tries", default=8, min=1,
                help="Attempts to store or read one segment of a backup that make no "
                     "progress, before the backup or restore fails; the time between two "

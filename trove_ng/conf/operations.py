@@ -21,6 +21,7 @@ _TIMEOUTS = {
     "instance.rebuild": "7200",
     "instance.upgrade": "7200",
     "instance.recover": "3600",
+    "instance.upgrade_agent": "1800",
     "backup.create": "86400",
     "backup.import": "3600",
     "backup.delete": "3600",

@@ -24,9 +24,12 @@ from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.services import get_service_control
 from trove_ng.guestagent.os.volumes import VolumeManager
+from trove_ng.guestagent.releases import Releases
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.steps import StepEngine, StepStore
+from trove_ng.rpc import messages as m
+from trove_ng.rpc.machine_messages import TRIAL, AgentRelease, AgentVersion
 
 LOG = logging.getLogger(__name__)
 
@@ -64,14 +67,19 @@ class Agent:
     """One running agent.
 
     :param version: version of this software, told in heartbeats
+    :param releases: other releases of it
+    :ivar again: it ends to be started again
     """
 
-    def __init__(self, manager: BaseManager, bus: Bus, version: str) -> None:
+    def __init__(self, manager: BaseManager, bus: Bus, version: str,
+                 releases: Releases) -> None:
         conf = manager.ctx.conf
         state_dir = manager.ctx.state_dir
         sequence = Sequence(state_dir / "sequence")
         self._manager = manager
         self._bus = bus
+        self._releases = releases
+        self.again = False
         self._stop_timeout = conf.guest_agent.stop_timeout
         self._outbox = Outbox(bus.reporter, on_delivered=self._delivered)
         self._engine = StepEngine(StepStore(state_dir / "steps"), self._outbox, sequence)
@@ -124,7 +132,8 @@ class Agent:
             server = self._server
         if server is not None:
             # The bus may be away, and then stopping waits for it.
-            stopper = threading.Thread(target=server.stop, name="stop", daemon=True)
+            stopper = threading.Thread(
+                target=self._leave_bus, args=(server,), name="stop", daemon=True)
             stopper.start()
             stopper.join(5)
         self._engine.stop(self._stop_timeout)
@@ -134,9 +143,17 @@ class Agent:
 
     # ---- inner ------------------------------------------------------------
 
+    def _leave_bus(self, server: Server) -> None:
+        server.stop()
+        if self.again:
+            # whoever asked for it is to have the answer before this program is another
+            server.wait()
+
     def _listen(self) -> None:
         wait = 0.5
-        table = handlers(self._manager, self._engine)
+        table = handlers(self._manager, self._engine, {
+            "install_agent": self._install, "restart_agent": self._start_over,
+            "confirm_agent": self._confirm, "discard_agent": self._discard})
         while not self._ending.is_set():
             try:
                 server = self._bus.listen(table)
@@ -160,6 +177,24 @@ class Agent:
         except Exception:  # noqa: BLE001  the status tells that the database is down
             LOG.exception("the database did not come back")
 
+    def _install(self, request: AgentRelease) -> m.Empty:
+        self._releases.install(request)
+        self._heart.nudge()
+        return m.Empty()
+
+    def _start_over(self, _request: m.StepRequest) -> m.Empty:
+        self.again = True
+        self.end()
+        return m.Empty()
+
+    def _confirm(self, request: AgentVersion) -> m.Empty:
+        self._releases.confirm(request.version)
+        self._heart.nudge()
+        return m.Empty()
+
+    def _discard(self, request: m.StepRequest) -> m.Empty:
+        return self._start_over(request) if self._releases.discard() else m.Empty()
+
     def _delivered(self, report: Any) -> None:
         self._engine.delivered(report)
 
@@ -168,8 +203,10 @@ class Agent:
         return path if os.path.isdir(path) else None
 
     def _details(self) -> dict[str, Any]:
+        trial = self._releases.trial
         return {"manager": self._manager.name, "prepared": self._manager.status.prepared,
-                "capabilities": self._manager.capabilities()}
+                "capabilities": self._manager.capabilities(),
+                **({TRIAL: trial} if trial else {})}
 
 
 def load_manager(name: str | None) -> Callable[[AgentContext], BaseManager]:

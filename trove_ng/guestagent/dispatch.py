@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from trove_ng.common.errors import UnprocessableEntity
@@ -23,8 +23,12 @@ DATA_CALLS = (
 )
 
 
-def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler]:
-    """Return the handler of each call of the guest call table."""
+def handlers(manager: BaseManager, engine: StepEngine,
+             own: Mapping[str, Callable[[Any], m.Empty]]) -> dict[str, GuestHandler]:
+    """Return the handler of each call of the guest call table.
+
+    :param own: steps about the agent itself, by the name of their call
+    """
     table: dict[str, GuestHandler] = {
         "rpc_ping": manager.rpc_ping,
         "get_filesystem_stats": manager.get_filesystem_stats,
@@ -33,6 +37,8 @@ def handlers(manager: BaseManager, engine: StepEngine) -> dict[str, GuestHandler
         # an agent on a new root disk does not know yet that it is prepared
         "post_upgrade": _step(engine, manager.upgrades.after, m.Empty),
     }
+    for name, about_agent in own.items():
+        table[name] = _step(engine, about_agent, m.Empty)
     for name in DATA_CALLS:
         table[name] = _prepared(manager, getattr(manager, name))
     for name, volume_work in (("mount_volume", manager.mount_volume),

@@ -123,6 +123,7 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_REBUILD: _Told("instance_rebuild", {"image_id": "image_id"}),
     payloads.INSTANCE_UPGRADE: _Told(
         "instance_upgrade", {"datastore_version_id": "datastore_version_id"}),
+    payloads.INSTANCE_UPGRADE_AGENT: _Told("instance_upgrade_agent", {"version": "version"}),
     payloads.BACKUP_CREATE: _Told("backup_create"),
     payloads.BACKUP_IMPORT: _Told("backup_create"),
     payloads.BACKUP_DELETE: _Told("backup_delete"),

@@ -28,6 +28,7 @@ INSTANCE_MIGRATE = "instance.migrate"
 INSTANCE_REBUILD = "instance.rebuild"
 INSTANCE_UPGRADE = "instance.upgrade"
 INSTANCE_RECOVER = "instance.recover"
+INSTANCE_UPGRADE_AGENT = "instance.upgrade_agent"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 BACKUP_IMPORT = "backup.import"
@@ -167,6 +168,18 @@ class UpgradeInstance(Payload, frozen=True, kw_only=True):
 
 class RecoverInstance(Payload, frozen=True, kw_only=True):
     """Start the database on a root disk that nobody waits for any more."""
+
+
+class UpgradeAgent(Payload, frozen=True, kw_only=True):
+    """Give an instance another release of the agent.
+
+    :param location: URL of its package
+    :param sha256: of the package
+    """
+
+    version: str
+    location: str
+    sha256: str
 
 
 class CreateBackup(Payload, frozen=True, kw_only=True):

@@ -310,6 +310,8 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
     ("mgmt:host:index", ADMIN, "List the compute hosts.", (("GET", _P + "/mgmt/hosts"),)),
     ("mgmt:host:show", ADMIN, "Show a compute host with the instances on it.",
      (("GET", _P + "/mgmt/hosts/{id}"),)),
+    ("mgmt:host:action", ADMIN, "Act on all instances of a compute host.",
+     (("POST", _P + "/mgmt/hosts/{id}/instances/action"),)),
     ("mgmt:storage:index", ADMIN, "List the pools that volumes are made in.",
      (("GET", _P + "/mgmt/storage"),)),
     ("mgmt:flavor:create", ADMIN, "Make a flavor in the cloud.",
@@ -322,6 +324,8 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
      (("GET", _P + "/mgmt/clusters"),)),
     ("mgmt:instance:action", ADMIN, "Act on an instance as an operator.",
      (("POST", _P + "/mgmt/instances/{id}/action"),)),
+    ("mgmt:instance:upgrade_agent", ADMIN, "Upgrade the agent of an instance.",
+     (("POST", _P + "/mgmt/instances/{id}/upgrade"),)),
 ]
 
 

@@ -55,6 +55,10 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "start_db_with_conf_changes": GuestMethod(m.ResizeRequest, m.Empty),
     "pre_upgrade": GuestMethod(sm.PreUpgrade, m.Empty),
     "post_upgrade": GuestMethod(sm.PostUpgrade, m.Empty),
+    "install_agent": GuestMethod(machine.AgentRelease, m.Empty),
+    "restart_agent": GuestMethod(m.StepRequest, m.Empty),
+    "confirm_agent": GuestMethod(machine.AgentVersion, m.Empty),
+    "discard_agent": GuestMethod(m.StepRequest, m.Empty),
     "list_logs": GuestMethod(lm.LogsRequest, lm.LogStates),
     "switch_log": GuestMethod(lm.LogSwitch, m.Empty),
     "publish_log": GuestMethod(lm.LogPublishRequest, lm.LogPublished),
@@ -204,6 +208,22 @@ class GuestClient:
     def post_upgrade(self, request: sm.PostUpgrade) -> None:
         """Have the database run on a new root disk as it did on the one before."""
         self._done("post_upgrade", request)
+
+    def install_agent(self, request: machine.AgentRelease) -> None:
+        """Have a release of the agent fetched, to be tried at the agent's next start."""
+        self._done("install_agent", request)
+
+    def restart_agent(self, request: m.StepRequest) -> None:
+        """Have the agent end and start again."""
+        self._done("restart_agent", request)
+
+    def confirm_agent(self, request: machine.AgentVersion) -> None:
+        """Have the release that is on trial kept."""
+        self._done("confirm_agent", request)
+
+    def discard_agent(self, request: m.StepRequest) -> None:
+        """Have the release on trial forgotten; the agent starts again if it is that."""
+        self._done("discard_agent", request)
 
     def list_logs(self, marks: list[lm.LogMark]) -> list[lm.LogState]:
         """Return all logs of the server.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from trove_ng.rpc.messages import Count, Message
+from trove_ng.rpc.messages import Count, Message, StepRequest
+
+#: in the details of heartbeats: the release of the agent that is installed and not kept yet
+TRIAL = "release_trial"
 
 
 class Hardware(Message, frozen=True, kw_only=True):
@@ -32,3 +35,21 @@ class Diagnostics(Message, frozen=True, kw_only=True):
     vm_peak: Count
     vm_rss: Count
     vm_hwm: Count
+
+
+class AgentRelease(StepRequest, frozen=True, kw_only=True):
+    """A release of the agent to fetch.
+
+    :param location: URL of its package, a wheel
+    :param sha256: of the package, as hexadecimal digits
+    """
+
+    version: str
+    location: str
+    sha256: str
+
+
+class AgentVersion(StepRequest, frozen=True, kw_only=True):
+    """Keep the release that is on trial."""
+
+    version: str

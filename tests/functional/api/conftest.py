@@ -157,22 +157,31 @@ class Catalog:
         return name == "nova"
 
 
+#: the release of the agent that the operator offers
+PACKAGE = {"version": "2.0", "sha256": "ab" * 32,
+           "location": "https://packages.example.org/trove_ng-2.0-py3-none-any.whl"}
+
+
 class Estate:
     """Two hosts, the second one without instances, and a pool."""
 
     def __init__(self) -> None:
         self.flavors: list[dict[str, Any]] = []
+        self.names = ["RegionOne"]
 
-    def hosts(self) -> list[Host]:
+    def regions(self) -> list[str]:
+        return self.names
+
+    def hosts(self, _region: str) -> list[Host]:
         return [Host("compute1", "enabled", "up", 4096, 1024),
                 Host("compute2", "disabled", "down", None, None)]
 
-    def servers(self) -> list[Server]:
+    def servers(self, _region: str) -> list[Server]:
         return [Server(f"s{one[-1:]}", "db", "ACTIVE", None, "1", "2026-01-01", "",
                        {INSTANCE_KEY: one} if one else {}, "compute1")
                 for one in (f"{OWN}1", f"{OWN}2", UNKNOWN, "")]
 
-    def pools(self) -> list[Pool]:
+    def pools(self, _region: str) -> list[Pool]:
         return [Pool("node@lvm#lvm", "iSCSI", 100.0, 40.0, 150.0, 2.0),
                 Pool("node@new#new", "", None, None, None, 1.0)]
 
@@ -428,6 +437,8 @@ def api_conf(store_conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     for name in ("get", "post", "put", "delete", "mgmt_post"):
         store_conf.set_override(f"http_{name}_rate", 0)
     store_conf.set_override("default_datastore", "mariadb")
+    for option, value in PACKAGE.items():
+        store_conf.set_override(option, value, group="agent_package")
     store_conf.set_override("datastore_cache_time", 0, group="api")
     return store_conf
 

@@ -7,14 +7,14 @@ import types
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, UNKNOWN, Api
+from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, PACKAGE, UNKNOWN, Api
 from tests.functional.api.released import Client
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import GuestTimeout, ServiceUnavailable
-from trove_ng.db.models import Instance
-from trove_ng.db.repositories import instances
+from trove_ng.db.models import Instance, Operation, ServiceStatusRow
+from trove_ng.db.repositories import instances, operations
 from trove_ng.rpc.lines import BusAway
 
 ONE = f"/mgmt/instances/{OWN}1"
@@ -54,6 +54,84 @@ def test_hosts_are_listed_with_the_instances_on_them(admin: Any) -> None:
 
 def test_an_unknown_host_is_not_found(app: Api) -> None:
     assert app("GET", "/mgmt/hosts/none", token="admin").status_int == 404
+
+
+def test_hosts_and_pools_of_all_regions_are_listed(app: Api, admin: Any) -> None:
+    assert {one.region for one in admin.hosts.index()} == {"RegionOne"}
+    app.estate.names.append("RegionTwo")
+    assert [(one.name, one.region) for one in admin.hosts.index()] == [
+        (f"compute{number}", region) for region in app.estate.names for number in (1, 2)]
+    assert [one.region for one in admin.storage.index()] == [
+        "RegionOne", "RegionOne", "RegionTwo", "RegionTwo"]
+    found = app("GET", "/mgmt/hosts?region=RegionTwo", token="admin").json["hosts"]
+    assert [one["region"] for one in found] == ["RegionTwo", "RegionTwo"]
+    assert app("GET", "/mgmt/hosts?region=Nowhere", token="admin").status_int == 400
+    # the name alone does not say which one
+    for method, path, body in (("GET", "", None), ("POST", "/instances/action", {"update": ""})):
+        path = f"/mgmt/hosts/compute1{path}"
+        assert app(method, path, body, token="admin").status_int == 409
+        assert app(method, f"{path}?region=RegionOne", body, token="admin").status_int < 300
+
+
+def acted(app: Api) -> dict[str, str]:
+    """Return the instances that something works on, with its action."""
+    with app.db.reader() as session:
+        return {row.resource_id: row.action for row in session.scalars(
+            select(Operation).where(Operation.live_key.is_not(None),
+                                    Operation.resource_type == "instance"))}
+
+
+def test_an_action_on_a_host_begins_on_each_instance_that_is_ready(
+        app: Api, admin: Any) -> None:
+    before = acted(app)
+    with app.db.writer() as session:
+        session.get(Instance, f"{OWN}2").task = "RESIZING"
+    admin.hosts.update_all("compute1")
+    assert {one: action for one, action in acted(app).items() if one not in before} == {
+        f"{OWN}1": "instance.upgrade_agent"}
+    assert len(app.waker.woken) == 1
+    answer = app("POST", "/mgmt/hosts/compute1/instances/action", {"migrate": {}},
+                 token="admin")
+    first, second = answer.json["instances"]
+    assert (first["id"], first["operation_id"], second["operation_id"]) == (
+        f"{OWN}1", None, None)
+    assert "its status is" in second["problem"]
+    assert app("POST", "/mgmt/hosts/compute2/instances/action", {"migrate": None},
+               token="admin").json == {"instances": []}
+    assert app("POST", "/mgmt/hosts/none/instances/action", {"migrate": {}},
+               token="admin").status_int == 404
+
+
+def test_a_repeated_action_on_a_host_is_answered_as_before(app: Api) -> None:
+    answers = [app.app.post_json(
+        f"/v1.0/{MINE}/mgmt/hosts/compute1/instances/action", {"update": ""},
+        headers={"X-Auth-Token": "admin", "Idempotency-Key": "k"}) for _ in range(2)]
+    assert answers[0].json == answers[1].json
+    assert len(answers[0].json["instances"]) == 2
+    assert len(app.waker.woken) == 2
+
+
+def test_agents_are_upgraded_to_what_the_operator_offers(app: Api, admin: Any) -> None:
+    path = f"{ONE}/upgrade"
+    for wrong in ({"instance_version": "1.9"}, {"location": "http://elsewhere/x.whl"},
+                  {"metadata": {"sha256": "cd" * 32}}):
+        answer = app("POST", path, {"upgrade": wrong}, token="admin")
+        assert answer.status_int == 400, answer.text
+    with app.db.writer() as session:
+        session.get(ServiceStatusRow, f"{OWN}1").agent_version = "2.0"
+    assert app("POST", path, {"upgrade": {}}, token="admin").status_int == 422
+    with app.db.writer() as session:
+        session.get(ServiceStatusRow, f"{OWN}1").agent_version = "1.0"
+    # as released clients ask for it
+    admin.instances.update(f"{OWN}1")
+    with app.db.reader() as session:
+        row = operations.live(session, f"{OWN}1")
+    assert (row.action, row.payload) == ("instance.upgrade_agent", PACKAGE)
+    app.conf.set_override("version", None, group="agent_package")
+    assert app("POST", f"/mgmt/instances/{OWN}2/upgrade", {"upgrade": {}},
+               token="admin").status_int == 422
+    assert app("POST", "/mgmt/hosts/compute1/instances/action", {"update": ""},
+               token="admin").status_int == 422
 
 
 def test_hosts_take_one_statement_however_many_instances(app: Api) -> None:
@@ -202,7 +280,8 @@ def test_operators_see_server_volume_and_root_of_an_instance(app: Api, admin: An
     assert found.server == {"id": "s1", "name": "db1", "status": "ACTIVE", "tenant_id": MINE,
                             "host": "compute1", "addresses": [address]}
     assert found.volume["id"] == "v1"
-    assert (found.volume["size"], found.guest_status) == (1, {"state_description": "HEALTHY"})
+    assert (found.volume["size"], found.guest_status) == (1, {
+        "state_description": "HEALTHY", "agent_version": None})
     assert (found.root_enabled, found.root_enabled_by) == ("2026-01-02T00:00:00", "alice")
     history = admin.instances.root_enabled_history(f"{OWN}1")
     assert (history.enabled, history.user) == ("2026-01-02T00:00:00", "alice")

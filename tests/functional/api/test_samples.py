@@ -148,6 +148,8 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("DELETE", f"/security-group-rules/{OWN}1-{RULE}", None),
     ("GET", "/clusters", None), ("GET", "/mgmt/clusters", None),
     ("POST", f"/mgmt{ONE}/action", {"reset-task-status": {}}),
+    ("POST", f"/mgmt{ONE}/upgrade", {"upgrade": {"instance_version": "2.0"}}),
+    ("POST", "/mgmt/hosts/compute1/instances/action", {"update": ""}),
 ]
 
 

@@ -40,6 +40,7 @@ from trove_ng.guestagent.agent import Agent
 from trove_ng.guestagent.bus import AgentBus
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.manager import BaseManager
+from trove_ng.guestagent.releases import Releases
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift, upload
 from trove_ng.rpc import messages as m
@@ -313,7 +314,8 @@ class RealAgents(Hypervisor):
         agent = Agent(MemoryDatabase(AgentContext(
             conf=conf, instance_id=info["guest_id"], clock=SystemClock(),
             services=None, volumes=MemoryVolumes(),  # type: ignore[arg-type]
-            reporter=bus.reporter, state_dir=disk.folder), disk), bus, "1.0")
+            reporter=bus.reporter, state_dir=disk.folder), disk), bus, "1.0",
+            Releases(disk.folder / "releases", ""))
         self._real[server_id] = agent
         agent.start()
 

@@ -58,6 +58,7 @@ from trove_ng.operations.work import Tools
 from trove_ng.rpc import conductor as conductor_rpc
 from trove_ng.rpc import guest as guest_rpc
 from trove_ng.rpc import keys
+from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc import server_messages as sm
@@ -100,6 +101,8 @@ class Agent:
         self.quiet = False
         self._status = ServiceStatus.NEW
         self._boots = 0
+        #: version of the agent, the one that is installed, and the one before
+        self.version, self.trial, self.before = "1.0", "", "1.0"
         #: settings of the user's configuration group
         self.overrides: dict[str, Any] = {}
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
@@ -126,7 +129,9 @@ class Agent:
             self._status = status
         self._sequence += 1
         self._reports.heartbeat(m.Heartbeat(
-            status=self._status, sequence=self._sequence, sent_at=time.time()))
+            status=self._status, sequence=self._sequence, sent_at=time.time(),
+            agent_version=self.version,
+            details={machine.TRIAL: self.trial} if self.trial else {}))
 
     def start_again(self, boot: int, beats: int = 20) -> None:
         """Beat some times as after a boot: what a taskmanager waits for may begin late."""
@@ -177,6 +182,30 @@ class Agent:
     def _post_upgrade(self, request: sm.PostUpgrade) -> m.Empty:
         self.overrides = dict(request.overrides)
         self.beat(ServiceStatus.HEALTHY)
+        return m.Empty()
+
+    def _install_agent(self, request: machine.AgentRelease) -> m.Empty:
+        self.trial = request.version
+        self.beat()
+        return m.Empty()
+
+    def _restart_agent(self, _request: m.StepRequest) -> m.Empty:
+        if "release" in self._failures:
+            self.trial = ""  # it did not come up
+        elif self.trial and self.version != self.trial:
+            self.before, self.version = self.version, self.trial
+        self.beat()
+        return m.Empty()
+
+    def _confirm_agent(self, request: machine.AgentVersion) -> m.Empty:
+        if self.version != request.version:
+            raise GuestError("That version does not run.")
+        self.trial, self.before = "", self.version
+        return m.Empty()
+
+    def _discard_agent(self, _request: m.StepRequest) -> m.Empty:
+        self.version, self.trial = self.before, ""
+        self.beat()
         return m.Empty()
 
     def _module_list(self, query: mm.ModuleQuery) -> mm.ModuleStates:

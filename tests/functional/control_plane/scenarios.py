@@ -14,7 +14,7 @@ from sqlalchemy import update
 from tests.functional.control_plane.invariants import Cloud
 from tests.functional.control_plane.world import World, wait_for
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import operations, service_statuses
 from trove_ng.operations import payloads
 from trove_ng.operations.reconcile.findings import Kind
 from trove_ng.operations.runbook import Runbook
@@ -137,6 +137,27 @@ def _recover(world: World) -> str:
     return ident
 
 
+def _upgrade_agent(world: World) -> str:
+    """Upgrade the agent to a version that it does not have."""
+    ident = world.instance()
+    agent, = (one for one in world.plane.hypervisor.agents.values()
+              if one.instance_id == ident)
+    for option, value in {"version": "2.0" if agent.version == "1.0" else "1.0",
+                          "location": "http://192.0.2.1/agent.whl",
+                          "sha256": "ab" * 32}.items():
+        world.plane.conf.set_override(option, value, group="agent_package")
+
+    def told() -> bool:
+        with world.plane.db.reader() as session:
+            row = service_statuses.get(session, ident)
+        return row is not None and row.agent_version == agent.version
+
+    wait_for(told, "the version of the agent")
+    world.plane.request("POST", f"/mgmt/instances/{ident}/upgrade", {"upgrade": {}},
+                        status=202, token="admin")
+    return ident
+
+
 def _manage(world: World, body: object) -> str:
     ident = world.instance()
     world.plane.request("POST", f"/mgmt/instances/{ident}/action", body, status=202,
@@ -214,6 +235,7 @@ SCENARIOS = {
     payloads.INSTANCE_REBUILD: Scenario(_rebuild, agent="stop"),
     payloads.INSTANCE_UPGRADE: Scenario(_upgrade),
     payloads.INSTANCE_RECOVER: Scenario(_recover, bad="ERROR", asked=False),
+    payloads.INSTANCE_UPGRADE_AGENT: Scenario(_upgrade_agent),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
     payloads.BACKUP_IMPORT: Scenario(

@@ -228,3 +228,23 @@ def test_a_stopped_database_is_shown_and_can_be_restarted(
     manage(plane, instance, {"stop": {}})
     assert plane.wait(instance, "ACTIVE")["operating_status"] == "SHUTDOWN"
     assert asked(plane)[-1] == "stop_db"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_agent_is_upgraded_unless_the_release_does_not_work(
+        plane: ControlPlane, instance: str, works: bool) -> None:
+    for option, value in {"version": "2.0", "location": "http://192.0.2.1/agent.whl",
+                          "sha256": "ab" * 32}.items():
+        plane.conf.set_override(option, value, group="agent_package")
+    if not works:
+        plane.hypervisor.failures["release"] = "It does not start."
+    plane.request("POST", f"/mgmt/instances/{instance}/upgrade", {"upgrade": {}}, status=202,
+                  token="admin")
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown.get("fault", {}).get("message", "") == (
+        "" if works else "The new agent did not work; the one before is back.")
+    assert shown["operating_status"] == "HEALTHY"
+    agent, = plane.hypervisor.agents.values()
+    assert (agent.version, agent.trial) == ("2.0" if works else "1.0", "")
+    shown = plane.request("GET", f"/mgmt/instances/{instance}", token="admin").json["instance"]
+    assert shown["guest_status"]["agent_version"] == agent.version

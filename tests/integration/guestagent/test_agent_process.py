@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -15,8 +17,11 @@ from tests.integration.guestagent.conftest import (
     ControlPlane,
     wait_for,
 )
+from tests.wheels import make_wheel, served
 from trove_ng.common.errors import GuestTimeout, NotSupported, UnprocessableEntity
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent import heartbeat
+from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 
 pytestmark = pytest.mark.integration
@@ -128,3 +133,65 @@ def test_an_agent_without_a_key_or_an_instance_says_so_and_does_not_run(
     done = subprocess.run(command, capture_output=True, timeout=30)
     assert done.returncode == 1
     assert "guest_id is not configured" in agent.log()
+
+
+#: a part of the agent of which one cannot see that it never ends when it runs
+_HANGS = (pathlib.Path(heartbeat.__file__).read_text() + """
+
+def _run(self):
+    while True:
+        time.sleep(1)
+
+Heart.start = _run
+""")
+
+
+def _upgrade(control: ControlPlane, folder: pathlib.Path, version: str,
+             changes: dict[str, str]) -> None:
+    """Have the agent fetch a release and start as it."""
+    digest = make_wheel(folder / "package.whl", version, changes)
+    with served(folder) as url:
+        control.guest.install_agent(machine.AgentRelease(
+            operation_id=version, step="install", version=version, sha256=digest,
+            location=f"{url}/package.whl"))
+    control.guest.restart_agent(m.StepRequest(operation_id=version, step="restart_agent"))
+
+
+def test_an_agent_becomes_another_release_and_goes_back_when_it_does_not_work(
+        agent: AgentProcess, control: ControlPlane, tmp_path: pathlib.Path) -> None:
+    def version() -> str:
+        return control.heartbeats[-1].agent_version
+
+    path = agent.folder / "agent.conf"
+    path.write_text(path.read_text() + "release_trial_time = 5\n")
+    agent.start()
+    old = str(wait_for(lambda: control.heartbeats)[0].agent_version)
+    control.guest.prepare(prepare())
+    assert control.ended("prepare").state == "SUCCEEDED"
+    _upgrade(control, tmp_path, "9.9.1", {})
+    wait_for(lambda: version() == "9.9.1")
+    assert control.heartbeats[-1].details[machine.TRIAL] == "9.9.1"
+    # the same process: its supervisor noticed nothing
+    assert agent.process is not None
+    assert agent.process.poll() is None
+    wait_for(lambda: _answers(control))
+    control.guest.confirm_agent(machine.AgentVersion(
+        operation_id="9.9.1", step="confirm", version="9.9.1"))
+    wait_for(lambda: machine.TRIAL not in control.heartbeats[-1].details)
+    assert control.heartbeats[-1].status == "HEALTHY"
+    agent.kill()
+    agent.start()
+    seen = len(control.heartbeats)
+    wait_for(lambda: len(control.heartbeats) > seen)
+    assert version() == "9.9.1"
+    # one that hangs is ended by its alarm, and the supervisor starts it again
+    wait_for(lambda: _answers(control))
+    _upgrade(control, tmp_path, "9.9.2", {"guestagent/heartbeat.py": _HANGS})
+    assert agent.process.wait(20) == -signal.SIGALRM
+    agent.start()
+    seen = len(control.heartbeats)
+    wait_for(lambda: len(control.heartbeats) > seen)
+    assert (version(), control.heartbeats[-1].status) == ("9.9.1", "HEALTHY")
+    assert machine.TRIAL not in control.heartbeats[-1].details
+    assert old != version()
+    assert agent.stop() == 0

@@ -19,6 +19,7 @@ from trove_ng.common.errors import Conflict, GuestError, NotSupported, Unprocess
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.guestagent import agent as agents
 from trove_ng.guestagent import dispatch
+from trove_ng.guestagent.releases import Releases
 from trove_ng.rpc import messages as m
 
 
@@ -50,12 +51,16 @@ def bus(recorder: Recorder) -> MemoryBus:
     return MemoryBus(recorder)
 
 
+def releases(manager: ToyManager) -> Releases:
+    return Releases(manager.ctx.state_dir / "releases", manager.name)
+
+
 class Running:
     """A running agent and how to call it."""
 
     def __init__(self, manager: ToyManager, bus: MemoryBus) -> None:
         self.manager, self.bus = manager, bus
-        self.agent = agents.Agent(manager, bus, "1.0")
+        self.agent = agents.Agent(manager, bus, "1.0", releases(manager))
         self.agent.start()
         eventually(lambda: bus.table)
 
@@ -198,7 +203,7 @@ def test_the_agent_listens_as_soon_as_the_bus_is_there(
 
 def test_run_returns_when_the_agent_is_asked_to_end(
         manager: ToyManager, bus: MemoryBus) -> None:
-    agent = agents.Agent(manager, bus, "1.0")
+    agent = agents.Agent(manager, bus, "1.0", releases(manager))
     thread = threading.Thread(target=agent.run)
     thread.start()
     eventually(lambda: bus.table)
@@ -244,6 +249,7 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
         "unmount_volume", "resize_fs", "list_logs", "switch_log", "publish_log",
         "module_list", "module_apply", "module_remove", "update_overrides",
         "pre_upgrade", "post_upgrade",
+        "install_agent", "restart_agent", "confirm_agent", "discard_agent",
         "get_hwinfo", "get_diagnostics"}
     assert set(running.bus.table) == expected
     running.agent.stop()

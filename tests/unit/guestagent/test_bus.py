@@ -21,7 +21,10 @@ def table(manager: ToyManager) -> dict[str, dispatch.GuestHandler]:
     state_dir = manager.ctx.state_dir
     engine = StepEngine(StepStore(state_dir / "steps"), Outbox(manager.ctx.reporter),
                         Sequence(state_dir / "sequence"))
-    return {**dispatch.handlers(manager, engine), "change_key": lambda _request: m.Empty()}
+    own = ("install_agent", "restart_agent", "confirm_agent", "discard_agent")
+    return {**dispatch.handlers(manager, engine, {name: lambda _request: m.Empty()
+                                                  for name in own}),
+            "change_key": lambda _request: m.Empty()}
 
 
 def test_every_declared_call_is_served_with_its_types(

@@ -4,36 +4,73 @@ from __future__ import annotations
 
 from typing import Any
 
+from trove_ng.api import accept_hosts
 from trove_ng.api.call import Call
 from trove_ng.api.views import datastores as datastore_views
 from trove_ng.api.views import estate as views
 from trove_ng.api.views.instances import facts
-from trove_ng.cloud.types import Server
-from trove_ng.common.errors import NotFound
+from trove_ng.cloud.types import Host, Server
+from trove_ng.common.errors import BadRequest, Conflict, NotFound
 from trove_ng.db.repositories import instance_views
 from trove_ng.domain.instance_status import status
 
 
 def hosts(call: Call) -> dict[str, Any]:
-    """List the compute hosts, with how many instances each has."""
-    estate = call.services.estate
-    servers = estate.servers()
-    return {"hosts": [views.host(one, len(_on(servers, one.name)))
-                      for one in estate.hosts()]}
+    """List the compute hosts of all regions, with how many instances each has."""
+    estate, found = call.services.estate, []
+    for region in _regions(call):
+        servers = estate.servers(region)
+        found += [views.host(one, region, len(_on(servers, one.name)))
+                  for one in estate.hosts(region)]
+    return {"hosts": found}
 
 
 def host(call: Call) -> dict[str, Any]:
     """Show a compute host and the instances that are on it."""
-    name, estate = call.params["id"], call.services.estate
-    found = next((one for one in estate.hosts() if one.name == name), None)
-    if found is None:
-        raise NotFound.of("Host", name)
-    servers, now = _on(estate.servers(), name), call.services.clock.now()
+    found, region = _find(call)
+    servers = _on(call.services.estate.servers(region), found.name)
+    now = call.services.clock.now()
     with call.services.db.connection() as reader:
         rows = instance_views.some(reader, sorted(servers))
-    return {"host": views.host_detail(found, len(servers), [{
+    return {"host": views.host_detail(found, region, len(servers), [{
         "id": row.id, "name": row.name, "status": status(facts(row, now)),
         "server_id": servers[row.id].id, "tenant_id": row.tenant_id} for row in rows])}
+
+
+def act(call: Call) -> dict[str, Any]:
+    """Begin an action on each instance of a host; say of each whether it has begun."""
+    found, region = _find(call)
+    (name, _), = call.body.items()
+    begin = {"update": accept_hosts.upgrade_agents, "migrate": accept_hosts.migrate}[name]
+    begun = begin(call, sorted(_on(call.services.estate.servers(region), found.name)))
+    return {"instances": begun}
+
+
+def _find(call: Call) -> tuple[Host, str]:
+    """Return the host of the path, and its region.
+
+    :raises NotFound: there is none
+    :raises Conflict: there are several, and the request does not say in which region
+    """
+    name, estate = call.params["id"], call.services.estate
+    found = [(one, region) for region in _regions(call) for one in estate.hosts(region)
+             if one.name == name]
+    if not found:
+        raise NotFound.of("Host", name)
+    if len(found) > 1:
+        raise Conflict(f"There are hosts {name} in the regions "
+                       f"{', '.join(region for _, region in found)}; name one.")
+    return found[0]
+
+
+def _regions(call: Call) -> list[str]:
+    """Return the regions to look at: all, or the one that the request names."""
+    known, wanted = call.services.estate.regions(), call.query.get("region")
+    if not wanted:
+        return known
+    if wanted not in known:
+        raise BadRequest(f"Validation error: region {wanted} does not exist.")
+    return [wanted]
 
 
 def _on(servers: list[Server], host_name: str) -> dict[str, Server]:
@@ -43,8 +80,9 @@ def _on(servers: list[Server], host_name: str) -> dict[str, Server]:
 
 
 def storage(call: Call) -> dict[str, Any]:
-    """List the pools that volumes are made in."""
-    return {"devices": [views.pool(one) for one in call.services.estate.pools()]}
+    """List the pools that volumes are made in, of all regions."""
+    return {"devices": [views.pool(one, region) for region in _regions(call)
+                        for one in call.services.estate.pools(region)]}
 
 
 def create_flavor(call: Call) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trove_ng.api import accept, accept_servers
+from trove_ng.api import accept, accept_agents, accept_servers
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.instances import extras, list_page
 from trove_ng.api.views import instances as views
@@ -92,6 +92,11 @@ def root(call: Call) -> dict[str, Any]:
                              "user": found.user}}
 
 
+def upgrade(call: Call) -> None:
+    """Give the instance another release of the agent."""
+    accept_agents.upgrade_agent(call, call.body["upgrade"] or {})
+
+
 def act(call: Call) -> None:
     """Run the action that the body names."""
     (name, arguments), = call.body.items()
@@ -101,6 +106,8 @@ def act(call: Call) -> None:
         accept_servers.stop_instance(call)
     elif name == "reboot":
         accept_servers.reboot_instance(call)
+    elif name == "update":
+        accept_agents.upgrade_agent(call, {})
     elif name == "migrate":
         accept_servers.migrate_instance(call, (arguments or {}).get("host"))
     else:

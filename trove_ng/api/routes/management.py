@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trove_ng.api.routes.base import EVENT_LIST, FLAG, INSTANCE_LIST, PAGE, TEXT, WORK, Route
 from trove_ng.api.schemas import answers, common, estate, instances, quotas, security_groups
 
 _OPERATION_LIST = {**PAGE, "resource_id": TEXT, "status": {
     "type": "string", "enum": ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]},
     "action": TEXT}
+_REGION: dict[str, dict[str, Any]] = {"region": {"type": "string", "maxLength": 255}}
 
 OPERATIONS = (
     Route("GET", "/operations", "operations:index", "operation:index", 200,
@@ -45,13 +48,19 @@ MANAGEMENT = (
           "mgmt:instance:diagnostics", 200, answers.DIAGNOSTICS),
     Route("POST", "/mgmt/instances/{id}/action", "management:act", "mgmt:instance:action",
           202, None, instances.MGMT_ACTION, fails=(*WORK, 501)),
+    Route("POST", "/mgmt/instances/{id}/upgrade", "management:upgrade",
+          "mgmt:instance:upgrade_agent", 202, None, instances.UPGRADE_AGENT, fails=WORK),
 )
 
 ESTATE = (
-    Route("GET", "/mgmt/hosts", "estate:hosts", "mgmt:host:index", 200, answers.HOSTS),
-    Route("GET", "/mgmt/hosts/{id}", "estate:host", "mgmt:host:show", 200, answers.HOST),
+    Route("GET", "/mgmt/hosts", "estate:hosts", "mgmt:host:index", 200, answers.HOSTS,
+          query=_REGION),
+    Route("GET", "/mgmt/hosts/{id}", "estate:host", "mgmt:host:show", 200, answers.HOST,
+          query=_REGION, fails=(409,)),
+    Route("POST", "/mgmt/hosts/{id}/instances/action", "estate:act", "mgmt:host:action", 202,
+          answers.HOST_ACTION, estate.HOST_ACTION, query=_REGION, fails=WORK),
     Route("GET", "/mgmt/storage", "estate:storage", "mgmt:storage:index", 200,
-          answers.DEVICES),
+          answers.DEVICES, query=_REGION),
     Route("POST", "/mgmt/flavors", "estate:create_flavor", "mgmt:flavor:create", 200,
           answers.FLAVOR, estate.FLAVOR, fails=(409,)),
     Route("GET", "/mgmt/accounts", "accounts:index", "mgmt:account:index", 200,

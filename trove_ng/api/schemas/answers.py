@@ -46,7 +46,7 @@ _INSTANCE: dict[str, Any] = {
     "deleted": _B, "deleted_at": _SN, "task_description": _S, "service_status": _SN,
     "server": obj({"id": _SN, "status": _SN, "name": _S, "tenant_id": _S, "host": _SN,
                    "addresses": array(obj({"address": _S, "type": _S, "network": _SN}))}),
-    "guest_status": obj({"state_description": _SN}), "root_enabled": _SN,
+    "guest_status": obj({"state_description": _SN, "agent_version": _SN}), "root_enabled": _SN,
     "root_enabled_by": _SN,
 }
 _ONE_INSTANCE = obj(_INSTANCE, ("id", "name", "status", "flavor", "links"))
@@ -200,14 +200,18 @@ MGMT_PARAMETERS = _of("configuration-parameters", array(MGMT_PARAMETER))
 
 _GB: Schema = {"type": ["number", "null"]}
 HOSTS = _of("hosts", array(obj(
-    {"name": _S, "status": _S, "state": _S, "instanceCount": _I}, ("name", "instanceCount"))))
+    {"name": _S, "region": _S, "status": _S, "state": _S, "instanceCount": _I},
+    ("name", "region", "instanceCount"))))
 HOST = _of("host", obj({
-    "name": _S, "status": _S, "state": _S, "instanceCount": _I, "totalRAM": _IN,
+    "name": _S, "region": _S, "status": _S, "state": _S, "instanceCount": _I, "totalRAM": _IN,
     "usedRAM": _IN, "percentUsed": _IN,
     "instances": array(obj({"id": _S, "name": _S, "status": _S, "server_id": _S,
                             "tenant_id": _S}))}, ("name", "instances")))
+HOST_ACTION = _of("instances", array(obj(
+    {"id": _S, "operation_id": _SN, "problem": _SN}, ("id", "operation_id", "problem"))))
 DEVICES = _of("devices", array(obj({
-    "name": _S, "type": _S, "used": _GB, "capacity": obj({"total": _GB, "available": _GB}),
+    "name": _S, "region": _S, "type": _S, "used": _GB,
+    "capacity": obj({"total": _GB, "available": _GB}),
     "provision": obj({"total": _GB, "available": _GB, "percent": _IN})}, ("name", "capacity"))))
 _ACCOUNT: dict[str, Any] = {"id": _S, "name": _S, "num_instances": _I}
 ACCOUNTS = _page("accounts", obj(_ACCOUNT, tuple(_ACCOUNT)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trove_ng.api.schemas.common import TITLE, Schema, obj
+from trove_ng.api.schemas.common import EMPTY, TITLE, Schema, obj
 
 _MOST = 2 ** 31 - 1
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": _MOST}
@@ -22,3 +22,8 @@ FLAVOR: Schema = obj({"flavor": obj({
 }, ("name", "ram", "disk", "vcpu"))}, ("flavor",), examples=[{"flavor": {
     "name": "db.large", "ram": 8192, "disk": 20, "vcpu": 4, "flavor_id": "auto",
     "is_public": "True"}}])
+
+#: released clients send a text
+_NOTHING: Schema = {"anyOf": [EMPTY, {"type": "string", "maxLength": 0}]}
+HOST_ACTION: Schema = obj({"update": _NOTHING, "migrate": _NOTHING}, minProperties=1,
+                          maxProperties=1, examples=[{"update": ""}, {"migrate": {}}])

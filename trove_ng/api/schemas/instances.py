@@ -93,7 +93,17 @@ MGMT_ACTIONS: dict[str, Schema] = {
     "reboot": EMPTY,
     "migrate": obj({"host": {"type": ["string", "null"], "minLength": 1, "maxLength": 255}}),
     "rebuild": obj({"image_id": UUID}, ("image_id",)),
+    # of the agent
+    "update": EMPTY,
 }
 MGMT_ACTION: Schema = obj(MGMT_ACTIONS, minProperties=1, maxProperties=1,
                           examples=[{"reset-task-status": {}}, {"reboot": {}},
                                     {"migrate": {}}, {"stop": {}}])
+
+#: all that a request says must be what is configured
+UPGRADE_AGENT: Schema = obj({"upgrade": {
+    "type": ["object", "null"], "additionalProperties": False, "properties": {
+        "instance_version": {"type": ["string", "null"], "maxLength": 64},
+        "location": {"type": ["string", "null"], "maxLength": 2048},
+        "metadata": {"type": ["object", "null"], "additionalProperties": False, "properties": {
+            "sha256": {"type": ["string", "null"], "maxLength": 64}}}}}}, ("upgrade",))

@@ -112,7 +112,8 @@ def management(call: Call, row: Any, replicas: list[str], fault: Any,
     view["deleted_at"] = isoformat(row.deleted_at)
     view["task_description"] = row.error or row.task
     view["service_status"] = row.service_status
-    view["guest_status"] = {"state_description": row.service_status}
+    view["guest_status"] = {"state_description": row.service_status,
+                            "agent_version": row.agent_version or None}
     view["server"] = {"id": row.compute_instance_id, "status": row.server_status,
                       "name": row.name, "tenant_id": row.tenant_id, "host": row.server_host,
                       "addresses": row.addresses}

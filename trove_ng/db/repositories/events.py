@@ -37,6 +37,7 @@ _TITLES = {
     "instance.rebuild": "Rebuilding the server",
     "instance.upgrade": "Upgrading the instance",
     "instance.recover": "Starting the database on a new disk",
+    "instance.upgrade_agent": "Upgrading the agent",
     "backup.create": "Making a backup",
     "backup.import": "Taking over a backup",
     "backup.delete": "Deleting a backup",

@@ -89,6 +89,7 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
         columns += [
             Instance.compute_instance_id, Instance.server_host, Instance.volume_id,
             Instance.deleted, Instance.deleted_at, DatastoreVersion.manager,
+            ServiceStatusRow.agent_version,
             DatastoreVersion.id.label("version_id")]
     statement: AnySelect = select(*columns)
     if ids is None:

@@ -24,6 +24,7 @@ from trove_ng.operations.runbooks import (
     restart_instance,
     stop_instance,
     update_access,
+    upgrade_agent,
 )
 
 
@@ -35,5 +36,5 @@ def runbooks() -> Mapping[str, Runbook]:
              reboot_instance.RUNBOOK, migrate_instance.RUNBOOK, *rebuild_instance.RUNBOOKS,
              create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
-             reapply_module.RUNBOOK)
+             reapply_module.RUNBOOK, upgrade_agent.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

@@ -223,7 +223,7 @@ def test_the_agents_calls_need_a_prepared_instance(manager: ToyManager) -> None:
     state = manager.ctx.state_dir
     engine = StepEngine(StepStore(state / "steps"), Outbox(manager.ctx.reporter),
                         Sequence(state / "sequence"))
-    table = handlers(manager, engine)
+    table = handlers(manager, engine, {})
     ping = spec(type="ping", text="message=Hello")
     request = m.ModulesRequest(modules=[ping])
     with pytest.raises(UnprocessableEntity, match="not prepared"):
