@@ -16,6 +16,7 @@ from trove_ng.db.models import (
     Instance,
     Operation,
 )
+from trove_ng.db.repositories import volumes
 
 ONE = f"/instances/{OWN}1"
 NEW = "10.99"
@@ -56,7 +57,7 @@ def test_an_upgrade_is_accepted(versions: Api, method: str, named: str) -> None:
     assert answer.status_int == 202
     row = operation(versions, "instance.upgrade")
     assert answer.headers["X-Trove-Operation-Id"] == row.id
-    assert row.payload == {"datastore_version_id": "n"}
+    assert row.payload == {"datastore_version_id": "n", "previous_id": "v"}
     shown = versions("GET", ONE).json["instance"]
     assert (shown["status"], shown["name"]) == ("UPGRADE", "new")
     # the version is that which runs
@@ -109,6 +110,8 @@ def test_changes_are_made_one_at_a_time(versions: Api) -> None:
 
 def test_an_instance_whose_data_are_on_the_root_disk_is_not_upgraded(versions: Api) -> None:
     set_instance(versions, volume_size=None, volume_id=None)
+    with versions.db.writer() as session:
+        volumes.forget(session, f"{OWN}1")
     answer = versions("PATCH", ONE, {"instance": {"datastore_version": NEW}})
     assert answer.status_int == 400
     assert "no volume" in answer.json["badRequest"]["message"]
