@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from oslo_db.exception import DBConnectionError, DBDeadlock, DBDuplicateEntry, DBError
+from oslo_db.exception import DBConnectionError, DBDuplicateEntry, DBError
 from sqlalchemy import Engine, event
 
 from trove_ng.common.metrics import Recorder
+from trove_ng.db import trouble
+from trove_ng.db.trouble import Trouble
 
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
-    (DBDeadlock, "deadlock"), (DBConnectionError, "disconnect"),
-    (DBDuplicateEntry, "duplicate"))
+    (DBConnectionError, "disconnect"), (DBDuplicateEntry, "duplicate"))
 
 
 def kind_of(error: BaseException | None) -> str:
     """Return the kind of an error, one of the metric ``trove_store_errors_total``."""
+    if error is not None and trouble.of(error) is Trouble.CONFLICT:
+        return "deadlock"
     return next((kind for known, kind in _KINDS if isinstance(error, known)), "other")
 
 

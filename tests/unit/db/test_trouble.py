@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, TimeoutError
 
 from trove_ng.conf import database as database_conf
-from trove_ng.db import trouble
+from trove_ng.db import errors, trouble
 from trove_ng.db.session import Database, retrying
 from trove_ng.db.trouble import StoreAway, StoreConflict, StoreUnsure, Trouble
 
@@ -54,6 +54,14 @@ def postgresql(code: str | None) -> DBError:
     (DBDuplicateEntry(["id"]), None), (ValueError("text"), None)])
 def test_errors_are_told_apart(error: Exception, meaning: Trouble | None) -> None:
     assert trouble.of(error) is meaning
+
+
+@pytest.mark.parametrize(("error", "kind"), [
+    (mysql(1205), "deadlock"), (postgresql("55P03"), "deadlock"), (DBDeadlock(), "deadlock"),
+    (DBConnectionError(), "disconnect"), (DBDuplicateEntry(["id"]), "duplicate"),
+    (mysql(1064), "other"), (mysql(1021), "other"), (None, "other")])
+def test_errors_are_counted_as_what_is_begun_again(error: Exception | None, kind: str) -> None:
+    assert errors.kind_of(error) == kind
 
 
 @pytest.fixture
