@@ -30,6 +30,12 @@ class _SignedOut(CloudRejected):
     """The token is no good any more."""
 
 
+def _leads_elsewhere(path: str) -> bool:
+    """Return whether a path leads to other containers or accounts: clients on the way
+    resolve ``.`` and ``..`` as in a file system."""
+    return not {".", ".."}.isdisjoint(path.split("/"))
+
+
 class ObjectStore:
     """The object store.
 
@@ -69,8 +75,7 @@ class ObjectStore:
             return None
         path = unquote(url.removeprefix(account))
         container, _, name = path.partition("/")
-        # on the wire these would lead to other accounts
-        if not container or not name or {".", ".."} & set(path.split("/")):
+        if not container or not name or _leads_elsewhere(path):
             return None
         return container, name
 
@@ -81,7 +86,14 @@ class ObjectStore:
             timeout=self._timeout)
 
     def _ask(self, tenant_id: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Make a call of swiftclient's connection."""
+        """Make a call of swiftclient's connection.
+
+        :param args: first names of a container and an object: they may be what a project wrote
+            into a record, or a guest reported, and the service may use all accounts
+        :raises CloudRejected: they lead elsewhere
+        """
+        if any(_leads_elsewhere(one) for one in args[:2] if isinstance(one, str)):
+            raise CloudRejected("The name of an object leads elsewhere.")
         function = getattr(client.Connection, method)
 
         @functools.wraps(function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -228,6 +229,20 @@ def rewrite(plane: ControlPlane, ident: str, **values: Any) -> None:
         plane.project_id, "database_backups", name, 10 ** 6) or b"")
     objects.write_object(plane.project_id, "database_backups", name,
                          json.dumps({**record, **values}).encode())
+
+
+def test_names_in_a_record_lead_to_no_other_project(plane: ControlPlane, instance: str) -> None:
+    source, victim = make(plane, instance), "0" * 32
+    stored = row(plane, source["id"]).manifest
+    forget(plane, source["id"])
+    objects = plane.tools.clouds.objects
+    objects.ensure_container(victim, "secret")
+    objects.write_object(victim, "secret", "o", b"x")
+    rewrite(plane, source["id"], stored={**stored, "segments": [{
+        **stored["segments"][0], "size": 1, "md5": hashlib.md5(b"x").hexdigest(),
+        "name": f"backup_{source['id']}/../../../AUTH_{victim}/secret/o"}]})
+    failed = take_over(plane, source["locationRef"], "FAILED")
+    assert "elsewhere" in str(row(plane, failed["id"]).error)
 
 
 @pytest.fixture
