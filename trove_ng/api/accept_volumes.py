@@ -31,6 +31,8 @@ def wanted(call: Call, body: dict[str, Any]) -> list[volumes.Volume]:
     found = volumes.plan(lines, body.get("volume"), body.get("volume_list"))
     for one in found:
         if not 1 <= one.size <= conf.max_accepted_volume_size:
-            raise BadRequest("Validation error: instance.volume.size must be from 1 to "
+            field = ("instance.volume.size" if one.kind == volumes.DATA
+                     else f"instance.volume_list: the size of {one.kind}")
+            raise BadRequest(f"Validation error: {field} must be from 1 to "
                              f"{conf.max_accepted_volume_size} GB.")
     return found

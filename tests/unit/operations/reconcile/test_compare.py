@@ -9,6 +9,7 @@ import pytest
 
 from trove_ng.cloud.types import (
     INSTANCE_KEY,
+    VOLUME_KIND_KEY,
     FloatingIP,
     Port,
     SecurityGroup,
@@ -35,6 +36,9 @@ def server(ident: str = "s", **more: Any) -> Server:
     return Server(**{"id": ident, "name": "db", "status": "ACTIVE", "task_state": None,
                      "flavor_id": "1", "created": "", "fault": "",
                      "metadata": {INSTANCE_KEY: ONE}, **more})
+
+
+BINLOG = {INSTANCE_KEY: ONE, VOLUME_KIND_KEY: "binlog"}
 
 
 def volume(ident: str = "v", **more: Any) -> Volume:
@@ -176,12 +180,25 @@ def test_what_goes_already_is_no_leftover(resource: compare.Resource) -> None:
     (server("x"), Repair.DELETE), (group("x"), Repair.DELETE),
     (volume("x", attached_to=None, status="available"), Repair.DELETE),
     (volume("x", attached_to="s"), None), (volume("x", attached_to="other"), None),
+    # nobody knows what one of a kind holds that the instance does not have
+    (volume("x", attached_to=None, status="available", metadata=BINLOG), None),
     (port("x", device_id=""), Repair.DELETE), (port("x", device_id="other"), Repair.DELETE),
     (port("x", device_id="s"), None), (floating("x", port_id=None), Repair.DELETE),
     (floating("x", port_id="other"), Repair.DELETE), (floating("x"), None)])
 def test_a_second_one_goes_unless_it_may_be_in_use(
         resource: compare.Resource, repair: Repair | None) -> None:
     assert found(row(), *WHOLE, resource) == [(Kind.DUPLICATE, "x", repair)]
+
+
+def test_each_volume_of_an_instance_is_looked_at() -> None:
+    two = row(volumes=(Known("v", 2), Known("w", 1)))
+    assert found(two, *WHOLE, volume("w", size_gb=1, metadata=BINLOG)) == []
+    assert found(two, *WHOLE, volume("w", metadata=BINLOG, attached_to=None)) == [
+        (Kind.VOLUME_DETACHED, "w", None), (Kind.VOLUME_SIZE, "w", None)]
+    assert found(two, *WHOLE) == [(Kind.MISSING, "w", None)]
+    spare = volume("x", attached_to=None, status="available", metadata=BINLOG)
+    assert found(two, *WHOLE, volume("w", size_gb=1, metadata=BINLOG), spare) == [
+        (Kind.DUPLICATE, "x", Repair.DELETE)]
 
 
 def test_a_second_volume_stays_while_the_first_is_not_at_its_place() -> None:
