@@ -46,3 +46,22 @@ class ListVolumesOfInstance(OfOne, Lister):
         """Return the table."""
         path = instance_path(self.client, parsed_args.instance)
         return table(_VOLUME, self.client.get(f"{path}/volumes")["volumes"])
+
+
+class ResizeVolumeOfInstance(OfOne):
+    """Grow one of the volumes of an instance."""
+
+    of = "instance"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("volume_kind", metavar="<kind>", help="as data or binlog")
+        parser.add_argument("size", metavar="<size>", type=int, help="new size in GB")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask for it."""
+        path = instance_path(self.client, parsed_args.instance)
+        self.client.request("POST", f"{path}/action", {"resize": {"volume": {
+            "volume_kind": parsed_args.volume_kind, "size": parsed_args.size}}})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tests.functional.api.conftest import OWN
+from sqlalchemy import select
+
+from tests.functional.api.conftest import OWN, Api
 from tests.functional.osc.conftest import OpenStack
+from trove_ng.common.clock import utcnow
+from trove_ng.db.models import InstanceVolume, Operation
 
 CONFIGURATION = ("database", "volume", "configuration")
 
@@ -21,3 +25,17 @@ def test_volumes_of_an_instance(openstack: OpenStack) -> None:
     assert shown["Size"] >= 1
     assert "no instance" in openstack.fails(
         "database", "instance", "volume", "list", "another")
+
+
+def test_one_of_the_volumes_is_grown(openstack: OpenStack, app: Api) -> None:
+    with app.db.writer() as session:
+        session.add(InstanceVolume(instance_id=f"{OWN}1", volume_kind="binlog", size=1,
+                                   volume_id="w", created=utcnow(), updated=utcnow()))
+    resize = ("database", "instance", "volume", "resize", f"{OWN}1")
+    assert "no volume of kind user_log" in openstack.fails(*resize, "user_log", "2")
+    assert "larger than the present 1 GB" in openstack.fails(*resize, "binlog", "1")
+    openstack.does(*resize, "binlog", "3")
+    with app.db.reader() as session:
+        assert session.scalars(select(Operation.payload).where(
+            Operation.action == "instance.resize_volume")).all() == [
+                {"size": 3, "kind": "binlog"}]
