@@ -278,7 +278,8 @@ def test_a_reset_is_told_with_what_it_ends(app: Api) -> None:
 ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:create", "backups:delete", "schedules:run", "management:act",
-    "management:upgrade", "estate:act", "instances:update", "operations:cancel", "quotas:update", "modules:reapply",
+    "management:upgrade", "estate:act", "instances:update", "operations:cancel",
+    "quotas:update", "modules:reapply",
     "management_versions:delete_datastore",
     "security_groups:create_rule", "security_groups:delete_rule"}
 
