@@ -29,7 +29,7 @@ def make_wheel(path: Path, version: str, changes: dict[str, str] | None = None) 
         f"Metadata-Version: 2.1\nName: trove-ng\nVersion: {version}\n").encode()
     entry_points = metadata.distribution("trove-ng").read_text("entry_points.txt") or ""
     files[f"{info}/entry_points.txt"] = entry_points.encode()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.wheels import make_wheel, served
+
 from .conftest import AllInOne, connect, rows
+from .test_secrets import restart
 
 ADMIN = "openrc-admin"
 
@@ -116,6 +120,40 @@ def test_operators_look_at_server_and_agent(cloud: AllInOne, instance: str) -> N
     assert answer.status_code == 403
 
 
+@pytest.fixture
+def package(cloud: AllInOne, tmp_path: Path) -> Iterator[str]:
+    """A release of the agent that the operator offers; its version."""
+    conf = cloud.state_dir / "etc" / "trove.conf.d" / "agent.conf"
+    guests = (cloud.state_dir / "etc" / "trove-guestagent.conf").read_text()
+    gateway = re.search(r"^transport_url\s*=\s*rabbit://[^@]*@([0-9.]+):", guests, re.MULTILINE)
+    assert gateway is not None
+    version = "99.1"
+    digest = make_wheel(tmp_path / "agent.whl", version)
+    with served(tmp_path, gateway[1]) as url:
+        conf.write_text(f"[agent_package]\nversion = {version}\nsha256 = {digest}\n"
+                        f"location = {url}/agent.whl\n")
+        restart(cloud)
+        yield version
+    # the services that run keep it, and nobody asks for it
+    conf.unlink()
+
+
+def test_an_agent_is_upgraded_while_its_database_goes_on(
+        cloud: AllInOne, instance: str, package: str) -> None:
+    data, before = content(cloud, instance), working(cloud, instance)
+    assert before["guest_status"]["agent_version"] != package
+    process = database(instance)
+    admin = cloud.rest(ADMIN)
+    admin.post(f"/mgmt/hosts/{before['server']['host']}/instances/action", {"update": ""})
+    after = working(cloud, instance)
+    assert steps(cloud, instance) == ["install", "restart", "confirm"]
+    assert after["guest_status"]["agent_version"] == package
+    assert database(instance) == process
+    assert content(cloud, instance) == data
+    diagnostics = admin.get(f"/mgmt/instances/{instance}/diagnostics").json()["diagnostics"]
+    assert diagnostics["version"] == package
+
+
 def newer() -> str:
     """Return what the servers of the second image say of themselves.
 
@@ -127,10 +165,21 @@ def newer() -> str:
     return f"{number[1]}-release-b"
 
 
+def database(instance: str) -> tuple[int, float]:
+    """Return what tells the process of an instance's database from all others."""
+    namespace = os.readlink(root_of(instance).parent / "ns/pid")
+    found = [(one.pid, one.create_time()) for one in psutil.process_iter(["name"])
+             if one.info["name"] == "mariadbd"
+             and os.readlink(f"/proc/{one.pid}/ns/pid") == namespace]
+    assert len(found) == 1
+    return found[0]
+
+
 def root_of(instance: str) -> Path:
     """Return the root directory of an instance's server, by the agent that runs there."""
     for process in psutil.process_iter(["cmdline"]):
-        if any("trove-guestagent" in word for word in process.info["cmdline"] or []):
+        # a release of its own is started by another name
+        if any("guestagent" in word for word in process.info["cmdline"] or []):
             root = Path("/proc", str(process.pid), "root")
             info = root / "etc/trove/conf.d/guest_info.conf"
             if info.exists() and instance in info.read_text():

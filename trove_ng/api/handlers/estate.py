@@ -10,7 +10,7 @@ from trove_ng.api.views import datastores as datastore_views
 from trove_ng.api.views import estate as views
 from trove_ng.api.views.instances import facts
 from trove_ng.cloud.types import Host, Server
-from trove_ng.common.errors import BadRequest, Conflict, NotFound
+from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.db.repositories import instance_views
 from trove_ng.domain.instance_status import status
 
@@ -49,18 +49,16 @@ def act(call: Call) -> dict[str, Any]:
 def _find(call: Call) -> tuple[Host, str]:
     """Return the host of the path, and its region.
 
+    Of several, in several regions, it is the configured region's: released clients name none.
+
     :raises NotFound: there is none
-    :raises Conflict: there are several, and the request does not say in which region
     """
     name, estate = call.params["id"], call.services.estate
-    found = [(one, region) for region in _regions(call) for one in estate.hosts(region)
-             if one.name == name]
-    if not found:
-        raise NotFound.of("Host", name)
-    if len(found) > 1:
-        raise Conflict(f"There are hosts {name} in the regions "
-                       f"{', '.join(region for _, region in found)}; name one.")
-    return found[0]
+    for region in _regions(call):
+        for one in estate.hosts(region):
+            if one.name == name:
+                return one, region
+    raise NotFound.of("Host", name)
 
 
 def _regions(call: Call) -> list[str]:

@@ -56,7 +56,7 @@ ESTATE = (
     Route("GET", "/mgmt/hosts", "estate:hosts", "mgmt:host:index", 200, answers.HOSTS,
           query=_REGION),
     Route("GET", "/mgmt/hosts/{id}", "estate:host", "mgmt:host:show", 200, answers.HOST,
-          query=_REGION, fails=(409,)),
+          query=_REGION),
     Route("POST", "/mgmt/hosts/{id}/instances/action", "estate:act", "mgmt:host:action", 202,
           answers.HOST_ACTION, estate.HOST_ACTION, query=_REGION, fails=WORK),
     Route("GET", "/mgmt/storage", "estate:storage", "mgmt:storage:index", 200,
