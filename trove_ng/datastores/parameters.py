@@ -16,8 +16,9 @@ from trove_ng.datastores.base import Parameter
 
 FILE = "validation-rules.json"
 KINDS = ("boolean", "string", "integer", "float", "list")
-#: what a parameter may be called: it becomes a line of a configuration file
-NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,127}"
+#: what a parameter may be called: it becomes a line of a configuration file; a second word
+#: says what the setting is for
+NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,127}( [a-z]{1,32})?"
 
 
 def parse(text: str) -> list[Parameter]:

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +18,12 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
+from tests.integration.guestagent.store import serve
 from trove_ng.common.threads import use_native_threads
 from trove_ng.conf import rpc as rpc_options
 from trove_ng.rpc import keys
 from trove_ng.rpc import messages as m
+from trove_ng.standalone.minicloud.swift import Swift
 
 INSTANCE = "7d0f6a0e-52f5-4d2c-8a9d-3f0b6f0a0d01"
 SECRET = "the-instance-key-" + "k" * 20
@@ -280,3 +283,18 @@ def agent(broker: Broker, tmp_path: pathlib.Path) -> Iterator[AgentProcess]:
 def steps_on_disk(folder: pathlib.Path) -> list[dict[str, Any]]:
     """Return the step records that an agent has written."""
     return [json.loads(path.read_text()) for path in (folder / "state/steps").glob("*.json")]
+
+
+@pytest.fixture
+def home() -> Iterator[pathlib.Path]:
+    # a socket's path is short, and the server's user must reach it
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def store(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
+    """An object store with a container, reached by signed URLs only."""
+    yield from serve(home)

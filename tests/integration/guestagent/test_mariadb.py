@@ -12,8 +12,6 @@ import random
 import shutil
 import signal
 import subprocess
-import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,10 +19,10 @@ from typing import Any
 import msgspec
 import pymysql
 import pytest
-from cheroot import wsgi
 from oslo_config import cfg
-from swiftclient.utils import generate_temp_url
 
+from tests.integration.guestagent.processes import Nothing, Process
+from tests.integration.guestagent.store import grant, progress
 from tests.servers.mariadb import free_port
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
@@ -36,63 +34,9 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.volumes import VolumeManager
-from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift as streams
 from trove_ng.rpc import messages as m
-from trove_ng.standalone.minicloud.store import Store
 from trove_ng.standalone.minicloud.swift import Swift
-
-KEY = "temp-url-key"
-
-
-class Process:
-    """The server as a child of the test; it obeys the manager as a service does."""
-
-    def __init__(self, config: pathlib.Path, log: pathlib.Path) -> None:
-        self._config, self._log = config, log
-        self.child: subprocess.Popen[bytes] | None = None
-
-    def start(self, names: Sequence[str], timeout: float = 120) -> None:
-        if not self.is_running(names):
-            self.child = subprocess.Popen(
-                ["mariadbd", f"--defaults-file={self._config}"],
-                stderr=self._log.open("ab"), stdout=subprocess.DEVNULL)
-
-    def stop(self, names: Sequence[str], timeout: float = 120) -> None:
-        if self.child is not None:
-            self.child.terminate()
-            self.child.wait(timeout)
-
-    def kill(self, names: Sequence[str]) -> None:
-        if self.child is not None:
-            self.child.kill()
-
-    def restart(self, names: Sequence[str], timeout: float = 120) -> None:
-        self.stop(names, timeout)
-        self.start(names, timeout)
-
-    def is_running(self, names: Sequence[str]) -> bool:
-        return self.child is not None and self.child.poll() is None
-
-    def enable(self, names: Sequence[str]) -> None:
-        """The test starts it."""
-
-    disable = enable
-
-    def log_path(self, names: Sequence[str]) -> str | None:
-        return str(self._log)
-
-    def recent_log(self, names: Sequence[str]) -> str:
-        return self._log.read_text(errors="replace")
-
-
-class Nothing:
-    """Takes reports."""
-
-    def heartbeat(self, heartbeat: m.Heartbeat) -> None:
-        """Nobody listens."""
-
-    report_step = heartbeat
 
 
 class Server:
@@ -109,7 +53,7 @@ class Server:
             include_config=str(home / "conf.d/99-changes.cnf"), changes=str(home / "changes"),
             init_file=str(home / "run/init.sql"), port=free_port())
         (home / "my.cnf").write_text(f"!includedir {home / 'conf.d'}/\n")
-        self.process = Process(home / "my.cnf", home / "log")
+        self.process = Process(["mariadbd", f"--defaults-file={home / 'my.cnf'}"], home / "log")
         conf = cfg.ConfigOpts()
         options.register(conf)
         conf([], project="trove")
@@ -138,19 +82,6 @@ class Server:
         with self.login(*login) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
-
-
-def progress() -> Progress:
-    return Progress(lambda _percent: None, threading.Event())
-
-
-@pytest.fixture
-def home() -> Iterator[pathlib.Path]:
-    # a socket's path is short, and the server's user must reach it
-    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -430,29 +361,6 @@ def test_a_killed_server_is_seen(server: Server) -> None:
 
 
 # ---- backups -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def store(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
-    """An object store with a container, reached by signed URLs only."""
-    swift = Swift(Store(":memory:"), home / "objects", lambda _token: None)
-    swift._store.set_container_meta("AUTH_t", "c", {"X-Container-Meta-Temp-Url-Key": KEY})
-    http = wsgi.Server(("127.0.0.1", free_port()), swift, numthreads=4)
-    http.prepare()
-    thread = threading.Thread(target=http.serve, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{http.bind_addr[1]}", swift
-    http.stop()
-
-
-def grant(url: str, prefix: str = "backup_1/") -> m.ObjectStoreGrant:
-    def query(method: str) -> Secret:
-        return Secret(generate_temp_url(
-            f"/v1/AUTH_t/c/{prefix}", 600, KEY, method, prefix=True,
-            digest="sha256").partition("?")[2])
-
-    return m.ObjectStoreGrant(container_url=f"{url}/v1/AUTH_t/c", prefix=prefix,
-                              get_query=query("GET"), put_query=query("PUT"), expires_at=0)
 
 
 def backup(server: Server, url: str, segment_size: int = 1024 * 1024) -> m.StoredBackup:

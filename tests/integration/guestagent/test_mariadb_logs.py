@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from tests.integration.guestagent.conftest import wait_for
+from tests.integration.guestagent.store import grant
 from tests.integration.guestagent.test_mariadb import (  # noqa: F401 - fixtures
     APP,
     Server,
-    grant,
-    home,
     make,
     server,
-    store,
 )
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.common.secret import Secret

@@ -21,11 +21,13 @@ from trove_ng.standalone.launcher.credentials import Credentials
 from trove_ng.standalone.launcher.errors import LauncherError
 from trove_ng.standalone.launcher.layout import Layout, Settings
 
-IMAGE_NAME = "trove-guest-mariadb"
+IMAGE_NAME = "trove-guest"
+#: what the demonstration uses, and instances whose request does not say
 DATASTORE = "mariadb"
 VERSION = "10.11"
-MANAGER = "mariadb"
-IMAGE_TAGS = ("trove", "mariadb")
+#: datastore, which is also its manager's name → version in Debian 12
+DATASTORES = {DATASTORE: VERSION, "redis": "7.0"}
+IMAGE_TAGS = ("trove", *DATASTORES)
 
 
 def answers(url: str) -> bool:
@@ -49,23 +51,29 @@ def prepare_store(layout: Layout) -> None:
 
 
 def load_datastores(layout: Layout, database_url: str) -> None:
-    """Register the datastore, its version and its configuration parameters.
+    """Register the datastores, their versions and their configuration parameters.
 
-    Once for each store, so that an operator's changes stay.
+    Each once for each store, so that an operator's changes stay.
     """
     marker = layout.etc / "datastores.loaded"
     # a URL may hold a password
     store = hashlib.sha256(database_url.encode()).hexdigest()
-    if marker.exists() and store in marker.read_text().split():
-        return
-    _manage(layout, "datastore_update", DATASTORE, "")
-    _manage(layout, "datastore_version_update", DATASTORE, VERSION, MANAGER, "",
-            "", "1", "--image-tags", ",".join(IMAGE_TAGS), "--version", VERSION)
-    _manage(layout, "datastore_update", DATASTORE, VERSION)
-    _manage(layout, "db_load_datastore_config_parameters", DATASTORE, VERSION)
-    with marker.open("a") as stream:
-        stream.write(f"{store}\n")
-    marker.chmod(0o600)
+    for name, version in DATASTORES.items():
+        line = f"{store} {name}"
+        if marker.exists() and line in marker.read_text().splitlines():
+            continue
+        _load_datastore(layout, name, version)
+        with marker.open("a") as stream:
+            stream.write(f"{line}\n")
+        marker.chmod(0o600)
+
+
+def _load_datastore(layout: Layout, name: str, version: str) -> None:
+    _manage(layout, "datastore_update", name, "")
+    _manage(layout, "datastore_version_update", name, version, name, "",
+            "", "1", "--image-tags", f"trove,{name}", "--version", version)
+    _manage(layout, "datastore_update", name, version)
+    _manage(layout, "db_load_datastore_config_parameters", name, version)
 
 
 def ensure_image(settings: Settings, credentials: Credentials) -> None:
@@ -84,6 +92,8 @@ def _ensure_image(session: ks_session.Session, region: str) -> None:
             "name": IMAGE_NAME, "visibility": "public", "container_format": "bare",
             "disk_format": "raw", "tags": list(IMAGE_TAGS), "rootfs": "/",
             "min_disk": 0, "min_ram": 0}).json()
+    for tag in {*IMAGE_TAGS} - {*image["tags"]}:
+        session.put(f"/v2/images/{image['id']}/tags/{tag}", endpoint_filter=catalog)
     if image["status"] == "queued":
         session.put(
             f"/v2/images/{image['id']}/file", endpoint_filter=catalog,

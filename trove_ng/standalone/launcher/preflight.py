@@ -25,6 +25,7 @@ PROGRAMS = {
     "nft": "nftables",
     "nsenter": "util-linux",
     "rabbitmq-server": "rabbitmq-server",
+    "redis-server": "redis-server",
 }
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -32,12 +32,14 @@ class Program:
 
     ``command`` may hold ``{bin}``, the directory of the virtual environment's
     programs. ``needs`` are files without which the program is left out.
-    ``stop_seconds`` is the time it gets to end before it is killed.
+    ``stop_seconds`` is the time it gets to end before it is killed; ``user`` is whom it
+    runs as from its beginning.
     """
 
     name: str
     command: str
     log: str
+    user: str = "root"
     needs: tuple[str, ...] = ()
     directories: tuple[Directory, ...] = ()
     autostart: bool = True
@@ -69,6 +71,22 @@ PROGRAMS = (
             Directory("/run/mysqld", "mysql"),
             Directory("/var/log/mysql", "mysql", 0o2750),
             Directory("/var/lib/mysql", "mysql"),
+        ),
+        autostart=False,
+        autorestart="unexpected",
+        stop_seconds=600,
+    ),
+    Program(
+        name="redis",
+        command="/usr/bin/redis-server /etc/redis/redis.conf",
+        user="redis",
+        log="/var/log/redis/server.log",
+        needs=("/usr/bin/redis-server",),
+        directories=(
+            Directory("/etc/redis", "redis", 0o2770),
+            Directory("/run/redis", "redis"),
+            Directory("/var/log/redis", "redis", 0o2750),
+            Directory("/var/lib/redis", "redis"),
         ),
         autostart=False,
         autorestart="unexpected",
@@ -107,6 +125,7 @@ def _section(program: Program, bin_dir: str) -> str:
     return "\n".join([
         f"[program:{program.name}]",
         f"command={command}",
+        f"user={program.user}",
         f"priority={program.priority}",
         f"autostart={str(program.autostart).lower()}",
         f"autorestart={program.autorestart}",

@@ -19,11 +19,11 @@ from trove_ng.guestagent.datastores.experimental.mariadb import backup, restore
 from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
-from trove_ng.guestagent.datastores.mysql_family.manager import is_older
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import messages as m
 
 

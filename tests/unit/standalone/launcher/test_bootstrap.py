@@ -12,6 +12,8 @@ from trove_ng.standalone.launcher.errors import LauncherError
 from trove_ng.standalone.launcher.layout import Layout
 
 PASSWORD = "not-in-any-file"
+#: calls that fill a store
+ALL = 4 * len(bootstrap.DATASTORES)
 FIRST = f"mysql+pymysql://u:{PASSWORD}@one.example/trove"
 SECOND = "sqlite:////two.sqlite"
 
@@ -34,15 +36,15 @@ def test_a_store_is_filled_once(one: Layout, calls: list[tuple[str, ...]]) -> No
     bootstrap.load_datastores(one, FIRST)
     first = len(calls)
     bootstrap.load_datastores(one, FIRST)
-    assert first == len(calls) == 4
+    assert first == len(calls) == ALL
 
 
 def test_another_store_is_filled_as_well(one: Layout, calls: list[tuple[str, ...]]) -> None:
     bootstrap.load_datastores(one, FIRST)
     bootstrap.load_datastores(one, SECOND)
-    assert calls[:4] == calls[4:]
+    assert calls[:ALL] == calls[ALL:]
     bootstrap.load_datastores(one, FIRST)
-    assert len(calls) == 8
+    assert len(calls) == 2 * ALL
 
 
 def test_the_stores_password_is_not_left_behind(

@@ -110,13 +110,10 @@ class ServerLogs:
         # last: asked again, an agent that ended before does all of it
         self._configuration.set_final(variable, "ON" if enabled else "OFF")
 
-    def cause(self) -> str:
-        """Return why the server failed, as far as the log of errors it was told to write says.
-
-        :return: the end of a sentence, or nothing
-        """
-        return "" if self._service_log() is not None else causes.find(
-            tail(pathlib.Path(self._error_log()), causes.LOOKED_AT))
+    def own(self) -> str:
+        """Return the end of the log of errors, if the server was told to write one."""
+        return "" if self._service_log() is not None else tail(
+            pathlib.Path(self._error_log()), causes.LOOKED_AT)
 
     def reopen(self) -> None:
         """Make the server write new files."""

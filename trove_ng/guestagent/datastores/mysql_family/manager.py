@@ -5,8 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 import pathlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pymysql
@@ -29,10 +28,11 @@ from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile
-from trove_ng.guestagent.manager import AGENT_DIR, BaseManager
+from trove_ng.guestagent.manager import AGENT_DIR
 from trove_ng.guestagent.os import files
-from trove_ng.guestagent.os.services import ServiceError
+from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -43,21 +43,9 @@ LOG = logging.getLogger(__name__)
 OWNER = "mysql"
 #: seconds that a look at the server may wait for it
 PROBE_SECONDS = 3
-#: seconds that a server that does not answer gets to end when it is stopped
-HUNG_SECONDS = 10
 BINLOG, USER_LOG = "binlog", "user_log"
 #: directory of what is kept over an upgrade
 _CHANGES = "changes"
-_SERIES = re.compile(r"(\d+)\.(\d+)")
-HUNG = "The database runs and does not answer."
-
-
-def is_older(version: str, than: str) -> bool:
-    """Return whether a version is of an older series than another one; texts are not."""
-    first, second = _SERIES.match(version), _SERIES.match(than)
-    if first is None or second is None:
-        return False
-    return [int(part) for part in first.groups()] < [int(part) for part in second.groups()]
 
 
 def _paths(conf: cfg.ConfigOpts) -> Paths:
@@ -68,14 +56,11 @@ def _paths(conf: cfg.ConfigOpts) -> Paths:
                  user_log_mount=devices.mount_point(conf, USER_LOG, usual))
 
 
-class MySqlFamilyManager(BaseManager):
+class MySqlFamilyManager(ServerManager):
     """Prepare, users, databases, root, restart and resize.
 
     :param paths: where things are; another one in tests
     """
-
-    #: candidates of the service's name, the likeliest first
-    services: Sequence[str] = ()
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.paths = paths or _paths(ctx.conf)
@@ -172,53 +157,6 @@ class MySqlFamilyManager(BaseManager):
             if not keep_users:
                 session.run("DROP DATABASE IF EXISTS test")
 
-    def start_db(self) -> None:
-        """Start the server and wait until it answers."""
-        try:
-            self._start()
-        except GuestError as err:
-            cause = self._cause()
-            if not cause:
-                raise
-            raise GuestError(f"The database server does not start: {cause}") from err
-
-    def _start(self) -> None:
-        limit = self.ctx.conf.guest_agent.state_change_wait_time
-        self.ctx.services.start(self.services, limit)
-        end = self.ctx.clock.monotonic() + limit
-        while (seen := self.probe()) is not ServiceStatus.HEALTHY:
-            if self.ctx.clock.monotonic() > end or seen is ServiceStatus.SHUTDOWN and not (
-                    self.ctx.services.is_running(self.services)):
-                raise GuestError("The database server does not start; its log says why.")
-            self.ctx.clock.sleep(0.2)
-
-    def stop_db(self) -> None:
-        """Stop the server and wait until it is gone; one that hangs is killed."""
-        services, limit = self.ctx.services, self.ctx.conf.guest_agent.state_change_wait_time
-        # also when it is down: its supervisor may be about to start it again
-        if self._ask().reason != HUNG:
-            services.stop(self.services, limit)
-            return
-        try:
-            services.stop(self.services, min(limit, HUNG_SECONDS))
-        except ServiceError:
-            LOG.warning("the server hangs and is killed")
-            services.kill(self.services)
-            services.stop(self.services, limit)
-
-    def probe(self) -> ServiceStatus:
-        """Look whether the server answers."""
-        return self._ask().status
-
-    def examine(self) -> Finding:
-        """Look whether the server answers, and find in its log why it ended."""
-        found = self._ask()
-        if found.status is ServiceStatus.SHUTDOWN and self.status.expects_running:
-            cause = self._cause()
-            return found._replace(reason=f"The database has ended: {cause}" if cause else
-                                  "The database has ended, and its log does not say why.")
-        return found
-
     def _ask(self) -> Finding:
         try:
             connection = self.server.connect(PROBE_SECONDS, PROBE_SECONDS)
@@ -251,27 +189,17 @@ class MySqlFamilyManager(BaseManager):
             return Finding(state, "The database runs and takes no connections yet.")
         return Finding(ServiceStatus.BLOCKED, HUNG)
 
-    def _process_state(self) -> ServiceStatus:
-        try:
-            running = self.ctx.services.is_running(self.services)
-        except GuestError:
-            LOG.exception("the supervisor does not tell whether the server runs")
-            return ServiceStatus.UNKNOWN
-        return ServiceStatus.RUNNING if running else ServiceStatus.SHUTDOWN
-
     def _incarnation(self) -> str:
         try:
             return str(pathlib.Path(self.paths.pid_file).stat().st_mtime_ns)
         except OSError:
             return ""
 
-    def _cause(self) -> str:
-        try:
-            return self._server_logs.cause() or causes.find(
-                self.ctx.services.recent_log(self.services))
-        except GuestError as err:
-            LOG.warning("the server's log cannot be read: %s", err.message)
-            return ""
+    def _find_cause(self, log: str) -> str:
+        return causes.find(log)
+
+    def _own_log(self) -> str:
+        return self._server_logs.own()
 
     def apply_config(self, request: m.ResizeRequest) -> None:
         """Write the settings for another amount of memory."""

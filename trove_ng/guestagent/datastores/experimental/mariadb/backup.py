@@ -13,9 +13,6 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 
-import zstandard
-
-from trove_ng.common.cipher import Encryptor
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.mariadb.restore import (
@@ -35,6 +32,7 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift, upload
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import messages as m
 
 _PIECE = 1024 * 1024
@@ -105,27 +103,17 @@ class MariaBackup:
     def _stream(argv: Sequence[str], writer: upload.SegmentWriter, key: Secret | None,
                 expected: int, progress: Progress) -> int:
         """Run the program, compress, encrypt and store its output; return its bytes."""
-        read = 0
-        compressor = zstandard.ZstdCompressor(level=3).compressobj()
-        encryptor = Encryptor(key) if key is not None else None
-
-        def store(data: bytes) -> None:
-            writer.write(encryptor.update(data) if encryptor is not None else data)
-
+        packer = Packer(writer, key)
         with Program(argv, stdout=subprocess.PIPE, explain=causes.find) as program:
             assert program.process.stdout is not None
             while piece := program.process.stdout.read(_PIECE):
-                read += len(piece)
-                store(compressor.compress(piece))
-                progress.report(min(95, 95 * read // expected))
+                packer.write(piece)
+                progress.report(min(95, 95 * packer.read // expected))
             program.wait()
             if not program.said(DONE):
                 raise program.failure("did not complete")
-        store(compressor.flush())
-        if encryptor is not None:
-            writer.write(encryptor.finish())
-        writer.close()
-        return read
+        packer.finish()
+        return packer.read
 
     # ---- restore --------------------------------------------------------------
 

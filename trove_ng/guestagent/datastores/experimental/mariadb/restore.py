@@ -5,13 +5,9 @@ from __future__ import annotations
 import pathlib
 import re
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import zstandard
-
-from trove_ng.common.cipher import LONGEST, DecryptError, decrypt
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.mysql_family import causes
@@ -22,6 +18,7 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.packing import unpack
 from trove_ng.rpc import messages as m
 
 #: what the program says last when all went well
@@ -30,8 +27,6 @@ ENGINE = "mariadb"
 FORM = "mbstream+zstd"
 ENCRYPTED = "mbstream+zstd+aes256gcm"
 _VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,3}-MariaDB")
-#: memory that unpacking may take; what is written here needs a quarter of it
-_WINDOW = 8 * 1024 * 1024
 _MB = 1024 * 1024
 #: user that unpacks, and owns the data: what a backup holds gets no more rights than that
 _OWNER = "mysql"
@@ -101,43 +96,21 @@ class Restore:
         files.sync_directory(self._paths.mount)
 
     def _extract(self, link: Link, target: pathlib.Path) -> None:
-        stored, grant = link.stored, link.grant
-        begun = 0
-
-        def counted() -> Iterator[bytes]:
-            nonlocal begun
-            for piece in swift.read(stored, grant, self._patience, self._progress.check):
-                yield piece
-                begun += len(piece)
-                self._done += len(piece)
-                self._progress.report(10 + 40 * self._done // self._all)
-
         with Program(["mbstream", "-x", "-C", str(target)], stdin=subprocess.PIPE,
                      explain=causes.find, user=_OWNER) as program:
             assert program.process.stdin is not None
-            # a writer, because a small piece may become very much: it passes on in parts
-            unpacked = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(
-                cast("IO[bytes]", _Bounded(program.process.stdin, stored.data_size)),
-                closefd=False)
             try:
-                for piece in decrypt(counted(), link.key) if link.key else counted():
-                    unpacked.write(piece)
+                unpack(link.stored, link.grant, link.key, program.process.stdin,
+                       self._patience, check=self._progress.check, passed=self._passed)
                 program.process.stdin.close()
-                program.wait()
-                return
-            except zstandard.ZstdError:
-                failure = GuestError("The backup is damaged: it cannot be decompressed.")
             except BrokenPipeError:
                 program.collect()
-                failure = program.failure("ended before its input")
-            except DecryptError as err:
-                failure = err
-            except _TooMuch:
-                failure = GuestError("The backup is damaged: it holds more than was recorded.")
-        # the data may be wrong although the end of their segment was not reached
-        for place in (max(0, begun - LONGEST), begun):
-            swift.check_segment_at(stored, grant, place, self._patience, self._progress.check)
-        raise failure
+                raise program.failure("ended before its input") from None
+            program.wait()
+
+    def _passed(self, size: int) -> None:
+        self._done += size
+        self._progress.report(10 + 40 * self._done // self._all)
 
     @staticmethod
     def _prepare(staging: pathlib.Path, increment: pathlib.Path | None) -> None:
@@ -159,27 +132,6 @@ def _links(restore: m.RestoreSpec) -> list[Link]:
         if one.stored.metadata.get("form") == ENCRYPTED and one.key is None:
             raise BadRequest("The backup is encrypted, and its key is not known.")
     return links
-
-
-class _TooMuch(Exception):
-    """A backup holds more than was recorded."""
-
-
-class _Bounded:
-    """A stream that takes no more than a backup is known to hold; 0 means any amount."""
-
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
-        self._stream = stream
-        self._left = limit or sys.maxsize
-
-    def write(self, data: bytes) -> int:
-        self._left -= len(data)
-        if self._left < 0:
-            raise _TooMuch
-        return self._stream.write(data)
-
-    def flush(self) -> None:
-        self._stream.flush()
 
 
 def installed_version(run: Callable[..., commands.Result] = commands.run) -> str:

@@ -1,0 +1,47 @@
+"""An object store for the tests of engines, and leave to use it."""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+from collections.abc import Iterator
+
+from cheroot import wsgi
+from swiftclient.utils import generate_temp_url
+
+from tests.servers.mariadb import free_port
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+from trove_ng.standalone.minicloud.store import Store
+from trove_ng.standalone.minicloud.swift import Swift
+
+KEY = "temp-url-key"
+
+
+def serve(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
+    """Run an object store with a container, reached by signed URLs only."""
+    swift = Swift(Store(":memory:"), home / "objects", lambda _token: None)
+    swift._store.set_container_meta("AUTH_t", "c", {"X-Container-Meta-Temp-Url-Key": KEY})
+    http = wsgi.Server(("127.0.0.1", free_port()), swift, numthreads=4)
+    http.prepare()
+    thread = threading.Thread(target=http.serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{http.bind_addr[1]}", swift
+    http.stop()
+
+
+def grant(url: str, prefix: str = "backup_1/") -> m.ObjectStoreGrant:
+    """Return leave to read and write what begins with a prefix."""
+    def query(method: str) -> Secret:
+        return Secret(generate_temp_url(
+            f"/v1/AUTH_t/c/{prefix}", 600, KEY, method, prefix=True,
+            digest="sha256").partition("?")[2])
+
+    return m.ObjectStoreGrant(container_url=f"{url}/v1/AUTH_t/c", prefix=prefix,
+                              get_query=query("GET"), put_query=query("PUT"), expires_at=0)
+
+
+def progress() -> Progress:
+    """Return progress that nobody looks at."""
+    return Progress(lambda _percent: None, threading.Event())

@@ -1,0 +1,30 @@
+"""Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trove_ng.datastores import parameters
+from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
+from trove_ng.datastores.redis import template
+from trove_ng.datastores.redis.reserved import RESERVED
+from trove_ng.datastores.redis.rules import RedisRules
+
+
+def _parameters() -> Sequence[Parameter]:
+    return parameters.load("trove_ng.datastores.redis")
+
+
+DATASTORE = Datastore(
+    manager="redis",
+    mount_point="/var/lib/redis",
+    ports=(("tcp", 6379, 6379),),
+    capabilities=Capabilities(root=True, backups=True, configuration=True, upgrades=True),
+    rules=RedisRules(),
+    config=template.config,
+    parameters=_parameters,
+    backup_strategy="redis_rdb",
+    logs=(Log("error", LogKind.SYS), Log(AGENT, LogKind.SYS)),
+    reserved=RESERVED,
+)

@@ -1,0 +1,212 @@
+"""Backups of Redis: the snapshot that the server writes, compressed and stored.
+
+Form of the stored data: an RDB file in one Zstandard frame, encrypted if the control plane
+gives a key, cut into segments.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import time
+from collections.abc import Callable
+
+from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.datastores.experimental.redis.config import OWNER
+from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
+from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
+from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import swift, upload
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.packing import Packer, unpack
+from trove_ng.rpc import messages as m
+
+ENGINE = "redis"
+FORM = "rdb+zstd"
+ENCRYPTED = "rdb+zstd+aes256gcm"
+#: the copy of a snapshot that a backup reads, beside the data
+COPY = "backup.rdb"
+_PIECE = 1024 * 1024
+_MB = 1024 * 1024
+_POLL_SECONDS = 0.1
+_VERSION = re.compile(r"v=(\d{1,3})\.(\d{1,3})\.\d{1,3}")
+#: looking at a large snapshot takes long
+_CHECK_SECONDS = 3600
+
+
+def installed_version(run: Callable[..., commands.Result] = commands.run) -> str:
+    """Return the version of the server's program, for example ``7.0``.
+
+    :raises GuestError: it does not tell
+    """
+    found = _VERSION.search(run(["redis-server", "--version"], timeout=30).stdout[:1000])
+    if found is None:
+        raise GuestError("The database server does not tell its version.")
+    return f"{found[1]}.{found[2]}"
+
+
+class RdbBackup:
+    """Full backups.
+
+    :param scratch: directory on the root disk for what is on its way; it exists
+    """
+
+    name = "redis_rdb"
+
+    def __init__(self, paths: Paths, server: Server, scratch: pathlib.Path,
+                 patience: Patience) -> None:
+        self._paths = paths
+        self._server = server
+        self._scratch = scratch
+        self._patience = patience
+
+    # ---- backup ---------------------------------------------------------------
+
+    def create(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
+        """Have the server write a snapshot, and store it.
+
+        :raises BadRequest: it was to continue another one
+        :raises GuestError: the server or the object store failed
+        """
+        if request.parent is not None:
+            raise BadRequest("Backups of Redis do not continue each other.")
+        version, copy = installed_version(), self._paths.data / COPY
+        try:
+            with self._server.session() as session:
+                self._snapshot(session, progress)
+            return self._store(copy, version, request, progress)
+        finally:
+            files.remove(copy)
+
+    def _snapshot(self, session: Session, progress: Progress) -> None:
+        """Have the server write a snapshot, and keep a copy that nothing writes to."""
+        self._check_room(session)
+        existed = self._paths.snapshot.exists()
+        self._wait(session, progress)
+        session.run("BGSAVE")
+        self._wait(session, progress)
+        if session.info("persistence")["rdb_last_bgsave_status"] != "ok":
+            raise GuestError("The database could not write a snapshot; its log says why.")
+        files.remove(self._paths.data / COPY)
+        os.link(self._paths.snapshot, self._paths.data / COPY)
+        if not existed and not session.config_get("save")["save"]:
+            # the owner wants no snapshots: a later start must not find this one
+            files.remove(self._paths.snapshot)
+
+    def _check_room(self, session: Session) -> None:
+        used, free = (int(session.info("memory")["used_memory"]),
+                      filesystem_stats(self._paths.mount).free)
+        if used > free:
+            raise GuestError(f"The volume is too small for a snapshot: it may need "
+                             f"{-(-used // _MB)} MiB, and {free // _MB} MiB are free.")
+
+    @staticmethod
+    def _wait(session: Session, progress: Progress) -> None:
+        """Wait until the server writes no file beside its work."""
+        while True:
+            now = session.info("persistence")
+            if not (now["rdb_bgsave_in_progress"] or now["aof_rewrite_in_progress"]):
+                return
+            progress.check()
+            time.sleep(_POLL_SECONDS)
+
+    def _store(self, path: pathlib.Path, version: str, request: m.BackupRequest,
+               progress: Progress) -> m.StoredBackup:
+        expected = max(1, path.stat().st_size)
+        size = upload.segment_size(request.segment_size, expected,
+                                   filesystem_stats(str(self._scratch)).free)
+        writer = upload.SegmentWriter(request.grant, size, self._scratch,
+                                      patience=self._patience, check=progress.check)
+        packer = Packer(writer, request.key)
+        try:
+            with path.open("rb") as source:
+                while piece := source.read(_PIECE):
+                    packer.write(piece)
+                    progress.report(min(95, 95 * packer.read // expected))
+            packer.finish()
+        except BaseException:
+            writer.abort()
+            raise
+        return m.StoredBackup(
+            strategy=self.name, segments=writer.segments,
+            checksum=swift.checksum(writer.segments), size=writer.stored,
+            data_size=packer.read, metadata={
+                "engine": ENGINE, "version": version,
+                "form": FORM if request.key is None else ENCRYPTED})
+
+    # ---- restore --------------------------------------------------------------
+
+    def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
+        """Put a snapshot where the server looks for it when it starts.
+
+        :raises BadRequest: it is not for this server
+        :raises GuestError: it is damaged, or cannot be had
+        """
+        stored, grant, key = _only(restore)
+        _check_fits(stored, installed_version(), encrypted=key is not None)
+        swift.verify(stored, grant, self._patience, progress.check)
+        free = filesystem_stats(self._paths.mount).free
+        if stored.data_size > free:
+            raise GuestError(f"The volume is too small: the backup needs "
+                             f"{-(-stored.data_size // _MB)} MiB, and {free // _MB} MiB are "
+                             "free.")
+        done, target = 0, self._paths.data / COPY
+
+        def passed(size: int) -> None:
+            nonlocal done
+            done += size
+            progress.report(10 + 50 * done // max(1, stored.size))
+
+        try:
+            with target.open("wb") as sink:
+                unpack(stored, grant, key, sink, self._patience, check=progress.check,
+                       passed=passed)
+                sink.flush()
+                os.fsync(sink.fileno())
+            self._check(target)
+            files.change_owner(target, OWNER)
+            files.change_mode(target, 0o640)
+            target.rename(self._paths.snapshot)
+            files.sync_directory(self._paths.data)
+        finally:
+            files.remove(target)
+
+    @staticmethod
+    def _check(path: pathlib.Path) -> None:
+        """Have the server's own program look through a snapshot."""
+        try:
+            commands.run(["redis-check-rdb", str(path)], timeout=_CHECK_SECONDS)
+        except commands.CommandTimeout:
+            raise
+        except commands.CommandError as err:
+            raise GuestError("The backup is damaged: it holds no snapshot of Redis.") from err
+
+
+def _only(restore: m.RestoreSpec) -> tuple[m.StoredBackup, m.ObjectStoreGrant,
+                                           Secret | None]:
+    """Return the one backup with what is needed to read it."""
+    keys = restore.keys or [None] * len(restore.chain)
+    if not len(restore.chain) == len(restore.grants) == len(keys) == 1:
+        raise BadRequest("Redis is restored from one full backup, and the leave to read it.")
+    return restore.chain[0], restore.grants[0], keys[0]
+
+
+def _check_fits(stored: m.StoredBackup, installed: str, *, encrypted: bool) -> None:
+    """Refuse a backup that this server cannot read; raises BadRequest."""
+    about = stored.metadata
+    if about.get("engine") != ENGINE:
+        raise BadRequest("The backup is of another database engine.")
+    if about.get("form") not in (FORM, ENCRYPTED):
+        raise BadRequest("The backup has a form that this release does not know.")
+    if about["form"] == ENCRYPTED and not encrypted:
+        raise BadRequest("The backup is encrypted, and its key is not known.")
+    version = about.get("version", "")
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
+        raise BadRequest("The version in the record of the backup cannot be read.")
+    if [int(part) for part in version.split(".")] > [int(part) for part in installed.split(".")]:
+        raise BadRequest(f"The backup is of version {version}, and the server has "
+                         f"{installed}.")

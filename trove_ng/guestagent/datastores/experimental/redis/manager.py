@@ -1,0 +1,258 @@
+"""The manager of Redis."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+
+import redis
+
+from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound, UnprocessableEntity
+from trove_ng.common.secret import Secret, generate_password
+from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.redis import causes
+from trove_ng.guestagent.datastores.experimental.redis.access import DEFAULT, ROOT, Access
+from trove_ng.guestagent.datastores.experimental.redis.backup import COPY, RdbBackup
+from trove_ng.guestagent.datastores.experimental.redis.config import OWNER, Configuration
+from trove_ng.guestagent.datastores.experimental.redis.overrides import PREFIX, Overrides
+from trove_ng.guestagent.datastores.experimental.redis.paths import APPEND_ONLY, Paths
+from trove_ng.guestagent.datastores.experimental.redis.server import Server
+from trove_ng.guestagent.health import Finding
+from trove_ng.guestagent.logs import LogFile, tail
+from trove_ng.guestagent.manager import AGENT_DIR
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.server import HUNG, ServerManager
+from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.versions import is_older
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
+
+LOG = logging.getLogger(__name__)
+
+#: seconds that a look at the server may wait for it
+PROBE_SECONDS = 3
+#: the only log of the server
+ERROR = "error"
+
+
+class RedisManager(ServerManager):
+    """Redis 6.2 and later.
+
+    :param paths: where things are; another one in tests
+    """
+
+    name = "redis"
+    services = ("redis", "redis-server")
+
+    def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
+        self.paths = paths or Paths()
+        super().__init__(ctx)
+        self.access = Access(self._secrets_file)
+        self.server = Server(self.paths.socket, self.access)
+        self.configuration = Configuration(self.paths)
+        self._overrides = Overrides(
+            self.configuration, self.server, pathlib.Path(self.paths.mount))
+
+    @property
+    def volume_mount_point(self) -> str:
+        """Where the data volume is."""
+        return self.paths.mount
+
+    def _secrets_file(self) -> pathlib.Path:
+        folder = self.agent_volume_dir() or pathlib.Path(self.paths.mount) / AGENT_DIR
+        return folder / "redis.json"
+
+    # ---- life -------------------------------------------------------------------
+
+    def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
+        """Configure, fetch the data if there are any, start."""
+        data = self.paths.data
+        if data.exists() and any(data.iterdir()):
+            raise Conflict("The volume holds a database already.")
+        files.make_directory(data, mode=0o750, owner=OWNER)
+        self.access.renew()
+        if request.root_password is not None:
+            self.access.set_root(request.root_password)
+        self.configuration.write(request.config, request.overrides, self.access.settings(),
+                                 self._log())
+        progress.report(10)
+        if request.restore is not None:
+            for stored in request.restore.chain:
+                _check_strategy(stored.strategy)
+            self._strategy().restore(request.restore, progress)
+        progress.report(70)
+        self.start_db()
+        self.ctx.services.enable(self.services)
+
+    def clean(self) -> None:
+        """Remove also the half of a backup or restore, and what told of defaults."""
+        super().clean()
+        files.remove(self.paths.data / COPY)
+        for folder in pathlib.Path(self.paths.mount).glob(f"{PREFIX}*"):
+            files.remove(folder, recursive=True)
+
+    def start_db(self) -> None:
+        """Start the server and wait until it answers.
+
+        One that is to keep an append-only file, and has a snapshot only, begins with the
+        snapshot: it would begin empty.
+        """
+        if (self.configuration.is_on("appendonly") and self.paths.snapshot.exists()
+                and not (self.paths.data / APPEND_ONLY).exists()):
+            self.configuration.begin_loading()
+        super().start_db()
+        self._end_loading()
+
+    def _end_loading(self) -> None:
+        if self.configuration.is_loading():
+            with self.server.session() as session:
+                session.config_set("appendonly", "yes")
+            self.configuration.end_loading()
+
+    def resume(self) -> None:
+        """Start a database that ran; end what an agent that was killed had begun."""
+        super().resume()
+        if self.configuration.is_loading() and self.probe() is ServiceStatus.HEALTHY:
+            self._end_loading()
+
+    def _ask(self) -> Finding:
+        try:
+            with self.server.connect(PROBE_SECONDS) as client:
+                return Finding(ServiceStatus.HEALTHY, "", str(client.info("server")["run_id"]))
+        except (redis.RedisError, GuestError, OSError) as err:
+            return self._unanswered(err)
+
+    def _unanswered(self, err: Exception) -> Finding:
+        """Return what it means that the server did not answer as it should."""
+        if isinstance(err, redis.ConnectionError) and self.server.is_full():
+            return Finding(ServiceStatus.BLOCKED, "The database takes no more connections.")
+        state = self._process_state()
+        if state is ServiceStatus.UNKNOWN:
+            return Finding(state, "It cannot be told whether the database runs.")
+        if state is ServiceStatus.SHUTDOWN:
+            return Finding(state)
+        if isinstance(err, redis.BusyLoadingError):
+            return Finding(state, "The database reads its data.")
+        if isinstance(err, redis.AuthenticationError | redis.ResponseError):
+            return Finding(state, "The database refuses the agent's account.")
+        if isinstance(err, GuestError):
+            return Finding(state, "The agent has no account in the database.")
+        if isinstance(err, redis.TimeoutError):
+            return Finding(ServiceStatus.BLOCKED, HUNG)
+        return Finding(state, "The database runs and takes no connections yet.")
+
+    def _find_cause(self, log: str) -> str:
+        return causes.find(log)
+
+    def _own_log(self) -> str:
+        return tail(pathlib.Path(self.paths.error_log), causes.LOOKED_AT) if self._log() else ""
+
+    # ---- settings ---------------------------------------------------------------
+
+    def apply_config(self, request: m.ResizeRequest) -> None:
+        """Write the settings for another amount of memory."""
+        self.configuration.apply_computed(request.config)
+
+    def apply_overrides(self, request: m.OverridesRequest) -> bool:
+        """Make the user's settings exactly these; return whether a restart is needed."""
+        return self._overrides.apply(request.values, request.restart,
+                                     running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    # ---- backups ----------------------------------------------------------------
+
+    def _strategy(self) -> RdbBackup:
+        conf = self.ctx.conf.guest_agent
+        return RdbBackup(self.paths, self.server, self.ctx.scratch(), Patience(
+            tries=conf.object_store_tries, silence=conf.object_store_timeout))
+
+    def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
+        """Store a snapshot."""
+        _check_strategy(request.strategy)
+        return self._strategy().create(request, progress)
+
+    # ---- another root disk ------------------------------------------------------
+
+    def check_upgrade(self, version: str) -> None:
+        """Refuse an older version: the server cannot use the data of a newer one."""
+        with self.server.session() as session:
+            running = str(session.info("server")["redis_version"])
+        if is_older(version, running):
+            raise UnprocessableEntity(
+                f"The database is of version {running}; it cannot go back to {version}.")
+
+    def save_settings(self, folder: pathlib.Path) -> None:
+        """Keep nothing: the secrets are on the volume, and all else is sent again."""
+        LOG.debug("the settings of Redis are made anew on another root disk")
+
+    def restore_settings(self, folder: pathlib.Path | None, request: sm.PostUpgrade) -> None:
+        """Write the file, and give the data to the user that the server has here."""
+        if not self.paths.data.is_dir():
+            raise GuestError("The volume holds no database.")
+        self.configuration.write(request.config, request.overrides, self.access.settings(),
+                                 self._log())
+        if self.paths.data.owner() != OWNER:
+            files.change_owner(self.paths.data, OWNER, recursive=True)
+        self.ctx.services.enable(self.services)
+
+    # ---- logs -------------------------------------------------------------------
+
+    def _log(self) -> str:
+        """Return the file that the server is told to write its log to; empty: to none."""
+        return "" if self.ctx.services.log_path(self.services) else self.paths.error_log
+
+    def log_files(self) -> dict[str, LogFile]:
+        """Return the agent's log and that of the server."""
+        own = self._log()
+        path = own or str(self.ctx.services.log_path(self.services))
+        return {**super().log_files(), ERROR: LogFile(pathlib.Path(path), ours=bool(own))}
+
+    def set_log(self, switch: m.LogSwitch) -> None:
+        """Refuse: the server's log is always written."""
+        if switch.name == ERROR:
+            raise BadRequest(f"The log {switch.name} is always written.")
+        raise NotFound.of("Log", switch.name)
+
+    def reopen_logs(self) -> None:
+        """Do nothing: the server opens its log for each line."""
+        LOG.debug("the server makes a new log by itself")
+
+    # ---- root -------------------------------------------------------------------
+
+    def is_root_enabled(self, request: m.Empty) -> m.Flag:
+        """Return whether a password is needed."""
+        return m.Flag(value=self.access.secrets().root is not None)
+
+    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        """Have clients give a password, and return it; the user has no name."""
+        password = request.password or Secret(generate_password())
+        self._set_root(password)
+        return m.UserSpec(name=ROOT, host="%", password=password)
+
+    def disable_root(self, request: m.Empty) -> m.Empty:
+        """Let clients in without a password."""
+        self._set_root(None)
+        return m.Empty()
+
+    def _set_root(self, password: Secret | None) -> None:
+        before = self.access.secrets().root
+        self.access.set_root(password)
+        self.configuration.set_access(self.access.settings())
+        try:
+            with self.server.session() as session:
+                session.run("ACL", "SETUSER", DEFAULT, *self.access.rules())
+                session.config_set("masterauth", password.reveal() if password else "")
+                # who came in by the former one leaves
+                session.run("CLIENT", "KILL", "USER", DEFAULT)
+        except GuestError:
+            self.access.set_root(before)
+            self.configuration.set_access(self.access.settings())
+            raise
+
+
+def _check_strategy(name: str) -> None:
+    if name != RdbBackup.name:
+        raise BadRequest(f"The backup strategy {name} is not known.")
+
+
