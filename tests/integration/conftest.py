@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cloud import REGIONS, AllInOne
 from tests.servers import mariadb, postgresql
 
 HERE = Path(__file__).parent
 
 
 #: folders that name network devices alike
-_NETWORKS = {"all_in_one", "runtime"}
+_NETWORKS = {"all_in_one", "engines", "runtime"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each folder in one process of xdist: its tests share servers."""
     for item in items:
         if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.integration)
             folder = item.path.relative_to(HERE).parts[0]
             item.add_marker(pytest.mark.xdist_group(
                 "networks" if folder in _NETWORKS else folder))
@@ -63,3 +65,20 @@ def postgresql_url() -> Iterator[str]:
         pytest.skip("the server runs as its own user, which only root can do")
     with postgresql.server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
+    """One all-in-one for all tests, in a state directory of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("the all-in-one makes namespaces: root is needed")
+    state_dir = Path(os.environ.get("TROVE_TEST_STATE_DIR")
+                     or tmp_path_factory.mktemp("all-in-one") / "state")
+    one = AllInOne(state_dir)
+    keep = "TROVE_TEST_STATE_DIR" in os.environ
+    one.standalone("up", "--regions", ",".join(REGIONS), timeout=600)
+    try:
+        yield one
+    finally:
+        if not keep:
+            one.standalone("destroy")

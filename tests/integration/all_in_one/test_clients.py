@@ -5,7 +5,7 @@ from __future__ import annotations
 import pymysql
 import pytest
 
-from .conftest import AllInOne, connect, rows
+from tests.integration.cloud import AllInOne, connect, rows
 
 USER = {"name": "app", "password": "app-Pw1"}
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cloud import AllInOne
+
 from .commands import LEGACY, NOT_YET, OPENSTACK, Step
-from .conftest import AllInOne
 
 
 def test_no_command_is_left_out() -> None:

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from .conftest import AllInOne
+from tests.integration.cloud import AllInOne
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import AllInOne, ClientError, connect, rows
+from tests.integration.cloud import AllInOne, ClientError, connect, rows
 
 
 @pytest.fixture(scope="module")

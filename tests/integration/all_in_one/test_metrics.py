@@ -7,10 +7,9 @@ import time
 
 import requests
 
+from tests.integration.cloud import AllInOne
 from tests.scrape import Scrape
 from trove_ng.common import metrics as m
-
-from .conftest import AllInOne
 
 
 def scrapes(cloud: AllInOne) -> dict[str, Scrape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import REGIONS, AllInOne, connect, rows
+from tests.integration.cloud import REGIONS, AllInOne, connect, rows
 
 HERE, THERE = REGIONS
 

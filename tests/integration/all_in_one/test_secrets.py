@@ -18,10 +18,9 @@ import kombu
 import psutil
 import pytest
 
+from tests.integration.cloud import AllInOne, ClientError
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.repositories import instance_keys
-
-from .conftest import AllInOne, ClientError
 
 SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 WORDS = {name: f"canary-{number}-Yv5{number * 7919}" for number, name in enumerate((

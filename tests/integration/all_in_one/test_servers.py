@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.integration.cloud import AllInOne, connect, rows
 from tests.wheels import make_wheel, served
 
-from .conftest import AllInOne, connect, rows
 from .test_secrets import restart
 
 ADMIN = "openrc-admin"

@@ -20,9 +20,8 @@ import psutil
 import pytest
 
 from tests.functional.control_plane.scenarios import points
+from tests.integration.cloud import AllInOne
 from trove_ng.operations.runbooks.registry import runbooks
-
-from .conftest import AllInOne
 
 _SOME = [("instance.create", "done server"), ("instance.create", "written prepare"),
          ("instance.resize_volume", "done extend"), ("backup.create", "done stream"),

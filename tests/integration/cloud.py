@@ -1,4 +1,4 @@
-"""One all-in-one for the tests of this folder, in a state directory of its own."""
+"""An all-in-one, and its users' clients."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pymysql
-import pytest
 import requests
 
 BIN = Path(sys.executable).parent
 #: all tests but those about regions have the first one
 REGIONS = ("RegionOne", "RegionTwo")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.integration)
 
 
 class ClientError(AssertionError):
@@ -186,19 +179,3 @@ def rows(connection: pymysql.Connection[Any], query: str) -> list[tuple[Any, ...
     with connection.cursor() as cursor:
         cursor.execute(query)
         return list(cursor.fetchall())
-
-
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    if os.geteuid() != 0:
-        pytest.skip("the all-in-one makes namespaces: root is needed")
-    state_dir = Path(os.environ.get("TROVE_TEST_STATE_DIR")
-                     or tmp_path_factory.mktemp("all-in-one") / "state")
-    one = AllInOne(state_dir)
-    keep = "TROVE_TEST_STATE_DIR" in os.environ
-    one.standalone("up", "--regions", ",".join(REGIONS), timeout=600)
-    try:
-        yield one
-    finally:
-        if not keep:
-            one.standalone("destroy")

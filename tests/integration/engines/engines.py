@@ -1,0 +1,127 @@
+"""Engines as their users see them: how to write data, and what to look for.
+
+A further engine is one more entry of :data:`ENGINES`; the scenarios that its declaration
+allows run for it.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import pymysql
+import redis
+
+from tests.integration.cloud import connect, rows
+
+USER, DATABASE = "app", "shop"
+
+
+class Engine(abc.ABC):
+    """What one engine's users do.
+
+    :param name: of datastore and manager
+    """
+
+    name = ""
+    version = ""
+    #: a setting that takes effect at once, and two values of it
+    dynamic: tuple[str, Any, Any] = ("", None, None)
+    #: a setting that takes effect at the next start, and a value of it
+    static: tuple[str, Any] = ("", None)
+    #: what the log of errors holds after a start
+    started = ""
+
+    def body(self, password: str) -> dict[str, Any]:
+        """Return what the request for an instance has besides."""
+        return {}
+
+    @abc.abstractmethod
+    def write(self, address: str, password: str, count: int) -> Any:
+        """Write data and return all there are, to be compared."""
+
+    @abc.abstractmethod
+    def read(self, address: str, password: str) -> Any:
+        """Return all data.
+
+        :raises Exception: whatever the engine's client raises when it is not let in
+        """
+
+    @abc.abstractmethod
+    def setting(self, address: str, password: str, name: str) -> str:
+        """Return a setting as a user can see it in force."""
+
+
+class MariaDb(Engine):
+    name = "mariadb"
+    version = "10.11"
+    dynamic = ("long_query_time", 2.5, 3.5)
+    static = ("back_log", 90)
+    started = "ready for connections"
+
+    def body(self, password: str) -> dict[str, Any]:
+        return {"databases": [{"name": DATABASE}], "users": [
+            {"name": USER, "password": password, "databases": [{"name": DATABASE}]}]}
+
+    def _connect(self, address: str, password: str) -> pymysql.Connection[Any]:
+        return connect(address, USER, password, DATABASE)
+
+    def write(self, address: str, password: str, count: int) -> Any:
+        with self._connect(address, password) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("CREATE TABLE IF NOT EXISTS t (id INT AUTO_INCREMENT PRIMARY KEY,"
+                               " b VARBINARY(64), d DATETIME(6))")
+                cursor.executemany("INSERT INTO t (b, d) VALUES (RANDOM_BYTES(%s), NOW(6))",
+                                   [(number % 64 + 1,) for number in range(count)])
+            connection.commit()
+        return self.read(address, password)
+
+    def read(self, address: str, password: str) -> Any:
+        with self._connect(address, password) as connection:
+            return rows(connection, "SELECT * FROM t ORDER BY id")
+
+    def setting(self, address: str, password: str, name: str) -> str:
+        with self._connect(address, password) as connection:
+            return str(rows(connection, f"SELECT @@GLOBAL.{name}")[0][0])
+
+
+class Redis(Engine):
+    name = "redis"
+    version = "7.0"
+    # clients are told by what they may do and store: CONFIG is not for them
+    dynamic = ("maxmemory", 50 * 1024 ** 2, 60 * 1024 ** 2)
+    static = ("databases", 5)
+    started = "Ready to accept connections"
+
+    def _client(self, address: str, password: str) -> redis.Redis:
+        return redis.Redis(host=address, password=password or None, protocol=2,
+                           socket_timeout=10)
+
+    def write(self, address: str, password: str, count: int) -> Any:
+        client = self._client(address, password)
+        with client.pipeline() as pipe:
+            for number in range(count):
+                pipe.set(f"key {client.dbsize() + number}", bytes([number % 256]) * 50)
+            pipe.hset("hash", mapping={"a": "1"})
+            pipe.zadd("sorted", {"x": 1.5})
+            pipe.execute()
+        return self.read(address, password)
+
+    def read(self, address: str, password: str) -> Any:
+        client = self._client(address, password)
+        return {key: client.dump(key) for key in client.scan_iter(count=1000)}
+
+    def setting(self, address: str, password: str, name: str) -> str:
+        client = self._client(address, password)
+        if name == "databases":
+            number = 0
+            try:
+                while True:
+                    client.execute_command("SELECT", number + 1)
+                    number += 1
+            except redis.ResponseError:
+                return str(number + 1)
+        return str(client.info("memory")[name])
+
+
+ENGINES = {one.name: one for one in (MariaDb(), Redis())}

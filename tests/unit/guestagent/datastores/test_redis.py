@@ -1,0 +1,141 @@
+"""What the agent writes for Redis, and reads of what it says; without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trove_ng.common.errors import GuestError
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.datastores.experimental.redis import causes
+from trove_ng.guestagent.datastores.experimental.redis import config as redis_config
+from trove_ng.guestagent.datastores.experimental.redis.access import Access
+from trove_ng.guestagent.datastores.experimental.redis.config import (
+    Configuration,
+    as_lines,
+    as_text,
+)
+from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> Access:
+    made = Access(lambda: tmp_path / "mount/.trove/redis.json")
+    made.renew()
+    return made
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, access: Access,
+                  monkeypatch: pytest.MonkeyPatch) -> Configuration:
+    # the server's user is not on every machine
+    monkeypatch.setattr(redis_config, "OWNER", None)
+    made = Configuration(Paths(config=str(tmp_path / "redis.conf"),
+                               changes=str(tmp_path / "changes"), mount="/m"))
+    made.write({"redis": {"maxmemory": 100, "maxclients": 50}}, {}, access.settings(), "")
+    return made
+
+
+def lines(tmp_path: Path, name: str) -> list[str]:
+    return [line for line in (tmp_path / "redis.conf").read_text().splitlines()
+            if line.split(" ")[0] == name]
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (True, "yes"), (False, "no"), (5, "5"), (1.5, "1.5"), ("a b", "a b"), (["a", 1], "a 1"),
+    ("", "")])
+def test_values_as_the_server_takes_them(value: Any, text: str) -> None:
+    assert as_text(value) == text
+
+
+def test_values_as_the_file_takes_them() -> None:
+    assert as_lines({"save": "900 1 60 5000", "timeout": 5, "appendonly": True,
+                     "notify-keyspace-events": "",
+                     "client-output-buffer-limit normal": "1 2 3",
+                     "client-output-buffer-limit slave": "4 5 6"}) == {
+        "save": [["900", "1"], ["60", "5000"]], "timeout": ["5"], "appendonly": ["yes"],
+        "notify-keyspace-events": [""],
+        "client-output-buffer-limit": [["normal", "1", "2", "3"], ["slave", "4", "5", "6"]]}
+
+
+def test_users_settings_stand_over_those_of_the_memory(configuration: Configuration,
+                                                       tmp_path: Path) -> None:
+    assert lines(tmp_path, "save") == ["save 3600 1", "save 300 100", "save 60 10000"]
+    configuration.set_overrides({"maxmemory": 7, "save": "",
+                                 "client-output-buffer-limit normal": "1 2 3"})
+    assert lines(tmp_path, "maxmemory") == ["maxmemory 7"]
+    assert lines(tmp_path, "save") == ['save ""']
+    assert lines(tmp_path, "client-output-buffer-limit") == [
+        "client-output-buffer-limit normal 1 2 3"]
+    assert configuration.overrides() == {
+        "maxmemory": "7", "save": "", "client-output-buffer-limit normal": "1 2 3"}
+    assert configuration.without_overrides()["maxmemory"] == "100"
+    assert configuration.without_overrides()["save"] == "3600 1 300 100 60 10000"
+    configuration.apply_computed({"redis": {"maxmemory": 200}})
+    configuration.set_overrides({})
+    assert lines(tmp_path, "maxmemory") == ["maxmemory 200"]
+    assert configuration.overrides() == {}
+
+
+def test_what_the_agent_says_stands_over_all(configuration: Configuration,
+                                             tmp_path: Path) -> None:
+    configuration.set_overrides({"appendonly": True})
+    assert configuration.is_on("appendonly")
+    configuration.begin_loading()
+    assert (configuration.is_on("appendonly"), configuration.is_loading()) == (False, True)
+    assert lines(tmp_path, "appendonly") == ["appendonly no"]
+    configuration.end_loading()
+    assert (configuration.is_on("appendonly"), configuration.is_loading()) == (True, False)
+
+
+def test_the_agents_password_is_not_in_the_file(configuration: Configuration, access: Access,
+                                                tmp_path: Path) -> None:
+    text = (tmp_path / "redis.conf").read_text()
+    secrets = access.secrets()
+    assert secrets.password.reveal() not in text
+    assert f"rename-command CONFIG {secrets.config_name.reveal()}" in text
+    assert secrets.password.reveal() not in repr(secrets)
+    assert "nopass" in text
+    access.set_root(Secret("pw"))
+    configuration.set_access(access.settings())
+    text = (tmp_path / "redis.conf").read_text()
+    assert "nopass" not in text
+    assert lines(tmp_path, "masterauth") == ["masterauth pw"]
+    access.set_root(None)
+    configuration.set_access(access.settings())
+    assert not lines(tmp_path, "masterauth")
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", '{"password": "x"}', "[]"])
+def test_secrets_that_are_not_there_are_told(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "redis.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(GuestError, match="no account"):
+        Access(lambda: path).secrets()
+
+
+BEGIN = "1:C 1 Jan 2026 00:00:00.000 # oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo\n"
+
+
+@pytest.mark.parametrize(("text", "cause"), [
+    ("# Short read or OOM loading DB. Unrecoverable error, aborting now.",
+     "the files of the database are damaged."),
+    ("# Wrong signature trying to load DB from file", "the files of the database are damaged."),
+    (">>> 'nonsense 1'\nBad directive or wrong number of arguments",
+     "its configuration is refused."),
+    (">>> 'dir \"/x\"'\nNo such file or directory", "its directory is missing."),
+    ("# Could not create server TCP listening socket *:1: bind: Address already in use",
+     "its port is in use."),
+    ("# Write error saving DB on disk: No space left on device", "the disk is full."),
+    ("# Redis 7.0.15 crashed by signal: 11", "it crashed."),
+    ("# all is well", ""), ("", "")])
+def test_why_it_failed(text: str, cause: str) -> None:
+    assert causes.find(BEGIN + text) == cause
+
+
+def test_what_an_earlier_life_said_is_no_news() -> None:
+    assert causes.find(f"No space left on device\n{BEGIN}* fine\n") == ""
+    assert causes.find(f"{BEGIN}No space left on device\n* Ready to accept connections\n") == ""
