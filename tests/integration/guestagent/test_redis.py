@@ -36,6 +36,7 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis.manager import RedisManager
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
 from trove_ng.guestagent.storage.http import StorageError
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
 from trove_ng.standalone.minicloud.swift import Swift
@@ -546,6 +547,6 @@ def test_the_servers_log_can_be_had(server: Server) -> None:
     log = server.manager.log_files()["error"]
     wait_for(lambda: "Ready to accept connections" in log.path.read_text())
     with pytest.raises(BadRequest, match="always written"):
-        server.manager.set_log(m.LogSwitch(name="error", enabled=False))
+        server.manager.set_log(lm.LogSwitch(name="error", enabled=False))
     with pytest.raises(NotFound):
-        server.manager.set_log(m.LogSwitch(name="general", enabled=True))
+        server.manager.set_log(lm.LogSwitch(name="general", enabled=True))

@@ -26,6 +26,7 @@ from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.versions import is_older
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
 
@@ -208,7 +209,7 @@ class RedisManager(ServerManager):
         path = own or str(self.ctx.services.log_path(self.services))
         return {**super().log_files(), ERROR: LogFile(pathlib.Path(path), ours=bool(own))}
 
-    def set_log(self, switch: m.LogSwitch) -> None:
+    def set_log(self, switch: lm.LogSwitch) -> None:
         """Refuse: the server's log is always written."""
         if switch.name == ERROR:
             raise BadRequest(f"The log {switch.name} is always written.")
