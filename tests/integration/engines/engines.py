@@ -25,6 +25,8 @@ class Engine(abc.ABC):
 
     name = ""
     version = ""
+    #: of the user that reads and writes, until root is enabled; empty: there is none
+    password = ""
     #: a setting that takes effect at once, and two values of it
     dynamic: tuple[str, Any, Any] = ("", None, None)
     #: a setting that takes effect at the next start, and a value of it
@@ -32,7 +34,7 @@ class Engine(abc.ABC):
     #: what the log of errors holds after a start
     started = ""
 
-    def body(self, password: str) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """Return what the request for an instance has besides."""
         return {}
 
@@ -54,14 +56,15 @@ class Engine(abc.ABC):
 
 class MariaDb(Engine):
     name = "mariadb"
+    password = "app-Pw1"
     version = "10.11"
     dynamic = ("long_query_time", 2.5, 3.5)
     static = ("back_log", 90)
     started = "ready for connections"
 
-    def body(self, password: str) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         return {"databases": [{"name": DATABASE}], "users": [
-            {"name": USER, "password": password, "databases": [{"name": DATABASE}]}]}
+            {"name": USER, "password": self.password, "databases": [{"name": DATABASE}]}]}
 
     def _connect(self, address: str, password: str) -> pymysql.Connection[Any]:
         return connect(address, USER, password, DATABASE)

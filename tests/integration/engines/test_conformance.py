@@ -18,11 +18,11 @@ ROWS = 300
 class Instance:
     """An instance of one engine, as its owner has it."""
 
-    def __init__(self, cloud: AllInOne, engine: Engine, **more: Any) -> None:
-        self.cloud, self.engine, self.password = cloud, engine, "app-Pw1"
+    def __init__(self, cloud: AllInOne, engine: Engine, size: int = 1, **more: Any) -> None:
+        self.cloud, self.engine, self.password = cloud, engine, engine.password
         self.rest = cloud.rest()
         made = self.rest.post("/instances", {"instance": {
-            "name": f"conformance-{engine.name}", "flavorRef": "1", "volume": {"size": 1},
+            "name": f"conformance-{engine.name}", "flavorRef": "1", "volume": {"size": size},
             "datastore": {"type": engine.name, "version": engine.version}, **more}})
         self.id = str(made.json()["instance"]["id"])
         self.wait()
@@ -68,7 +68,7 @@ def eventually(truth: Callable[[], bool], what: str, seconds: float = 60) -> Non
 def instance(request: pytest.FixtureRequest, cloud: AllInOne) -> Iterator[Instance]:
     """An instance with data."""
     engine = ENGINES[request.param]
-    made = Instance(cloud, engine, **engine.body("app-Pw1"))
+    made = Instance(cloud, engine, **engine.body())
     made.write()
     yield made
     made.delete()
@@ -85,7 +85,7 @@ def test_the_declared_capabilities_are_told(instance: Instance) -> None:
         f"/datastores/{instance.engine.name}/versions/{instance.engine.version}/capabilities"
     ).json()["capabilities"]
     declared = datastores.get(instance.engine.name).capabilities
-    told = {one["name"]: one["supported"] for one in shown}
+    told = {one["name"]: one["enabled"] for one in shown}
     assert {name: told[name] for name in ("databases", "users", "root", "backups")} == {
         name: getattr(declared, name) for name in ("databases", "users", "root", "backups")}
 
@@ -178,7 +178,7 @@ def test_a_backup_is_restored_with_all_data(instance: Instance) -> None:
     assert shown["size"] > 0
     assert shown["datastore"]["type"] == instance.engine.name
     instance.write(10)
-    other = Instance(instance.cloud, instance.engine,
+    other = Instance(instance.cloud, instance.engine, size=2,
                      restorePoint={"backupRef": backup["id"]})
     assert other.read() == before
     other.delete()
@@ -197,7 +197,8 @@ def test_a_backup_that_continues_another_one_or_is_refused(instance: Instance) -
     if datastores.get(instance.engine.name).capabilities.incremental_backups:
         second = answer.json()["backup"]["id"]
         instance.cloud.wait_backup(second)
-        other = Instance(instance.cloud, instance.engine, restorePoint={"backupRef": second})
+        other = Instance(instance.cloud, instance.engine, size=2,
+                         restorePoint={"backupRef": second})
         assert other.read() == before
         other.delete()
     else:
