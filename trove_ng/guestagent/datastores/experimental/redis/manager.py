@@ -9,7 +9,8 @@ import redis
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound, UnprocessableEntity
 from trove_ng.common.secret import Secret, generate_password
-from trove_ng.common.states import ServiceStatus
+from trove_ng.common.states import DATA_VOLUME, ServiceStatus
+from trove_ng.guestagent import devices
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis import causes
 from trove_ng.guestagent.datastores.experimental.redis.access import DEFAULT, ROOT, Access
@@ -48,7 +49,8 @@ class RedisManager(ServerManager):
     services = ("redis", "redis-server")
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
-        self.paths = paths or Paths()
+        self.paths = paths or Paths(
+            mount=devices.mount_point(ctx.conf, DATA_VOLUME, Paths.mount))
         super().__init__(ctx)
         self.access = Access(self._secrets_file)
         self.server = Server(self.paths.socket, self.access)
