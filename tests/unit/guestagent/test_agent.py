@@ -101,7 +101,7 @@ def test_the_first_heartbeat_says_that_the_agent_waits_for_prepare(
 
 def test_prepare_is_done_in_the_background_and_reported(running: Running) -> None:
     gate = threading.Event()
-    running.manager.hold = lambda: gate.wait(5) and None
+    running.manager.hold = lambda: gate.wait(60) and None
     assert running.call("prepare", prepare_request()) == m.Empty()
     eventually(lambda: any(beat.status is ServiceStatus.BUILDING
                            for beat in running.bus.reporter.heartbeats))
@@ -139,7 +139,7 @@ def test_what_needs_a_database_is_refused_before_prepare(running: Running) -> No
 def test_a_restart_during_a_backup_is_refused_and_users_are_not(running: Running) -> None:
     running.prepare()
     gate = threading.Event()
-    running.manager.hold = lambda: gate.wait(5) and None
+    running.manager.hold = lambda: gate.wait(60) and None
     running.call("create_backup", backup())
     with pytest.raises(Conflict):
         running.call("restart", m.StepRequest(operation_id="o", step="restart"))
