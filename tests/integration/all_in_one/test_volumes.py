@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from .conftest import AllInOne, connect, rows
+from tests.integration.cloud import AllInOne, connect, rows
 
 _GB = 1024 ** 3
 
