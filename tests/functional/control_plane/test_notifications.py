@@ -81,8 +81,6 @@ def test_an_operation_is_told_with_exactly_its_keys(
     for one in used:
         # it is in no cluster, and the flavor's name is made when it is sent
         absent = {told.FLAVOR_NAME, "cluster_id"}
-        if one.event_type == told.DELETED:
-            absent.add("nova_volume_id")
         assert set(one.payload) == set(told.FACTS[one.event_type]) - absent
         assert one.payload["instance_id"] == resource_id
     if phase is Phase.ERROR:
