@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,6 +154,45 @@ def test_xfs_works_in_a_server(lab: Lab) -> None:
     lab.hypervisor.extend_volume(volume, 2)
     lab.inside(spec, "xfs_growfs /mnt")
     assert int(lab.inside(spec, "df --output=size -m /mnt | tail -1")) > 1900
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_snapshot_of_a_volume_that_is_written_is_of_one_moment(lab: Lab, kind: str) -> None:
+    volume = lab.volume()
+    spec = lab.spec(volumes={"/dev/vdb": volume})
+    hypervisor = lab.hypervisor
+    hypervisor.create_server(spec)
+    lab.inside(spec, f"mkfs.{kind} -q /dev/vdb; mount /dev/vdb /mnt; echo kept > /mnt/file; "
+               "(while echo x >> /mnt/first && cp /mnt/first /mnt/second; do :; done) "
+               "> /dev/null 2>&1 &")
+    snapshot, copy = str(uuid.uuid4()), str(uuid.uuid4())
+    hypervisor.create_snapshot(snapshot, volume)
+    hypervisor.create_volume(copy, 1, source_snapshot_id=snapshot)
+    hypervisor.attach_volume(spec.id, copy, "/dev/vdc")
+    check = "e2fsck -fn /dev/vdc" if kind == "ext4" else "xfs_repair -n /dev/vdc"
+    # what is in the log is put in its place by a mount
+    mount = f"mount {'-o nouuid' if kind == 'xfs' else ''} /dev/vdc /copy"
+    lab.inside(spec, f"mkdir /copy; {mount}; umount /copy; {check} >&2; {mount}")
+    assert lab.inside(spec, "cat /copy/file") == "kept\n"
+    first, second = (int(lab.inside(spec, f"stat -c %s /copy/{name} || echo 0"))
+                     for name in ("first", "second"))
+    assert first - 2 <= second <= first or second == 0
+    # the server goes on
+    before = int(lab.inside(spec, "stat -c %s /mnt/first"))
+    eventually(lambda: int(lab.inside(spec, "stat -c %s /mnt/first")) > before)
+    hypervisor.delete_snapshot(snapshot)
+
+
+def test_recovery_lets_servers_write_whose_volumes_were_being_copied(lab: Lab) -> None:
+    """The process that made a snapshot was killed at it."""
+    volume = lab.volume()
+    spec = lab.spec(volumes={"/dev/vdb": volume})
+    lab.hypervisor.create_server(spec)
+    lab.inside(spec, "mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; fsfreeze -f /mnt; "
+               "(echo x > /mnt/file) > /dev/null 2>&1 &")
+    assert lab.inside(spec, "ls /mnt") == "lost+found\n"
+    lab.hypervisor.recover([spec])
+    eventually(lambda: lab.inside(spec, "ls /mnt") == "file\nlost+found\n")
 
 
 def test_volumes_come_and_go_while_a_server_runs(lab: Lab) -> None:

@@ -279,7 +279,7 @@ class VolumeManager:
 
     def _mount(self, device: str, target: str, fstype: str, options: str) -> None:
         argv = ["mount", "-t", fstype]
-        if options:
+        if options := _options_for(fstype, options):
             argv += ["-o", options]
         self._run([*argv, device, target], timeout=120)
 
@@ -313,8 +313,15 @@ class VolumeManager:
                  else {})
         # A device may get another name at the next boot; its UUID stays.
         source = f"UUID={found['UUID']}" if "UUID" in found else spec.device
-        options = ",".join(part for part in (spec.mount_options, "nofail") if part)
-        return f"{source} {spec.mount_point} {found.get('TYPE', spec.fstype)} {options} 0 0"
+        fstype = found.get("TYPE", spec.fstype)
+        options = ",".join(part for part in (
+            _options_for(fstype, spec.mount_options), "nofail") if part)
+        return f"{source} {spec.mount_point} {fstype} {options} 0 0"
+
+
+def _options_for(fstype: str, options: str) -> str:
+    """Return mount options; a copy of a volume has the same UUID, which xfs does not like."""
+    return ",".join(part for part in (options, "nouuid") if part) if fstype == "xfs" else options
 
 
 #: marks the lines of the fstab that are the agent's

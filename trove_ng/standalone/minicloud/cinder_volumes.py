@@ -136,8 +136,9 @@ class Volumes:
         with self._store.transaction():
             volume = self.get(volume_id, project_id)
             attached = bool(self.attachments(volume_id))
-            if not force and (volume["status"] not in _DELETABLE or attached
-                              or (self.snapshots(volume_id) and not cascade)):
+            # what snapshots need is not deleted by force either
+            if (not force and (volume["status"] not in _DELETABLE or attached)
+                    or self.snapshots(volume_id) and not cascade):
                 raise errors.bad_request(
                     "Invalid volume: Volume status must be available or error or "
                     "error_restoring or error_extending or error_managing and must not be "

@@ -236,6 +236,7 @@ class NamespaceHypervisor:
 
         :param specs: the servers that should run
         """
+        self._volumes.thaw()
         for path in sorted((self._base / "networks").glob("*.json")):
             bridges.ensure_bridge(self._network(path.stem))
         wanted = {spec.id for spec in specs}

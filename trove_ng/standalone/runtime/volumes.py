@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trove_ng.standalone.minicloud.hypervisor import HypervisorError
 from trove_ng.standalone.runtime.commands import run
+from trove_ng.standalone.runtime.freezing import frozen, thaw
 
 LOG = logging.getLogger(__name__)
 _GIB = 1024**3
@@ -63,19 +64,26 @@ class VolumeStore:
         self._volume(volume_id).unlink(missing_ok=True)
 
     def snapshot(self, snapshot_id: str, volume_id: str) -> None:
-        """Keep a copy of a volume as a crash of its server would leave it."""
+        """Keep a copy of a volume as it is at one moment, also if its server writes."""
         target = self._snapshot(snapshot_id)
         if target.exists():
             return
         source = self._existing(self._volume(volume_id))
         _flush(source)
         partial = _partial(target)
-        _copy(source, partial)
+        # a copy takes a while: of what is written meanwhile it would hold some and not others
+        with frozen(loops_of(source)):
+            _copy(source, partial)
         partial.replace(target)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Remove a snapshot; gone already is no error."""
         self._snapshot(snapshot_id).unlink(missing_ok=True)
+
+    def thaw(self) -> None:
+        """Let servers write whose volumes a process copied that was killed."""
+        for ident in self.ids():
+            thaw(loops_of(self._volume(ident)))
 
     def attach(self, volume_id: str) -> tuple[int, int]:
         """Give the volume a loop device and return its major and minor number."""
