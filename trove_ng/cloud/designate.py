@@ -13,9 +13,6 @@ from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.dns import Record
 from trove_ng.cloud.errors import CloudNotFound, CloudRejected, CloudUnavailable
 
-#: records in an answer at most
-_PAGE = 1000
-
 
 class Designate:
     """The zone that instances have their names in.
@@ -39,13 +36,14 @@ class Designate:
     def list(self) -> builtins.list[Record]:
         """Return the records of all names of the zone that are not being deleted."""
         found: builtins.list[dict[str, Any]] = []
-        query = {"limit": str(_PAGE)}
+        # as many as the service gives at once
+        query = {"limit": "max"}
         while True:
-            page = self._calls.again(self._get, self._path(), query)["recordsets"]
-            found += page
-            if len(page) < _PAGE:
+            page = self._calls.again(self._get, self._path(), query)
+            found += page["recordsets"]
+            if "next" not in page["links"]:
                 return _records(found)
-            query["marker"] = str(page[-1]["id"])
+            query["marker"] = str(found[-1]["id"])
 
     def create(self, name: str, address: str, description: str) -> Record:
         """Register a name."""

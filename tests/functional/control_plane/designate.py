@@ -45,6 +45,8 @@ class Designate:
         self.records: dict[str, dict[str, Any]] = {}
         self.asked: list[tuple[str, str]] = []
         self.status = "ACTIVE"
+        #: records in an answer at most
+        self.most = 1000
 
     def addresses(self) -> dict[str, str]:
         """Return name → address of what is registered."""
@@ -96,10 +98,13 @@ class Designate:
             if marker not in [one["id"] for one in found]:
                 raise Refused(400, "invalid_marker")
             found = found[[one["id"] for one in found].index(marker) + 1:]
-        found = found[:int(request.args.get("limit", 20))]
+        wanted = request.args.get("limit", "20")
+        limit = self.most if wanted == "max" else int(wanted)
+        found = found[:limit]
+        links = {"self": request.url} | ({"next": request.url} if len(found) == limit else {})
         for one in self.records.values():
             one.update(status=self.status, action="NONE")
-        return json_response(200, {"recordsets": found, "links": {"self": request.url},
+        return json_response(200, {"recordsets": found, "links": links,
                                    "metadata": {"total_count": total}})
 
     def _create(self, body: dict[str, Any]) -> Response:

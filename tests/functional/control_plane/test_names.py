@@ -6,7 +6,6 @@ import pytest
 
 from tests.functional.control_plane.conftest import NOTHING, ControlPlane
 from tests.functional.control_plane.designate import ZONE
-from trove_ng.cloud import designate
 from trove_ng.cloud.errors import CloudError
 from trove_ng.db.models import DnsRecord
 
@@ -158,9 +157,8 @@ def test_names_of_instances_are_put_right(plane: ControlPlane) -> None:
     assert (plane.designate.addresses(), stored(plane)) == ({}, [])
 
 
-def test_a_long_zone_is_read_in_pages(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch,
-                                      ) -> None:
-    monkeypatch.setattr(designate, "_PAGE", 2)
+def test_a_long_zone_is_read_in_pages(plane: ControlPlane) -> None:
+    plane.designate.most = 2
     record = {"type": "A", "records": ["192.0.2.1"], "status": "ACTIVE", "action": "NONE"}
     plane.designate.records = {f"r{number}": {
         **record, "id": f"r{number}", "name": f"n{number}.{ZONE}"} for number in range(5)}
