@@ -113,7 +113,12 @@ def test_operators_look_at_server_and_agent(cloud: AllInOne, instance: str) -> N
     admin = cloud.rest(ADMIN)
     answer = admin.get(f"/mgmt/instances/{instance}/rpc_ping")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert admin.get(f"/mgmt/instances/{instance}/hwinfo").json()["hwinfo"]["mem_total"] > 0
+    memory = admin.get(f"/mgmt/instances/{instance}/hwinfo").json()["hwinfo"]["mem_total"]
+    groups = root_of(instance) / "sys/fs/cgroup"
+    if any((groups / one).exists() for one in ("memory.max", "memory/memory.limit_in_bytes")):
+        flavor = cloud.rest().get("/flavors/1").json()["flavor"]
+        assert memory == flavor["ram"] * 1024 ** 2
+    assert memory > 0
     found = admin.get(f"/mgmt/instances/{instance}/diagnostics").json()["diagnostics"]
     assert 0 < found["vmRss"] <= found["vmHwm"] <= found["vmPeak"]
     answer = cloud.rest().get(f"/mgmt/instances/{instance}/hwinfo", check=False)
