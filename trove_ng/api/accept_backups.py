@@ -21,7 +21,8 @@ def create_backup(call: Call) -> dict[str, Any]:
     body, services = call.body["backup"], call.services
     wanted = Wanted(
         name=body["name"], description=body.get("description"),
-        container=body.get("swift_container"), parent_id=body.get("parent_id"),
+        driver=body.get("storage_driver"), container=body.get("swift_container"),
+        parent_id=body.get("parent_id"),
         incremental=bool(body.get("incremental")))
     with services.db.writer() as session:
         try:

@@ -202,10 +202,22 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
     if found.datastore_version_id != version.id:
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is of "
                          "another datastore version.")
+    if found.storage_driver == backups.CINDER:
+        _check_snapshot(call, found, wanted)
     if wanted.volume_size is not None and wanted.volume_size < (found.volume_size or 0):
         raise BadRequest("Validation error: instance.volume.size must be at least "
                          f"{found.volume_size} GB for the backup.")
     return found
+
+
+def _check_snapshot(call: Call, backup: Backup, wanted: Wanted) -> None:
+    rule = "Validation error: instance.restorePoint.backupRef"
+    own = own_region(call.services.conf)
+    if (wanted.region or own) != (backup.region_id or own):
+        raise BadRequest(f"{rule} {backup.id} is a snapshot in another region.")
+    data = wanted.data
+    if data is None or data.provider != CINDER:
+        raise BadRequest(f"{rule} {backup.id} is a snapshot; the instance needs a volume.")
 
 
 def _modules(session: Session, call: Call, body: dict[str, Any],

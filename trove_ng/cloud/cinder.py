@@ -7,7 +7,16 @@ from typing import Any
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudNotFound
-from trove_ng.cloud.types import INSTANCE_KEY, VOLUME_KIND_KEY, Pool, Volume, VolumeType
+from trove_ng.cloud.types import (
+    BACKUP_KEY,
+    INSTANCE_KEY,
+    KEPT_KEY,
+    VOLUME_KIND_KEY,
+    Pool,
+    Snapshot,
+    Volume,
+    VolumeType,
+)
 
 
 def _volume(found: Any) -> Volume:
@@ -16,6 +25,12 @@ def _volume(found: Any) -> Volume:
         id=found.id, name=found.name or "", status=found.status, size_gb=int(found.size),
         attached_to=link.get("server_id"), device=link.get("device"),
         metadata=dict(found.metadata or {}))
+
+
+def _snapshot(found: Any) -> Snapshot:
+    return Snapshot(
+        id=found.id, name=found.name or "", status=found.status, size_gb=int(found.size),
+        volume_id=found.volume_id, metadata=dict(found.metadata or {}))
 
 
 def _gb(value: Any) -> float | None:
@@ -70,14 +85,16 @@ class BlockStorage:
 
     def create_volume(self, *, instance_id: str, name: str, size_gb: int,
                       kind: str = "data", volume_type: str | None = None,
-                      availability_zone: str | None = None) -> Volume:
+                      availability_zone: str | None = None,
+                      snapshot_id: str | None = None) -> Volume:
         """Ask for a volume; it is being made when this returns.
 
         :param kind: what the instance has it for
+        :param snapshot_id: what it holds; None: nothing
         """
         made = self._calls.once(
             self._client.volumes.create, size_gb, name=name, volume_type=volume_type,
-            availability_zone=availability_zone,
+            availability_zone=availability_zone, snapshot_id=snapshot_id,
             metadata={INSTANCE_KEY: instance_id, VOLUME_KIND_KEY: kind})
         found = self.get_volume(made.id)
         if found is None:
@@ -104,6 +121,47 @@ class BlockStorage:
     def force_delete_volume(self, volume_id: str) -> None:
         """Begin to delete a volume in any state; one that is gone is no error."""
         self._calls.found(self._client.volumes.force_delete, volume_id)
+
+    def keep_volume(self, volume_id: str, instance_id: str) -> None:
+        """Let a volume be no instance's any more, but its snapshots'."""
+        self._calls.again(
+            self._client.volumes.update, volume_id, name=f"trove-kept-{instance_id}",
+            metadata={KEPT_KEY: instance_id})
+
+    def list_snapshots(self) -> list[Snapshot]:
+        """Return all snapshots of the service's project."""
+        return self._snapshots()
+
+    def _snapshots(self, **filters: Any) -> list[Snapshot]:
+        return [_snapshot(one) for one in self._calls.again(
+            self._client.volume_snapshots.list, detailed=True, search_opts=filters or None)]
+
+    def find_snapshots(self, backup_id: str) -> list[Snapshot]:
+        """Return the snapshots that were made for a backup."""
+        return [one for one in self._snapshots(name=f"trove-backup-{backup_id}")
+                if one.backup_id == backup_id]
+
+    def snapshots_of(self, volume_id: str) -> list[Snapshot]:
+        """Return the snapshots of a volume."""
+        return self._snapshots(volume_id=volume_id)
+
+    def create_snapshot(self, *, backup_id: str, volume_id: str) -> Snapshot:
+        """Ask for a snapshot of a volume, attached or not; it is being made then."""
+        return _snapshot(self._calls.once(
+            self._client.volume_snapshots.create, volume_id, force=True,
+            name=f"trove-backup-{backup_id}", metadata={BACKUP_KEY: backup_id}))
+
+    def get_snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """Return a snapshot."""
+        found = self._calls.found(self._client.volume_snapshots.get, snapshot_id)
+        return None if found is None else _snapshot(found)
+
+    def delete_snapshot(self, snapshot_id: str, *, force: bool = False) -> None:
+        """Begin to delete a snapshot; one that is gone is no error.
+
+        :param force: in any state
+        """
+        self._calls.found(self._client.volume_snapshots.delete, snapshot_id, force)
 
     def list_volume_types(self) -> list[VolumeType]:
         """Return the public volume types."""

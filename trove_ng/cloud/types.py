@@ -13,6 +13,10 @@ from trove_ng.common.secret import Secret
 INSTANCE_KEY = "trove_instance_id"
 #: metadata that says what a volume is for; without it, it is a data volume
 VOLUME_KIND_KEY = "trove_volume_kind"
+#: metadata that names the backup a snapshot is
+BACKUP_KEY = "trove_backup_id"
+#: metadata of a volume that is kept for its snapshots: the instance that it was of
+KEPT_KEY = "trove_kept_instance_id"
 #: names of ports and security groups, which have no metadata
 _GROUP_NAME = re.compile(r"trove-([0-9a-f-]{36})")
 _PORT_NAME = re.compile(r"trove-([0-9a-f-]{36})-[0-9]+")
@@ -130,6 +134,31 @@ class Volume:
     def kind(self) -> str:
         """What the instance has it for."""
         return self.metadata.get(VOLUME_KIND_KEY) or "data"
+
+    @property
+    def kept_of(self) -> str | None:
+        """The deleted instance whose snapshots need it."""
+        return self.metadata.get(KEPT_KEY) or None
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of a volume.
+
+    :param size_gb: of the volume when it was made
+    """
+
+    id: str
+    name: str
+    status: str
+    size_gb: int
+    volume_id: str
+    metadata: Mapping[str, str]
+
+    @property
+    def backup_id(self) -> str | None:
+        """The backup that it is."""
+        return self.metadata.get(BACKUP_KEY) or None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,9 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt("backup_swift_container", default="database_backups",
                help="Container of backups whose request names none, where no backup strategy "
                     "does."),
+    cfg.StrOpt("backup_storage_driver", default="swift", choices=["swift", "cinder"],
+               help="Where backups go whose request names nothing, where no backup strategy "
+                    "does: the object store, or snapshots of volumes."),
     cfg.IntOpt("backup_chain_limit", default=50, min=1,
                help="Backups that continue each other at most, the full one among them: a "
                     "restore needs them all."),

@@ -25,6 +25,8 @@ _TIMEOUTS = {
     "backup.create": "86400",
     "backup.import": "3600",
     "backup.delete": "3600",
+    "backup.delete_snapshot": "3600",
+    "backup.snapshot": "3600",
     "module.reapply": "86400",
 }
 

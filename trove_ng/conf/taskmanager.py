@@ -75,6 +75,9 @@ OPTS: list[cfg.Opt] = [
                  help="Seconds of silence after which a guest is asked again for long work."),
     cfg.IntOpt("backup_segment_size", default=2 * 1024 ** 3, min=1024 ** 2,
                help="Bytes of one stored piece of a backup."),
+    cfg.FloatOpt("backup_snapshot_hold", default=60, min=5,
+                 help="Seconds for which a database may be kept from writing while the cloud "
+                      "makes a snapshot of its volume; a snapshot that takes longer fails."),
     cfg.IntOpt("backup_grant_lifetime", default=7 * 86400, min=60,
                help="Seconds that a guest may use the object store for one backup or "
                     "restore."),

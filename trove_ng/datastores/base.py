@@ -26,6 +26,7 @@ class Capabilities:
     root: bool = False
     backups: bool = False
     incremental_backups: bool = False
+    snapshots: bool = False
     configuration: bool = False
     resize: bool = True
     upgrades: bool = False

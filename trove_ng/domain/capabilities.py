@@ -16,6 +16,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "root": "The superuser is enabled and disabled.",
     "backups": "Backups are made.",
     "incremental_backups": "Backups are made of what changed since another one.",
+    "snapshots": "Backups are made as snapshots of the volume.",
     "upgrades": "Instances are upgraded to other versions, which replaces the server's disk.",
     "configuration": "Configuration groups are attached.",
     "resize": "Flavor and volume are changed.",

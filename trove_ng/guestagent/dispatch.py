@@ -55,6 +55,9 @@ def handlers(manager: BaseManager, engine: StepEngine,
     for name, change in (("module_apply", manager.modules.apply),
                          ("module_remove", manager.modules.remove)):
         table[name] = _prepared(manager, _alone(engine, name, change))
+    table["hold_data"] = _prepared(manager, _alone(engine, "hold_data", manager.hold_data))
+    # whatever the agent works on: somebody waits for it
+    table["release_data"] = _prepared(manager, manager.release_data)
     table["prepare"] = _prepare(manager, engine)
     table["create_backup"] = _create_backup(manager, engine)
     table["cancel_step"] = lambda request: m.Flag(

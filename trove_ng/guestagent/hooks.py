@@ -27,8 +27,8 @@ OPTIONAL = (
     "apply_config", "apply_overrides", "change_passwords", "create_backup",
     "create_databases", "create_users", "delete_database", "delete_user", "disable_root",
     "enable_root", "get_user",
-    "grant_access", "is_root_enabled", "list_access", "list_databases", "list_users",
-    "revoke_access", "set_log", "update_user",
+    "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
+    "list_users", "release_data", "revoke_access", "set_log", "update_user",
 )
 
 
@@ -131,6 +131,17 @@ class DatastoreHooks(abc.ABC):
                       progress: Progress) -> m.StoredBackup:
         """Stream a backup to object storage and return what was stored."""
         raise self._unsupported("backups")
+
+    def hold_data(self, request: m.HoldRequest) -> m.Held:
+        """Let the data on the volume stay as they are, for a snapshot of it.
+
+        They must be released also when the agent ends, or nobody asks for it.
+        """
+        raise self._unsupported("snapshots")
+
+    def release_data(self, request: m.HoldRequest) -> m.Flag:
+        """Let the data change again; say whether they were held until now."""
+        raise self._unsupported("snapshots")
 
     def check_upgrade(self, version: str) -> None:
         """Check that the database can go on with another version; it runs.

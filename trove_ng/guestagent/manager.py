@@ -24,6 +24,7 @@ from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.hooks import OPTIONAL, DatastoreHooks
 from trove_ng.guestagent.logs import Logs
 from trove_ng.guestagent.modules.manager import ModuleManager
+from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
@@ -98,8 +99,12 @@ class BaseManager(DatastoreHooks):
             self.before_volume(request)
             progress.report(2)
             for one in wanted:
+                if request.existing is not None and one.kind == DATA_VOLUME:
+                    self._take_volume(one)
+                    continue
                 self.ctx.volumes.set_up(
                     one, migrate=self.migrate_to_volume and one.kind == DATA_VOLUME)
+            self.status.volume_mounted()
             self.status.volume_mounted()
         progress.report(5)
         self.do_prepare(request, progress)
@@ -109,6 +114,16 @@ class BaseManager(DatastoreHooks):
         if request.users:
             self.create_users(m.UsersRequest(users=request.users))
         progress.report(95)
+
+    def _take_volume(self, volume: m.VolumeSpec) -> None:
+        """Mount a volume that holds data; what the agent of another instance knew goes."""
+        self.ctx.volumes.mount(volume)
+        folder = self.agent_volume_dir()
+        if folder is None:
+            raise GuestError("The volume is not mounted.")
+        files.remove(folder, recursive=True)
+        # it may be larger than the one that it is a copy of
+        self.ctx.volumes.grow(volume)
 
     def rpc_ping(self, request: m.Empty) -> m.Flag:
         """Tell that the agent listens."""

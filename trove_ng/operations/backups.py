@@ -26,12 +26,16 @@ from trove_ng.db.repositories import backup_strategies, backups, operations, quo
 from trove_ng.operations import payloads, storage
 from trove_ng.operations.requests import Requests
 
+#: how a backup was made that is a snapshot
+SNAPSHOT = "snapshot"
+
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """A backup that is asked for.
 
-    :param container: None leaves it to strategies and configuration
+    :param driver: ``swift`` or ``cinder``; None leaves it, and the container, to strategies
+        and configuration
     :param parent_id: the backup to continue
     :param incremental: continue the last one, if there is one that can be
     :param schedule_id: the schedule that asks; only its own backups are continued, so that
@@ -40,6 +44,7 @@ class Wanted:
 
     name: str
     description: str | None = None
+    driver: str | None = None
     container: str | None = None
     parent_id: str | None = None
     incremental: bool = False
@@ -85,6 +90,9 @@ class Backups:
         if not engine.capabilities.backups:
             raise BadRequest("Validation error: backup.instance: the datastore does not offer "
                              "backups.")
+        driver = wanted.driver or self.driver(session, instance)
+        if driver == backups.CINDER:
+            return self._begin_snapshot(session, instance, engine, wanted, context, now)
         parent = self._parent(session, instance, engine, wanted)
         ident = new_id()
         container = (wanted.container or backup_strategies.container(
@@ -96,15 +104,46 @@ class Backups:
             container=container, prefix=storage.prefix(ident), region_id=instance.region_id,
             volume_size=instance.volume_size, schedule_id=wanted.schedule_id,
             parent_id=parent.id if parent is not None else None))
+        return backup, self._submit_create(
+            session, payloads.BACKUP_CREATE, backup, context, now)
+
+    def driver(self, session: Session, instance: Instance) -> str:
+        """Return where backups of an instance go when nothing else is said."""
+        return backup_strategies.backend(session, instance.tenant_id, instance.id) or str(
+            self._conf.backup_storage_driver)
+
+    def _begin_snapshot(self, session: Session, instance: Instance, engine: Engine,
+                        wanted: Wanted, context: RequestContext, now: datetime.datetime,
+                        ) -> tuple[Backup, Operation]:
+        rule = "Validation error: backup"
+        if not engine.capabilities.snapshots:
+            raise BadRequest(f"{rule}.storage_driver: the datastore does not offer snapshots.")
+        if instance.volume_id is None:
+            raise BadRequest(f"{rule}.storage_driver: the instance has no volume.")
+        if wanted.parent_id or wanted.incremental:
+            raise BadRequest(f"{rule}.incremental: a snapshot continues no other backup.")
+        if wanted.container:
+            raise BadRequest(f"{rule}.swift_container: a snapshot is in no container.")
+        backup = backups.add(session, Backup(
+            name=wanted.name, description=wanted.description, tenant_id=instance.tenant_id,
+            instance_id=instance.id, datastore_version_id=instance.datastore_version_id,
+            state=BackupState.NEW, region_id=instance.region_id,
+            storage_driver=backups.CINDER, backup_type=SNAPSHOT,
+            volume_size=instance.volume_size, schedule_id=wanted.schedule_id))
+        return backup, self._submit_create(
+            session, payloads.BACKUP_SNAPSHOT, backup, context, now)
+
+    def _submit_create(self, session: Session, action: str, backup: Backup,
+                       context: RequestContext, now: datetime.datetime) -> Operation:
         accepted = self._requests.submit(
-            session, action=payloads.BACKUP_CREATE, resource_type="backup", resource_id=ident,
-            tenant_id=instance.tenant_id, context=context, payload=payloads.CreateBackup(),
+            session, action=action, resource_type="backup", resource_id=backup.id,
+            tenant_id=backup.tenant_id, context=context, payload=payloads.CreateBackup(),
             now=now, told=lambda: {
-                "name": backup.name, "instance_id": instance.id,
+                "name": backup.name, "instance_id": backup.instance_id,
                 "description": backup.description, "parent_id": backup.parent_id})
-        quotas.reserve(session, instance.tenant_id, accepted.id, {"backups": 1},
+        quotas.reserve(session, backup.tenant_id, accepted.id, {"backups": 1},
                        quota.defaults(self._conf))
-        return backup, accepted
+        return accepted
 
     def begin_import(self, session: Session, wanted: Import, context: RequestContext,
                      now: datetime.datetime) -> tuple[Backup, Operation]:
@@ -209,7 +248,9 @@ class Backups:
                        now: datetime.datetime) -> Operation:
         backup.state, backup.updated = BackupState.DELETING, now
         return self._requests.submit(
-            session, action=payloads.BACKUP_DELETE, resource_type="backup",
+            session, action=(payloads.BACKUP_DELETE_SNAPSHOT
+                             if backup.storage_driver == backups.CINDER
+                             else payloads.BACKUP_DELETE), resource_type="backup",
             resource_id=backup.id, tenant_id=backup.tenant_id, context=context,
             payload=payloads.DeleteBackup(), now=now)
 

@@ -126,7 +126,9 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_UPGRADE_AGENT: _Told("instance_upgrade_agent", {"version": "version"}),
     payloads.BACKUP_CREATE: _Told("backup_create"),
     payloads.BACKUP_IMPORT: _Told("backup_create"),
+    payloads.BACKUP_SNAPSHOT: _Told("backup_create"),
     payloads.BACKUP_DELETE: _Told("backup_delete"),
+    payloads.BACKUP_DELETE_SNAPSHOT: _Told("backup_delete"),
     payloads.MODULE_REAPPLY: _Told("module_reapply"),
 }
 _ATTACH = _Told("instance_attach_configuration", {"configuration_id": "configuration_id"})

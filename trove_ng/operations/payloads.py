@@ -32,6 +32,8 @@ INSTANCE_UPGRADE_AGENT = "instance.upgrade_agent"
 BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 BACKUP_IMPORT = "backup.import"
+BACKUP_SNAPSHOT = "backup.snapshot"
+BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
 MODULE_REAPPLY = "module.reapply"
 
 

@@ -69,8 +69,9 @@ class Schedules:
         wanted = Wanted(
             name=schedule.name, description=schedule.description, schedule_id=schedule.id,
             parent_id=schedule.parent_id,
-            incremental=engine.capabilities.incremental_backups and self._continues(
-                session, schedule))
+            incremental=engine.capabilities.incremental_backups and (
+                self._backups.driver(session, found.instance) == backups.SWIFT) and (
+                self._continues(session, schedule)))
         begun = self._backups.begin(
             session, found.instance, engine, wanted, context, now)
         schedule.last_run_at = now

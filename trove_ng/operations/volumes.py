@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from trove_ng.cloud.errors import CloudConflict
+from trove_ng.cloud.errors import CloudConflict, CloudRejected
 from trove_ng.cloud.types import Volume
 from trove_ng.db.models import Instance, InstanceVolume
 from trove_ng.db.repositories import instances
@@ -23,7 +23,7 @@ from trove_ng.domain.volumes import (
     ROOT,
     device_type,
 )
-from trove_ng.operations import servers
+from trove_ng.operations import servers, snapshots
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.messages import DeviceConfig, VolumeSpec
 
@@ -48,32 +48,41 @@ def get(work: Work, kind: str) -> InstanceVolume:
     raise StepFailed(f"The instance has no volume of kind {kind}.")
 
 
-def make(work: Work) -> None:
-    """Make the volumes and wait until they can be used."""
+def make(work: Work, source: snapshots.Taken | None = None) -> None:
+    """Make the volumes and wait until they can be used.
+
+    :param source: the snapshot that the data volume holds; None: nothing
+    """
     instance, storage = servers.load(work), work.tools.clouds.volume
     wanted = [one for one in of(work) if one.provider == CINDER]
     if not wanted:
         return
     known = {one.kind: one for one in reversed(storage.find_volumes(instance.id))}
     for one in wanted:
-        made = known.get(one.volume_kind) or _create(work, instance, one)
+        held = source if one.volume_kind == DATA else None
+        made = known.get(one.volume_kind) or _create(work, instance, one, held)
         with work.writer() as session:
             # what it is made as stays when the default changes
             stored.note_made(session, servers.row(work, session), one.volume_kind, made.id,
-                             device_type(work.tools.conf.volume_fstype))
+                             device_type(held.fstype if held is not None and held.fstype
+                                         else work.tools.conf.volume_fstype))
         known[one.volume_kind] = made
     for one in wanted:
         _wait(work, known[one.volume_kind].id, "the volume", "The volume could not be created.",
               lambda volume: volume.status in ("available", "in-use"))
 
 
-def _create(work: Work, instance: Instance, wanted: InstanceVolume) -> Volume:
+def _create(work: Work, instance: Instance, wanted: InstanceVolume,
+            held: snapshots.Taken | None) -> Volume:
     conf, kind = work.tools.conf, wanted.volume_kind
+    # a type that nobody asked for is left to the snapshot
+    default = conf.cinder_volume_type if held is None else None
     return work.tools.clouds.volume.create_volume(
         instance_id=instance.id, kind=kind, size_gb=wanted.size or 0,
         name=f"trove-{instance.id}" if kind == DATA else f"trove-{instance.id}-{kind}",
-        volume_type=wanted.provider_type or conf.cinder_volume_type,
-        availability_zone=instance.availability_zone if conf.enable_volume_az else None)
+        volume_type=wanted.provider_type or default,
+        availability_zone=instance.availability_zone if conf.enable_volume_az else None,
+        snapshot_id=held.snapshot_id if held is not None else None)
 
 
 def _wait(work: Work, volume_id: str, what: str, failure: str,
@@ -101,7 +110,10 @@ def drop(work: Work) -> None:
 
 
 def delete(work: Work) -> None:
-    """Delete the volumes, by force what is stuck; their ids stay known."""
+    """Delete the volumes, by force what is stuck; their ids stay known.
+
+    One that is needed by snapshots is kept, and no instance's any more.
+    """
     storage, clock = work.tools.clouds.volume, work.tools.clock
     timeout = work.tools.conf.volume_timeout
     stuck_at = clock.monotonic() + timeout / 2
@@ -110,8 +122,10 @@ def delete(work: Work) -> None:
     def gone() -> bool | None:
         found = storage.find_volumes(work.resource_id)
         for one in found:
-            # it may still be detached
-            with contextlib.suppress(CloudConflict):
+            if not snapshots.release_volume(work, one):
+                continue
+            # it may still be detached, or a snapshot be made of it after all
+            with contextlib.suppress(CloudConflict, CloudRejected):
                 if one.status in ("available", "error"):
                     storage.delete_volume(one.id)
                 elif one.id not in forced and (

@@ -32,6 +32,8 @@ class GuestMethod(NamedTuple):
 GUEST_METHODS: dict[str, GuestMethod] = {
     "prepare": GuestMethod(m.PrepareRequest, m.Empty, "cast"),
     "create_backup": GuestMethod(m.BackupRequest, m.Empty, "cast"),
+    "hold_data": GuestMethod(m.HoldRequest, m.Held),
+    "release_data": GuestMethod(m.HoldRequest, m.Flag),
     "cancel_step": GuestMethod(m.StepRequest, m.Flag),
     "rpc_ping": GuestMethod(m.Empty, m.Flag),
     "change_key": GuestMethod(m.KeyRequest, m.Empty),
@@ -115,6 +117,14 @@ class GuestClient:
     def create_backup(self, request: m.BackupRequest) -> None:
         """Ask for a backup; the result comes through the conductor."""
         self._client.cast("create_backup", request, self._context)
+
+    def hold_data(self, request: m.HoldRequest) -> m.Held:
+        """Let the data on the volume stay as they are, consistent, for some time."""
+        return self._call("hold_data", request, m.Held)
+
+    def release_data(self, request: m.HoldRequest) -> bool:
+        """Let the data change again; return whether they were held until now."""
+        return self._call("release_data", request, m.Flag).value
 
     def cancel_step(self, request: m.StepRequest) -> bool:
         """Make the agent leave long work; return False if it works on it still."""

@@ -193,6 +193,39 @@ class RestoreSpec(Message, frozen=True, kw_only=True):
     region: str | None = None
 
 
+class ExistingData(Message, frozen=True, kw_only=True):
+    """Data that the volume holds already: that of a snapshot.
+
+    :param version: of the server that wrote them
+    """
+
+    version: str
+
+
+class HoldRequest(Message, frozen=True, kw_only=True):
+    """Let the data on the volume be as a backup needs them, and stay so.
+
+    :param token: names the hold; what is held by another one is released
+    :param seconds: after which it ends by itself
+    """
+
+    token: Name
+    seconds: float
+
+
+class Held(Message, frozen=True, kw_only=True):
+    """What is held.
+
+    :param version: of the server
+    :param fstype: of the volume's file system
+    :param used: bytes of it that are in use
+    """
+
+    version: str
+    fstype: str = ""
+    used: int = 0
+
+
 class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     """Make an empty server a database instance.
 
@@ -203,6 +236,7 @@ class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     :param config: settings of the datastore's configuration template that
         the control plane computed (flavor-dependent), section → key → value
     :param overrides: settings of the user's configuration group
+    :param existing: the volume holds data, which become the instance's; None: it is empty
     """
 
     datastore: str
@@ -216,6 +250,7 @@ class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     restore: RestoreSpec | None = None
     config: dict[str, dict[str, Any]] = {}
     overrides: dict[str, Any] = {}
+    existing: ExistingData | None = None
 
 
 class BackupRequest(StepRequest, frozen=True, kw_only=True):

@@ -103,6 +103,8 @@ class Agent:
         self._boots = 0
         #: version of the agent, the one that is installed, and the one before
         self.version, self.trial, self.before = "1.0", "", "1.0"
+        #: token of who keeps the data as they are
+        self.held: str | None = None
         #: settings of the user's configuration group
         self.overrides: dict[str, Any] = {}
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
@@ -164,6 +166,14 @@ class Agent:
         self._report(request, m.StoredBackup(
             strategy=request.strategy, segments=[], checksum="00", size=1, data_size=2))
         return m.Empty()
+
+    def _hold_data(self, request: m.HoldRequest) -> m.Held:
+        self.held = request.token
+        return m.Held(version="10.11.6-MariaDB", fstype="ext4", used=1000)
+
+    def _release_data(self, request: m.HoldRequest) -> m.Flag:
+        held, self.held = self.held == request.token, None
+        return m.Flag(value=held)
 
     def _cancel_step(self, _request: m.StepRequest) -> m.Flag:
         return m.Flag(value=True)

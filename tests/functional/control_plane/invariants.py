@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.functional.control_plane.conftest import ControlPlane
-from trove_ng.cloud.types import INSTANCE_KEY, VOLUME_KIND_KEY
+from trove_ng.cloud.types import BACKUP_KEY, INSTANCE_KEY, KEPT_KEY, VOLUME_KIND_KEY
 from trove_ng.common import notifications
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.conf.cloud import own_region
@@ -49,14 +49,18 @@ class Cloud:
         found: dict[str, list[Document]] = {}
         for name, region in plane.minicloud.regions.items():
             for kind in ("server", "volume", "port", "floatingip", "security_group",
-                         "security_group_rule", "server_group", "volume_attachment"):
+                         "security_group_rule", "server_group", "volume_attachment",
+                         "snapshot"):
                 listed = region.store.list(kind, own if kind == "security_group" else None)
                 found.setdefault(kind, []).extend(listed)
                 self.regions |= {one["id"]: name for one in listed if "id" in one}
             self.flavors |= {one["id"]: {**one, "id": ""}
                              for one in region.store.list("flavor")}
         self.servers = _by(found["server"], _metadata)
-        self.volumes = _by(found["volume"], _metadata)
+        self.kept = [one for one in found["volume"] if KEPT_KEY in one["metadata"]]
+        self.volumes = _by([one for one in found["volume"] if one not in self.kept], _metadata)
+        self.snapshots = _by(found["snapshot"],
+                             lambda one: str(one["metadata"].get(BACKUP_KEY, "")))
         self.ports = _by(found["port"], lambda one: one["name"][6:].rpartition("-")[0])
         self.groups = _by([one for one in found["security_group"]
                            if one["name"] != "default"], lambda one: one["name"][6:])
@@ -88,6 +92,7 @@ def violations(plane: ControlPlane) -> list[str]:
     with plane.db.reader() as session:
         found = [*_operations(session), *_quotas(session), *_instances(session, cloud),
                  *_orphans(session, cloud), *_keys(session), *_backups(session, plane),
+                 *_snapshots(session, cloud),
                  *_elsewhere(session, cloud, own_region(plane.conf)),
                  *(_told(session) if plane.tools.told else ())]
         found += _names(session, plane.designate.addresses())
@@ -278,7 +283,7 @@ def _names(session: Session, registered: dict[str, str]) -> Iterator[str]:
 
 
 def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
-    for row in session.scalars(select(Backup)):
+    for row in session.scalars(select(Backup).where(Backup.storage_driver == "swift")):
         store = plane.minicloud.regions[
             row.region_id or own_region(plane.conf)].swift._store
         what = f"backup {row.id} ({row.state})"
@@ -300,9 +305,39 @@ def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
             yield f"{what} left {names}"
 
 
+def _snapshots(session: Session, cloud: Cloud) -> Iterator[str]:
+    known: set[str] = set()
+    for row in session.scalars(select(Backup).where(Backup.storage_driver == "cinder")):
+        what, found = f"backup {row.id} ({row.state})", cloud.snapshots.get(row.id, [])
+        known.add(row.id)
+        if not row.deleted and (row.state in BACKUP_RUNNING or row.state == (
+                BackupState.DELETING)):
+            yield f"{what} is under way, and nothing works on it"
+        elif not row.deleted and row.state == BackupState.COMPLETED:
+            if [f"cinder://{one['id']}" for one in found] != [row.location]:
+                yield f"{what} is at {row.location}, the cloud has {found}"
+            elif found[0]["status"] != "available":
+                yield f"{what} is {found[0]['status']}"
+        elif found and row.state != BackupState.DELETE_FAILED:
+            yield f"{what} left {found}"
+    if left := cloud.snapshots.keys() - known:
+        yield f"snapshots of {left}, which do not exist"
+    needed = {one["volume_id"] for found in cloud.snapshots.values() for one in found}
+    for volume in cloud.kept:
+        if volume["id"] not in needed:
+            yield f"volume {volume['id']} is kept for nothing"
+        if volume["metadata"][KEPT_KEY] in set(session.scalars(
+                select(Instance.id).where(Instance.deleted.is_(False)))):
+            yield f"volume {volume['id']} was taken from an instance that is there"
+
+
 def _hypervisor(plane: ControlPlane, cloud: Cloud) -> Iterator[str]:
     servers = {one["id"] for found in cloud.servers.values() for one in found}
-    volumes = {one["id"] for found in cloud.volumes.values() for one in found}
+    volumes = {one["id"] for found in (*cloud.volumes.values(), cloud.kept) for one in found}
+    snapshots = {one["id"] for found in cloud.snapshots.values() for one in found}
+    if set(plane.hypervisor.snapshots) != snapshots:
+        yield (f"snapshots {snapshots ^ set(plane.hypervisor.snapshots)} are not where they "
+               "should be")
     if set(plane.hypervisor.servers) != servers:
         yield f"servers {servers ^ set(plane.hypervisor.servers)} are not where they should be"
     if set(plane.hypervisor.volumes) != volumes:

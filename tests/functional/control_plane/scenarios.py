@@ -171,6 +171,12 @@ def _delete_backup(world: World) -> str:
     return ident
 
 
+def _delete_snapshot(world: World) -> str:
+    ident = world.snapshot()
+    world.plane.request("DELETE", f"/backups/{ident}", status=202)
+    return ident
+
+
 def _reapply_module(world: World) -> str:
     ident = world.module()
     world.plane.request("PUT", f"/modules/{ident}/instances", {"reapply": {
@@ -242,6 +248,10 @@ SCENARIOS = {
         _import_backup, "backups", good="RESTORED", bad="FAILED", agent=None),
     payloads.BACKUP_DELETE: Scenario(
         _delete_backup, "backups", good=None, bad="DELETE_FAILED", agent=None),
+    payloads.BACKUP_SNAPSHOT: Scenario(
+        World.new_snapshot, "backups", good="COMPLETED", bad="FAILED", agent="snapshot"),
+    payloads.BACKUP_DELETE_SNAPSHOT: Scenario(
+        _delete_snapshot, "backups", good=None, bad="DELETE_FAILED", agent=None),
     # what becomes of a module is told by its operation
     payloads.MODULE_REAPPLY: Scenario(
         _reapply_module, "modules", good="", bad="", agent="instances"),

@@ -253,6 +253,7 @@ class World:
         self.manager = plane.start_taskmanager("healthy", awake=False)
         self._instance: str | None = None
         self._backup: str | None = None
+        self._snapshot: str | None = None
         #: what each way of each run-book calls, once it is known
         self.calls: dict[tuple[str, bool], list[CloudCall]] = {}
 
@@ -317,6 +318,20 @@ class World:
         return str(self.plane.request("POST", "/backups", {"backup": {
             "name": "b", "instance": self.instance(), "incremental": 1}},
             status=202).json["backup"]["id"])
+
+    def new_snapshot(self) -> str:
+        """Ask for a backup that is a snapshot; return its id."""
+        return str(self.plane.request("POST", "/backups", {"backup": {
+            "name": "s", "instance": self.instance(), "storage_driver": "cinder"}},
+            status=202).json["backup"]["id"])
+
+    def snapshot(self) -> str:
+        """Return a backup that is a snapshot, of this case if it made one."""
+        if self._snapshot is None or self.shown("backups", self._snapshot) != "COMPLETED":
+            self._snapshot = self.new_snapshot()
+            self.finish(self.live(self._snapshot))
+            assert self.shown("backups", self._snapshot) == "COMPLETED"
+        return self._snapshot
 
     def backup(self) -> str:
         """Return a backup that is complete, of an earlier case if there is one."""

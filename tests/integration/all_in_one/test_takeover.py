@@ -184,9 +184,13 @@ class Bench:
         self.cloud.wait_gone(ident, 240)
         assert parts(self.cloud, ident) == NOTHING
 
-    def backup(self) -> Callable[[], object]:
+    def snapshot(self) -> Callable[[], object]:
+        return self.backup("cinder")
+
+    def backup(self, driver: str = "swift") -> Callable[[], object]:
         self._backup = self.cloud.rest().post("/backups", {"backup": {
-            "name": "b", "instance": self.instance()}}).json()["backup"]["id"]
+            "name": "b", "instance": self.instance(), "storage_driver": driver,
+        }}).json()["backup"]["id"]
         return lambda: self.cloud.wait_backup(self._backup, seconds=240)
 
     def delete_backup(self) -> Callable[[], object]:
@@ -284,6 +288,8 @@ class Bench:
         """Make what an action needs, while a taskmanager still works."""
         if action in ("backup.delete", "backup.import"):
             self.backup()()
+        elif action == "backup.delete_snapshot":
+            self.snapshot()()
         elif action == "configuration.apply":
             self.configure()()
         elif action == "module.reapply":
@@ -305,6 +311,8 @@ class Bench:
             "instance.resize_flavor": self.resize_flavor,
             "instance.resize_volume": self.resize_volume,
             "backup.create": self.backup, "backup.delete": self.delete_backup,
+            "backup.snapshot": self.snapshot,
+            "backup.delete_snapshot": self.delete_backup,
             "backup.import": self.take_over_backup, "instance.rebuild": self.rebuild,
             "instance.upgrade": self.upgrade, "instance.stop": self.stop,
             "instance.reboot": lambda: self.manage({"reboot": {}}),

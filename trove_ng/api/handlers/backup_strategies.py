@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from trove_ng.api.call import Call
-from trove_ng.common.errors import NotFound
+from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.db.models import BackupStrategy
 from trove_ng.db.repositories import backup_strategies as strategies
 from trove_ng.db.repositories import instances
+from trove_ng.db.repositories.backups import SWIFT
 from trove_ng.db.session import retry_on_db_error
 
 #: strategies in a list at most
@@ -42,6 +43,10 @@ def index(call: Call) -> dict[str, Any]:
 def put(call: Call) -> dict[str, Any]:
     """Say where backups of the project, or of one instance, go."""
     body = call.body["backup_strategy"]
+    driver, container = body.get("storage_driver") or SWIFT, body.get("swift_container")
+    if (driver == SWIFT) != bool(container):
+        raise BadRequest("Validation error: backup_strategy.swift_container is for storage_driver "
+                         "swift, which needs one.")
     ident, tenant_id = body.get("instance_id") or strategies.ALL, call.context.project_id
     with call.services.db.writer() as session:
         if ident:
@@ -50,7 +55,7 @@ def put(call: Call) -> dict[str, Any]:
                 raise NotFound.of("Instance", ident)
             call.authorize_owner(found.tenant_id)
             tenant_id = found.tenant_id
-        view = _view(strategies.put(session, tenant_id, ident, body["swift_container"]))
+        view = _view(strategies.put(session, tenant_id, ident, driver, container))
         call.keep(session, {"backup_strategy": view}, None)
     return {"backup_strategy": view}
 

@@ -8,6 +8,9 @@ from trove_ng.api.schemas.common import DESCRIPTION, NAME, TITLE, UUID, Schema, 
 _CONTAINER: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255,
                       "pattern": r"^[^/\x00-\x1f\x7f]+$", "format": "container"}
 
+#: objects, or a snapshot of the volume
+_DRIVER: Schema = {"enum": ["swift", "cinder", None]}
+
 #: a backup that another database service left in the project's object store; size in GB
 _REMOTE: Schema = obj({
     "remote_location": {"type": "string", "maxLength": 1024,
@@ -19,9 +22,10 @@ _REMOTE: Schema = obj({
 }, ("remote_location", "local_datastore_version_id", "size"))
 
 STRATEGY: Schema = obj({"backup_strategy": obj({
-    "swift_container": _CONTAINER | {"type": "string"},
+    "swift_container": _CONTAINER,
+    "storage_driver": _DRIVER,
     "instance_id": {"oneOf": [UUID, {"type": "null"}]},
-}, ("swift_container",))}, ("backup_strategy",), examples=[
+})}, ("backup_strategy",), examples=[
     {"backup_strategy": {"swift_container": "nightly_backups"}}])
 
 CREATE: Schema = obj({"backup": obj({
@@ -31,7 +35,7 @@ CREATE: Schema = obj({"backup": obj({
     "parent_id": {"oneOf": [UUID, {"type": "null"}]},
     "incremental": {"enum": [0, 1, True, False]},
     "swift_container": _CONTAINER,
-    "storage_driver": {"enum": ["swift", None]},
+    "storage_driver": _DRIVER,
     "restore_from": {"anyOf": [_REMOTE, {"type": "null"}]},
 }, ("name",))}, ("backup",), examples=[
     {"backup": {"name": "nightly", "instance": "0b6f2a43-5e0c-4a49-9d34-0a6d5b0a51c7"}}])

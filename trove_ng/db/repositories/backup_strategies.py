@@ -16,11 +16,21 @@ ALL = ""
 
 def container(session: Session, tenant_id: str, instance_id: str) -> str | None:
     """Return the container for an instance: its own, or that of the project."""
-    found = {row.instance_id: row.swift_container for row in session.scalars(
-        select(BackupStrategy).where(
-            BackupStrategy.tenant_id == tenant_id,
-            BackupStrategy.instance_id.in_((instance_id, ALL))))}
-    return found.get(instance_id) or found.get(ALL)
+    found = _for(session, tenant_id, instance_id)
+    return next((one.swift_container for one in found if one.swift_container), None)
+
+
+def backend(session: Session, tenant_id: str, instance_id: str) -> str | None:
+    """Return the storage driver for an instance: of its own strategy, or the project's."""
+    return next((one.backend for one in _for(session, tenant_id, instance_id)), None)
+
+
+def _for(session: Session, tenant_id: str, instance_id: str) -> list[BackupStrategy]:
+    """Return the strategies that hold for an instance, its own first."""
+    return sorted(session.scalars(select(BackupStrategy).where(
+        BackupStrategy.tenant_id == tenant_id,
+        BackupStrategy.instance_id.in_((instance_id, ALL)))),
+        key=lambda one: one.instance_id == ALL)
 
 
 def find(session: Session, *, tenant_id: str | None, instance_id: str | None = None,
@@ -39,8 +49,8 @@ def find(session: Session, *, tenant_id: str | None, instance_id: str | None = N
         BackupStrategy.tenant_id, BackupStrategy.instance_id).limit(limit)).all()
 
 
-def put(session: Session, tenant_id: str, instance_id: str, swift_container: str,
-        ) -> BackupStrategy:
+def put(session: Session, tenant_id: str, instance_id: str, backend: str,
+        swift_container: str | None) -> BackupStrategy:
     """Add a strategy, or change the one that there is."""
     found = session.scalars(select(BackupStrategy).where(
         BackupStrategy.tenant_id == tenant_id, BackupStrategy.instance_id == instance_id,
@@ -48,7 +58,7 @@ def put(session: Session, tenant_id: str, instance_id: str, swift_container: str
     if found is None:
         found = BackupStrategy(tenant_id=tenant_id, instance_id=instance_id)
         session.add(found)
-    found.swift_container = swift_container
+    found.backend, found.swift_container = backend, swift_container
     flush_or_retry(session)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
@@ -111,6 +111,12 @@ def same(session: Session, wanted: Backup) -> Backup | None:
         Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
     ).order_by(Backup.created, Backup.id).limit(1).with_for_update().execution_options(
         populate_existing=True)).one_or_none()
+
+
+def deleted(session: Session, ids: Collection[str]) -> set[str]:
+    """Return those of some backups that are deleted."""
+    return set(session.scalars(select(Backup.id).where(
+        Backup.id.in_(list(ids)), Backup.deleted.is_(True))))
 
 
 def children(session: Session, backup_id: str) -> Sequence[Backup]:

@@ -41,6 +41,8 @@ _TITLES = {
     "backup.create": "Making a backup",
     "backup.import": "Taking over a backup",
     "backup.delete": "Deleting a backup",
+    "backup.snapshot": "Making a snapshot",
+    "backup.delete_snapshot": "Deleting a snapshot",
     "module.reapply": "Applying the module again",
 }
 

@@ -22,8 +22,8 @@ from trove_ng.db.models import (
     Operation,
     ServiceStatusRow,
 )
-from trove_ng.db.repositories import operations, schedules
-from trove_ng.db.rows import AnyRow
+from trove_ng.db.repositories import backups, operations, schedules
+from trove_ng.db.rows import AnyRow, AnySelect
 
 _CHUNK = 500
 _WORKED_ON = [*(state.value for state in BACKUP_RUNNING), BackupState.DELETING.value]
@@ -129,6 +129,38 @@ def of(session: Session, ids: Collection[str]) -> dict[str, Facts]:
     wanted = sorted(ids)
     for start in range(0, len(wanted), _CHUNK):
         found |= _facts(session, Instance.id.in_(wanted[start:start + _CHUNK]))
+    return found
+
+
+def _backup_facts() -> AnySelect:
+    return select(
+        Backup.id, Backup.tenant_id, Backup.instance_id, Backup.state, Backup.deleted,
+        Backup.location, _is_live(Backup.id).label("live"),
+        select(func.max(Operation.ended_at)).where(Operation.resource_id == Backup.id)
+        .scalar_subquery().label("worked_at"))
+
+
+def snapshots(session: Session, region: str, *, unnamed: bool) -> dict[str, AnyRow]:
+    """Return what is known of a region's backups that are snapshots, by id.
+
+    :param unnamed: also those that name no region
+    :return: rows with, beside columns of the backup: ``live``, whether an operation works on
+        it; ``worked_at``, when the last one ended
+    """
+    here: ColumnElement[bool] = Backup.region_id == region
+    if unnamed:
+        here = or_(Backup.region_id.is_(None), here)
+    return {row.id: row for row in session.execute(_backup_facts().where(
+        Backup.deleted.is_(False), Backup.storage_driver == backups.CINDER, here))}
+
+
+def backups_of(session: Session, ids: Collection[str]) -> dict[str, AnyRow]:
+    """Return the same of some backups, also of deleted ones."""
+    found: dict[str, AnyRow] = {}
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), _CHUNK):
+        found |= {row.id: row for row in session.execute(
+            _backup_facts().where(Backup.id.in_(wanted[start:start + _CHUNK])))}
     return found
 
 

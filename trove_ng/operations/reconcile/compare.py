@@ -6,7 +6,15 @@ import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping
 
-from trove_ng.cloud.types import FloatingIP, Port, SecurityGroup, Server, ServerGroup, Volume
+from trove_ng.cloud.types import (
+    FloatingIP,
+    Port,
+    SecurityGroup,
+    Server,
+    ServerGroup,
+    Snapshot,
+    Volume,
+)
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.repositories.reconciliation import Facts
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
@@ -27,6 +35,7 @@ class Cloud:
 
     found: Mapping[str, Mapping[str, Resource]]
     region: str = ""
+    snapshots: Mapping[str, Snapshot] = dataclasses.field(default_factory=dict)
 
     def servers(self) -> Mapping[str, Server]:
         """Return the servers by id."""

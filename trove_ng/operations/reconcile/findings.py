@@ -13,6 +13,8 @@ class Kind(enum.StrEnum):
     LEFTOVER = "leftover"
     #: a resource that names an instance which the store never had
     UNKNOWN_INSTANCE = "unknown-instance"
+    #: a snapshot that names a backup which the store never had
+    UNKNOWN_BACKUP = "unknown-backup"
     #: a second resource of an instance that needs one
     DUPLICATE = "duplicate"
     #: what the instance's row names is not in the cloud
@@ -60,6 +62,9 @@ class Repair(enum.StrEnum):
     DELETE_NAME = "delete-name"
     #: let the name of an instance lead to its address
     SET_NAME = "set-name"
+    DELETE_SNAPSHOT = "delete-snapshot"
+    #: delete a volume that was kept for snapshots which are gone
+    DELETE_KEPT = "delete-kept"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Finding:
 
     :param what: a sentence, for operators
     :param resource: ``server``, ``volume``, ``floating_ip``, ``port``, ``security_group``,
-        ``server_group``, ``name``, ``backup``, or the name of a quota
+        ``server_group``, ``snapshot``, ``name``, ``backup``, or the name of a quota
     :param repair: None: a person must decide
     :param before: what the row says
     :param after: what the cloud has

@@ -13,7 +13,7 @@ from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import quotas, reconciliation
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import Database
-from trove_ng.operations.reconcile import compare, names
+from trove_ng.operations.reconcile import compare, names, snapshots
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def regions(parts: Parts) -> list[str]:
 
 
 def read_cloud(parts: Parts, region: str) -> compare.Cloud:
-    """Return what a region has: six lists, whatever the number of instances.
+    """Return what a region has: seven lists, whatever the number of instances.
 
     :raises trove_ng.cloud.errors.CloudError: a service does not answer
     """
@@ -73,7 +73,17 @@ def read_cloud(parts: Parts, region: str) -> compare.Cloud:
         "port": {one.id: one for one in clouds.network.list_ports()},
         "server_group": {one.id: one for one in clouds.compute.list_server_groups()},
         "security_group": {one.id: one for one in clouds.network.list_security_groups()}},
-        region)
+        region, {one.id: one for one in clouds.volume.list_snapshots()})
+
+
+def read_backups(parts: Parts, cloud: compare.Cloud,
+                 ) -> tuple[dict[str, AnyRow], dict[str, AnyRow]]:
+    """Return the region's backups that are snapshots, and also those that snapshots name."""
+    named = {one.backup_id for one in cloud.snapshots.values() if one.backup_id is not None}
+    with parts.db.reader() as session:
+        rows = reconciliation.snapshots(
+            session, cloud.region, unnamed=cloud.region == parts.clouds.region)
+        return rows, rows | reconciliation.backups_of(session, named - set(rows))
 
 
 def read_rows(parts: Parts, cloud: compare.Cloud,
@@ -99,7 +109,8 @@ def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
     cloud = read_cloud(parts, region)
     # what instances of other regions have is not here
     here, named = read_rows(parts, cloud)
-    found = [*compare.owners(named, cloud, times), *compare.instances(here, cloud, times)]
+    found = [*compare.owners(named, cloud, times), *compare.instances(here, cloud, times),
+             *snapshots.look(*read_backups(parts, cloud), cloud, times)]
     return cloud, [dataclasses.replace(one, region=region) for one in found]
 
 

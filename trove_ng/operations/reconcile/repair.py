@@ -15,7 +15,7 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import payloads, there
-from trove_ng.operations.reconcile import compare, names
+from trove_ng.operations.reconcile import compare, names, snapshots
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
 from trove_ng.operations.requests import PURPOSE, Requests
@@ -35,7 +35,9 @@ class Repairer:
             Repair.RECOUNT: self._recount, Repair.CLEAR_TASK: self._clear_task,
             Repair.DELETE_KEY: self._delete_key,
             Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover,
-            Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name}
+            Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
+            Repair.DELETE_SNAPSHOT: self._delete_snapshot,
+            Repair.DELETE_KEPT: self._delete_kept}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
         """Repair one finding; what is not safe any more is left alone.
@@ -70,6 +72,28 @@ class Repairer:
                 "server_group": clouds.compute.delete_server_group,
                 "security_group": clouds.network.delete_security_group}[finding.resource]
         drop(finding.resource_id)
+        return True
+
+    def _delete_snapshot(self, finding: Finding) -> bool:
+        storage = self._parts.clouds.in_region(finding.region).volume
+        snapshot = storage.get_snapshot(finding.resource_id)
+        if snapshot is None or snapshot.backup_id is None:
+            return False
+        with self._parts.db.reader() as session:
+            row = reconciliation.backups_of(session, [snapshot.backup_id]).get(
+                snapshot.backup_id)
+        now = snapshots.judge(snapshot, row, when(self._parts))
+        if now is None or now.repair is not Repair.DELETE_SNAPSHOT:
+            return False
+        storage.delete_snapshot(snapshot.id)
+        return True
+
+    def _delete_kept(self, finding: Finding) -> bool:
+        storage = self._parts.clouds.in_region(finding.region).volume
+        volume = storage.get_volume(finding.resource_id)
+        if volume is None or not volume.kept_of or storage.snapshots_of(volume.id):
+            return False
+        storage.delete_volume(volume.id)
         return True
 
     def _settle_resize(self, finding: Finding) -> bool:

@@ -20,6 +20,7 @@ from trove_ng.operations import (
     payloads,
     placement,
     servers,
+    snapshots,
     storage,
     usage,
     volumes,
@@ -33,6 +34,17 @@ from trove_ng.rpc import messages
 
 def _make_server(work: Work) -> None:
     servers.make_server(work, volumes.ephemeral(work))
+
+
+def _make_volumes(work: Work) -> None:
+    """Make the volumes, the data volume of the snapshot that is restored if there is one."""
+    volumes.make(work, _snapshot(work))
+
+
+def _snapshot(work: Work) -> snapshots.Taken | None:
+    """Return the snapshot to restore, None if nothing or a backup of objects is."""
+    backup_id = work.payload(payloads.CreateInstance).backup_id
+    return snapshots.taken(work, backup_id) if backup_id else None
 
 
 def _wait_for_agent(work: Work) -> None:
@@ -51,6 +63,7 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
     secrets = work.secrets()
     version, datastore = servers.load_version(work, instance)
     engine = work.tools.datastores[version.manager]
+    source = _snapshot(work)
     return messages.PrepareRequest(
         operation_id=work.id, step="prepare", datastore=datastore.name,
         datastore_version=version.version, memory_mb=instance.flavor_ram,
@@ -66,7 +79,9 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
         root_password=(_password(secrets, payloads.ROOT_SECRET)
                        if payload.enable_root else None),
         overrides=overrides.values_of(work, instance.configuration_id),
-        restore=_restore(work, payload.backup_id) if payload.backup_id else None,
+        restore=(_restore(work, payload.backup_id)
+                 if payload.backup_id and source is None else None),
+        existing=messages.ExistingData(version=source.version) if source is not None else None,
         config=engine.config(instance.flavor_ram))
 
 
@@ -114,7 +129,7 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("ports", servers.make_ports, servers.drop_ports),
     Step("floating_ip", access.make_address, access.drop_address),
     Step("name", names.make, names.drop),
-    Step("volume", volumes.make, volumes.drop),
+    Step("volume", _make_volumes, volumes.drop),
     Step("key", servers.make_key, servers.drop_key),
     Step("server_group", placement.make_group, placement.drop_group),
     Step("server", _make_server, servers.drop_server),

@@ -12,6 +12,7 @@ from trove_ng.operations.runbooks import (
     configure_instance,
     create_backup,
     create_instance,
+    create_snapshot,
     delete_backup,
     delete_instance,
     import_backup,
@@ -36,5 +37,6 @@ def runbooks() -> Mapping[str, Runbook]:
              reboot_instance.RUNBOOK, migrate_instance.RUNBOOK, *rebuild_instance.RUNBOOKS,
              create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
-             reapply_module.RUNBOOK, upgrade_agent.RUNBOOK)
+             reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
+             create_snapshot.DELETION)
     return MappingProxyType({one.action: one for one in found})

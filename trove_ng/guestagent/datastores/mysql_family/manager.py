@@ -20,6 +20,7 @@ from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.databases import Databases
+from trove_ng.guestagent.datastores.mysql_family.hold import DataHold
 from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
 from trove_ng.guestagent.datastores.mysql_family.overrides import Overrides
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
@@ -29,7 +30,8 @@ from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.manager import AGENT_DIR
-from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.versions import is_older
@@ -43,6 +45,8 @@ LOG = logging.getLogger(__name__)
 OWNER = "mysql"
 #: seconds that a look at the server may wait for it
 PROBE_SECONDS = 3
+#: seconds that what is not on the disk yet may take to get there
+_SYNC_SECONDS = 60
 BINLOG, USER_LOG = "binlog", "user_log"
 #: directory of what is kept over an upgrade
 _CHANGES = "changes"
@@ -68,6 +72,7 @@ class MySqlFamilyManager(ServerManager):
         self.admin = AdminAccount(self._option_file, OWNER)
         self.server = sql.Server(self.paths.socket, self.admin.credentials)
         self.configuration = Configuration(self.paths)
+        self._hold = DataHold(self.server, self._sync)
         self._databases = Databases(self.server)
         self._users = Users(self.server)
         self._root = Root(self.server)
@@ -92,6 +97,33 @@ class MySqlFamilyManager(ServerManager):
         :raises GuestError: the backup is damaged, or cannot be had
         """
 
+    def installed_version(self) -> str:
+        """Return the version of the server's program, for example ``10.11``.
+
+        :raises GuestError: it does not tell
+        """
+        raise self._unsupported("snapshots")
+
+    # ---- snapshots ------------------------------------------------------------
+
+    def hold_data(self, request: m.HoldRequest) -> m.Held:
+        """Block all writing, for a snapshot of the volume."""
+        if self.agent_volume_dir() is None:
+            raise GuestError("The volume is not mounted.")
+        version = self._hold.take(request.token, request.seconds)
+        spec = next((one for one in self.ctx.volumes.remembered()
+                     if one.mount_point == self.paths.mount), None)
+        kind = self.ctx.volumes.filesystem_of(spec.device) if spec is not None else None
+        return m.Held(version=version, fstype=kind or "",
+                      used=filesystem_stats(self.paths.mount).used)
+
+    def release_data(self, request: m.HoldRequest) -> m.Flag:
+        """Let the server write again."""
+        return m.Flag(value=self._hold.release(request.token))
+
+    def _sync(self) -> None:
+        commands.run(["sync", "-f", self.paths.mount], timeout=_SYNC_SECONDS)
+
     # ---- files ----------------------------------------------------------------
 
     @property
@@ -107,20 +139,28 @@ class MySqlFamilyManager(ServerManager):
 
     def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
         """Configure, make or restore the data, start, take the server over."""
-        data = self.paths.data
-        if data.exists() and any(data.iterdir()):
+        data, existing = self.paths.data, request.existing
+        holds = data.exists() and any(data.iterdir())
+        if holds and existing is None:
             raise Conflict("The volume holds a database already.")
+        if existing is not None:
+            if not holds:
+                raise GuestError("The volume holds no database.")
+            self._check_data(existing)
+            self._clear_copy()
         self._write_configuration(request.config, request.overrides)
         progress.report(10)
         if request.restore is not None:
             self.restore_data(request.restore, progress)
-        else:
+        elif existing is None:
             self.install_data()
         progress.report(70)
         self._take_over()
         self.ctx.services.enable(self.services)
         progress.report(80)
-        self._secure(keep_users=request.restore is not None)
+        self._secure(keep_users=request.restore is not None or existing is not None)
+        if existing is not None and is_older(existing.version, than=self.installed_version()):
+            self.upgrade_data()
         if request.root_password is not None:
             self._root.enable(request.root_password)
 
@@ -131,11 +171,28 @@ class MySqlFamilyManager(ServerManager):
             files.make_directory(binlogs, mode=0o750, owner=OWNER)
         self.configuration.write(config, overrides, self._server_logs.prepare(), binlogs)
 
+    def _check_data(self, existing: m.ExistingData) -> None:
+        if is_older(self.installed_version(), than=existing.version):
+            raise GuestError(f"The data are of version {existing.version}; the database server "
+                             f"is of version {self.installed_version()}.")
+
+    def _clear_copy(self) -> None:
+        """Remove from a copy of another instance's volume what is not its data."""
+        self._clear_staging()
+        for folder in (self.paths.logs, self.paths.binlogs):
+            files.remove(folder, recursive=True)
+        # backups of the other instance do not go on here
+        files.remove(self.paths.lineage)
+        files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
+
+    def _clear_staging(self) -> None:
+        for folder in (self.paths.staging, self.paths.increment):
+            files.remove(folder, recursive=True)
+
     def clean(self) -> None:
         """Remove also the half of a restore."""
         super().clean()
-        for folder in (self.paths.staging, self.paths.increment):
-            files.remove(folder, recursive=True)
+        self._clear_staging()
         leftovers.remove_unfinished(pathlib.Path(self.paths.changes))
 
     def _take_over(self) -> None:

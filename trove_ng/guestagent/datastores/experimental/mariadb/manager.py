@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBackup
+from trove_ng.guestagent.datastores.experimental.mariadb.restore import installed_version
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
 from trove_ng.guestagent.os import commands, files
@@ -38,6 +39,10 @@ class MariaDbManager(MySqlFamilyManager):
             f"--user={OWNER}", f"--datadir={self.paths.data}",
             "--auth-root-authentication-method=socket", "--skip-test-db"],
             timeout=600, disposable=True)
+
+    def installed_version(self) -> str:
+        """Return the version of the server's program."""
+        return installed_version()
 
     def upgrade_data(self) -> None:
         """Bring the system tables up to the server; nothing if they are."""
