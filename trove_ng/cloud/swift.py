@@ -7,6 +7,7 @@ The service user needs the role that Swift is configured to let into every accou
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import json
 import time
@@ -209,6 +210,17 @@ class ObjectStore:
         return {one["name"]: (int(one["bytes"]), str(one["hash"]))
                 for one in self._list(tenant_id, container, prefix)}
 
+    def list_dated(self, tenant_id: str, container: str, prefix: str,
+                   ) -> dict[str, datetime.datetime]:
+        """Return name → when it was stored (UTC, without a zone) of all such objects."""
+        return {one["name"]: datetime.datetime.fromisoformat(one["last_modified"])
+                for one in self._list(tenant_id, container, prefix)}
+
+    def delete_objects(self, tenant_id: str, container: str, names: Sequence[str]) -> None:
+        """Delete objects; those that are gone are no error."""
+        for start in range(0, len(names), _PAGE):
+            self._delete_all(tenant_id, container, names[start:start + _PAGE])
+
     def head_object(self, tenant_id: str, container: str, name: str,
                     ) -> tuple[int, str] | None:
         """Return bytes and ETag of an object as it is now, None if there is none."""
@@ -241,8 +253,7 @@ class ObjectStore:
             if names == left:
                 raise CloudUnavailable("The object store does not delete objects.")
             left = names
-            for start in range(0, len(names), _PAGE):
-                self._delete_all(tenant_id, container, names[start:start + _PAGE])
+            self.delete_objects(tenant_id, container, names)
 
     def _delete_all(self, tenant_id: str, container: str, names: Sequence[str]) -> None:
         _, answer = self._ask(

@@ -31,6 +31,12 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since an instance was last worked on, or deleted, in which what it "
                       "has in the cloud is not judged; after them leftovers are deleted."),
+    cfg.FloatOpt("orphan_objects_age", default=86400, min=0,
+                 help="Seconds since objects were stored for a backup that is deleted, or "
+                      "failed, after which they are deleted."),
+    cfg.FloatOpt("reconcile_objects_interval", default=3600, min=0,
+                 help="Seconds between two looks for such objects; 0 leaves them to "
+                      "'trove-manage reconcile'."),
     cfg.FloatOpt("event_keep_days", default=90, min=0,
                  help="Days after which lines of the instances' timelines are removed; 0 keeps "
                       "them."),

@@ -13,6 +13,7 @@ from trove_ng.cloud.errors import CloudError
 from trove_ng.common.errors import Conflict, ServiceUnavailable
 from trove_ng.manage.command import Command, Tools, arg
 from trove_ng.operations.duty import Duty
+from trove_ng.operations.reconcile import objects
 from trove_ng.operations.reconcile.findings import Outcome
 from trove_ng.operations.reconcile.look import (
     look,
@@ -39,7 +40,7 @@ def _reconcile(tools: Tools, options: argparse.Namespace) -> int:
 def _look(tools: Tools) -> list[Outcome]:
     found = [one for region in regions(tools) for one in look(tools, region)[1]]
     return [Outcome(one) for one in (
-        *found, *look_at_names(tools), *look_at_store(tools))]
+        *found, *look_at_names(tools), *look_at_store(tools), *objects.look(tools))]
 
 
 def _fix(tools: Tools) -> list[Outcome]:

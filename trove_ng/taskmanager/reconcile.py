@@ -18,7 +18,7 @@ class Turns:
 
     def __init__(self, tools: Tools, owner: str, interval: float) -> None:
         self._duty = Duty(tools.db, tools.clock, DUTY, owner)
-        self._reconciler = Reconciler(tools)
+        self._reconciler = Reconciler(tools, tools.conf.reconcile_objects_interval or None)
         # the clocks of the processes' turns differ by little
         self._pause = interval * 0.9
 

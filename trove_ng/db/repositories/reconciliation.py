@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from trove_ng.common.states import BACKUP_RUNNING, BackupState, ExecutionState
 from trove_ng.db.models import (
@@ -161,6 +161,40 @@ def backups_of(session: Session, ids: Collection[str]) -> dict[str, AnyRow]:
     for start in range(0, len(wanted), _CHUNK):
         found |= {row.id: row for row in session.execute(
             _backup_facts().where(Backup.id.in_(wanted[start:start + _CHUNK])))}
+    return found
+
+
+def _lost() -> ColumnElement[bool]:
+    return and_(Backup.storage_driver == backups.SWIFT, Backup.container.is_not(None),
+                or_(Backup.deleted.is_(True), Backup.state == BackupState.FAILED))
+
+
+def late_places(session: Session, since: datetime.datetime) -> Sequence[AnyRow]:
+    """Return tenant_id, region_id and container of backups that are deleted or failed.
+
+    :param since: when they were made at the earliest
+    """
+    return session.execute(select(
+        Backup.tenant_id, Backup.region_id, Backup.container).where(
+            _lost(), Backup.created >= since).distinct().order_by(
+                Backup.tenant_id, Backup.region_id, Backup.container)).all()
+
+
+def objects_of(session: Session, ids: Collection[str]) -> dict[str, AnyRow]:
+    """Return what is known of backups that are deleted or failed, by id.
+
+    :return: rows with, beside columns of the backup, those of :func:`snapshots`, and ``used``:
+        whether another backup consists of the same objects
+    """
+    found: dict[str, AnyRow] = {}
+    wanted, other = sorted(ids), aliased(Backup)
+    facts = _backup_facts().add_columns(
+        Backup.container, Backup.prefix, Backup.region_id, Backup.created,
+        exists().where(other.id != Backup.id, other.deleted.is_(False),
+                       other.prefix == Backup.prefix).label("used"))
+    for start in range(0, len(wanted), _CHUNK):
+        found |= {row.id: row for row in session.execute(
+            facts.where(_lost(), Backup.id.in_(wanted[start:start + _CHUNK])))}
     return found
 
 

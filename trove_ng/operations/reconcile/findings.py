@@ -63,6 +63,8 @@ class Repair(enum.StrEnum):
     #: let the name of an instance lead to its address
     SET_NAME = "set-name"
     DELETE_SNAPSHOT = "delete-snapshot"
+    #: delete what an agent stored for a backup that is not there any more
+    DELETE_OBJECTS = "delete-objects"
     #: delete a volume that was kept for snapshots which are gone
     DELETE_KEPT = "delete-kept"
 
@@ -73,7 +75,8 @@ class Finding:
 
     :param what: a sentence, for operators
     :param resource: ``server``, ``volume``, ``floating_ip``, ``port``, ``security_group``,
-        ``server_group``, ``snapshot``, ``name``, ``backup``, or the name of a quota
+        ``server_group``, ``snapshot``, ``objects``, ``name``, ``backup``, or the name of a
+        quota
     :param repair: None: a person must decide
     :param before: what the row says
     :param after: what the cloud has

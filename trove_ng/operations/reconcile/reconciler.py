@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.states import EventKind
 from trove_ng.db.repositories import events
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.operations.reconcile import compare
+from trove_ng.operations.reconcile import compare, objects
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome
 from trove_ng.operations.reconcile.look import (
     Parts,
@@ -34,10 +35,15 @@ class Reconciler:
     """Compares the store with all regions of the cloud and repairs what is safe.
 
     A finding that stays is logged and told once, as long as this object lives.
+
+    :param objects_interval: seconds between two looks at the object store, which has to be
+        asked for each project; None: it is not looked at
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, objects_interval: float | None = 0.0) -> None:
         self._parts = parts
+        self._objects_interval = objects_interval
+        self._objects_at = -math.inf
         self._repairer = Repairer(parts)
         #: keys of what was found the last time in each region, in ``names``, in the store: ""
         self._known: dict[str, set[tuple[str, ...]]] = {}
@@ -83,6 +89,18 @@ class Reconciler:
             LOG.warning("the names of instances are not compared: %s", err.message)
             self._away = self._away or err
         yield "", None, look_at_store(self._parts)
+        yield from self._look_at_objects()
+
+    def _look_at_objects(self) -> Iterator[tuple[str, None, list[Finding]]]:
+        now = self._parts.clock.monotonic()
+        if self._objects_interval is None or now < self._objects_at + self._objects_interval:
+            return
+        self._objects_at = now
+        try:
+            yield "objects", None, objects.look(self._parts)
+        except CloudError as err:
+            LOG.warning("the object store is not compared: %s", err.message)
+            self._away = self._away or err
 
     def _tell(self, outcome: Outcome, known: set[tuple[str, ...]]) -> None:
         finding = outcome.finding

@@ -15,7 +15,7 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import payloads, there
-from trove_ng.operations.reconcile import compare, names, snapshots
+from trove_ng.operations.reconcile import compare, names, objects, snapshots
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
 from trove_ng.operations.requests import PURPOSE, Requests
@@ -37,7 +37,8 @@ class Repairer:
             Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover,
             Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
             Repair.DELETE_SNAPSHOT: self._delete_snapshot,
-            Repair.DELETE_KEPT: self._delete_kept}
+            Repair.DELETE_KEPT: self._delete_kept,
+            Repair.DELETE_OBJECTS: lambda finding: objects.delete(parts, finding)}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
         """Repair one finding; what is not safe any more is left alone.
