@@ -105,8 +105,8 @@ def test_databases_and_users_are_made_or_refused(instance: Instance, capability:
         assert "other" in [one["name"] for one in listed.json()[path]]
         instance.rest.request("DELETE", f"{url}/other")
     else:
-        assert 400 <= answer.status_code < 500 or answer.status_code == 501, answer.text
-        assert instance.engine.name in answer.text.lower()
+        assert (answer.status_code, instance.engine.name in answer.text.lower()) == (
+            501, True), answer.text
         assert listed.status_code == answer.status_code
 
 
@@ -202,8 +202,7 @@ def test_a_backup_that_continues_another_one_or_is_refused(instance: Instance) -
         assert other.read() == before
         other.delete()
     else:
-        assert 400 <= answer.status_code < 500, answer.text
-        assert "incremental" in answer.text
+        assert (answer.status_code, "incremental" in answer.text) == (501, True), answer.text
     instance.rest.request("DELETE", f"/backups/{first}")
     instance.cloud.wait_operations(first)
 
