@@ -191,7 +191,7 @@ def test_an_administrator_reaches_other_projects(asking: Asking) -> None:
 def test_every_action_is_in_the_matrix() -> None:
     assert set(ACTION_SAMPLES) == set(ACTIONS)
     assert set(MGMT_ACTIONS) == {
-        "reset-task-status", "stop", "reboot", "migrate", "rebuild",
+        "reset-task-status", "stop", "reboot", "migrate", "rebuild", "update",
     }, "all ask mgmt:instance:action"
 
 
