@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from .conftest import AllInOne, connect, rows
+from tests.integration.cloud import AllInOne, connect, rows
 
 _SCHEMA = ("CREATE TABLE kept (id INT PRIMARY KEY, body VARBINARY(64), at DATETIME(6)) "
            "ENGINE=InnoDB",
