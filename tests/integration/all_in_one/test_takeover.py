@@ -102,7 +102,9 @@ def parts(cloud: AllInOne, instance_id: str) -> dict[str, int]:
     groups = admin.service("network", "/v2.0/security-groups")["security_groups"]
     return {
         "servers": sum(instance_id in str(one["metadata"]) for one in servers),
-        "volumes": sum(instance_id in str(one["metadata"]) for one in volumes),
+        # one that is kept for snapshots is no instance's
+        "volumes": sum(one["metadata"].get("trove_instance_id") == instance_id
+                       for one in volumes),
         "ports": sum(one["name"].startswith(f"trove-{instance_id}-") for one in ports),
         "groups": sum(one["name"] == f"trove-{instance_id}" for one in groups)}
 
