@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,25 @@ def test_operators_reboot_migrate_and_rebuild(cloud: AllInOne, instance: str) ->
     cloud.run("openstack", "database", "instance", "rebuild", instance, image, openrc=ADMIN)
     working(cloud, instance)
     assert content(cloud, instance) == data
+
+
+def test_a_disk_that_somebody_else_replaced_is_put_to_use(
+        cloud: AllInOne, instance: str) -> None:
+    before, data = working(cloud, instance), content(cloud, instance)
+    images = cloud.rest(ADMIN).service("image", "/v2/images")["images"]
+    cloud.run("openstack", "server", "rebuild", str(before["server"]["id"]), "--wait",
+              "--image", next(one["id"] for one in images if "mariadb" in one["tags"]),
+              openrc=ADMIN, timeout=240)
+    rest, deadline = cloud.rest(), time.monotonic() + 180
+    while rest.get(f"/operations?resource_id={instance}").json()["operations"][0][
+            "action"] != "instance.recover":
+        assert time.monotonic() < deadline, "nobody saw it"
+        time.sleep(1)
+    cloud.wait_operations(instance, 240)
+    after = working(cloud, instance)
+    assert content(cloud, instance) == data
+    assert after["ip"] == before["ip"]
+    assert after["server"]["id"] == before["server"]["id"]
 
 
 def test_a_stopped_database_stays_stopped_until_it_is_restarted(

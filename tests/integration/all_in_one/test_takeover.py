@@ -26,7 +26,10 @@ from trove_ng.operations.runbooks.registry import runbooks
 _SOME = [("instance.create", "done server"), ("instance.create", "written prepare"),
          ("instance.resize_volume", "done extend"), ("backup.create", "done stream"),
          ("backup.delete", "done objects"), ("instance.delete", "done server")]
-_ALL = [(action, point) for action, book in runbooks().items()
+#: what cannot be asked for again and again: a disk that somebody else replaced, and a release
+#: of the agent; test_servers.py has them, and the functional suites each of their points
+_ELSEWHERE = {"instance.recover", "instance.upgrade_agent"}
+_ALL = [(action, point) for action, book in runbooks().items() if action not in _ELSEWHERE
         for point in points(book, fails=False)]
 _POINTS = _ALL if os.environ.get("TROVE_CRASH_POINTS") == "all" else _SOME
 
@@ -322,7 +325,7 @@ class Bench:
 
 
 def test_every_action_can_be_asked_for(cloud: AllInOne) -> None:
-    assert set(Bench(cloud).asks()) == set(runbooks())
+    assert set(Bench(cloud).asks()) | _ELSEWHERE == set(runbooks())
 
 
 @pytest.fixture(scope="module")
