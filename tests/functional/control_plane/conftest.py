@@ -424,7 +424,7 @@ class ControlPlane:
             "GET", f"/instances/{instance_id}", status=200).json["instance"]
         return found
 
-    def wait(self, instance_id: str, *statuses: str, seconds: float = 20) -> dict[str, Any]:
+    def wait(self, instance_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
         end = time.monotonic() + seconds
         while (found := self.show(instance_id))["status"] not in statuses:
             assert time.monotonic() < end, found
