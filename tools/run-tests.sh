@@ -25,8 +25,7 @@ for stage in $stages; do
             ;;
         types) mypy ;;
         unit) pytest -q -n 2 tests/unit ;;
-        # they wait more than they work
-        functional) pytest -q -n 4 --durations 20 tests/functional ;;
+        functional) pytest -q -n 2 --durations 20 tests/functional ;;
         # mostly waiting; a folder stays in one process
         integration) pytest -q -n 2 --dist loadgroup --durations 20 tests/integration ;;
         *) die "unknown stage $stage" ;;

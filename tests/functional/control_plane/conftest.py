@@ -428,14 +428,14 @@ class ControlPlane:
         end = time.monotonic() + seconds
         while (found := self.show(instance_id))["status"] not in statuses:
             assert time.monotonic() < end, found
-            time.sleep(0.05)
+            time.sleep(0.1)
         return found
 
-    def wait_gone(self, path: str, seconds: float = 20) -> None:
+    def wait_gone(self, path: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while self.request("GET", path).status_int != 404:
             assert time.monotonic() < end, path
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def resources(self, region: str | None = None) -> dict[str, int]:
         """Return how much there is in a region of the cloud, and in the store."""

@@ -267,8 +267,10 @@ def points(book: Runbook, *, fails: bool) -> list[str]:
     found = [f"{when} {step.name}" for step in book.steps
              for when in ("before", "done", "written") if not (fails and step is last)]
     if fails:
+        # what is final, and was done, is not undone: its undoing says so
         found += [f"{when} {step.name}" for step in reversed(book.steps) if step.undo
-                  for when in ("undo", "undone")]
+                  for when in ("undo", "undone")
+                  if not (when == "undone" and step.final and step is not last)]
     return [*found, "end", "ended"]
 
 

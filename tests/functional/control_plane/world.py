@@ -236,12 +236,12 @@ def expire(plane: ControlPlane, operation_id: str) -> None:
                 lease_expires_at=plane.clock.now()))
 
 
-def wait_for(found: Callable[[], T], what: str, seconds: float = 30) -> T:
+def wait_for(found: Callable[[], T], what: str, seconds: float = 90) -> T:
     """Return what is found, as soon as it is true."""
     end = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < end, f"timed out waiting for {what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
     return answer
 
 
@@ -273,7 +273,7 @@ class World:
         assert found is not None, f"nothing is under way on {resource_id}"
         return found.id
 
-    def finish(self, operation_id: str, seconds: float = 30) -> Operation:
+    def finish(self, operation_id: str, seconds: float = 90) -> Operation:
         """Have the healthy taskmanager work until an operation has ended; return it."""
         def ended() -> bool:
             self.manager.sweep()
