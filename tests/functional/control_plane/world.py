@@ -409,10 +409,12 @@ class World:
             # what one run repairs, the next one may have to write down
             repaired = [one for one in self.plane.reconcile() if one.repaired]
             self.manager.sweep()  # some repairs are operations
-            return not repaired and not invariants.violations(self.plane)
+            with self.plane.db.reader() as session:
+                begun = operations.latest(session, 1, live=True)
+            return not repaired and not begun and not invariants.violations(self.plane)
 
         with contextlib.suppress(AssertionError):  # the check that follows tells what is left
-            wait_for(done, "the reconciliation", 3)
+            wait_for(done, "the reconciliation", 20)
 
     def tidy(self) -> None:
         """Delete what later cases do not need, and see that it is gone."""
