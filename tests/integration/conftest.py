@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 #: folders that name network devices alike
-_NETWORKS = {"all_in_one", "runtime"}
+_NETWORKS = {"all_in_one", "engines", "runtime"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
