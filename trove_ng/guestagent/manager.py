@@ -194,10 +194,15 @@ class BaseManager(DatastoreHooks):
         """Grow the file system to the size that its device has now."""
         return self.ctx.volumes.grow(self.volumes.known(request))
 
+    @property
+    def agent_dir(self) -> pathlib.Path:
+        """The agent's directory on the data volume, mounted or not."""
+        return pathlib.Path(self.volume_mount_point) / AGENT_DIR
+
     def agent_volume_dir(self) -> pathlib.Path | None:
         """Return the agent's directory on the data volume, None while unmounted."""
         if os.path.ismount(self.volume_mount_point):
-            return pathlib.Path(self.volume_mount_point) / AGENT_DIR
+            return self.agent_dir
         return None
 
     def _module_dir(self) -> pathlib.Path:
@@ -207,8 +212,7 @@ class BaseManager(DatastoreHooks):
         """
         if self._volume_trouble() == health.NOT_MOUNTED:
             raise GuestError(health.NOT_MOUNTED)
-        folder = self.agent_volume_dir() or pathlib.Path(self.volume_mount_point) / AGENT_DIR
-        return folder / "modules"
+        return self.agent_dir / "modules"
 
     def capabilities(self) -> list[str]:
         """Return the optional calls that this datastore offers, sorted."""

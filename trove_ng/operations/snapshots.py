@@ -17,6 +17,7 @@ from trove_ng.cloud.types import Volume
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups
+from trove_ng.operations import removal
 from trove_ng.operations.work import StepFailed, Work
 
 LOG = logging.getLogger(__name__)
@@ -96,26 +97,10 @@ def release_volume(work: Work, volume: Volume) -> bool:
 
 def drop(work: Work, backup_id: str) -> None:
     """Delete all snapshots of a backup, by force what is stuck."""
-    storage, clock = work.tools.clouds.volume, work.tools.clock
-    timeout = work.tools.conf.volume_timeout
-    stuck_at = clock.monotonic() + timeout / 2
-    forced: set[str] = set()
-
-    def gone() -> bool | None:
-        found = storage.find_snapshots(backup_id)
-        for one in found:
-            # a volume that is being made of it may still need it
-            with contextlib.suppress(CloudConflict, CloudRejected):
-                if one.status in ("available", "error"):
-                    storage.delete_snapshot(one.id)
-                elif one.id not in forced and (
-                        one.status.startswith("error_") or clock.monotonic() > stuck_at):
-                    LOG.warning("snapshot %s is %s; it is deleted by force", one.id, one.status)
-                    forced.add(one.id)
-                    storage.delete_snapshot(one.id, force=True)
-        return None if found else True
-
-    work.wait("the snapshot to be deleted", gone, timeout)
+    storage = work.tools.clouds.volume
+    removal.until_gone(
+        work, "the snapshot", lambda: storage.find_snapshots(backup_id), storage.delete_snapshot,
+        lambda ident: storage.delete_snapshot(ident, force=True))
 
 
 def drop_kept_volume(work: Work, volume_id: str) -> None:

@@ -5,11 +5,9 @@ All functions may be repeated: what carries the instance's id is found first.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 
-from trove_ng.cloud.errors import CloudConflict, CloudRejected
 from trove_ng.cloud.types import Volume
 from trove_ng.db.models import Instance, InstanceVolume
 from trove_ng.db.repositories import instances
@@ -23,7 +21,7 @@ from trove_ng.domain.volumes import (
     ROOT,
     device_type,
 )
-from trove_ng.operations import servers, snapshots
+from trove_ng.operations import removal, servers, snapshots
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.messages import DeviceConfig, VolumeSpec
 
@@ -114,28 +112,11 @@ def delete(work: Work) -> None:
 
     One that is needed by snapshots is kept, and no instance's any more.
     """
-    storage, clock = work.tools.clouds.volume, work.tools.clock
-    timeout = work.tools.conf.volume_timeout
-    stuck_at = clock.monotonic() + timeout / 2
-    forced: set[str] = set()
-
-    def gone() -> bool | None:
-        found = storage.find_volumes(work.resource_id)
-        for one in found:
-            if not snapshots.release_volume(work, one):
-                continue
-            # it may still be detached, or a snapshot be made of it after all
-            with contextlib.suppress(CloudConflict, CloudRejected):
-                if one.status in ("available", "error"):
-                    storage.delete_volume(one.id)
-                elif one.id not in forced and (
-                        one.status.startswith("error_") or clock.monotonic() > stuck_at):
-                    LOG.warning("volume %s is %s; it is deleted by force", one.id, one.status)
-                    forced.add(one.id)
-                    storage.force_delete_volume(one.id)
-        return None if found else True
-
-    work.wait("the volumes to be deleted", gone, timeout)
+    storage = work.tools.clouds.volume
+    removal.until_gone(
+        work, "the volumes", lambda: storage.find_volumes(work.resource_id),
+        storage.delete_volume, storage.force_delete_volume,
+        lambda one: snapshots.release_volume(work, one))
 
 
 def attach(work: Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trove_ng.common.errors import BadRequest
+from trove_ng.datastores import passwords
 
 _PASSWORD_LENGTH = 512
 
@@ -28,9 +29,4 @@ class RedisRules:
 
     def check_password(self, field: str, password: str) -> None:
         """Check a password; its text is in no message."""
-        if not password or len(password) > _PASSWORD_LENGTH:
-            raise BadRequest(f"Validation error: {field} must have 1 to {_PASSWORD_LENGTH} "
-                             "characters.")
-        if any(ord(one) < 32 or ord(one) == 127 for one in password):
-            raise BadRequest(
-                f"Validation error: {field} must not contain control characters.")
+        passwords.check(field, password, _PASSWORD_LENGTH)

@@ -29,7 +29,6 @@ from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile
-from trove_ng.guestagent.manager import AGENT_DIR
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.server import HUNG, ServerManager
@@ -132,8 +131,7 @@ class MySqlFamilyManager(ServerManager):
         return self.paths.mount
 
     def _option_file(self) -> pathlib.Path:
-        folder = self.agent_volume_dir() or pathlib.Path(self.paths.mount) / AGENT_DIR
-        return folder / "admin.cnf"
+        return self.agent_dir / "admin.cnf"
 
     # ---- life -------------------------------------------------------------------
 

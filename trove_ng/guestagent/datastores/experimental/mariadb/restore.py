@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent import versions
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
@@ -139,10 +140,7 @@ def installed_version(run: Callable[..., commands.Result] = commands.run) -> str
 
     :raises GuestError: it does not tell
     """
-    found = _VERSION.search(run(["mariadbd", "--version"], timeout=30).stdout[:1000])
-    if found is None:
-        raise GuestError("The database server does not tell its version.")
-    return f"{found[1]}.{found[2]}"
+    return versions.installed("mariadbd", _VERSION, run)
 
 
 def check_fits(stored: m.StoredBackup, installed: str) -> None:
@@ -160,13 +158,9 @@ def check_fits(stored: m.StoredBackup, installed: str) -> None:
     version = about.get("version", installed)
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
         raise BadRequest("The version in the record of the backup cannot be read.")
-    if _ordered(version) > _ordered(installed):
+    if versions.is_older(installed, version):
         raise BadRequest(f"The backup is of version {version}, and the server has "
                          f"{installed}.")
-
-
-def _ordered(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
 
 
 def check_chain(chain: Sequence[m.StoredBackup], installed: str) -> None:

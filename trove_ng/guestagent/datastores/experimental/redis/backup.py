@@ -10,10 +10,10 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Callable
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent import versions
 from trove_ng.guestagent.datastores.experimental.redis.config import OWNER
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
 from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
@@ -38,15 +38,12 @@ _VERSION = re.compile(r"v=(\d{1,3})\.(\d{1,3})\.\d{1,3}")
 _CHECK_SECONDS = 3600
 
 
-def installed_version(run: Callable[..., commands.Result] = commands.run) -> str:
+def installed_version() -> str:
     """Return the version of the server's program, for example ``7.0``.
 
     :raises GuestError: it does not tell
     """
-    found = _VERSION.search(run(["redis-server", "--version"], timeout=30).stdout[:1000])
-    if found is None:
-        raise GuestError("The database server does not tell its version.")
-    return f"{found[1]}.{found[2]}"
+    return versions.installed("redis-server", _VERSION)
 
 
 class RdbBackup:
@@ -207,6 +204,6 @@ def _check_fits(stored: m.StoredBackup, installed: str, *, encrypted: bool) -> N
     version = about.get("version", "")
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
         raise BadRequest("The version in the record of the backup cannot be read.")
-    if [int(part) for part in version.split(".")] > [int(part) for part in installed.split(".")]:
+    if versions.is_older(installed, version):
         raise BadRequest(f"The backup is of version {version}, and the server has "
                          f"{installed}.")

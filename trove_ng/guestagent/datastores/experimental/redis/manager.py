@@ -21,7 +21,6 @@ from trove_ng.guestagent.datastores.experimental.redis.paths import APPEND_ONLY,
 from trove_ng.guestagent.datastores.experimental.redis.server import Server
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, tail
-from trove_ng.guestagent.manager import AGENT_DIR
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
@@ -64,8 +63,7 @@ class RedisManager(ServerManager):
         return self.paths.mount
 
     def _secrets_file(self) -> pathlib.Path:
-        folder = self.agent_volume_dir() or pathlib.Path(self.paths.mount) / AGENT_DIR
-        return folder / "redis.json"
+        return self.agent_dir / "redis.json"
 
     # ---- life -------------------------------------------------------------------
 
