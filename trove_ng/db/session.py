@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session
 
 from trove_ng.common.metrics import SILENT, Recorder
-from trove_ng.db import errors, patience, trouble
+from trove_ng.db import errors, patience, sqlite, trouble
 from trove_ng.db.trouble import StoreAway, StoreConflict, StoreUnsure, Trouble
 
 LOG = logging.getLogger(__name__)
@@ -87,9 +87,7 @@ class Database:
                 context.is_disconnect = True
 
         if self._sqlite:
-            @event.listens_for(engine, "connect")
-            def _on_sqlite(connection: Any, _record: Any) -> None:
-                _sqlite_pragmas(connection, limits.lock)
+            sqlite.prepare(engine, limits.lock)
             return
 
         @event.listens_for(engine, "do_connect")
@@ -177,15 +175,6 @@ def _first_line(err: Exception) -> str:
     """Return what an error says, without the statement and its values."""
     return str(getattr(err, "orig", None) or getattr(err, "inner_exception", None)
                or err).partition("\n")[0][:200]
-
-
-def _sqlite_pragmas(connection: Any, lock_timeout: int) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute(f"PRAGMA busy_timeout={lock_timeout * 1000}")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
 
 
 def retrying(seconds: float, tries: int = 10,
