@@ -81,6 +81,7 @@ class Datastore:
     :param config: returns the settings for an amount of memory in MiB
     :param parameters: returns what users may change
     :param volume_kinds: volumes that instances may have
+    :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
     """
 
@@ -95,6 +96,7 @@ class Datastore:
     volume_kinds: tuple[str, ...] = ("data",)
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
+    why_not: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def owns(self, setting: str) -> bool:
         """Return True if a setting is the agent's, so that users may not have it."""

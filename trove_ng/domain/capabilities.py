@@ -28,6 +28,12 @@ def declared(engine: Datastore) -> dict[str, bool]:
     return dataclasses.asdict(engine.capabilities)
 
 
+def reasons(engine: Datastore) -> dict[str, str]:
+    """Return why an instance may lack what is there, by name, as sentences."""
+    return {name: "The operator switched it off." if able else engine.why_not[name]
+            for name, able in declared(engine).items()}
+
+
 def switched(engine: Datastore, off: Collection[str]) -> Datastore:
     """Return an engine without the capabilities that the operator switched off."""
     lost = {name: False for name in off if name in declared(engine)}

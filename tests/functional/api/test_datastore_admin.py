@@ -317,6 +317,8 @@ def able(app: Api) -> dict[str, bool]:
     """Return what users are told of the version."""
     rows = app("GET", "/datastores/versions/v/capabilities").json["capabilities"]
     assert all(one["description"] for one in rows)
+    assert [one["name"] for one in rows if not one["enabled"]] == [
+        one["name"] for one in rows if one["reason"]]
     assert rows == app("GET", "/datastores/mariadb/versions/10.11/capabilities").json[
         "capabilities"]
     return {one["name"]: one["enabled"] for one in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from tests.integration.cloud import AllInOne, ClientError
 from tests.integration.engines.engines import ENGINES, Engine
 from trove_ng.datastores import base as datastores
 
-ROWS = 300
+ROWS = int(os.environ.get("TROVE_ENGINE_ROWS", "300"))
 
 
 class Instance:

@@ -14,7 +14,7 @@ from trove_ng.db.models import DatastoreVersion
 from trove_ng.db.repositories import capabilities
 from trove_ng.db.repositories import datastore_admin as admin
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.capabilities import MEANINGS, declared
+from trove_ng.domain.capabilities import MEANINGS, declared, reasons
 
 
 def of_version(call: Call) -> dict[str, Any]:
@@ -89,9 +89,11 @@ def _description(row: Any, meaning: str) -> str:
 
 def _matrix(session: Session, version: DatastoreVersion) -> dict[str, Any]:
     engine = effective_versions.engine(session, version.id, version.manager)
+    able, why_not = declared(engine), reasons(engines.get(version.manager))
     return {"capabilities": [
-        {"name": one["name"], "description": one["description"],
-         "enabled": getattr(engine.capabilities, one["name"])} for one in _switches(session)]}
+        {"name": one["name"], "description": one["description"], "enabled": able[one["name"]],
+         "reason": None if able[one["name"]] else why_not[one["name"]]}
+        for one in _switches(session)]}
 
 
 def _management(session: Session, version: DatastoreVersion) -> dict[str, Any]:

@@ -58,7 +58,7 @@ REGISTRATION = (
     Route("GET", "/datastores/versions/{id}/capabilities", "capabilities:of_version",
           "datastore:list_capabilities", 200, answers.CAPABILITIES),
     Route("GET", "/mgmt/capabilities", "capabilities:index", "mgmt:capability:index", 200,
-          answers.CAPABILITIES),
+          answers.SWITCHES),
     Route("PUT", "/mgmt/capabilities/{name}", "capabilities:switch",
           "mgmt:capability:update", 200, answers.CAPABILITY, datastores.CAPABILITY),
     Route("GET", _CAPABILITIES, "capabilities:management", "mgmt:capability:index", 200,

@@ -152,8 +152,10 @@ _MEMBER = obj({"id": _S, "datastore_version_id": _S, "member": _S},
               ("id", "datastore_version_id", "member"))
 MEMBER = _of("datastore_version_member", _MEMBER)
 MEMBERS = _of("datastore_version_members", array(_MEMBER))
-_CAPABILITY: dict[str, Any] = {"name": _S, "description": _S, "enabled": _B}
-CAPABILITY = _of("capability", obj(_CAPABILITY, tuple(_CAPABILITY)))
+_SWITCH: dict[str, Any] = {"name": _S, "description": _S, "enabled": _B}
+CAPABILITY = _of("capability", obj(_SWITCH, tuple(_SWITCH)))
+SWITCHES = _of("capabilities", array(obj(_SWITCH, tuple(_SWITCH))))
+_CAPABILITY: dict[str, Any] = {**_SWITCH, "reason": _SN}
 CAPABILITIES = _of("capabilities", array(obj(_CAPABILITY, tuple(_CAPABILITY))))
 _OVERRIDE: dict[str, Any] = {**_CAPABILITY, "declared": _B,
                              "override": {"type": ["boolean", "null"]}}

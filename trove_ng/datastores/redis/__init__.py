@@ -27,4 +27,10 @@ DATASTORE = Datastore(
     backup_strategy="redis_rdb",
     logs=(Log("error", LogKind.SYS), Log(AGENT, LogKind.SYS)),
     reserved=RESERVED,
+    why_not={
+        "databases": "The databases of Redis are numbers; none is created or deleted.",
+        "users": "Redis is used with one password, which root has.",
+        "incremental_backups": "The snapshot file of Redis always holds all data.",
+        "snapshots": "Redis cannot be told to hold its files still.",
+    },
 )
