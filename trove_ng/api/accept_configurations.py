@@ -164,7 +164,7 @@ def attach(call: Call, ident: str | None, also: Callable[[Instance], None]) -> N
         wake(call, operation_id)
 
 
-def defaults(manager: str, memory_mb: int) -> Mapping[str, Any]:
+def defaults(manager: str, version: str, memory_mb: int) -> Mapping[str, Any]:
     """Return the settings that an instance has without a group."""
-    sections = engines.get(manager).config(memory_mb)
+    sections = engines.get(manager).config(memory_mb, version)
     return {name: value for section in sections.values() for name, value in section.items()}

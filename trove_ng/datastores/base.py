@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from trove_ng.common.errors import BadRequest
@@ -30,6 +30,23 @@ class Capabilities:
     configuration: bool = False
     resize: bool = True
     upgrades: bool = False
+
+
+class Settings(Protocol):
+    """Tells an engine's settings."""
+
+    def __call__(self, memory_mb: int, version: str = "", /) -> Config:
+        """Return the settings for an amount of memory, in MiB, and a version."""
+
+
+class Parameters(Protocol):
+    """Tells what users may change."""
+
+    def __call__(self, version: str = "", /) -> Sequence[Parameter]:
+        """Return the parameters of a version.
+
+        :raises BadRequest: there are none for it
+        """
 
 
 class Rules(Protocol):
@@ -78,8 +95,8 @@ class Datastore:
     :param ports: protocol, lowest and highest port that clients use
     :param backup_strategy: entry point name of the default one
     :param reserved: patterns of settings that are the agent's, in lower case with ``_``
-    :param config: returns the settings for an amount of memory in MiB
-    :param parameters: returns what users may change
+    :param config: tells the settings for an amount of memory
+    :param parameters: tells what users may change
     :param volume_kinds: volumes that instances may have
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
@@ -90,8 +107,8 @@ class Datastore:
     ports: tuple[tuple[str, int, int], ...]
     capabilities: Capabilities
     rules: Rules
-    config: Callable[[int], Config]
-    parameters: Callable[[], Sequence[Parameter]]
+    config: Settings
+    parameters: Parameters
     backup_strategy: str = ""
     volume_kinds: tuple[str, ...] = ("data",)
     logs: tuple[Log, ...] = ()

@@ -52,7 +52,7 @@ def _load_parameters(tools: Tools, options: argparse.Namespace) -> None:
             except (OSError, ValueError) as err:
                 raise BadRequest(f"{options.file}: {err}") from err
         else:
-            found = list(base.get(version.manager).parameters())
+            found = list(base.get(version.manager).parameters(version.version))
         for one in found:
             check_owner(base.get(version.manager), one.name)
         rows.replace(session, version.id, found, utcnow())

@@ -23,7 +23,8 @@ def start_as(work: Work, step: str, memory_mb: int) -> None:
     client = work.tools.guests(instance.id, work.context)
     client.start_db_with_conf_changes(messages.ResizeRequest(
         operation_id=work.id, step=step, memory_mb=memory_mb,
-        config=work.tools.datastores[version.manager].config(memory_mb)))
+        config=work.tools.datastores[version.manager].config(
+            memory_mb, version.version)))
     guest.wait_for_database(work, instance.id)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.guestagent.test_mariadb import Server
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores import base
-from trove_ng.guestagent.datastores.mysql_family.variables import SELF_SIZED
+from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 
@@ -160,7 +160,7 @@ def test_every_dynamic_setting_is_set_and_set_back(server: Server, one: base.Par
         value = "latin1" if "character" in one.name else "latin1_bin"
     later = one.name in NEEDS_RESTART
     assert apply(server, **{one.name: value}) is later
-    sized = one.name in SELF_SIZED and one.name not in TEMPLATE
+    sized = one.name in MariaDbDialect.self_sized and one.name not in TEMPLATE
     assert apply(server) is (later or sized)
     if sized:
         server.manager.restart_db()

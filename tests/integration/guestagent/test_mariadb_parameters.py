@@ -13,6 +13,7 @@ import pytest
 from tests.servers import mariadb
 from trove_ng.datastores import base
 from trove_ng.datastores.base import Parameter
+from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 
@@ -68,7 +69,8 @@ def test_the_server_takes_every_setting_from_its_file(tmp_path: pathlib.Path,
     paths = Paths(mount=str(tmp_path / "mount"), base_config=str(tmp_path / "90.cnf"),
                   include_config=str(tmp_path / "99.cnf"), changes=str(tmp_path / "changes"))
     for value in _values(one):
-        Configuration(paths).write(base.get("mariadb").config(512), {one.name: value})
+        Configuration(paths, MariaDbDialect()).write(
+            base.get("mariadb").config(512), {one.name: value})
         main = tmp_path / "my.cnf"
         main.write_text(f"!include {paths.base_config}\n!include {paths.include_config}\n")
         # reads all settings as a start does, and shows them

@@ -148,7 +148,8 @@ def configuration(call: Call) -> dict[str, Any]:
             raise NotFound.of("Instance", call.params["id"])
         call.authorize_owner(row.tenant_id)
         memory_mb = instances.flavor_ram(reader, row.id)
-    settings = accept_configurations.defaults(row.manager, memory_mb)
+    settings = accept_configurations.defaults(
+        row.manager, row.version_number, memory_mb)
     return {"instance": {"configuration": {
         name: str(value) for name, value in sorted(settings.items())}}}
 

@@ -12,7 +12,7 @@ from trove_ng.datastores.mysql.reserved import RESERVED
 from trove_ng.datastores.mysql.rules import MySqlRules
 
 
-def _parameters() -> Sequence[Parameter]:
+def _parameters(_version: str = "") -> Sequence[Parameter]:
     return parameters.load("trove_ng.datastores.mariadb")
 
 

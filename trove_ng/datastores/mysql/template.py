@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def config(memory_mb: int) -> dict[str, dict[str, Any]]:
+def config(memory_mb: int, _version: str = "") -> dict[str, dict[str, Any]]:
     """Return the settings for an amount of memory.
 
     Half of a small server's memory, and up to 70 % of a large one's, is the buffer pool:

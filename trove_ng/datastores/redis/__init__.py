@@ -12,7 +12,7 @@ from trove_ng.datastores.redis.reserved import RESERVED
 from trove_ng.datastores.redis.rules import RedisRules
 
 
-def _parameters() -> Sequence[Parameter]:
+def _parameters(_version: str = "") -> Sequence[Parameter]:
     return parameters.load("trove_ng.datastores.redis")
 
 

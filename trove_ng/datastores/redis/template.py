@@ -8,7 +8,7 @@ SECTION = "redis"
 _MB = 1024 * 1024
 
 
-def config(memory_mb: int) -> dict[str, dict[str, Any]]:
+def config(memory_mb: int, _version: str = "") -> dict[str, dict[str, Any]]:
     """Return the settings for an amount of memory.
 
     While a snapshot or the append-only file is written, pages that change exist twice; the

@@ -171,7 +171,8 @@ def _ask_after(work: Work, step: str) -> None:
     version, _ = servers.load_version(work, instance)
     work.tools.guests(instance.id, work.context).post_upgrade(PostUpgrade(
         operation_id=work.id, step=step, memory_mb=instance.flavor_ram,
-        config=work.tools.datastores[version.manager].config(instance.flavor_ram),
+        config=work.tools.datastores[version.manager].config(
+            instance.flavor_ram, version.version),
         volume=volumes.spec(work, DATA), device_config=volumes.devices(work),
         overrides=overrides.values_of(work, instance.configuration_id)))
 

@@ -9,7 +9,10 @@ import pymysql
 import pytest
 
 from trove_ng.common.errors import GuestError
-from trove_ng.guestagent.datastores.mysql_family.hold import END, STAGES, DataHold
+from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
+from trove_ng.guestagent.datastores.mysql_family.hold import DataHold
+
+DIALECT = MariaDbDialect()
 
 
 class Connection:
@@ -65,17 +68,17 @@ def hold_of(server: Server, synced: list[str] | None = None) -> DataHold:
         if synced is not None:
             synced.extend(server.made[-1].said)
 
-    return DataHold(server, sync)  # type: ignore[arg-type]
+    return DataHold(server, sync, DIALECT)  # type: ignore[arg-type]
 
 
 def test_the_disk_is_written_while_nobody_writes(server: Server) -> None:
     synced: list[str] = []
     hold = hold_of(server, synced)
     assert hold.take("one", 30) == "10.11.6-MariaDB"
-    assert synced[1:5] == list(STAGES)
+    assert synced[1:5] == list(DIALECT.hold)
     assert not server.made[0].closed.is_set()
     assert hold.release("one")
-    assert server.made[0].said[-1] == END
+    assert server.made[0].said[-1] == DIALECT.release
     assert server.made[0].closed.is_set()
     assert not hold.release("one")
 
@@ -111,7 +114,7 @@ def test_a_server_that_ended_the_connection_did_not_hold(server: Server) -> None
     assert hold.release("two")
 
 
-@pytest.mark.parametrize("refused", [*STAGES, "SELECT VERSION()", "connect"])
+@pytest.mark.parametrize("refused", [*DIALECT.hold, "SELECT VERSION()", "connect"])
 def test_what_cannot_be_held_is_let_go(server: Server, refused: str) -> None:
     server.refuses = {refused}
     hold = hold_of(server)
@@ -126,7 +129,7 @@ def test_a_disk_that_does_not_take_it_lets_go(server: Server) -> None:
     def sync() -> None:
         raise GuestError("no")
 
-    hold = DataHold(server, sync)  # type: ignore[arg-type]
+    hold = DataHold(server, sync, DIALECT)  # type: ignore[arg-type]
     with pytest.raises(GuestError):
         hold.take("one", 30)
     assert server.made[0].closed.is_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import threading
@@ -15,8 +16,9 @@ from pymysql.constants import ER
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent.datastores.experimental.mariadb import backup, restore
-from trove_ng.guestagent.datastores.mysql_family import causes, sql
+from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBackup
+from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
+from trove_ng.guestagent.datastores.mysql_family import backup, causes, restore, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
@@ -67,7 +69,7 @@ def test_a_server_that_is_not_there_is_told(tmp_path: pathlib.Path) -> None:
 
 def test_the_account_is_kept_for_root_and_set_by_the_server(tmp_path: pathlib.Path) -> None:
     path, init_file = tmp_path / "volume/.trove/admin.cnf", tmp_path / "init.sql"
-    account = AdminAccount(lambda: path, "root")
+    account = AdminAccount(lambda: path, "root", MariaDbDialect())
     account.renew("/run/s", init_file)
     user, password = account.credentials()
     assert user == "os_admin"
@@ -77,7 +79,7 @@ def test_the_account_is_kept_for_root_and_set_by_the_server(tmp_path: pathlib.Pa
         assert password.reveal() in secret.read_text()
     assert path.parent.stat().st_mode & 0o777 == 0o700
     # another agent, after the root disk was lost
-    assert AdminAccount(lambda: path, "root").credentials() == (user, password)
+    assert AdminAccount(lambda: path, "root", MariaDbDialect()).credentials() == (user, password)
     account.renew("/run/s", init_file)
     assert account.credentials()[1] != password
 
@@ -89,7 +91,7 @@ def test_an_account_that_is_not_there_is_an_error(tmp_path: pathlib.Path,
     if content is not None:
         path.write_text(content)
     with pytest.raises(GuestError, match="no account"):
-        AdminAccount(lambda: path, "root").credentials()
+        AdminAccount(lambda: path, "root", MariaDbDialect()).credentials()
 
 
 # ---- settings ----------------------------------------------------------------------
@@ -120,7 +122,8 @@ def paths(tmp_path: pathlib.Path) -> Paths:
 
 
 def test_the_owners_settings_come_after_ours(paths: Paths) -> None:
-    Configuration(paths).write({"mysqld": {"max_connections": 50}}, {"max_connections": 70})
+    Configuration(paths, MariaDbDialect()).write(
+        {"mysqld": {"max_connections": 50}}, {"max_connections": 70})
     files = sorted(pathlib.Path(paths.changes).iterdir())
     assert [one.read_text().split("\n")[1] for one in files] == [
         "max_connections = 50", "max_connections = 70"]
@@ -131,7 +134,7 @@ def test_the_owners_settings_come_after_ours(paths: Paths) -> None:
 
 
 def test_the_init_file_is_told_for_one_start(paths: Paths) -> None:
-    configuration = Configuration(paths)
+    configuration = Configuration(paths, MariaDbDialect())
     configuration.write({}, {"init_file": "/owner"})
     configuration.set_init_file("/ours")
     last = sorted(pathlib.Path(paths.changes).iterdir())[-1]
@@ -148,9 +151,18 @@ GRANT = m.ObjectStoreGrant(container_url="http://127.0.0.1:9/c", prefix="p",
 STORED = m.StoredBackup(strategy="mariabackup", segments=[], checksum="", size=0)
 
 
-def strategy(paths: Paths) -> backup.MariaBackup:
-    return backup.MariaBackup(paths, AdminAccount(lambda: pathlib.Path("/none"), "root"),
-                              pathlib.Path("/none"))
+def strategy(paths: Paths) -> MariaBackup:
+    nowhere = pathlib.Path("/none")
+    return MariaBackup(paths, AdminAccount(lambda: nowhere, "root", MariaDbDialect()), nowhere)
+
+
+#: with a server of a version that is known
+TOOL = dataclasses.replace(MariaBackup.tool, version=lambda: "10.11")
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MariaBackup, "tool", TOOL)
 
 
 def progress() -> Progress:
@@ -169,8 +181,7 @@ PARENT = {"engine": "mariadb", "version": "10.11", "to_lsn": "48", "lineage": "l
     ({"version": "11.4"}, "another version"),
     ({"lineage": "other"}, "of other data")])
 def test_a_backup_that_cannot_be_continued_is_refused(
-        paths: Paths, about: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "installed_version", lambda: "10.11")
+        paths: Paths, about: dict[str, str], why: str, installed: None) -> None:
     paths.data.mkdir(parents=True)
     paths.lineage.write_text("l")
     parent = msgspec.structs.replace(STORED, metadata=about and PARENT | about)
@@ -182,7 +193,7 @@ def test_a_backup_that_cannot_be_continued_is_refused(
 
 def test_a_backup_of_the_same_data_is_continued_where_it_ends() -> None:
     parent = msgspec.structs.replace(STORED, metadata=PARENT)
-    assert backup._since(parent, "10.11", "l") == "48"
+    assert backup._since(parent, "mariadb", "10.11", "l") == "48"
 
 
 def link(begin: str, end: str) -> m.StoredBackup:
@@ -199,11 +210,11 @@ def link(begin: str, end: str) -> m.StoredBackup:
 def test_backups_that_do_not_continue_each_other_are_refused(
         chain: list[m.StoredBackup], why: str) -> None:
     with pytest.raises(BadRequest, match=why):
-        restore.check_chain(chain, "10.11")
+        restore.check_chain(chain, TOOL)
 
 
 def test_backups_that_continue_each_other_fit() -> None:
-    restore.check_chain([link("0", "48"), link("48", "48"), link("48", "60")], "10.11")
+    restore.check_chain([link("0", "48"), link("48", "48"), link("48", "60")], TOOL)
 
 
 @pytest.mark.parametrize(("length", "grants", "keys"), [
@@ -271,7 +282,7 @@ def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
     packed = zstandard.ZstdCompressor().compress(bytes(size))
     monkeypatch.setattr(restore.swift, "read", lambda *_: iter([packed]))
     monkeypatch.setattr(restore, "_OWNER", None)
-    made = restore.Restore(paths, Patience(), progress())
+    made = restore.Restore(TOOL, paths, Patience(), progress())
     count = tmp_path / "mbstream"
     count.write_text(f"#!/bin/sh\nwc -c > {tmp_path}/count\n")
     count.chmod(0o755)
@@ -317,8 +328,7 @@ def test_the_cause_that_a_program_names_is_told_in_our_words() -> None:
     ({"version": "10.12"}, r"version 10\.12"),
     ({"version": "9" * 5000}, "cannot be read")])
 def test_a_backup_that_this_server_cannot_read_is_refused_before_anything_is_touched(
-        paths: Paths, about: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore, "installed_version", lambda: "10.11")
+        paths: Paths, about: dict[str, str], why: str, installed: None) -> None:
     stored = msgspec.structs.replace(STORED, metadata=about)
     with pytest.raises(BadRequest, match=why):
         strategy(paths).restore(
@@ -330,7 +340,7 @@ def test_a_backup_that_this_server_cannot_read_is_refused_before_anything_is_tou
     {}, {"engine": "mariadb", "form": "mbstream+zstd", "version": "10.11"},
     {"version": "10.6"}, {"version": "9.11"}])
 def test_a_backup_of_this_or_an_older_version_fits(about: dict[str, str]) -> None:
-    restore.check_fits(msgspec.structs.replace(STORED, metadata=about), "10.11")
+    restore.check_fits(msgspec.structs.replace(STORED, metadata=about), TOOL, "10.11")
 
 
 def test_a_backup_that_is_larger_than_the_volume_is_refused() -> None:

@@ -11,14 +11,13 @@ import configparser
 import pathlib
 from collections.abc import Callable
 
-import pymysql.converters
-
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret, generate_password
-from trove_ng.guestagent.datastores.mysql_family.sql import UNLOGGED
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
+from trove_ng.guestagent.datastores.mysql_family.sql import UNLOGGED, literal
 from trove_ng.guestagent.os import files
 
-USER = "os_admin"
+USER, HOST = "os_admin", "localhost"
 
 
 class AdminAccount:
@@ -28,8 +27,10 @@ class AdminAccount:
     :param owner: user that the server runs as
     """
 
-    def __init__(self, path: Callable[[], pathlib.Path], owner: str) -> None:
+    def __init__(self, path: Callable[[], pathlib.Path], owner: str,
+                 dialect: Dialect) -> None:
         self._path = path
+        self._dialect = dialect
         self._owner = owner
 
     @property
@@ -54,16 +55,20 @@ class AdminAccount:
 
         :param init_file: for the server to read once; remove it afterwards
         """
-        password = generate_password(40)
+        password = Secret(generate_password(40))
         files.make_directory(self._path().parent, mode=0o700)
         files.write_text(
             self._path(),
-            f"[client]\nuser = {USER}\npassword = {password}\nsocket = {socket_path}\n",
+            f"[client]\nuser = {USER}\npassword = {password.reveal()}\nsocket = {socket_path}\n",
             mode=0o600)
-        quoted = f"'{pymysql.converters.escape_string(password)}'"
+        statements = [*self.statements(password), *self._dialect.take_over()]
         files.write_text(
-            init_file,
-            f"{UNLOGGED};\n"
-            f"CREATE OR REPLACE USER {USER}@localhost IDENTIFIED BY {quoted};\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO {USER}@localhost WITH GRANT OPTION;\n",
+            init_file, f"{UNLOGGED};\n" + "".join(
+                f"{statement % tuple(map(literal, values))};\n"
+                for statement, values in statements),
             mode=0o600, owner=self._owner)
+
+    def statements(self, password: Secret) -> list[Statement]:
+        """Return what gives the account a password, and all rights."""
+        return [*self._dialect.account(USER, HOST, password),
+                ("GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (USER, HOST))]

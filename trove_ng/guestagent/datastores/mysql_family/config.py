@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.codecs import IniCodec
@@ -46,14 +47,15 @@ def as_options(variables: Mapping[str, Any]) -> dict[str, Any]:
 def _binlogs(folder: pathlib.Path) -> dict[str, Any]:
     """Return the options of binary logs that no crash loses and that do not grow for ever."""
     return {"log_bin": str(folder / "binlog"), "log_bin_index": str(folder / "binlog.index"),
-            "sync_binlog": 1, "expire_logs_days": _BINLOG_DAYS}
+            "sync_binlog": 1}
 
 
 class Configuration:
     """Our base file, what the control plane computed, and what users set."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, dialect: Dialect) -> None:
         self._paths = paths
+        self._dialect = dialect
         self._manager = ConfigurationManager(
             paths.base_config, IniCodec(), ImportOverrideStrategy(paths.changes, ".cnf"),
             owner="root", mode=0o644)
@@ -79,6 +81,7 @@ class Configuration:
             "log_output": "FILE", "general_log_file": str(paths.general_log),
             "slow_query_log_file": str(paths.slow_log),
             **({"log_error": error_log} if error_log else {}),
+            **self._dialect.options(_BINLOG_DAYS if binlogs is not None else None),
             **(_binlogs(binlogs) if binlogs is not None else {}),
         }})
         files.make_directory(paths.changes, mode=0o755)

@@ -11,21 +11,17 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pymysql
 
 from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 
 LOG = logging.getLogger(__name__)
 
-#: what MariaDB offers for snapshots: what is committed is on its way to the disk, and
-#: nothing that an engine without transactions writes is half done
-STAGES = ("BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL",
-          "BACKUP STAGE BLOCK_COMMIT")
-END = "BACKUP STAGE END"
 #: seconds that statements which run already may keep the hold from beginning
 LOCK_SECONDS = 10
 #: seconds after the agent's own timer at which the server ends the connection
@@ -35,17 +31,14 @@ _GRACE = 5
 class DataHold:
     """One hold at a time.
 
-    :param begin: statements that stop all writing, in their order
-    :param end: statement that ends that
     :param sync: writes to the disk what is not there yet
     """
 
     def __init__(self, server: sql.Server, sync: Callable[[], None],
-                 begin: Sequence[str] = STAGES, end: str = END) -> None:
+                 dialect: Dialect) -> None:
         self._server = server
         self._sync = sync
-        self._begin = begin
-        self._end = end
+        self._dialect = dialect
         self._lock = threading.Lock()
         self._token: str | None = None
         self._connection: Any = None
@@ -84,7 +77,7 @@ class DataHold:
         with self._connection.cursor() as cursor:
             cursor.execute("SET SESSION lock_wait_timeout = %s, wait_timeout = %s",
                            (LOCK_SECONDS, math.ceil(seconds) + _GRACE))
-            for statement in self._begin:
+            for statement in self._dialect.hold:
                 cursor.execute(statement)
             cursor.execute("SELECT VERSION()")
             ((version,),) = cursor.fetchall()
@@ -101,7 +94,7 @@ class DataHold:
             held = time.monotonic() < self._until
             try:
                 with self._connection.cursor() as cursor:
-                    cursor.execute(self._end)
+                    cursor.execute(self._dialect.release)
             except (pymysql.MySQLError, OSError) as err:
                 LOG.warning("the data were not held until now: %s", type(err).__name__)
                 held = False

@@ -11,15 +11,17 @@ from typing import Any
 import pymysql
 from oslo_config import cfg
 
-from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
+from trove_ng.common.errors import BadRequest, Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.datastores.base import Config
 from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
+from trove_ng.guestagent.datastores.mysql_family.backup import PhysicalBackup
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.databases import Databases
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.datastores.mysql_family.hold import DataHold
 from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
 from trove_ng.guestagent.datastores.mysql_family.overrides import Overrides
@@ -33,6 +35,7 @@ from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -65,20 +68,24 @@ class MySqlFamilyManager(ServerManager):
     :param paths: where things are; another one in tests
     """
 
+    #: makes backups
+    strategy: type[PhysicalBackup]
+    dialect: Dialect
+
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.paths = paths or _paths(ctx.conf)
         super().__init__(ctx)
-        self.admin = AdminAccount(self._option_file, OWNER)
+        self.admin = AdminAccount(self._option_file, OWNER, self.dialect)
         self.server = sql.Server(self.paths.socket, self.admin.credentials)
-        self.configuration = Configuration(self.paths)
-        self._hold = DataHold(self.server, self._sync)
+        self.configuration = Configuration(self.paths, self.dialect)
+        self._hold = DataHold(self.server, self._sync, self.dialect)
         self._databases = Databases(self.server)
-        self._users = Users(self.server)
-        self._root = Root(self.server)
+        self._users = Users(self.server, self.dialect)
+        self._root = Root(self.server, self.dialect)
         self._server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
                                        lambda: self.ctx.services.log_path(self.services),
                                        lambda: self.volumes.has(USER_LOG))
-        self._overrides = Overrides(self.configuration, self.server)
+        self._overrides = Overrides(self.configuration, self.server, self.dialect)
 
     # ---- what an engine must say --------------------------------------------
 
@@ -89,19 +96,38 @@ class MySqlFamilyManager(ServerManager):
         :raises GuestError: it did not work
         """
 
-    @abc.abstractmethod
-    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
-        """Make the data directory from a backup; it is left alone unless all is good.
-
-        :raises GuestError: the backup is damaged, or cannot be had
-        """
-
     def installed_version(self) -> str:
         """Return the version of the server's program, for example ``10.11``.
 
         :raises GuestError: it does not tell
         """
         raise self._unsupported("snapshots")
+
+    # ---- backups --------------------------------------------------------------
+
+    def _backups(self, *strategies: str) -> PhysicalBackup:
+        """Return what makes and restores backups.
+
+        :param strategies: those that are asked for
+        :raises BadRequest: they are others
+        """
+        for one in strategies:
+            if one != self.strategy.name:
+                raise BadRequest(f"The backup strategy {one} is not known.")
+        conf = self.ctx.conf.guest_agent
+        return self.strategy(self.paths, self.admin, self.ctx.scratch(), Patience(
+            tries=conf.object_store_tries, silence=conf.object_store_timeout))
+
+    def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
+        """Stream a backup to the object store."""
+        return self._backups(request.strategy).create(request, progress)
+
+    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
+        """Make the data directory from a backup; it is left alone unless all is good.
+
+        :raises GuestError: the backup is damaged, or cannot be had
+        """
+        self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
 
     # ---- snapshots ------------------------------------------------------------
 

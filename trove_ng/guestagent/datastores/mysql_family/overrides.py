@@ -11,8 +11,8 @@ from trove_ng.guestagent.datastores.mysql_family.config import (
     as_options,
     variable_of,
 )
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.datastores.mysql_family.variables import (
-    SELF_SIZED,
     Default,
     Variables,
     as_value,
@@ -22,8 +22,10 @@ from trove_ng.guestagent.datastores.mysql_family.variables import (
 class Overrides:
     """Brings the owner's settings into force and into the server's files."""
 
-    def __init__(self, configuration: Configuration, server: sql.Server) -> None:
+    def __init__(self, configuration: Configuration, server: sql.Server,
+                 dialect: Dialect) -> None:
         self._configuration = configuration
+        self._dialect = dialect
         self._variables = Variables(server)
 
     def apply(self, values: Mapping[str, Any], restart: Iterable[str], *,
@@ -44,7 +46,7 @@ class Overrides:
         now = self._dynamic(changed, wanted, {*restart})
         later = self._variables.set(now) if running else []
         self._configuration.set_overrides(values)
-        sized = any(value is Default and name in SELF_SIZED for name, value in now)
+        sized = any(value is Default and name in self._dialect.self_sized for name, value in now)
         waiting = any(variable_of(name) in {*restart} for name in changed)
         return bool(later or sized or waiting)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 
 USER = "root"
 HOST = "%"
@@ -12,8 +13,9 @@ HOST = "%"
 class Root:
     """root from everywhere; root of the server's own socket is left alone."""
 
-    def __init__(self, server: sql.Server) -> None:
+    def __init__(self, server: sql.Server, dialect: Dialect) -> None:
         self._server = server
+        self._dialect = dialect
 
     def is_enabled(self) -> bool:
         """Return whether root can log in from elsewhere."""
@@ -34,7 +36,8 @@ class Root:
         """
         chosen = password or Secret(generate_password())
         with self._server.session() as session:
-            session.run("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s", (USER, HOST, chosen))
+            for statement in self._dialect.account(USER, HOST, chosen):
+                session.run(*statement)
             session.run("GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (USER, HOST))
         return chosen
 

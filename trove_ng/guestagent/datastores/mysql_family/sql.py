@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pymysql
+import pymysql.converters
 from pymysql.constants import ER
 
 from trove_ng.common.errors import Conflict, GuestError, NotFound
@@ -38,6 +39,12 @@ def pattern(text: str) -> str:
     for special in ("\\", "_", "%"):
         text = text.replace(special, "\\" + special)
     return name(text)
+
+
+def literal(value: str | Secret) -> str:
+    """Return a text as a value inside a statement, quoted."""
+    text = value.reveal() if isinstance(value, Secret) else value
+    return f"'{pymysql.converters.escape_string(text)}'"
 
 
 def unescape(text: str) -> str:

@@ -8,6 +8,7 @@ from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
 from trove_ng.datastores.mysql.rules import SYSTEM_DATABASES, SYSTEM_USERS
 from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.rpc import messages as m
 
 #: host of users for which none is given
@@ -17,8 +18,9 @@ ANY_HOST = "%"
 class Users:
     """Creates, lists, changes and drops users."""
 
-    def __init__(self, server: sql.Server) -> None:
+    def __init__(self, server: sql.Server, dialect: Dialect) -> None:
         self._server = server
+        self._dialect = dialect
 
     # reading
 
@@ -34,23 +36,22 @@ class Users:
         return m.UserPage(
             users=users, next_marker=f"{page[-1][0]}@{page[-1][1]}" if more else None)
 
-    @staticmethod
-    def _keys(session: sql.Session, request: m.PageRequest) -> list[tuple[str, str]]:
+    def _keys(self, session: sql.Session, request: m.PageRequest) -> list[tuple[str, str]]:
         """Return name and host of a page's users and of one more.
 
         Not of all: an owner with root may have made any number.
         """
         where, values = sql.after("CONCAT(User, '@', Host)", request)
         rows = session.run(
-            "SELECT User, Host FROM mysql.user WHERE is_role = 'N' AND User <> '' "  # noqa: S608
+            f"SELECT User, Host FROM mysql.user WHERE {self._dialect.users} "  # noqa: S608
+            "AND User <> '' "
             f"AND BINARY LOWER(User) NOT IN %s {where}", [sorted(SYSTEM_USERS), *values])
         return [(str(row[0]), str(row[1])) for row in rows]
 
-    @staticmethod
-    def _exists(session: sql.Session, name: str, host: str) -> bool:
+    def _exists(self, session: sql.Session, name: str, host: str) -> bool:
         return bool(name) and name.lower() not in SYSTEM_USERS and bool(session.run(
-            "SELECT 1 FROM mysql.user WHERE is_role = 'N' AND BINARY User = BINARY %s "
-            "AND BINARY Host = BINARY %s", (name, host)))
+            f"SELECT 1 FROM mysql.user WHERE {self._dialect.users} "  # noqa: S608
+            "AND BINARY User = BINARY %s AND BINARY Host = BINARY %s", (name, host)))
 
     def get(self, name: str, host: str | None) -> m.UserSpec:
         """Return a user with the databases it may use.
@@ -112,12 +113,11 @@ class Users:
             session.run("DROP USER %s@%s", (name, found))
             self._end_connections(session, name)
 
-    @staticmethod
-    def _end_connections(session: sql.Session, name: str) -> None:
+    def _end_connections(self, session: sql.Session, name: str) -> None:
         rows = session.run("SELECT User FROM mysql.user WHERE User = %s", (name,))
         if not rows:
             # the last account of that name: nobody may go on under it
-            session.run("KILL USER %s", (name,))
+            self._dialect.disconnect(session, name)
 
     def update(self, name: str, host: str | None, change: m.UserChange) -> None:
         """Change name, host or password of a user; its grants stay.

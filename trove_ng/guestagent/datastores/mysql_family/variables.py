@@ -16,12 +16,6 @@ _SIZE = re.compile(r"([0-9]+)([KMGT])", re.IGNORECASE)
 _FACTOR = {"K": 2 ** 10, "M": 2 ** 20, "G": 2 ** 30, "T": 2 ** 40}
 
 
-#: the server sizes them at its start by what it finds; their default is another value
-SELF_SIZED = frozenset({
-    "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
-    "table_open_cache", "thread_cache_size", "thread_pool_size"})
-
-
 class Default:
     """Stands for the value that the server has without a setting."""
 

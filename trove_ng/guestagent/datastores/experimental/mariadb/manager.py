@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from trove_ng.common.errors import BadRequest, GuestError
-from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBackup
-from trove_ng.guestagent.datastores.experimental.mariadb.restore import installed_version
+from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.datastores.experimental.mariadb.backup import (
+    MariaBackup,
+    installed_version,
+)
+from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
 from trove_ng.guestagent.os import commands, files
-from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import Patience
-from trove_ng.rpc import messages as m
 
 #: looking at all tables of a large database takes long
 _UPGRADE_SECONDS = 3600
@@ -21,6 +21,8 @@ class MariaDbManager(MySqlFamilyManager):
 
     name = "mariadb"
     services = ("mariadb", "mysql", "mysqld")
+    strategy = MariaBackup
+    dialect = MariaDbDialect()
 
     def install_data(self) -> None:
         """Make an empty data directory with the server's own program."""
@@ -48,21 +50,3 @@ class MariaDbManager(MySqlFamilyManager):
         """Bring the system tables up to the server; nothing if they are."""
         commands.run(["mariadb-upgrade", f"--defaults-extra-file={self.admin.option_file}"],
                      timeout=_UPGRADE_SECONDS)
-
-    def _strategy(self) -> MariaBackup:
-        conf = self.ctx.conf.guest_agent
-        return MariaBackup(self.paths, self.admin, self.ctx.scratch(), Patience(
-            tries=conf.object_store_tries, silence=conf.object_store_timeout))
-
-    def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
-        """Stream a backup to the object store."""
-        if request.strategy != MariaBackup.name:
-            raise BadRequest(f"The backup strategy {request.strategy} is not known.")
-        return self._strategy().create(request, progress)
-
-    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
-        """Make the data directory from a backup."""
-        for stored in restore.chain:
-            if stored.strategy != MariaBackup.name:
-                raise BadRequest(f"The backup strategy {stored.strategy} is not known.")
-        self._strategy().restore(restore, progress)

@@ -1,11 +1,11 @@
-"""Putting backups of mariadb-backup together: a full one, and those that continue it."""
+"""Putting backups of the server's files together: a full one, and those that continue it."""
 
 from __future__ import annotations
 
 import pathlib
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from trove_ng.common.errors import BadRequest, GuestError
@@ -13,7 +13,8 @@ from trove_ng.common.secret import Secret
 from trove_ng.guestagent import versions
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.datastores.mysql_family.tool import Tool
+from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
@@ -24,10 +25,6 @@ from trove_ng.rpc import messages as m
 
 #: what the program says last when all went well
 DONE = "completed OK!"
-ENGINE = "mariadb"
-FORM = "mbstream+zstd"
-ENCRYPTED = "mbstream+zstd+aes256gcm"
-_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,3}-MariaDB")
 _MB = 1024 * 1024
 #: user that unpacks, and owns the data: what a backup holds gets no more rights than that
 _OWNER = "mysql"
@@ -47,7 +44,9 @@ class Restore:
     All is checked and put together beside the data directory, and moved there at the end.
     """
 
-    def __init__(self, paths: Paths, patience: Patience, progress: Progress) -> None:
+    def __init__(self, tool: Tool, paths: Paths, patience: Patience,
+                 progress: Progress) -> None:
+        self._tool = tool
         self._paths = paths
         self._patience = patience
         self._progress = progress
@@ -59,8 +58,9 @@ class Restore:
         :raises BadRequest: the backups do not continue each other, or are not for this server
         :raises GuestError: a checksum is wrong, or a program failed
         """
-        links = _links(restore)
-        check_chain(restore.chain, installed_version())
+        links = _links(restore, self._tool)
+        check_chain(restore.chain, self._tool)
+        self._tool.check(self._tool.version())
         for one in links:
             swift.verify(one.stored, one.grant, self._patience, self._progress.check)
         self._all += sum(one.size for one in restore.chain)
@@ -83,7 +83,8 @@ class Restore:
             target = increment if number else staging
             files.make_directory(target, mode=0o700, owner=_OWNER)
             self._extract(link, target)
-            self._prepare(staging, increment if number else None)
+            self._prepare(staging, increment if number else None,
+                          last=number == len(links) - 1)
             files.remove(increment, recursive=True)
 
     def _put_in_place(self) -> None:
@@ -97,7 +98,7 @@ class Restore:
         files.sync_directory(self._paths.mount)
 
     def _extract(self, link: Link, target: pathlib.Path) -> None:
-        with Program(["mbstream", "-x", "-C", str(target)], stdin=subprocess.PIPE,
+        with Program([self._tool.unpacker, "-x", "-C", str(target)], stdin=subprocess.PIPE,
                      explain=causes.find, user=_OWNER) as program:
             assert program.process.stdin is not None
             try:
@@ -113,9 +114,11 @@ class Restore:
         self._done += size
         self._progress.report(10 + 40 * self._done // self._all)
 
-    @staticmethod
-    def _prepare(staging: pathlib.Path, increment: pathlib.Path | None) -> None:
-        argv = ["mariadb-backup", "--no-defaults", "--prepare", f"--target-dir={staging}"]
+    def _prepare(self, staging: pathlib.Path, increment: pathlib.Path | None, *,
+                 last: bool) -> None:
+        argv = [self._tool.program, "--no-defaults", "--prepare", f"--target-dir={staging}"]
+        if self._tool.keeps_open and not last:
+            argv.append("--apply-log-only")
         if increment is not None:
             argv.append(f"--incremental-dir={increment}")
         with Program(argv, explain=causes.find, user=_OWNER) as program:
@@ -124,53 +127,48 @@ class Restore:
                 raise program.failure("did not complete")
 
 
-def _links(restore: m.RestoreSpec) -> list[Link]:
+def _links(restore: m.RestoreSpec, tool: Tool) -> list[Link]:
     keys = restore.keys or [None] * len(restore.chain)
     if not restore.chain or not len(restore.grants) == len(keys) == len(restore.chain):
         raise BadRequest("A restore needs backups, and the leave to read each of them.")
     links = [Link(*one) for one in zip(restore.chain, restore.grants, keys, strict=True)]
     for one in links:
-        if one.stored.metadata.get("form") == ENCRYPTED and one.key is None:
+        if one.stored.metadata.get("form") == tool.encrypted and one.key is None:
             raise BadRequest("The backup is encrypted, and its key is not known.")
     return links
 
 
-def installed_version(run: Callable[..., commands.Result] = commands.run) -> str:
-    """Return the version of the server's program, for example ``10.11``.
-
-    :raises GuestError: it does not tell
-    """
-    return versions.installed("mariadbd", _VERSION, run)
-
-
-def check_fits(stored: m.StoredBackup, installed: str) -> None:
+def check_fits(stored: m.StoredBackup, tool: Tool, installed: str) -> None:
     """Refuse a backup that this server cannot read.
 
     What a backup of an earlier release does not record is not checked.
 
-    :raises BadRequest: it is of another engine, of a newer version, or of another form
+    :param installed: version of the server
+    :raises BadRequest: it is of another engine, of a version that does not do, or of another
+        form
     """
     about = stored.metadata
-    if about.get("engine", ENGINE) != ENGINE:
+    if about.get("engine", tool.engine) != tool.engine:
         raise BadRequest("The backup is of another database engine.")
-    if about.get("form", FORM) not in (FORM, ENCRYPTED):
+    if about.get("form", tool.form) not in (tool.form, tool.encrypted):
         raise BadRequest("The backup has a form that this release does not know.")
     version = about.get("version", installed)
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
         raise BadRequest("The version in the record of the backup cannot be read.")
-    if versions.is_older(installed, version):
+    if versions.is_older(installed, version) or not tool.upgrades and version != installed:
         raise BadRequest(f"The backup is of version {version}, and the server has "
                          f"{installed}.")
 
 
-def check_chain(chain: Sequence[m.StoredBackup], installed: str) -> None:
+def check_chain(chain: Sequence[m.StoredBackup], tool: Tool) -> None:
     """Refuse backups that do not continue each other, or that this server cannot read.
 
     :param chain: the full one first
     :raises BadRequest: says which rule is broken
     """
+    installed = tool.version()
     for number, stored in enumerate(chain):
-        check_fits(stored, installed)
+        check_fits(stored, tool, installed)
         begin = stored.metadata.get("from_lsn", "0")
         if not number:
             if begin != "0":

@@ -1,0 +1,50 @@
+"""The words of MariaDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
+
+
+class MariaDbDialect(Dialect):
+    """MariaDB 10.4 and later."""
+
+    users = "is_role = 'N'"
+    self_sized = frozenset({
+        "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
+        "table_open_cache", "thread_cache_size", "thread_pool_size"})
+
+    @property
+    def hold(self) -> Sequence[str]:
+        """What MariaDB offers for snapshots.
+
+        What is committed is on its way to the disk, and nothing that an engine without
+        transactions writes is half done.
+        """
+        return ("BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL",
+                "BACKUP STAGE BLOCK_COMMIT")
+
+    @property
+    def release(self) -> str:
+        """The end of the stages."""
+        return "BACKUP STAGE END"
+
+    def account(self, user: str, host: str, password: Secret) -> list[Statement]:
+        """Make the account anew."""
+        return [("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s", (user, host, password))]
+
+    def take_over(self) -> list[Statement]:
+        """Nothing: root of the server's own socket is who it says."""
+        return []
+
+    def disconnect(self, session: sql.Session, user: str) -> None:
+        """End all connections of a user."""
+        session.run("KILL USER %s", (user,))
+
+    def options(self, days: int | None) -> dict[str, Any]:
+        """The time that binary logs are kept."""
+        return {} if days is None else {"expire_logs_days": days}

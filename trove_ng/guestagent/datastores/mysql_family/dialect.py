@@ -1,0 +1,52 @@
+"""What the servers of the family take in different words."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.datastores.mysql_family import sql
+
+#: a statement and its values
+Statement = tuple[str, Sequence[Any]]
+
+
+class Dialect(abc.ABC):
+    """The words of one engine."""
+
+    #: condition on the rows of mysql.user that are users, not roles
+    users: str
+    #: variables that the server sizes at its start by what it finds; their default is another
+    #: value
+    self_sized: frozenset[str]
+
+    @property
+    @abc.abstractmethod
+    def hold(self) -> Sequence[str]:
+        """Statements that stop all writing until the connection ends, in their order."""
+
+    @property
+    @abc.abstractmethod
+    def release(self) -> str:
+        """Statement that lets the server write again."""
+
+    @abc.abstractmethod
+    def account(self, user: str, host: str, password: Secret) -> list[Statement]:
+        """Return what makes an account, or gives an existing one a password."""
+
+    @abc.abstractmethod
+    def take_over(self) -> list[Statement]:
+        """Return what besides the agent's account is set before anybody can connect."""
+
+    @abc.abstractmethod
+    def disconnect(self, session: sql.Session, user: str) -> None:
+        """End all connections of a user."""
+
+    @abc.abstractmethod
+    def options(self, days: int | None) -> dict[str, Any]:
+        """Return options of the server's file that not all engines have.
+
+        :param days: that binary logs are kept; None: none are written
+        """

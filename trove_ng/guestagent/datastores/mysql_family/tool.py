@@ -1,0 +1,38 @@
+"""Programs that copy the files of a running server."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    """The programs of one engine, and what its backups are called.
+
+    :param engine: whose data these are
+    :param program: makes backups and prepares restores
+    :param unpacker: takes the stream of a backup apart
+    :param version: returns the version of the installed server, for example ``8.0``
+    :param check: refuses, by a GuestError, programs that do not fit a server's version
+    :param upgrades: a backup of an older version of the server can be restored
+    :param keeps_open: a backup that is to be continued is prepared in another way
+    """
+
+    engine: str
+    program: str
+    unpacker: str
+    version: Callable[[], str]
+    check: Callable[[str], None] = lambda _version: None
+    upgrades: bool = True
+    keeps_open: bool = False
+
+    @property
+    def form(self) -> str:
+        """How a backup is stored: the program's stream in a Zstandard frame."""
+        return f"{self.unpacker}+zstd"
+
+    @property
+    def encrypted(self) -> str:
+        """How an encrypted backup is stored."""
+        return f"{self.form}+aes256gcm"
