@@ -230,16 +230,23 @@ def bound(session: Session, version_id: str, key: str) -> list[DatastoreVersionM
 
 
 def bind(session: Session, version_id: str, key: str, value: str) -> None:
-    """Bind a version to one more value; bound already is no error."""
+    """Bind a version to one more value.
+
+    :raises Conflict: it is bound to it
+    """
     found = session.scalars(select(DatastoreVersionMetadata).where(
         DatastoreVersionMetadata.datastore_version_id == version_id,
         DatastoreVersionMetadata.key == key,
-        DatastoreVersionMetadata.value == value)).one_or_none()
-    if found is None:
-        session.add(DatastoreVersionMetadata(
-            datastore_version_id=version_id, key=key, value=value))
-    else:
+        DatastoreVersionMetadata.value == value).with_for_update()).one_or_none()
+    if found is not None and found.deleted:
         found.deleted, found.deleted_at = False, None
+        return
+    try:
+        with session.begin_nested():
+            session.add(DatastoreVersionMetadata(
+                datastore_version_id=version_id, key=key, value=value))
+    except DBDuplicateEntry:
+        raise Conflict(f"The version is bound to {_binding(key, value)} already.") from None
 
 
 def unbind(session: Session, version_id: str, key: str, value: str,
@@ -252,4 +259,8 @@ def unbind(session: Session, version_id: str, key: str, value: str,
         if row.value == value:
             row.deleted, row.deleted_at = True, now
             return
-    raise NotFound(f"The version is not bound to {key} {value}.")
+    raise NotFound(f"The version is not bound to {_binding(key, value)}.")
+
+
+def _binding(key: str, value: str) -> str:
+    return f"{key.replace('-', ' ')} {value}"
