@@ -14,7 +14,7 @@ from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.datastores import base as engines
 from trove_ng.db.models import Configuration, Instance
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import configurations
+from trove_ng.db.repositories import configurations, datastores
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.configurations import check_values
 from trove_ng.domain.instance_status import Task
@@ -65,7 +65,9 @@ def change(call: Call, *, merge: bool) -> None:
         changed = {name: value for name, value in wanted.items()
                    if name not in before or not _same(before[name], value)}
         if changed:
-            check_values(configurations.parameters(session, group.datastore_version_id), changed)
+            for version_id in {group.datastore_version_id,
+                               *configurations.used_versions(session, group.id)}:
+                check_values(configurations.parameters(session, version_id), changed)
         group.name = body.get("name", group.name)
         group.description = body.get("description", group.description)
         group.updated = call.services.clock.now()
@@ -118,20 +120,24 @@ def load(session: Session, call: Call, ident: str) -> Configuration:
     return found
 
 
-def for_instance(session: Session, call: Call, ident: str, tenant_id: str, version_id: str,
+def for_instance(session: Session, ident: str, tenant_id: str, version_id: str,
                  ) -> Configuration:
-    """Lock a group that an instance is to have, and return it.
+    """Lock a group that an instance of a version has, or is to have, and return it.
 
     :param tenant_id: owner of the instance, who must be the group's too
     :raises NotFound: there is no such group
-    :raises BadRequest: it is of another datastore version
+    :raises BadRequest: it is of another datastore
+    :raises UnprocessableEntity: it is of another version, and its values do not fit this one
     """
     found = configurations.get(session, ident, tenant_id, lock=True)
     if found is None:
         raise NotFound.of("Configuration", ident)
     if found.datastore_version_id != version_id:
-        raise BadRequest(f"Validation error: instance.configuration {ident} is of another "
-                         "datastore version.")
+        if not datastores.same_datastore(session, found.datastore_version_id, version_id):
+            raise BadRequest(f"Validation error: instance.configuration {ident} is of another "
+                             "datastore.")
+        check_values(configurations.parameters(session, version_id),
+                     configurations.values(session, ident))
     return found
 
 
@@ -146,7 +152,7 @@ def attach(call: Call, ident: str | None, also: Callable[[Instance], None]) -> N
         loaded = accept.load(session, call, call.params["id"])
         instance = loaded.instance
         if ident is not None:
-            ident = for_instance(session, call, ident, instance.tenant_id,
+            ident = for_instance(session, ident, instance.tenant_id,
                                  instance.datastore_version_id).id
         # one that is attached is given again: the instance may have missed a change
         if ident is not None or instance.configuration_id is not None:

@@ -255,7 +255,7 @@ def _configuration(session: Session, call: Call, engine: Engine, ident: str,
     if not engine.capabilities.configuration:
         raise BadRequest("Validation error: instance.configuration: the datastore does not "
                          "offer configuration groups.")
-    return for_instance(session, call, ident, call.context.project_id, version.id).id
+    return for_instance(session, ident, call.context.project_id, version.id).id
 
 
 def _submit(session: Session, call: Call, instance: Instance, wanted: Wanted,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy.orm import Session
 
 from trove_ng.api import accept
+from trove_ng.api.accept_configurations import for_instance
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import (
@@ -17,9 +18,8 @@ from trove_ng.common.errors import (
 )
 from trove_ng.datastores import base as engines
 from trove_ng.db.models import DatastoreVersion, Instance
-from trove_ng.db.repositories import configurations, datastores, instances, volumes
+from trove_ng.db.repositories import datastores, instances, volumes
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.configurations import check_values
 from trove_ng.domain.instance_status import Task, refuse_repair
 from trove_ng.domain.volumes import DATA, NOVA
 from trove_ng.operations import payloads
@@ -52,6 +52,7 @@ def _version(session: Session, call: Call, loaded: Loaded, ident: str) -> Datast
 
     :raises NotFound: the caller sees no such version
     :raises BadRequest: it is one of another datastore, or of several that have this name
+    :raises UnprocessableEntity: the instance's configuration group does not fit it
     """
     present = datastores.get_version(session, loaded.instance.datastore_version_id)
     found = datastores.find_versions(session, ident, call.owner, active=True, lock=True)
@@ -65,19 +66,10 @@ def _version(session: Session, call: Call, loaded: Loaded, ident: str) -> Datast
     if bound and loaded.instance.flavor_id not in bound:
         raise BadRequest(f"Validation error: instance.datastore_version {ident} does not allow "
                          f"the flavor of the instance, {loaded.instance.flavor_id}.")
-    _check_settings(session, loaded.instance, own[0])
+    instance = loaded.instance
+    if instance.configuration_id is not None and instance.datastore_version_id != own[0].id:
+        for_instance(session, instance.configuration_id, instance.tenant_id, own[0].id)
     return own[0]
-
-
-def _check_settings(session: Session, instance: Instance, version: DatastoreVersion) -> None:
-    """Check that an instance's configuration group fits another version.
-
-    :raises UnprocessableEntity: it does not
-    """
-    if instance.configuration_id is not None and (
-            instance.datastore_version_id != version.id):
-        check_values(configurations.parameters(session, version.id),
-                     configurations.values(session, instance.configuration_id))
 
 
 def _check_keeps_data(session: Session, loaded: Loaded) -> None:

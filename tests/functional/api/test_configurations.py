@@ -11,6 +11,7 @@ from tests.functional.api.conftest import FOREIGN, OWN, UNKNOWN, Api
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import (
     Configuration,
+    Datastore,
     DatastoreConfigurationParameter,
     DatastoreVersion,
     Instance,
@@ -33,8 +34,14 @@ def parameters(app: Api) -> None:
                 name=name, datastore_version_id="v", data_type="integer",
                 min_size="1", max_size="1000", restart_required=restart, created=now,
                 updated=now))
-        session.add(Configuration(id=f"{OWN}9", name="c11", tenant_id="a" * 32,
-                                  datastore_version_id="w", created=now, updated=now))
+        session.add(Datastore(id="o", name="other"))
+        session.flush()
+        session.add(DatastoreVersion(id="x", datastore_id="o", name="1", version="1",
+                                     manager="mariadb", created=now, updated=now))
+        session.flush()
+        for ident, version in ((f"{OWN}9", "w"), (f"{OWN}a", "x")):
+            session.add(Configuration(id=ident, name="c11", tenant_id="a" * 32,
+                                      datastore_version_id=version, created=now, updated=now))
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -181,7 +188,8 @@ def test_an_instance_is_renamed_while_a_group_is_attached(app: Api) -> None:
 
 
 @pytest.mark.parametrize(("group", "status", "why"), [
-    (f"{OWN}9", 400, "another datastore version"), (UNKNOWN, 404, "cannot be found"),
+    (f"{OWN}a", 400, "another datastore"),
+    (UNKNOWN, 404, "cannot be found"),
     (f"{FOREIGN}7", 404, "cannot be found")])
 def test_what_cannot_be_attached_is_refused(app: Api, group: str, status: int, why: str,
                                             ) -> None:
@@ -224,3 +232,39 @@ def test_a_group_may_be_attached_again(app: Api) -> None:
     attached(app)
     assert attach(app, f"{OWN}7").status_int == 202
     assert asked(app) == [("instance.configure", f"{OWN}1", {"configuration_id": f"{OWN}7"})]
+
+
+def with_version(app: Api, version_id: str) -> None:
+    """The instance has another version, whose connections are limited to 500."""
+    now = utcnow()
+    with app.db.writer() as session:
+        session.add(DatastoreConfigurationParameter(
+            name="max_connections", datastore_version_id="w", data_type="integer",
+            min_size="1", max_size="500", restart_required=False, created=now, updated=now))
+        session.get_one(Instance, f"{OWN}1").datastore_version_id = version_id
+
+
+def test_a_group_of_another_version_is_attached_if_it_fits(app: Api) -> None:
+    with_version(app, "w")
+    app("PUT", GROUP, body(values={"max_connections": 501}))
+    refused = attach(app, f"{OWN}7")
+    assert (refused.status_int, asked(app)) == (422, [])
+    assert "at most 500" in refused.json["unprocessableEntity"]["message"]
+    app("PUT", GROUP, body(values={"max_connections": 500}))
+    assert attach(app, f"{OWN}7").status_int == 202
+    assert asked(app) == [("instance.configure", f"{OWN}1", {"configuration_id": f"{OWN}7"})]
+
+
+@pytest.mark.parametrize("version_id", ["v", "w"])
+def test_values_must_fit_the_versions_of_all_instances(app: Api, version_id: str) -> None:
+    with_version(app, version_id)
+    attached(app)
+    if version_id == "v":  # the upgrade is under way
+        with app.db.writer() as session:
+            session.get_one(DatastoreVersion, "w").image_id = "i"
+        assert app("PATCH", ONE, {"instance": {"datastore_version": "w"}}).status_int == 202
+    for method in ("PUT", "PATCH"):
+        refused = app(method, GROUP, body(values={"max_connections": 501}))
+        assert refused.status_int == 422, refused.text
+        assert "at most 500" in refused.text
+    assert app("PUT", GROUP, body(values={"max_connections": 500})).status_int == 202

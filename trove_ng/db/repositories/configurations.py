@@ -19,8 +19,9 @@ from trove_ng.db.models import (
 )
 from trove_ng.db.rows import AnyRow, by_id
 
-#: the action that gives an instance a group, or takes it away
+#: the actions that give an instance a group, or take it away, and another version
 _GIVES = "instance.configure"
+_UPGRADES = "instance.upgrade"
 _COUNT = select(func.count()).where(
     Instance.configuration_id == Configuration.id,
     Instance.deleted.is_(False)).correlate(Configuration).scalar_subquery()
@@ -63,6 +64,16 @@ def instance_ids(session: Session, configuration_id: str) -> list[str]:
     have = select(Instance.id).where(
         Instance.configuration_id == configuration_id, Instance.deleted.is_(False))
     return sorted({*session.scalars(have), *session.scalars(given)})
+
+
+def used_versions(session: Session, configuration_id: str) -> set[str]:
+    """Return the ids of the versions that the group's instances have, or are being given."""
+    ids = instance_ids(session, configuration_id)
+    have = select(Instance.datastore_version_id).where(Instance.id.in_(ids)).distinct()
+    given = select(Operation.payload["datastore_version_id"].as_string()).where(
+        Operation.live_key.is_not(None), Operation.action == _UPGRADES,
+        Operation.resource_id.in_(ids))
+    return {*session.scalars(have), *session.scalars(given)}
 
 
 def list_views(session: Session, *, tenant_id: str, limit: int, marker: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import (
@@ -77,6 +77,12 @@ def _versions_of(session: Reader, tenant_id: str | None, datastore_ids: Sequence
             DatastoreVersion.name, DatastoreVersion.version, DatastoreVersion.id)):
         found.setdefault(row.datastore_id, []).append(row)
     return found
+
+
+def same_datastore(session: Session, one_id: str, other_id: str) -> bool:
+    """Return whether two versions are of one datastore."""
+    return session.scalars(select(func.count(DatastoreVersion.datastore_id.distinct())).where(
+        DatastoreVersion.id.in_((one_id, other_id)))).one() == 1
 
 
 def find(session: Session, ident: str) -> Datastore | None:
