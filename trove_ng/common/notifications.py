@@ -146,6 +146,7 @@ _EVENTS = (
     Event("instance_stop", _INSTANCE),
     Event("instance_migrate", ("instance_id", "host"), frozenset({"host"})),
     Event("instance_rebuild", ("instance_id", "image_id")),
+    Event("instance_recover", _INSTANCE),
     Event("module_create", ("name",), end=_MODULE),
     Event("module_update", _MODULE),
     Event("module_delete", _MODULE),

@@ -31,6 +31,12 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since an instance was last worked on, or deleted, in which what it "
                       "has in the cloud is not judged; after them leftovers are deleted."),
+    cfg.IntOpt("recover_tries", default=5, min=1,
+               help="How often it is tried to start a database whose root disk was replaced "
+                    "when nobody waited for that."),
+    cfg.FloatOpt("recover_interval", default=120, min=0,
+                 help="Seconds between the first two of these tries, at least 'orphan_age'; "
+                      "they double with each."),
     cfg.FloatOpt("orphan_objects_age", default=86400, min=0,
                  help="Seconds since objects were stored for a backup that is deleted, or "
                       "failed, after which they are deleted."),

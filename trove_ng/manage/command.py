@@ -50,6 +50,13 @@ class Tools:
             raise BadRequest("[service_credentials] auth_url is not configured.")
         return Clouds(self.conf)
 
+    @functools.cached_property
+    def told(self) -> bool:
+        """Whether other services are told of what is done."""
+        from trove_ng.rpc.notifier import is_on
+
+        return is_on(self.conf)
+
     @property
     def clock(self) -> Clock:
         """The time."""

@@ -121,6 +121,7 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_REBOOT: _Told("instance_reboot"),
     payloads.INSTANCE_MIGRATE: _Told("instance_migrate", {"host": "host"}),
     payloads.INSTANCE_REBUILD: _Told("instance_rebuild", {"image_id": "image_id"}),
+    payloads.INSTANCE_RECOVER: _Told("instance_recover"),
     payloads.INSTANCE_UPGRADE: _Told(
         "instance_upgrade", {"datastore_version_id": "datastore_version_id"}),
     payloads.INSTANCE_UPGRADE_AGENT: _Told("instance_upgrade_agent", {"version": "version"}),

@@ -44,13 +44,11 @@ def rows(world: World, operation: Operation) -> list[Notification]:
 
 #: the API tells the request that asks for these
 TOLD_BY_THE_API = {payloads.CONFIGURATION_APPLY}
-#: no request asks for these, and no specification names them; the timeline tells
-NOT_TOLD = {payloads.INSTANCE_RECOVER}
 
 
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("action", [
-    one for one in SCENARIOS if one not in TOLD_BY_THE_API | NOT_TOLD])
+    one for one in SCENARIOS if one not in TOLD_BY_THE_API])
 def test_an_operation_is_told_with_exactly_its_keys(
         world: World, action: str, fails: bool) -> None:
     last = runbooks()[action].steps[-1].name

@@ -160,16 +160,41 @@ def test_a_rebuild_that_comes_when_it_is_given_up_is_put_to_use(
     assert plane.reconcile() == []
 
 
-def test_a_disk_that_cannot_be_put_to_use_is_tried_once(
+def test_a_disk_that_cannot_be_put_to_use_is_tried_again(
         plane: ControlPlane, instance: str) -> None:
+    plane.conf.set_override("recover_tries", 3)
     plane.hypervisor.failures["post_upgrade"] = "The database does not start."
     agent, = plane.hypervisor.agents.values()
     agent.begin_anew()
     wait_until(lambda: plane.show(instance)["operating_status"] == "NEW")
-    assert [one.repaired for one in plane.reconcile()] == [True]
-    plane.manager.sweep()
-    shown = plane.wait(instance, "ERROR")
-    assert shown["fault"]["message"] == "The database does not start."
+
+    def tried() -> list[bool]:
+        found = [one.repaired for one in plane.reconcile()]
+        plane.manager.sweep()
+        wait_until(lambda: all(one["status"] in ("SUCCEEDED", "FAILED") for one in
+                               plane.request("GET", "/operations").json["operations"]))
+        return found
+
+    assert tried() == [True]
+    shown = plane.show(instance)
+    assert (shown["status"], shown["fault"]["message"]) == (
+        "ERROR", "The database does not start.")
+    # not at once
+    assert tried() == []
+    plane.conf.set_override("recover_interval", 0)
+    for _ in range(2):
+        assert tried() == [True]
+    # a person must look at it, and says when it is worth another try
+    assert tried() == [False]
+    kinds = [one["kind"] for one in plane.request(
+        "GET", f"/instances/{instance}/events").json["events"]]
+    assert [kinds.count(one) for one in (
+        "mismatch.repaired", "operation.failed", "mismatch.found")] == [3, 3, 1]
+    plane.hypervisor.failures.clear()
+    plane.request("POST", f"/instances/{instance}/action", {"reset_status": {}}, status=202,
+                  token="admin")
+    assert tried() == [True]
+    assert "fault" not in plane.wait(instance, "ACTIVE")
     assert plane.reconcile() == []
 
 

@@ -10,7 +10,18 @@ import datetime
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from trove_ng.common.states import BACKUP_RUNNING, BackupState, ExecutionState
@@ -26,11 +37,25 @@ from trove_ng.db.repositories import backups, operations, schedules
 from trove_ng.db.rows import AnyRow, AnySelect
 
 _CHUNK = 500
+#: the action that starts a database on a new disk, and the error of an instance where it failed
+_RECOVERS = "instance.recover"
+_UNRECOVERED = "RECOVER"
 _WORKED_ON = [*(state.value for state in BACKUP_RUNNING), BackupState.DELETING.value]
 
 
 def _is_live(resource_id: object) -> ColumnElement[bool]:
     return exists().where(Operation.live_key == resource_id)
+
+
+def _recoveries() -> ScalarSelect[int]:
+    """Count an instance's failed recoveries since the last other operation on it."""
+    later = aliased(Operation)
+    return select(func.count(Operation.id)).where(
+        Operation.resource_id == Instance.id, Operation.action == _RECOVERS,
+        Operation.status == operations.FAILED,
+        ~exists().where(later.resource_id == Instance.id, later.action != _RECOVERS,
+                        later.created > Operation.created)).correlate(
+                            Instance).scalar_subquery()
 
 
 class Volume(NamedTuple):
@@ -48,6 +73,8 @@ class Facts:
     :param agent_status: what it said
     :param live: an operation works on it
     :param worked_at: when the last operation on it ended
+    :param recoveries: how many that were to put a new disk to use failed since the last other
+        operation
     """
 
     id: str
@@ -72,6 +99,7 @@ class Facts:
     live: bool
     has_key: bool
     worked_at: datetime.datetime | None
+    recoveries: int
     volumes: tuple[Volume, ...]
 
 
@@ -96,6 +124,7 @@ def _facts(session: Session, *which: ColumnElement[bool]) -> dict[str, Facts]:
         exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),
         select(func.max(Operation.ended_at)).where(Operation.resource_id == Instance.id)
         .scalar_subquery().label("worked_at"),
+        case((Instance.error == _UNRECOVERED, _recoveries()), else_=0).label("recoveries"),
     ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(*which))
     return {row.id: Facts(**row._mapping, volumes=tuple(volumes.get(row.id, ())))
             for row in rows}

@@ -25,6 +25,7 @@ Resource = Server | Volume | FloatingIP | Port | SecurityGroup | ServerGroup
 KINDS = ("server", "volume", "floating_ip", "port", "security_group", "server_group")
 FAILED_CREATE = "BUILD"
 FAILED_DELETE = "DELETE"
+FAILED_RECOVERY = "RECOVER"
 #: a server waits for a decision that the run-book of the resize makes
 UNDECIDED = "VERIFY_RESIZE"
 
@@ -50,11 +51,15 @@ class When:
     :param begun: when the comparison began; what was worked on since is not judged
     :param settled: what was worked on since is not judged by what it has in the cloud
     :param heard: an older heartbeat says nothing any more
+    :param tries: how often a recovery is tried
+    :param pause: between the first two tries; it doubles with each
     """
 
     begun: datetime.datetime
     settled: datetime.datetime
     heard: datetime.datetime
+    tries: int
+    pause: datetime.timedelta
 
 
 def own(row: Facts, kind: str) -> list[str]:
@@ -203,16 +208,27 @@ def _status(row: Facts, server: Server | None, when: When) -> Iterator[Finding]:
 
 
 def _agent(row: Facts, server: Server, when: When) -> Iterator[Finding]:
-    if (is_new(row, when) and server.status == "ACTIVE" and not server.task_state):
+    if server.status != "ACTIVE" or server.task_state:
+        return
+    due = is_recovery_due(row, when)
+    if due or (row.error == FAILED_RECOVERY and row.recoveries >= when.tries):
         yield _about(row, Kind.AGENT_NEW, "The root disk of the server was replaced, and the "
                      "database was not started.", "server", server.id,
-                     Repair.RECOVER if row.volumes else None)
+                     Repair.RECOVER if due and row.volumes else None)
 
 
-def is_new(row: Facts, when: When) -> bool:
-    """Return whether the agent of an instance that worked knows nothing of it."""
-    return bool(row.agent_status == ServiceStatus.NEW and not row.error
-                and row.heartbeat is not None and row.heartbeat >= when.heard)
+def is_recovery_due(row: Facts, when: When) -> bool:
+    """Return whether the agent of an instance that worked knows nothing of it.
+
+    Also, whether what was done about it failed, and is to be tried again now.
+    """
+    if row.heartbeat is None or row.heartbeat < when.heard:
+        return False
+    if row.error != FAILED_RECOVERY:
+        return row.agent_status == ServiceStatus.NEW and not row.error
+    pause = when.pause * 2 ** (max(row.recoveries, 1) - 1)
+    return row.recoveries < when.tries and (
+        row.worked_at is None or row.worked_at <= when.begun - pause)
 
 
 def _missing(row: Facts, cloud: Cloud) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ class Finding:
     def key(self) -> tuple[str, ...]:
         """What makes it the same finding in the next comparison."""
         return (self.kind, self.instance_id or "", self.tenant_id or "", self.resource,
-                self.resource_id)
+                self.resource_id, self.repair or "")
 
     def details(self) -> dict[str, str]:
         """Return what it is about, for an event or as JSON."""

@@ -44,13 +44,19 @@ class Parts(Protocol):
     def clouds(self) -> Clouds:
         """The services of the cloud."""
 
+    @property
+    def told(self) -> bool:
+        """Whether other services are told of what is done."""
+
 
 def when(parts: Parts) -> compare.When:
     """Return the times that a comparison that begins now depends on."""
     now = parts.clock.now()
     return compare.When(
         begun=now, settled=now - datetime.timedelta(seconds=parts.conf.orphan_age),
-        heard=now - datetime.timedelta(seconds=parts.conf.agent_heartbeat_expiry))
+        heard=now - datetime.timedelta(seconds=parts.conf.agent_heartbeat_expiry),
+        tries=parts.conf.recover_tries,
+        pause=datetime.timedelta(seconds=parts.conf.recover_interval))
 
 
 def regions(parts: Parts) -> list[str]:

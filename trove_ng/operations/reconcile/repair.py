@@ -15,6 +15,7 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import payloads, there
+from trove_ng.operations.notices import Notices
 from trove_ng.operations.reconcile import compare, names, objects, snapshots
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
@@ -159,10 +160,11 @@ class Repairer:
             instance = instances.get(session, owner, lock=True)
             row = reconciliation.of(session, [owner]).get(owner)
             if (instance is None or row is None or not compare.is_idle(row, times.settled)
-                    or not compare.is_new(row, times)):
+                    or not compare.is_recovery_due(row, times)):
                 return False
             requests = Requests(parts.conf, SecretBox(
-                parts.conf.inst_rpc_key_encr_key, PURPOSE))
+                parts.conf.inst_rpc_key_encr_key, PURPOSE),
+                Notices(lambda: parts.told, of_its_own=True))
             accepted = requests.submit(
                 session, action=payloads.INSTANCE_RECOVER, resource_type="instance",
                 resource_id=owner, tenant_id=instance.tenant_id, now=parts.clock.now(),

@@ -25,7 +25,8 @@ from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 NOW = datetime.datetime(2026, 1, 1, 12)
 ONE = "00000000-0000-4000-8000-000000000001"
 TIMES = compare.When(NOW, NOW - datetime.timedelta(seconds=120),
-                     NOW - datetime.timedelta(seconds=60))
+                     NOW - datetime.timedelta(seconds=60),
+                     tries=3, pause=datetime.timedelta(seconds=200))
 
 
 def ago(seconds: float) -> datetime.datetime:
@@ -73,7 +74,7 @@ def row(**more: Any) -> Any:
         "floating_ip_id": "f", "security_group_id": "g", "server_group_id": None,
         "hostname": None, "addresses": [], "access": {},
         "heartbeat": ago(5), "live": False, "has_key": True,
-        "agent_status": "HEALTHY", "worked_at": ago(3600), **more})
+        "agent_status": "HEALTHY", "worked_at": ago(3600), "recoveries": 0, **more})
 
 
 def cloud(*resources: compare.Resource) -> compare.Cloud:
@@ -111,8 +112,14 @@ def test_an_instance_that_is_worked_on_is_not_judged(more: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(("more", "repair"), [
     ({}, [Repair.RECOVER]), ({"volumes": ()}, [None]),
-    ({"error": "RECOVER"}, []), ({"worked_at": ago(30)}, []), ({"live": True}, []),
-    ({"heartbeat": None}, [])])
+    ({"error": "UNDO"}, []), ({"worked_at": ago(30)}, []), ({"live": True}, []),
+    ({"heartbeat": None}, []),
+    # what failed is tried again, later each time, and some day no more
+    ({"error": "RECOVER", "recoveries": 1, "worked_at": ago(200)}, [Repair.RECOVER]),
+    ({"error": "RECOVER", "recoveries": 1, "worked_at": ago(199)}, []),
+    ({"error": "RECOVER", "recoveries": 2, "worked_at": ago(400)}, [Repair.RECOVER]),
+    ({"error": "RECOVER", "recoveries": 2, "worked_at": ago(399)}, []),
+    ({"error": "RECOVER", "recoveries": 3, "worked_at": ago(9999)}, [None])])
 def test_a_database_on_a_new_disk_is_started(
         more: dict[str, Any], repair: list[Repair | None]) -> None:
     whole = WHOLE if "volumes" not in more else (server(), *WHOLE[2:])
