@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests import stores
 from tests.stores import add_version
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import Conflict, QuotaExceeded
 from trove_ng.common.states import ReportState
-from trove_ng.db.models import Instance, Operation, ServiceStatusRow
+from trove_ng.db.models import Backup, Instance, Operation, ServiceStatusRow
 from trove_ng.db.repositories import (
+    backups,
     instance_views,
     operation_reports,
     operations,
@@ -46,6 +50,12 @@ def operation(db: Database, ident: str, resource: str) -> None:
         operations.add(session, Operation(
             id=ident, action="instance.restart", resource_type="instance",
             resource_id=resource, live_key=resource, tenant_id="t"))
+
+
+def part(ident: str, **values: Any) -> Backup:
+    return Backup(**{
+        "id": ident, "name": ident, "tenant_id": "t", "region_id": "r", "container": "c",
+        "prefix": "p/", "checksum": "s", "state": "RESTORED", **values})
 
 
 def test_an_operation_is_claimed_by_one(db: Database) -> None:
@@ -90,6 +100,28 @@ def test_a_resource_has_one_live_operation(db: Database) -> None:
         return True
 
     assert sum(at_once(5, accept)) == 1
+
+
+def test_imports_at_once_make_a_part_known_once(db: Database) -> None:
+    with db.writer() as session:
+        backups.add_part(session, part("corrupt", state="CORRUPT"))
+    together = threading.Barrier(4)
+
+    @retry_on_db_error
+    def take_over(mine: Backup) -> str:
+        with db.writer() as session:
+            known = backups.same(session, mine)
+            if known is None:
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    # a store that lets one write at a time never has all of them here
+                    together.wait(0.5)
+                backups.add_part(session, mine)
+            return (known or mine).id
+
+    found = at_once(4, lambda number: take_over(part(f"b{number}")))
+    assert len(set(found)) == 1
+    with db.reader() as session:
+        assert sorted(session.scalars(select(Backup.id))) == [found[0], "corrupt"]
 
 
 def test_reservations_never_exceed_the_limit(db: Database) -> None:

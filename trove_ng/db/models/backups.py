@@ -55,6 +55,9 @@ class Backup(Timestamps, SoftDelete, Base):
     backup_timestamp: Mapped[datetime.datetime | None]
     verified_at: Mapped[datetime.datetime | None]
     schedule_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    #: of one that is known because another one continues it: its project, objects and
+    #: parent, so that they are made known once
+    part_key: Mapped[str | None] = mapped_column(String(64), unique=True)
 
 
 class BackupStrategy(Timestamps, Base):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -12,9 +14,11 @@ from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion
 from trove_ng.db.rows import AnyRow, AnySelect, by_id
+from trove_ng.db.session import flush_or_retry
 
 #: where a backup is: objects, or a snapshot of a volume
 SWIFT, CINDER = "swift", "cinder"
+_USABLE = (BackupState.COMPLETED, BackupState.RESTORED)
 _RUNNING = [state.value for state in BACKUP_RUNNING]
 
 
@@ -102,15 +106,35 @@ def newest(session: Session, instance_id: str, version_id: str, strategy: str,
 
 
 def same(session: Session, wanted: Backup) -> Backup | None:
-    """Return the locked backup of the same project and objects, if it can be used."""
+    """Return the locked backup of the same project, objects and parent, if it can be used."""
     return session.scalars(select(Backup).where(
         Backup.tenant_id == wanted.tenant_id, Backup.deleted.is_(False),
         Backup.prefix == wanted.prefix, Backup.container == wanted.container,
         or_(Backup.region_id == wanted.region_id, Backup.region_id.is_(None)),
-        Backup.checksum == wanted.checksum,
-        Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
+        Backup.checksum == wanted.checksum, Backup.parent_id == wanted.parent_id,
+        Backup.state.in_(_USABLE),
     ).order_by(Backup.created, Backup.id).limit(1).with_for_update().execution_options(
         populate_existing=True)).one_or_none()
+
+
+def add_part(session: Session, backup: Backup) -> None:
+    """Add a backup that is known because another one continues it.
+
+    Under :data:`trove_ng.db.session.retry_on_db_error`; to be called when there is none
+    that is the :func:`same`.
+
+    :raises trove_ng.db.session.StoreConflict: another import added it meanwhile
+    """
+    named = (backup.tenant_id, backup.region_id, backup.container, backup.prefix,
+             backup.checksum, backup.parent_id)
+    key = hashlib.sha256(json.dumps(named).encode()).hexdigest()
+    # one that had it cannot be used any more
+    session.execute(update(Backup).where(
+        Backup.part_key == key,
+        or_(Backup.deleted.is_(True), Backup.state.not_in(_USABLE))).values(part_key=None))
+    backup.part_key = key
+    session.add(backup)
+    flush_or_retry(session)
 
 
 def deleted(session: Session, ids: Collection[str]) -> set[str]:
@@ -130,7 +154,7 @@ def note_corrupt(session: Session, backup_id: str, why: str) -> None:
     """Say that a backup is not what was stored."""
     session.execute(update(Backup).where(
         Backup.id == backup_id, Backup.deleted.is_(False),
-        Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
+        Backup.state.in_(_USABLE),
     ).values(state=BackupState.CORRUPT, error=why[:255]))
 
 

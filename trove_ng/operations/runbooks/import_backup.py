@@ -18,6 +18,7 @@ from trove_ng.conf import quota
 from trove_ng.db.models import Backup
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, datastores, quotas
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations import payloads, remote, storage
 from trove_ng.operations.remote import Found
 from trove_ng.operations.runbook import Runbook, Step
@@ -64,8 +65,7 @@ def _verify(work: Work) -> None:
                      else "A backup that this one continues")
             raise StepFailed(f"{about} is damaged: {damage}")
     try:
-        with work.writer() as session:
-            _make_known(work, session, rows)
+        _make_known(work, rows)
     except QuotaExceeded as err:
         raise StepFailed(f"The backups that this one continues cannot be taken over: "
                          f"{err.message}") from None
@@ -90,24 +90,32 @@ def _row(work: Work, own: Backup, link: Found, number: int | None = None) -> Bac
         backup_timestamp=now, created=now, updated=now, **_values(link))
 
 
-def _make_known(work: Work, session: Session, rows: Sequence[Backup]) -> None:
+@retry_on_db_error
+def _make_known(work: Work, rows: Sequence[Backup]) -> None:
     """Write a chain: the rows of what is not known yet, and what each one continues.
+
+    Of imports at once that have backups in common, one writes these; the others use them.
 
     :param rows: the full one first, the one that is asked for last
     """
+    with work.writer() as session:
+        _join(work, session, rows)
+
+
+def _join(work: Work, session: Session, rows: Sequence[Backup]) -> None:
     own = backups.get(session, work.resource_id, lock=True)
     if own is None:
         raise StepFailed("The backup is gone.")
     above: str | None = None
     for row in rows[:-1]:
-        known = backups.same(session, row)
         # what is known in another chain is not joined to this one
-        if known is None or known.parent_id != above:
+        row.parent_id = above
+        known = backups.same(session, row)
+        if known is None:
             quotas.take(session, own.tenant_id, {"backups": 1},
                         quota.defaults(work.tools.conf))
-            row.parent_id = above
-            known = backups.add(session, row)
-        above = known.id
+            backups.add_part(session, row)
+        above = row.id if known is None else known.id
     own.parent_id = above
     for name in ("sealed_key", "region_id", "container", "prefix", "manifest", "backup_type",
                  "size_bytes", "data_size_bytes", "checksum"):

@@ -371,6 +371,7 @@ def upgrade() -> None:
         sa.Column("backup_timestamp", MOMENT, nullable=True),
         sa.Column("verified_at", MOMENT, nullable=True),
         sa.Column("schedule_id", sa.String(length=36), nullable=True),
+        sa.Column("part_key", sa.String(length=64), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
@@ -382,6 +383,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["parent_id"], ["backups.id"], name=op.f("fk_backups_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
+        sa.UniqueConstraint("part_key", name=op.f("uq_backups_part_key")),
     )
     with op.batch_alter_table("backups", schema=None) as batch_op:
         batch_op.create_index(
