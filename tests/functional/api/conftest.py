@@ -33,7 +33,7 @@ from trove_ng.cloud.types import (
     VolumeType,
 )
 from trove_ng.common.clock import utcnow
-from trove_ng.common.errors import Conflict, NotFound
+from trove_ng.common.errors import Conflict, NotFound, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import EventKind
 from trove_ng.conf import api, base, cloud, object_store, operations, quota, ratelimit
@@ -168,11 +168,17 @@ class Estate:
     def __init__(self) -> None:
         self.flavors: list[dict[str, Any]] = []
         self.names = ["RegionOne"]
+        self.away: set[str] = set()
 
     def regions(self) -> list[str]:
         return self.names
 
-    def hosts(self, _region: str) -> list[Host]:
+    def _ask(self, region: str) -> None:
+        if region in self.away:
+            raise ServiceUnavailable("The cloud does not answer.")
+
+    def hosts(self, region: str) -> list[Host]:
+        self._ask(region)
         return [Host("compute1", "enabled", "up", 4096, 1024),
                 Host("compute2", "disabled", "down", None, None)]
 
@@ -181,7 +187,8 @@ class Estate:
                        {INSTANCE_KEY: one} if one else {}, "compute1")
                 for one in (f"{OWN}1", f"{OWN}2", UNKNOWN, "")]
 
-    def pools(self, _region: str) -> list[Pool]:
+    def pools(self, region: str) -> list[Pool]:
+        self._ask(region)
         return [Pool("node@lvm#lvm", "iSCSI", 100.0, 40.0, 150.0, 2.0),
                 Pool("node@new#new", "", None, None, None, 1.0)]
 

@@ -72,6 +72,26 @@ def test_hosts_and_pools_of_all_regions_are_listed(app: Api, admin: Any) -> None
         assert shown["region"] == region
 
 
+def test_a_region_that_is_away_is_left_out_and_named(app: Api, admin: Any) -> None:
+    app.estate.names.append("RegionTwo")
+    app.estate.away.add("RegionOne")
+    for path, key in (("/mgmt/hosts", "hosts"), ("/mgmt/storage", "devices")):
+        answer = app("GET", path, token="admin")
+        assert answer.status_int == 200, answer.text
+        assert {one["region"] for one in answer.json[key]} == {"RegionTwo"}
+        assert answer.json["regions_away"] == ["RegionOne"]
+        assert app("GET", f"{path}?region=RegionOne", token="admin").status_int == 503
+    assert len(admin.hosts.index()) == len(admin.storage.index()) == 2
+    shown = app("GET", "/mgmt/hosts/compute1", token="admin").json["host"]
+    assert shown["region"] == "RegionTwo"
+    # it may be there
+    missing = app("GET", "/mgmt/hosts/none", token="admin")
+    assert (missing.status_int, "RegionOne" in missing.text) == (503, True)
+    app.estate.away.add("RegionTwo")
+    for path in ("/mgmt/hosts", "/mgmt/storage", "/mgmt/hosts/compute1"):
+        assert app("GET", path, token="admin").status_int == 503
+
+
 def acted(app: Api) -> dict[str, str]:
     """Return the instances that something works on, with its action."""
     with app.db.reader() as session:

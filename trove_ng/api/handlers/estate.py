@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from trove_ng.api import accept_hosts
 from trove_ng.api.call import Call
@@ -10,19 +12,26 @@ from trove_ng.api.views import datastores as datastore_views
 from trove_ng.api.views import estate as views
 from trove_ng.api.views.instances import facts
 from trove_ng.cloud.types import Host, Server
-from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.common.errors import BadRequest, NotFound, ServiceUnavailable
 from trove_ng.db.repositories import instance_views
 from trove_ng.domain.instance_status import status
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def hosts(call: Call) -> dict[str, Any]:
     """List the compute hosts of all regions, with how many instances each has."""
-    estate, found = call.services.estate, []
-    for region in _regions(call):
+    estate = call.services.estate
+
+    def look(region: str) -> list[dict[str, Any]]:
         servers = estate.servers(region)
-        found += [views.host(one, region, len(_on(servers, one.name)))
-                  for one in estate.hosts(region)]
-    return {"hosts": found}
+        return [views.host(one, region, len(_on(servers, one.name)))
+                for one in estate.hosts(region)]
+
+    found, away = _look(call, look)
+    return {"hosts": found, "regions_away": away}
 
 
 def host(call: Call) -> dict[str, Any]:
@@ -53,12 +62,33 @@ def _find(call: Call) -> tuple[Host, str]:
 
     :raises NotFound: there is none
     """
-    name, estate = call.params["id"], call.services.estate
-    for region in _regions(call):
-        for one in estate.hosts(region):
-            if one.name == name:
-                return one, region
+    name = call.params["id"]
+    found, away = _look(call, lambda region: [
+        (one, region) for one in call.services.estate.hosts(region) if one.name == name])
+    if found:
+        return found[0]
+    if away:
+        raise ServiceUnavailable(f"These regions do not answer: {', '.join(away)}")
     raise NotFound.of("Host", name)
+
+
+def _look(call: Call, look: Callable[[str], list[T]]) -> tuple[list[T], list[str]]:
+    """Return what regions have, and which of them do not answer.
+
+    :raises ServiceUnavailable: none does
+    """
+    found: list[T] = []
+    away: list[str] = []
+    regions = _regions(call)
+    for region in regions:
+        try:
+            found += look(region)
+        except ServiceUnavailable as err:
+            away.append(region)
+            if len(away) == len(regions):
+                raise
+            LOG.warning("region %s is left out: %s", region, err.message)
+    return found, away
 
 
 def _regions(call: Call) -> list[str]:
@@ -79,8 +109,9 @@ def _on(servers: list[Server], host_name: str) -> dict[str, Server]:
 
 def storage(call: Call) -> dict[str, Any]:
     """List the pools that volumes are made in, of all regions."""
-    return {"devices": [views.pool(one, region) for region in _regions(call)
-                        for one in call.services.estate.pools(region)]}
+    found, away = _look(call, lambda region: [
+        views.pool(one, region) for one in call.services.estate.pools(region)])
+    return {"devices": found, "regions_away": away}
 
 
 def create_flavor(call: Call) -> dict[str, Any]:

@@ -21,6 +21,10 @@ def _of(key: str, schema: Schema) -> Schema:
     return obj({key: schema}, (key,))
 
 
+def _of_regions(key: str, item: Schema) -> Schema:
+    return obj({key: array(item), "regions_away": array(_S)}, (key, "regions_away"))
+
+
 def _page(key: str, item: Schema) -> Schema:
     return obj({key: array(item), "links": LINKS}, (key,))
 
@@ -201,9 +205,9 @@ MGMT_PARAMETER = obj({**_PARAMETER, "deleted": _B, "deleted_at": _SN},
 MGMT_PARAMETERS = _of("configuration-parameters", array(MGMT_PARAMETER))
 
 _GB: Schema = {"type": ["number", "null"]}
-HOSTS = _of("hosts", array(obj(
+HOSTS = _of_regions("hosts", obj(
     {"name": _S, "region": _S, "status": _S, "state": _S, "instanceCount": _I},
-    ("name", "region", "instanceCount"))))
+    ("name", "region", "instanceCount")))
 HOST = _of("host", obj({
     "name": _S, "region": _S, "status": _S, "state": _S, "instanceCount": _I, "totalRAM": _IN,
     "usedRAM": _IN, "percentUsed": _IN,
@@ -211,10 +215,10 @@ HOST = _of("host", obj({
                             "tenant_id": _S}))}, ("name", "instances")))
 HOST_ACTION = _of("instances", array(obj(
     {"id": _S, "operation_id": _SN, "problem": _SN}, ("id", "operation_id", "problem"))))
-DEVICES = _of("devices", array(obj({
+DEVICES = _of_regions("devices", obj({
     "name": _S, "region": _S, "type": _S, "used": _GB,
     "capacity": obj({"total": _GB, "available": _GB}),
-    "provision": obj({"total": _GB, "available": _GB, "percent": _IN})}, ("name", "capacity"))))
+    "provision": obj({"total": _GB, "available": _GB, "percent": _IN})}, ("name", "capacity")))
 _ACCOUNT: dict[str, Any] = {"id": _S, "name": _S, "num_instances": _I}
 ACCOUNTS = _page("accounts", obj(_ACCOUNT, tuple(_ACCOUNT)))
 ACCOUNT = _of("account", obj({**_ACCOUNT, "instance_ids": array(_S)}, (
