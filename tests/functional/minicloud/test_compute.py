@@ -209,7 +209,7 @@ def test_operators_are_told_that_the_cloud_is_away() -> None:
                         ("tries", 1)):
         conf.set_override(name, value, group="service_credentials")
     estate = Estate(lambda: Clouds(conf))
-    for ask in (lambda: estate.hosts("RegionOne"), estate.servers,
+    for ask in (lambda: estate.hosts("RegionOne"), lambda: estate.servers("RegionOne"),
                 lambda: estate.pools("RegionOne"),
                 lambda: estate.create_flavor(name="a", ram_mb=1, vcpus=1, disk_gb=1)):
         with pytest.raises(ServiceUnavailable, match="does not answer"):
