@@ -118,7 +118,7 @@ class PublishedLogs:
 
         :raises Conflict: one does
         """
-        name = f"log:{self._instance_id}:{log.name}"
+        name = duties.log_duty(self._instance_id, log.name)
         if not self._take(name):
             raise Conflict(f"The log {log.name} is being published or discarded already.")
         try:

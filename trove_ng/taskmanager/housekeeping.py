@@ -8,7 +8,7 @@ import logging
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
-from trove_ng.db.repositories import idempotency
+from trove_ng.db.repositories import duties, idempotency
 from trove_ng.db.session import Database
 from trove_ng.operations.retention import purge_events, purge_executions, purge_operations
 
@@ -38,5 +38,8 @@ class Housekeeping:
         kept = datetime.timedelta(seconds=self._conf.operations.idempotency_key_lifetime)
         with self._db.writer() as session:
             count = idempotency.purge(session, now - kept)
+            logs = duties.purge_logs(session, now)
         if count:
             LOG.info("%d idempotency keys are forgotten", count)
+        if logs:
+            LOG.info("%d requests about logs that agents did not answer are forgotten", logs)

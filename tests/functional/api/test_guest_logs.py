@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from tests.functional.api.conftest import FOREIGN, MINE, OTHER, OWN, TOKENS, Api
-from trove_ng.common.clock import utcnow
+from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.errors import GuestTimeout, UnprocessableEntity
+from trove_ng.conf import taskmanager
 from trove_ng.db.models import Duty, Instance, ServiceStatusRow
+from trove_ng.db.repositories import duties
 from trove_ng.rpc import log_messages as m
+from trove_ng.taskmanager.housekeeping import Housekeeping
 
 LOG = f"/instances/{OWN}1/log"
+LOG_DUTY = duties.log_duty(f"{OWN}1", "error")
 STEM = f"{OWN}1/mariadb-"
 
 
@@ -242,6 +246,16 @@ def test_after_a_failure_others_wait_only_for_an_agent_that_may_be_at_it(
             assert row.until < utcnow() + datetime.timedelta(minutes=3)
             row.until = utcnow()
     assert act(app, "error", "publish")["status"] == "Published"
+
+
+def test_what_an_agent_never_answered_is_forgotten(app: Api) -> None:
+    taskmanager.register(app.conf)
+    with app.db.writer() as session:
+        for name, until in ((LOG_DUTY, 0), (f"{LOG_DUTY}2", 60), ("reconciliation", 0)):
+            session.add(Duty(name=name, owner="x",
+                             until=utcnow() + datetime.timedelta(seconds=until)))
+    Housekeeping(app.conf, app.db, SystemClock()).run()
+    assert sorted(held(app)) == [f"{LOG_DUTY}2", "reconciliation"]
 
 
 def test_a_log_that_is_rotated_all_the_time_is_told(app: Api) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy import select
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.world import LivingAgent, wait_for
 from trove_ng.common.crypto import SecretBox
-from trove_ng.db.models import Backup
-from trove_ng.db.repositories import backups
+from trove_ng.db.models import Backup, Duty
+from trove_ng.db.repositories import backups, duties
 
 
 @pytest.fixture
@@ -123,7 +123,12 @@ def test_a_key_of_its_own_encrypts_each_backup_and_comes_with_the_restore(
     wait_for(forgotten, "the keys to be forgotten")
 
 
-def test_strategies_of_an_instance_end_with_it(plane: ControlPlane, instance: str) -> None:
+def test_strategies_and_leases_of_an_instance_end_with_it(
+        plane: ControlPlane, instance: str) -> None:
+    with plane.db.writer() as session:
+        for ident in (instance, "another"):
+            duties.take(session, duties.log_duty(ident, "error"), "a request",
+                        plane.clock.now(), 3600)
     for ident in (None, instance):
         plane.request("POST", "/backup_strategies", {"backup_strategy": {
             "swift_container": "mine", "instance_id": ident}}, status=202)
@@ -133,6 +138,9 @@ def test_strategies_of_an_instance_end_with_it(plane: ControlPlane, instance: st
     plane.wait_gone(f"/instances/{instance}")
     listed = plane.request("GET", "/backup_strategies", status=200).json["backup_strategies"]
     assert [one["instance_id"] for one in listed] == [None]
+    with plane.db.reader() as session:
+        assert session.scalars(select(Duty.name).where(Duty.name.startswith("log:"))).all() == [
+            "log:another:error"]
 
 
 # ---- taken over from the object store -----------------------------------------------

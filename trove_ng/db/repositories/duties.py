@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Duty
 
+_LOGS = "log:"
+
 
 def take(session: Session, name: str, owner: str, now: datetime.datetime, seconds: float,
          ended_before: datetime.datetime | None = None) -> bool:
@@ -54,6 +56,26 @@ def end(session: Session, name: str, owner: str, now: datetime.datetime) -> None
 def drop(session: Session, name: str, owner: str) -> None:
     """Forget a duty that is done, and not done again for its own sake."""
     session.connection().execute(delete(Duty).where(Duty.name == name, Duty.owner == owner))
+
+
+def log_duty(instance_id: str, log: str) -> str:
+    """Return the name of the duty to change what is published of a log."""
+    return f"{_LOGS}{instance_id}:{log}"
+
+
+def drop_of_instance(session: Session, instance_id: str) -> None:
+    """Forget the duties about the logs of an instance."""
+    session.execute(delete(Duty).where(Duty.name.startswith(
+        log_duty(instance_id, ""), autoescape=True)))
+
+
+def purge_logs(session: Session, before: datetime.datetime) -> int:
+    """Forget the duties about logs whose time was over before; return how many.
+
+    Who asked an agent that did not answer in time leaves one.
+    """
+    return int(session.connection().execute(delete(Duty).where(
+        Duty.name.startswith(_LOGS, autoescape=True), Duty.until < before)).rowcount)
 
 
 def holder(session: Session, name: str, now: datetime.datetime) -> str | None:

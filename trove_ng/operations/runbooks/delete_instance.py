@@ -8,7 +8,14 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
-from trove_ng.db.repositories import backup_strategies, faults, modules, quotas, schedules
+from trove_ng.db.repositories import (
+    backup_strategies,
+    duties,
+    faults,
+    modules,
+    quotas,
+    schedules,
+)
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.operations import access, names, payloads, placement, servers, usage, volumes
 from trove_ng.operations.runbook import Runbook, Step
@@ -28,6 +35,7 @@ def _succeed(work: Work, session: Session) -> None:
     modules.forget(session, found.id, now)
     backup_strategies.drop(session, found.tenant_id, found.id)
     schedules.drop_of_instance(session, found.id, now)
+    duties.drop_of_instance(session, found.id)
     quotas.release(session, found.tenant_id, {
         "instances": 1, "volumes": stored_volumes.total(session, found), "ram": found.flavor_ram})
     quotas.commit(session, work.id)
