@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,15 @@ def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with made.engine.connect() as connection:
         # all of it into the one file
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    made.engine.dispose()
+    made.close()
     return path
 
 
 @pytest.fixture
-def database(store_conf: cfg.ConfigOpts, migrated_store: Path) -> Database:
+def database(store_conf: cfg.ConfigOpts, migrated_store: Path) -> Iterator[Database]:
     """A migrated, empty store."""
     path = store_conf.database.connection.removeprefix("sqlite:///")
     shutil.copyfile(migrated_store, path)
-    return Database(store_conf)
+    made = Database(store_conf)
+    yield made
+    made.close()

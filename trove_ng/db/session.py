@@ -76,6 +76,10 @@ class Database:
         engine: Engine = self._facade.writer.get_engine()
         return engine
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self.engine.dispose()
+
     def _prepare(self, patient: bool) -> None:
         engine, limits = self.engine, self._limits
 

@@ -361,9 +361,10 @@ class ControlPlane:
         conductor_.start()
         self._closing.append(conductor_.stop)
         self._serve(conductor_rpc.TOPIC, keys.CONDUCTOR, conductor_.table(), CONDUCTOR)
+        services = make_services(self.conf, self._recorders[API])
+        self._closing.append(services.db.close)
         self.app = webtest.TestApp(build_app(
-            make_services(self.conf, self._recorders[API]),
-            lambda below: _identify(below, self.project_id)))
+            services, lambda below: _identify(below, self.project_id)))
 
     def _serve(self, topic: str, me: str, table: Any, service: str) -> None:
         server = start_server(self.conf, self.transport, topic, f"{me}-{uuid.uuid4()}",
@@ -394,6 +395,7 @@ class ControlPlane:
             close()
         for agent in self.hypervisor.agents.values():
             agent.stop()
+        self.db.close()
 
     # what tests ask
 

@@ -110,7 +110,7 @@ def _cases() -> list[Any]:
                 found += [
                     pytest.param(action, fails, fault,
                                  id=f"{action}-{fails}-{fault.name.replace(' ', '_')}")
-                    for fault in (FAULTS if _ALL else choice.sample(FAULTS, 3))]
+                    for fault in (FAULTS if _ALL else choice.sample(FAULTS, 2))]
     return found
 
 
