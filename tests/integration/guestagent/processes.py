@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +16,14 @@ class Process:
 
     :param argv: the server's program
     :param log: file that gets what it writes
+    :param stop_signal: that ends it
     :param how: more arguments of Popen
     """
 
-    def __init__(self, argv: Sequence[str], log: pathlib.Path, **how: Any) -> None:
+    def __init__(self, argv: Sequence[str], log: pathlib.Path,
+                 stop_signal: int = signal.SIGTERM, **how: Any) -> None:
         self._argv, self._log, self._how = list(argv), log, how
+        self._stop_signal = stop_signal
         self.child: subprocess.Popen[bytes] | None = None
 
     def start(self, names: Sequence[str], timeout: float = 120) -> None:
@@ -30,7 +34,7 @@ class Process:
 
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
         if self.child is not None:
-            self.child.terminate()
+            self.child.send_signal(self._stop_signal)
             self.child.wait(timeout)
 
     def kill(self, names: Sequence[str]) -> None:

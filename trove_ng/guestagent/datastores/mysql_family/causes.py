@@ -1,17 +1,11 @@
-"""Why a server, or one of its programs, failed: found in what it wrote.
-
-Only our own sentences are told.  What a log holds besides may be of the customer, or
-made to deceive.
-"""
+"""Why a server, or one of its programs, failed: found in what it wrote."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-#: characters of a log's end, and of one line, that are looked at
-LOOKED_AT = 32 * 1024
-_LINE = 1000
+from trove_ng.guestagent.causes import LINE, LOOKED_AT, compiled, most_certain
+
 #: what a server writes when a life begins, when a start has failed, and when it has not
 _BEGIN = re.compile(r"\[Note\] Starting MariaDB|starting as process", re.IGNORECASE)
 _ABORTS = re.compile(r"\] aborting", re.IGNORECASE)
@@ -21,36 +15,35 @@ _WELL = re.compile(r"ready for connections|(mariadbd|mysqld): shutdown complete"
 _SMALL_TALK = "improperly built"
 
 #: what is looked for, the most certain first
-_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in (
-        (r"no space left on device|disk (is )?full|out of disk space|(errno|error):? 28\b",
-         "the disk is full."),
-        (r"disk quota exceeded", "the disk quota is used up."),
-        (r"read-only file system", "the file system is read-only."),
-        (r"cannot allocate memory|out of memory|std::bad_alloc",
-         "there is not enough memory."),
-        (r"unknown (variable|option|suffix|character set|collation)|ambiguous option"
-         r"|found option without preceding|option .{0,80} requires an argument"
-         r"|error while setting value|fatal error in defaults handling"
-         r"|wrong group definition|collation .{0,80} is not valid",
-         "its configuration is refused."),
-        (r"address already in use", "its port is in use."),
-        (r"permission denied", "it may not use one of its files."),
-        (r"corrupt|checksum mismatch|wrong space id|invalid log header"
-         r"|is of a different size|flags are invalid|should be \[page id"
-         r"|with existing redo log|missing FILE_CHECKPOINT|unsupported redo log"
-         r"|log sequence number .{0,80} in the future|failed to read the first page"
-         r"|could not find a valid tablespace|cannot open datafile",
-         "the files of the database are damaged."),
-        (r"table 'mysql\..{0,80}' doesn't exist|can't open and lock privilege tables",
-         "its system tables are damaged or missing."),
-        (r"can't change dir to|can't test lower case", "its directory is missing."),
-        (r"access denied", "its account is refused."),
-        (r"can't connect|lost connection|server has gone away",
-         "the database does not answer."),
-        (r"plugin 'innodb' registration", "InnoDB does not start."),
-        (r"got signal \d", "it crashed."),
-    ))
+_CAUSES = compiled(
+    (r"no space left on device|disk (is )?full|out of disk space|(errno|error):? 28\b",
+     "the disk is full."),
+    (r"disk quota exceeded", "the disk quota is used up."),
+    (r"read-only file system", "the file system is read-only."),
+    (r"cannot allocate memory|out of memory|std::bad_alloc",
+     "there is not enough memory."),
+    (r"unknown (variable|option|suffix|character set|collation)|ambiguous option"
+     r"|found option without preceding|option .{0,80} requires an argument"
+     r"|error while setting value|fatal error in defaults handling"
+     r"|wrong group definition|collation .{0,80} is not valid",
+     "its configuration is refused."),
+    (r"address already in use", "its port is in use."),
+    (r"permission denied", "it may not use one of its files."),
+    (r"corrupt|checksum mismatch|wrong space id|invalid log header"
+     r"|is of a different size|flags are invalid|should be \[page id"
+     r"|with existing redo log|missing FILE_CHECKPOINT|unsupported redo log"
+     r"|log sequence number .{0,80} in the future|failed to read the first page"
+     r"|could not find a valid tablespace|cannot open datafile",
+     "the files of the database are damaged."),
+    (r"table 'mysql\..{0,80}' doesn't exist|can't open and lock privilege tables",
+     "its system tables are damaged or missing."),
+    (r"can't change dir to|can't test lower case", "its directory is missing."),
+    (r"access denied", "its account is refused."),
+    (r"can't connect|lost connection|server has gone away",
+     "the database does not answer."),
+    (r"plugin 'innodb' registration", "InnoDB does not start."),
+    (r"got signal \d", "it crashed."),
+)
 
 
 def find(text: str) -> str:
@@ -64,17 +57,9 @@ def find(text: str) -> str:
             break
         begins = _BEGIN.search(line)
         if _ABORTS.search(line) or begins:
-            if cause := _cause(life):
+            if cause := most_certain(life, _CAUSES):
                 return cause
             life.clear()
         if _SMALL_TALK not in line and not begins:
-            life.append(line[:_LINE])
-    return _cause(life)
-
-
-def _cause(lines: Sequence[str]) -> str:
-    """Return the most certain cause in the lines of one life."""
-    for pattern, sentence in _CAUSES:
-        if any(pattern.search(line) for line in lines):
-            return sentence
-    return ""
+            life.append(line[:LINE])
+    return most_certain(life, _CAUSES)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.datastores.guest_logs import Log, LogKind
-from trove_ng.guestagent.datastores.mysql_family import causes
+from trove_ng.guestagent.causes import LOOKED_AT
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.sql import Server
@@ -113,7 +113,7 @@ class ServerLogs:
     def own(self) -> str:
         """Return the end of the log of errors, if the server was told to write one."""
         return "" if self._service_log() is not None else tail(
-            pathlib.Path(self._error_log()), causes.LOOKED_AT)
+            pathlib.Path(self._error_log()), LOOKED_AT)
 
     def reopen(self) -> None:
         """Make the server write new files."""

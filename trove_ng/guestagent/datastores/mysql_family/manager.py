@@ -26,14 +26,14 @@ from trove_ng.guestagent.datastores.mysql_family.hold import DataHold
 from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
 from trove_ng.guestagent.datastores.mysql_family.overrides import Overrides
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-from trove_ng.guestagent.datastores.mysql_family.root import USER as ROOT
 from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.server import HUNG, ServerManager
+from trove_ng.guestagent.server import HUNG
+from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.versions import is_older
@@ -62,7 +62,7 @@ def _paths(conf: cfg.ConfigOpts) -> Paths:
                  user_log_mount=devices.mount_point(conf, USER_LOG, usual))
 
 
-class MySqlFamilyManager(ServerManager):
+class MySqlFamilyManager(SqlManager):
     """Prepare, users, databases, root, restart and resize.
 
     :param paths: where things are; another one in tests
@@ -79,9 +79,9 @@ class MySqlFamilyManager(ServerManager):
         self.server = sql.Server(self.paths.socket, self.admin.credentials)
         self.configuration = Configuration(self.paths, self.dialect)
         self._hold = DataHold(self.server, self._sync, self.dialect)
-        self._databases = Databases(self.server)
-        self._users = Users(self.server, self.dialect)
-        self._root = Root(self.server, self.dialect)
+        self.databases = Databases(self.server)
+        self.users = Users(self.server, self.dialect)
+        self.root = Root(self.server, self.dialect)
         self._server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
                                        lambda: self.ctx.services.log_path(self.services),
                                        lambda: self.volumes.has(USER_LOG))
@@ -186,7 +186,7 @@ class MySqlFamilyManager(ServerManager):
         if existing is not None and is_older(existing.version, than=self.installed_version()):
             self.upgrade_data()
         if request.root_password is not None:
-            self._root.enable(request.root_password)
+            self.root.enable(request.root_password)
 
     def _write_configuration(self, config: Config, overrides: Mapping[str, Any]) -> None:
         """Write all files of settings, and make the directories that they name."""
@@ -337,76 +337,3 @@ class MySqlFamilyManager(ServerManager):
         """Make the user's settings exactly these; return whether a restart is needed."""
         return self._overrides.apply(request.values, request.restart,
                                      running=self.probe() is not ServiceStatus.SHUTDOWN)
-
-    # ---- databases, users, root ---------------------------------------------------
-
-    def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
-        """Return a page of databases."""
-        return self._databases.page(request)
-
-    def create_databases(self, request: m.DatabasesRequest) -> m.Empty:
-        """Create databases, all or none."""
-        self._databases.create(request.databases)
-        return m.Empty()
-
-    def delete_database(self, request: m.NameRequest) -> m.Empty:
-        """Drop a database."""
-        self._databases.drop(request.name)
-        return m.Empty()
-
-    def list_users(self, request: m.PageRequest) -> m.UserPage:
-        """Return a page of users."""
-        return self._users.page(request)
-
-    def get_user(self, request: m.UserRequest) -> m.UserSpec:
-        """Return a user."""
-        return self._users.get(request.name, request.host)
-
-    def create_users(self, request: m.UsersRequest) -> m.Empty:
-        """Create users, all or none."""
-        self._users.create(request.users)
-        return m.Empty()
-
-    def delete_user(self, request: m.UserRequest) -> m.Empty:
-        """Drop a user."""
-        self._users.drop(request.name, request.host)
-        return m.Empty()
-
-    def update_user(self, request: m.UserUpdateRequest) -> m.Empty:
-        """Change a user."""
-        self._users.update(request.name, request.host, request.change)
-        return m.Empty()
-
-    def change_passwords(self, request: m.UsersRequest) -> m.Empty:
-        """Set the passwords of users."""
-        self._users.change_passwords(request.users)
-        return m.Empty()
-
-    def list_access(self, request: m.UserRequest) -> m.DatabaseList:
-        """Return what a user may use."""
-        found = self._users.get(request.name, request.host)
-        return m.DatabaseList(
-            databases=[m.DatabaseSpec(name=one) for one in found.databases])
-
-    def grant_access(self, request: m.AccessRequest) -> m.Empty:
-        """Let a user use databases."""
-        self._users.grant(request.name, request.host, request.databases)
-        return m.Empty()
-
-    def revoke_access(self, request: m.AccessRequest) -> m.Empty:
-        """Let a user use databases no more."""
-        self._users.revoke(request.name, request.host, request.databases)
-        return m.Empty()
-
-    def is_root_enabled(self, request: m.Empty) -> m.Flag:
-        """Return whether root can log in."""
-        return m.Flag(value=self._root.is_enabled())
-
-    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
-        """Enable root and return it with its password."""
-        return m.UserSpec(name=ROOT, host="%", password=self._root.enable(request.password))
-
-    def disable_root(self, request: m.Empty) -> m.Empty:
-        """Disable root."""
-        self._root.disable()
-        return m.Empty()

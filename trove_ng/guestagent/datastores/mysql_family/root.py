@@ -13,6 +13,8 @@ HOST = "%"
 class Root:
     """root from everywhere; root of the server's own socket is left alone."""
 
+    name = USER
+
     def __init__(self, server: sql.Server, dialect: Dialect) -> None:
         self._server = server
         self._dialect = dialect

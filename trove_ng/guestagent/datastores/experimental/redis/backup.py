@@ -12,7 +12,6 @@ import re
 import time
 
 from trove_ng.common.errors import BadRequest, GuestError
-from trove_ng.common.secret import Secret
 from trove_ng.guestagent import versions
 from trove_ng.guestagent.datastores.experimental.redis.config import OWNER
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
@@ -20,17 +19,14 @@ from trove_ng.guestagent.datastores.experimental.redis.server import Server, Ses
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage import swift, upload
+from trove_ng.guestagent.storage import backups, swift
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.storage.packing import Packer, unpack
 from trove_ng.rpc import messages as m
 
-ENGINE = "redis"
-FORM = "rdb+zstd"
-ENCRYPTED = "rdb+zstd+aes256gcm"
+FORM = backups.Form("redis", "rdb+zstd")
 #: the copy of a snapshot that a backup reads, beside the data
 COPY = "backup.rdb"
-_PIECE = 1024 * 1024
 _MB = 1024 * 1024
 _POLL_SECONDS = 0.1
 _VERSION = re.compile(r"v=(\d{1,3})\.(\d{1,3})\.\d{1,3}")
@@ -58,8 +54,7 @@ class RdbBackup:
                  patience: Patience) -> None:
         self._paths = paths
         self._server = server
-        self._scratch = scratch
-        self._patience = patience
+        self._way = backups.Way(scratch, patience)
 
     # ---- backup ---------------------------------------------------------------
 
@@ -113,27 +108,14 @@ class RdbBackup:
 
     def _store(self, path: pathlib.Path, version: str, request: m.BackupRequest,
                progress: Progress) -> m.StoredBackup:
-        expected = max(1, path.stat().st_size)
-        size = upload.segment_size(request.segment_size, expected,
-                                   filesystem_stats(str(self._scratch)).free)
-        writer = upload.SegmentWriter(request.grant, size, self._scratch,
-                                      patience=self._patience, check=progress.check)
-        packer = Packer(writer, request.key)
-        try:
+        expected = path.stat().st_size
+
+        def produce(packer: Packer) -> None:
             with path.open("rb") as source:
-                while piece := source.read(_PIECE):
-                    packer.write(piece)
-                    progress.report(min(95, 95 * packer.read // expected))
-            packer.finish()
-        except BaseException:
-            writer.abort()
-            raise
-        return m.StoredBackup(
-            strategy=self.name, segments=writer.segments,
-            checksum=swift.checksum(writer.segments), size=writer.stored,
-            data_size=packer.read, metadata={
-                "engine": ENGINE, "version": version,
-                "form": FORM if request.key is None else ENCRYPTED})
+                backups.pump(source, packer, expected, progress)
+
+        return self._way.store(request, self.name, expected, progress, produce, lambda: {
+            **FORM.describe(request.key), "version": version})
 
     # ---- restore --------------------------------------------------------------
 
@@ -143,14 +125,12 @@ class RdbBackup:
         :raises BadRequest: it is not for this server
         :raises GuestError: it is damaged, or cannot be had
         """
-        stored, grant, key = _only(restore)
-        _check_fits(stored, installed_version(), encrypted=key is not None)
-        swift.verify(stored, grant, self._patience, progress.check)
-        free = filesystem_stats(self._paths.mount).free
-        if stored.data_size > free:
-            raise GuestError(f"The volume is too small: the backup needs "
-                             f"{-(-stored.data_size // _MB)} MiB, and {free // _MB} MiB are "
-                             "free.")
+        if len(restore.chain) != 1:
+            raise BadRequest("Redis is restored from one full backup.")
+        ((stored, grant, key),) = backups.links(restore, FORM)
+        _check_fits(stored, installed_version())
+        swift.verify(stored, grant, self._way.patience, progress.check)
+        backups.check_room(stored.data_size, filesystem_stats(self._paths.mount).free)
         done, target = 0, self._paths.data / COPY
 
         def passed(size: int) -> None:
@@ -160,7 +140,7 @@ class RdbBackup:
 
         try:
             with target.open("wb") as sink:
-                unpack(stored, grant, key, sink, self._patience, check=progress.check,
+                unpack(stored, grant, key, sink, self._way.patience, check=progress.check,
                        passed=passed)
                 sink.flush()
                 os.fsync(sink.fileno())
@@ -183,25 +163,10 @@ class RdbBackup:
             raise GuestError("The backup is damaged: it holds no snapshot of Redis.") from err
 
 
-def _only(restore: m.RestoreSpec) -> tuple[m.StoredBackup, m.ObjectStoreGrant,
-                                           Secret | None]:
-    """Return the one backup with what is needed to read it."""
-    keys = restore.keys or [None] * len(restore.chain)
-    if not len(restore.chain) == len(restore.grants) == len(keys) == 1:
-        raise BadRequest("Redis is restored from one full backup, and the leave to read it.")
-    return restore.chain[0], restore.grants[0], keys[0]
-
-
-def _check_fits(stored: m.StoredBackup, installed: str, *, encrypted: bool) -> None:
+def _check_fits(stored: m.StoredBackup, installed: str) -> None:
     """Refuse a backup that this server cannot read; raises BadRequest."""
-    about = stored.metadata
-    if about.get("engine") != ENGINE:
-        raise BadRequest("The backup is of another database engine.")
-    if about.get("form") not in (FORM, ENCRYPTED):
-        raise BadRequest("The backup has a form that this release does not know.")
-    if about["form"] == ENCRYPTED and not encrypted:
-        raise BadRequest("The backup is encrypted, and its key is not known.")
-    version = about.get("version", "")
+    FORM.check(stored)
+    version = stored.metadata.get("version", "")
     if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
         raise BadRequest("The version in the record of the backup cannot be read.")
     if versions.is_older(installed, version):

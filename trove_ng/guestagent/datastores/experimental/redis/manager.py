@@ -11,6 +11,7 @@ from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound, U
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import devices
+from trove_ng.guestagent.causes import LOOKED_AT
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis import causes
 from trove_ng.guestagent.datastores.experimental.redis.access import DEFAULT, ROOT, Access
@@ -148,7 +149,7 @@ class RedisManager(ServerManager):
         return causes.find(log)
 
     def _own_log(self) -> str:
-        return tail(pathlib.Path(self.paths.error_log), causes.LOOKED_AT) if self._log() else ""
+        return tail(pathlib.Path(self.paths.error_log), LOOKED_AT) if self._log() else ""
 
     # ---- settings ---------------------------------------------------------------
 
