@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 
 #: in data: the key stands alone, without a value
 NO_VALUE = None
+#: what needs no quotes: neither programs nor readers take it for anything else
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|-?[0-9]+(\.[0-9]+)?")
 
 
 class StringConverter:
@@ -307,7 +309,7 @@ class KeyValueCodec:
                 lines.append(_one_line(key))
                 continue
             text = _one_line(self._converter.to_text(value))
-            if self._quotes and isinstance(value, str) and not re.fullmatch(r"[\w.+-]+", text):
+            if self._quotes and isinstance(value, str) and not re.fullmatch(_WORD, text):
                 text = "'" + text.replace("'", "''") + "'"
             lines.append(f"{_one_line(key)}{self._delimiter}{text}")
         return "".join(line + self._line_end for line in lines)

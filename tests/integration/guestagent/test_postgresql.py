@@ -1,0 +1,570 @@
+"""The PostgreSQL datastore with a real server, and backups in a real object store."""
+
+from __future__ import annotations
+
+import pathlib
+import pwd
+import shutil
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from oslo_config import cfg
+
+from tests.integration.guestagent.conftest import wait_for
+from tests.integration.guestagent.processes import Nothing, Process
+from tests.integration.guestagent.store import progress
+from tests.servers.mariadb import free_port
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.errors import (
+    BadRequest,
+    Conflict,
+    GuestError,
+    NotFound,
+    UnprocessableEntity,
+)
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import ServiceStatus
+from trove_ng.conf import guestagent as options
+from trove_ng.datastores import base as datastores
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
+from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
+    Paths,
+    installed_version,
+)
+from trove_ng.guestagent.os import files
+from trove_ng.rpc import log_messages as lm
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
+
+PAGE = m.PageRequest(limit=100)
+#: names that need quotes of some kind
+ODD = ("a b", 'q"uote', "per%cent", "under_score", "Capital", "ünï", "semi;colon", "it's", "%s")
+
+
+class Server:
+    """A server with its manager, in a directory of its own."""
+
+    def __init__(self, home: pathlib.Path) -> None:
+        home.mkdir(mode=0o755)
+        for name in ("run", "mount", "etc", "state", "log"):
+            (home / name).mkdir()
+            shutil.chown(home / name, "postgres", "postgres")
+        self.paths = Paths(
+            mount=str(home / "mount"), version=installed_version(), etc=str(home / "etc"),
+            run=str(home / "run"), log=str(home / "log"), port=free_port())
+        user = pwd.getpwnam("postgres")
+        self.process = Process(
+            [self.paths.program("postgres"), "-D", str(self.paths.config_dir)], home / "out",
+            stop_signal=signal.SIGINT, user=user.pw_uid, group=user.pw_gid, cwd="/")
+        conf = cfg.ConfigOpts()
+        options.register(conf)
+        conf([], project="trove")
+        conf.set_override("state_change_wait_time", 20, group="guest_agent")
+        conf.set_override("object_store_tries", 2, group="guest_agent")
+        self.ctx = AgentContext(conf=conf, instance_id="i", clock=SystemClock(),
+                                services=self.process, volumes=None, reporter=Nothing(),
+                                state_dir=home / "state")
+        self.manager = PostgreSqlManager(self.ctx, self.paths)
+
+    def prepare(self, **more: Any) -> None:
+        self.manager.do_prepare(m.PrepareRequest(
+            operation_id="o", step="prepare", datastore="postgresql", datastore_version="15",
+            memory_mb=512, config=datastores.get("postgresql").config(512), **more), progress())
+
+    def login(self, user: str, password: str, database: str) -> psycopg.Connection[Any]:
+        """Return a connection as an owner has it."""
+        return psycopg.connect(host="127.0.0.1", port=self.paths.port, user=user,
+                               password=password, dbname=database, autocommit=True,
+                               connect_timeout=10)
+
+    def ask(self, statement: str, user: str = "app", password: str = "app-Pw1",
+            database: str = "shop") -> list[tuple[Any, ...]]:
+        with self.login(user, password, database) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def setting(self, name: str) -> str:
+        """Return a setting in force for the owner."""
+        return str(self.ask(f"SHOW {name}")[0][0])
+
+    def override(self, **values: Any) -> bool:
+        return self.manager.apply_overrides(m.OverridesRequest(
+            operation_id="o", step="overrides", values=values))
+
+    def fill(self) -> None:
+        """Make a database and a user that may use it."""
+        self.manager.create_databases(m.DatabasesRequest(
+            databases=[m.DatabaseSpec(name="shop")]))
+        self.manager.create_users(m.UsersRequest(users=[user("app", "shop")]))
+
+
+def user(name: str, *databases: str, password: str = "app-Pw1") -> m.UserSpec:
+    return m.UserSpec(name=name, password=Secret(password), databases=list(databases))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where the first data directory that is made is kept: they are alike."""
+    return tmp_path_factory.mktemp("first") / "data"
+
+
+@pytest.fixture
+def make(home: pathlib.Path, first: pathlib.Path,
+         monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    servers: list[Server] = []
+    really_make = DataDirectory.make
+
+    def make_or_copy(directory: DataDirectory) -> None:
+        if not first.exists():
+            really_make(directory)
+            files.copy_tree(directory._paths.data, first)
+        files.copy_tree(first, directory._paths.data)
+
+    monkeypatch.setattr(DataDirectory, "make", make_or_copy)
+
+    def made(name: str) -> Server:
+        servers.append(Server(home / name))
+        return servers[-1]
+
+    yield made
+    for one in servers:
+        one.process.kill(())
+
+
+@pytest.fixture
+def server(make: Any) -> Server:
+    """A prepared server."""
+    one: Server = make("one")
+    one.prepare()
+    one.fill()
+    return one
+
+
+# ---- life ----------------------------------------------------------------------------
+
+
+def test_a_prepared_server_serves_and_plans_with_its_memory(server: Server) -> None:
+    assert server.manager.probe() is ServiceStatus.HEALTHY
+    server.ask("CREATE TABLE t AS SELECT generate_series(1, 10) AS n")
+    assert server.ask("SELECT sum(n) FROM t") == [(55,)]
+    assert (server.setting("shared_buffers"), server.setting("max_connections")) == (
+        "128MB", "64")
+    assert server.setting("data_checksums") == "on"
+    with pytest.raises(Conflict):
+        server.prepare()
+    server.manager.restart_db()
+    assert server.ask("SELECT sum(n) FROM t") == [(55,)]
+
+
+def test_only_the_machines_root_is_the_agent(server: Server) -> None:
+    for database in ("postgres", "shop"):
+        with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
+            server.login("os_admin", "", database)
+    done = server.manager.server
+    with done.session() as session:
+        session.run(_sql("ALTER ROLE app SUPERUSER"))
+    # neither another role over the socket, nor a superuser for what backups read
+    with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
+        psycopg.connect(host=server.paths.run, port=server.paths.port, user="app",
+                        dbname="shop")
+    with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
+        psycopg.connect(host="127.0.0.1", port=server.paths.port, user="app",
+                        password="app-Pw1", replication="true")
+    assert server.paths.config_dir.joinpath("pg_hba.conf").stat().st_mode & 0o007 == 0
+
+
+def _sql(text: str) -> Any:
+    from psycopg.sql import SQL
+
+    return SQL(text)  # type: ignore[arg-type]
+
+
+def test_what_is_wrong_is_told(server: Server) -> None:
+    first = server.manager.examine()
+    assert (first.status, first.reason) == (ServiceStatus.HEALTHY, "")
+    server.process.kill(())
+    server.manager.status.expect_running(True)
+    seen = server.manager.examine()
+    assert seen.status is ServiceStatus.SHUTDOWN
+    assert seen.reason == "The database has ended, and its log does not say why."
+    server.manager.start_db()
+    assert server.manager.examine().incarnation != first.incarnation
+    server.ask("SELECT 1")
+    with server.manager.server.session() as session:
+        session.run(_sql("CREATE ROLE other SUPERUSER"))
+        session.run(_sql("ALTER ROLE os_admin NOLOGIN"))
+    assert server.manager.examine().reason == "The database refuses the agent's account."
+    server.manager.stop_db()
+    server.manager.directory.take_over()
+    server.manager.start_db()
+    assert server.manager.examine().status is ServiceStatus.HEALTHY
+
+
+def test_a_server_that_is_full_or_hangs_is_blocked(server: Server) -> None:
+    with server.manager.server.session() as session:
+        session.run(_sql("ALTER ROLE app SUPERUSER"))
+    held = [server.login("app", "app-Pw1", "shop") for _ in range(64)]
+    seen = server.manager.examine()
+    assert (seen.status, seen.reason) == (
+        ServiceStatus.BLOCKED, "The database takes no more connections.")
+    for one in held:
+        one.close()
+    wait_for(lambda: server.manager.examine().status is ServiceStatus.HEALTHY)
+    assert server.process.child is not None
+    server.process.child.send_signal(signal.SIGSTOP)
+    seen = server.manager.examine()
+    assert (seen.status, seen.reason) == (
+        ServiceStatus.BLOCKED, "The database runs and does not answer.")
+    server.process.child.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize(("spoil", "why"), [
+    (lambda one: (one.paths.data / "global/pg_control").write_bytes(b"nonsense"), "damaged"),
+    (lambda one: one.paths.config.write_text("no_such_thing = 1\n"), "configuration"),
+    (lambda one: (one.paths.data / "PG_VERSION").write_text("9\n"), "another version"),
+    (lambda one: one.paths.data.rename(one.paths.data.with_name("gone")), "missing")])
+def test_why_a_server_does_not_start_is_told(server: Server, spoil: Any, why: str) -> None:
+    server.manager.stop_db()
+    spoil(server)
+    with pytest.raises(GuestError, match=why):
+        server.manager.start_db()
+
+
+# ---- databases and users -------------------------------------------------------------
+
+
+def test_names_are_taken_as_they_are(server: Server) -> None:
+    server.manager.create_databases(m.DatabasesRequest(
+        databases=[m.DatabaseSpec(name=one) for one in ODD]))
+    server.manager.create_users(m.UsersRequest(
+        users=[user(one, one, password=f"{one} '\"%s pw") for one in ODD]))
+    for one in ODD:
+        assert server.ask("SELECT current_database()", one, f"{one} '\"%s pw", one) == [(one,)]
+    listed = server.manager.list_databases(PAGE).databases
+    assert {one.name for one in listed} == {*ODD, "shop"}
+    found = {one.name: one for one in server.manager.list_users(PAGE).users}
+    assert {name: found[name].databases for name in ODD} == {name: [name] for name in ODD}
+    assert {(one.host, one.password) for one in found.values()} == {("%", None)}
+    for one in ODD:
+        server.manager.delete_database(m.NameRequest(name=one))
+        server.manager.delete_user(m.UserRequest(name=one))
+    assert [one.name for one in server.manager.list_databases(PAGE).databases] == ["shop"]
+    assert [one.name for one in server.manager.list_users(PAGE).users] == ["app"]
+
+
+def test_pages_give_each_once(server: Server) -> None:
+    server.manager.create_databases(m.DatabasesRequest(
+        databases=[m.DatabaseSpec(name=one) for one in ODD]))
+    server.manager.create_users(m.UsersRequest(users=[user(one) for one in ODD]))
+    for call, part, more in ((server.manager.list_databases, "databases", "shop"),
+                             (server.manager.list_users, "users", "app")):
+        names: list[str] = []
+        marker = None
+        while True:
+            page: Any = call(m.PageRequest(limit=4, marker=marker))
+            names += [one.name for one in getattr(page, part)]
+            marker = page.next_marker
+            if marker is None:
+                break
+        assert sorted(names) == sorted([*ODD, more])
+
+
+def test_databases_have_the_encoding_and_locale_that_is_asked_for(server: Server) -> None:
+    server.manager.create_databases(m.DatabasesRequest(databases=[
+        m.DatabaseSpec(name="latin", character_set="LATIN1", collate="C"),
+        m.DatabaseSpec(name="plain")]))
+    found = {one.name: (one.character_set, one.collate)
+             for one in server.manager.list_databases(PAGE).databases}
+    assert (found["latin"], found["plain"]) == (("LATIN1", "C"), ("UTF8", "C.UTF-8"))
+    for wrong in ({"character_set": "none"}, {"collate": "xx_YY"},
+                  {"character_set": "LATIN1", "collate": "C.UTF-8"}):
+        with pytest.raises(GuestError, match="character set or collation"):
+            server.manager.create_databases(m.DatabasesRequest(databases=[
+                m.DatabaseSpec(name="first"), m.DatabaseSpec(name="wrong", **wrong)]))
+    assert "first" not in {one.name for one in server.manager.list_databases(PAGE).databases}
+    with pytest.raises(Conflict, match="plain exists already"):
+        server.manager.create_databases(m.DatabasesRequest(
+            databases=[m.DatabaseSpec(name="new"), m.DatabaseSpec(name="plain")]))
+    for name in ("none", "postgres", "template1"):
+        with pytest.raises(NotFound):
+            server.manager.delete_database(m.NameRequest(name=name))
+
+
+def test_all_who_may_use_a_database_may_use_all_of_it(server: Server) -> None:
+    server.manager.create_users(m.UsersRequest(users=[user("second", "shop"), user("nobody")]))
+    server.ask("CREATE SCHEMA own CREATE TABLE own.t (n int)")
+    server.ask("CREATE TABLE t (n int)")
+    server.ask("INSERT INTO own.t VALUES (1); INSERT INTO t VALUES (2)", "second")
+    server.ask("ALTER TABLE own.t ADD COLUMN more int; DROP TABLE t", "second")
+    assert server.ask("SELECT n FROM own.t") == [(1,)]
+    for database in ("shop", "postgres", "template1"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            server.ask("SELECT 1", "nobody", database=database)
+
+
+def test_grants_come_and_go(server: Server) -> None:
+    server.manager.create_databases(m.DatabasesRequest(
+        databases=[m.DatabaseSpec(name="one"), m.DatabaseSpec(name="two")]))
+    server.manager.grant_access(m.AccessRequest(name="app", databases=["one", "two"]))
+    server.ask("CREATE TABLE t (n int)", database="one")
+    shown = server.manager.list_access(m.UserRequest(name="app")).databases
+    assert [one.name for one in shown] == ["one", "shop", "two"]
+    inside = server.login("app", "app-Pw1", "one")
+    server.manager.revoke_access(m.AccessRequest(name="app", databases=["one"]))
+    with pytest.raises(psycopg.OperationalError):
+        wait_for(lambda: inside.execute("SELECT 1") and False)
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        server.ask("SELECT 1", database="one")
+    assert server.ask("SELECT 1", database="two") == [(1,)]
+    for call, request in (
+            (server.manager.grant_access, {"name": "app", "databases": ["none"]}),
+            (server.manager.grant_access, {"name": "none", "databases": ["one"]}),
+            (server.manager.grant_access, {"name": "app", "databases": ["postgres"]}),
+            (server.manager.revoke_access, {"name": "app", "databases": ["one"]}),
+            (server.manager.grant_access, {"name": "app", "host": "10.0.0.1",
+                                           "databases": ["one"]})):
+        with pytest.raises(NotFound):
+            call(m.AccessRequest(**request))
+
+
+def test_a_user_is_changed_and_dropped_with_what_it_made(server: Server) -> None:
+    inside = server.login("app", "app-Pw1", "shop")
+    inside.execute("RESET role")
+    inside.execute("SET role none")
+    inside.execute("CREATE TABLE public.mine (n int)")
+    server.manager.update_user(m.UserUpdateRequest(name="app", change=m.UserChange(
+        name="new name", password=Secret("another"))))
+    assert server.ask("SELECT 1", "new name", "another") == [(1,)]
+    with pytest.raises(NotFound):
+        server.manager.get_user(m.UserRequest(name="app"))
+    server.manager.change_passwords(m.UsersRequest(
+        users=[user("new name", password="third")]))
+    assert server.ask("SELECT 1", "new name", "third") == [(1,)]
+    server.manager.create_users(m.UsersRequest(users=[user("heir", "shop")]))
+    for change, error in ((m.UserChange(name="heir"), Conflict),
+                          (m.UserChange(name="postgres"), BadRequest),
+                          (m.UserChange(host="10.0.0.1"), BadRequest)):
+        with pytest.raises(error):
+            server.manager.update_user(m.UserUpdateRequest(name="new name", change=change))
+    server.manager.delete_user(m.UserRequest(name="new name", host="%"))
+    with pytest.raises(psycopg.OperationalError):
+        inside.execute("SELECT 1")
+    assert server.ask("SELECT count(*) FROM mine", "heir") == [(0,)]
+    for name in ("os_admin", "postgres", "pg_monitor", "none"):
+        with pytest.raises(NotFound):
+            server.manager.delete_user(m.UserRequest(name=name))
+
+
+def test_passwords_are_in_no_log(server: Server) -> None:
+    server.override(log_min_messages="debug1", log_min_duration_statement=0,
+                    log_min_error_statement="debug1")
+    server.manager.set_log(lm.LogSwitch(name="general", enabled=True))
+    server.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-pw")]))
+    with pytest.raises(Conflict):
+        server.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-2")]))
+    server.manager.enable_root(m.RootRequest(password=Secret("s3cret-root")))
+    server.ask("SELECT 'shown'")
+    wait_for(lambda: "'shown'" in server.process.recent_log(()))
+    said = server.process.recent_log(())
+    assert "s3cret" not in said
+    assert "SCRAM-SHA-256" not in said
+
+
+# ---- root ----------------------------------------------------------------------------
+
+
+def test_root_comes_and_goes(server: Server) -> None:
+    assert server.manager.is_root_enabled(m.Empty()).value is False
+    root = server.manager.enable_root(m.RootRequest(password=None))
+    assert (root.name, root.host) == ("postgres", "%")
+    assert server.manager.is_root_enabled(m.Empty()).value is True
+    assert root.password is not None
+    inside = server.login("postgres", root.password.reveal(), "shop")
+    assert inside.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+                          ).fetchall() == [(True,)]
+    inside.execute("CREATE DATABASE roots")
+    server.manager.grant_access(m.AccessRequest(name="app", databases=["roots"]))
+    server.ask("CREATE TABLE t (n int)", database="roots")
+    again = server.manager.enable_root(m.RootRequest(password=Secret("my 'own\"")))
+    assert again.password is not None
+    assert server.ask("SELECT 1", "postgres", "my 'own\"") == [(1,)]
+    assert "postgres" not in [one.name for one in server.manager.list_users(PAGE).users]
+    server.manager.disable_root(m.Empty())
+    with pytest.raises(psycopg.OperationalError):
+        inside.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        server.login("postgres", "my 'own\"", "shop")
+    server.manager.disable_root(m.Empty())
+    assert server.manager.is_root_enabled(m.Empty()).value is False
+    server.manager.delete_database(m.NameRequest(name="roots"))
+
+
+def test_root_can_be_there_from_the_beginning(make: Any) -> None:
+    one: Server = make("one")
+    one.prepare(root_password=Secret("first"))
+    assert one.manager.is_root_enabled(m.Empty()).value
+    assert one.ask("SELECT 1", "postgres", "first", "postgres") == [(1,)]
+
+
+# ---- settings ------------------------------------------------------------------------
+
+
+def test_settings_are_in_force_at_once_and_after_a_restart(server: Server) -> None:
+    wanted: dict[str, Any] = {
+        "work_mem": 8192, "random_page_cost": 1.5, "enable_seqscan": False,
+        "search_path": "\"$user\", it's\\, public", "log_line_prefix": "%m [%p] %q%u \\' ",
+        "default_transaction_isolation": "repeatable read", "statement_timeout": 50000,
+        "default_transaction_read_only": True, "exit_on_error": True}
+    assert server.override(**wanted) is False
+    for _ in range(2):
+        assert (server.setting("work_mem"), server.setting("random_page_cost"),
+                server.setting("enable_seqscan")) == ("8MB", "1.5", "off")
+        assert server.setting("search_path") == wanted["search_path"]
+        assert server.setting("default_transaction_isolation") == "repeatable read"
+        server.manager.restart_db()
+    # the agent is not held up by them
+    server.manager.create_databases(m.DatabasesRequest(databases=[m.DatabaseSpec(name="x")]))
+    server.override()
+    assert (server.setting("work_mem"), server.setting("enable_seqscan")) == ("4MB", "on")
+
+
+def test_what_takes_effect_later_says_so(server: Server) -> None:
+    assert server.override(max_connections=77, work_mem=8192) is True
+    assert (server.setting("max_connections"), server.setting("work_mem")) == ("64", "8MB")
+    server.manager.restart_db()
+    assert server.setting("max_connections") == "77"
+    assert server.override(max_connections=77, work_mem=8193) is False
+    assert server.override() is True
+    server.manager.restart_db()
+    assert server.setting("max_connections") == "64"
+
+
+@pytest.mark.parametrize(("values", "why"), [
+    ({"work_mem": "many"}, "the value of work_mem"), ({"wal_sync_method": "x"}, "wal_sync"),
+    ({"work_mem": 100000, "not_there": 1}, "not_there"), ({"max_connections": -1}, "max_conn"),
+    ({"timezone": "Nowhere/Else"}, "timezone"), ({"log_line_prefix": "a\nb"}, "one line")])
+def test_a_refused_value_changes_nothing(server: Server, values: dict[str, Any],
+                                         why: str) -> None:
+    server.override(work_mem=6000)
+    before = {path.name: path.read_text() for path in server.paths.changes.iterdir()}
+    with pytest.raises(GuestError, match=why):
+        server.override(**values)
+    assert {path.name: path.read_text() for path in server.paths.changes.iterdir()} == before
+    assert (server.setting("work_mem"), server.paths.draft.exists()) == ("6000kB", False)
+
+
+def test_all_that_owners_may_set_can_be_set(server: Server) -> None:
+    """Each setting is given the value that it has."""
+    names = [one.name for one in datastores.get("postgresql").parameters()]
+    with server.manager.server.session() as session:
+        known = {row[0].lower(): row for row in session.run(_sql(
+            "SELECT name, reset_val, vartype, context = 'postmaster' FROM pg_settings"))}
+    later = {one.name for one in datastores.get("postgresql").parameters()
+             if one.restart_required}
+    assert {name for name in names if known[name][3]} == later
+    kinds: dict[str, Any] = {"integer": int, "real": float, "bool": lambda one: one == "on"}
+    values = {name: kinds.get(known[name][2], str)(known[name][1]) for name in names}
+    server.override(**values)
+    server.manager.restart_db()
+    with server.manager.server.session() as session:
+        after = dict(session.run(_sql("SELECT lower(name), reset_val FROM pg_settings")))
+    assert {name: after[name] for name in names} == {name: known[name][1] for name in names}
+
+
+def test_no_owner_may_set_what_is_the_agents(server: Server) -> None:
+    declared = {one.name for one in datastores.get("postgresql").parameters()}
+    engine = datastores.get("postgresql")
+    assert not [one for one in declared if engine.owns(one)]
+    with server.manager.server.session() as session:
+        rows = session.run(_sql("SELECT lower(name) FROM pg_settings WHERE sourcefile LIKE "
+                                "'%postgresql.conf'"))
+    # what the agent's base says, but for what owners may say otherwise
+    assert {row[0] for row in rows} - declared == {
+        row[0] for row in rows if engine.owns(row[0])}
+
+
+def test_another_size_changes_what_follows_from_it(server: Server) -> None:
+    server.override(work_mem=6000)
+    server.manager.stop_db()
+    server.manager.apply_config(m.ResizeRequest(
+        operation_id="o", step="start", memory_mb=2048,
+        config=datastores.get("postgresql").config(2048)))
+    server.manager.start_db()
+    assert (server.setting("shared_buffers"), server.setting("work_mem")) == (
+        "512MB", "6000kB")
+    server.manager.configuration.apply_volume(64 * 1024 ** 3)
+    server.manager.restart_db()
+    assert server.setting("max_wal_size") == "4GB"
+
+
+# ---- another root disk, logs ---------------------------------------------------------
+
+
+def test_another_root_disk_finds_its_data_settings_and_password(server: Server,
+                                                                tmp_path: pathlib.Path) -> None:
+    server.manager.enable_root(m.RootRequest(password=Secret("root's")))
+    server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=True, long_query_time=2.5))
+    server.manager.check_upgrade("15.99")
+    for version in ("14", "16.1"):
+        with pytest.raises(UnprocessableEntity, match=f"none for {version}"):
+            server.manager.check_upgrade(version)
+    server.manager.save_settings(tmp_path)
+    server.manager.stop_db()
+    shutil.rmtree(server.paths.etc)
+    fresh = PostgreSqlManager(server.ctx, server.paths)
+    fresh.restore_settings(tmp_path, sm.PostUpgrade(
+        operation_id="o", step="post", memory_mb=512,
+        config=datastores.get("postgresql").config(512), overrides={"work_mem": 7000},
+        volume=m.VolumeSpec(device="/dev/vdb", mount_point=server.paths.mount)))
+    fresh.start_db()
+    assert server.ask("SELECT 1", "postgres", "root's") == [(1,)]
+    assert (server.setting("work_mem"), server.setting("log_min_duration_statement")) == (
+        "7000kB", "2500ms")
+
+
+def test_statements_are_logged_when_they_are_to_be(server: Server) -> None:
+    def state(name: str) -> bool:
+        return server.manager.log_files()[name].enabled
+
+    log = server.manager.log_files()["error"].path
+    wait_for(lambda: "ready to accept connections" in log.read_text())
+    server.ask("SELECT 'unseen'")
+    assert [state(one) for one in ("error", "general", "slow_query")] == [True, False, False]
+    server.manager.set_log(lm.LogSwitch(name="general", enabled=True))
+    server.ask("SELECT 'seen'")
+    server.manager.set_log(lm.LogSwitch(name="general", enabled=False))
+    server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=True, long_query_time=0.2))
+    server.ask("SELECT 'fast'")
+    server.ask("SELECT 'slow', pg_sleep(0.3)")
+    wait_for(lambda: "'slow'" in log.read_text())
+    text = log.read_text()
+    assert ("'unseen'" in text, "'seen'" in text, "'fast'" in text) == (False, True, False)
+    assert (state("general"), state("slow_query")) == (False, True)
+    server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=False))
+    assert server.setting("log_min_duration_statement") == "-1"
+    with pytest.raises(BadRequest, match="always written"):
+        server.manager.set_log(lm.LogSwitch(name="error", enabled=False))
+    with pytest.raises(NotFound):
+        server.manager.set_log(lm.LogSwitch(name="binlog", enabled=True))
+
+
+def test_a_server_without_a_supervisor_writes_its_own_log(make: Any,
+                                                          monkeypatch: Any) -> None:
+    monkeypatch.setattr(Process, "log_path", lambda *_: None)
+    one: Server = make("one")
+    one.prepare()
+    log = one.manager.log_files()["error"]
+    assert (log.path, log.ours) == (one.paths.error_log, True)
+    wait_for(lambda: "ready to accept connections" in log.path.read_text())
+    log.path.rename(log.path.with_name("server.log.1"))
+    one.manager.reopen_logs()
+    wait_for(lambda: log.path.exists())
+    one.manager.stop_db()
+    one.paths.data.joinpath("global/pg_control").write_bytes(b"")
+    with pytest.raises(GuestError, match="damaged"):
+        one.manager.start_db()

@@ -1,0 +1,170 @@
+"""What the agent writes for PostgreSQL, and reads of what it says; without a server."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from trove_ng.common.errors import Conflict, GuestError, NotFound
+from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
+from trove_ng.guestagent.datastores.experimental.postgresql import config as pg_config
+from trove_ng.guestagent.datastores.experimental.postgresql.config import (
+    Configuration,
+    as_text,
+)
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
+    Paths,
+    installed_version,
+)
+from trove_ng.rpc import messages as m
+
+MB = 1024 ** 2
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(etc=str(tmp_path / "etc"), mount="/m", run="/r")
+
+
+@pytest.fixture
+def configuration(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Configuration:
+    # the server's user is not on every machine
+    monkeypatch.setattr(pg_config, "OWNER", None)
+    made = Configuration(paths)
+    made.write({"postgresql": {"work_mem": "4MB", "max_connections": 64}}, {},
+               {"logging_collector": "off"})
+    return made
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (True, "on"), (False, "off"), (5, "5"), (1.5, "1.5"), ("a b", "a b"), ("a\\b", "a\\\\b"),
+    (["a", 1], "a, 1"), ("", "")])
+def test_values_as_the_server_takes_them(value: Any, text: str) -> None:
+    assert as_text(value) == text
+
+
+def test_the_base_includes_the_changes_at_its_end(configuration: Configuration,
+                                                  paths: Paths) -> None:
+    lines = paths.config.read_text().splitlines()
+    assert lines[-1] == f"include_dir = '{paths.changes}'"
+    assert "data_directory = '/m/data'" in lines
+    assert "external_pid_file = '/r/15-main.pid'" in lines
+    assert "listen_addresses = '*'" in lines
+    rules = (paths.config_dir / "pg_hba.conf").read_text().split("\n")
+    assert rules[0].split() == ["local", "all", "os_admin", "peer", "map=trove"]
+    assert rules[-2].split() == ["host", "all", "all", "all", "scram-sha-256"]
+
+
+def test_users_settings_stand_over_the_agents_but_for_what_is_final(
+        configuration: Configuration, paths: Paths) -> None:
+    configuration.set_overrides({"work_mem": "8MB", "log_statement": "all", "search_path": "a'b"})
+    assert configuration.setting("work_mem") == "8MB"
+    assert configuration.overrides()["search_path"] == "a'b"
+    configuration.set_final("log_statement", "none")
+    assert configuration.setting("log_statement") == "none"
+    configuration.write_draft({"work_mem": 9000})
+    draft = paths.draft.read_text().splitlines()
+    assert "work_mem = 9000" in draft
+    assert "log_statement = none" in draft
+    assert not [line for line in draft if line.startswith(("include_dir", "search_path"))]
+    configuration.set_overrides({})
+    assert configuration.setting("work_mem") == "4MB"
+    # in the order in which the server reads them
+    assert [path.name[:9] for path in sorted(paths.changes.iterdir())] == [
+        "20-system", "80-system"]
+
+
+@pytest.mark.parametrize(("size", "wal", "kept"), [
+    (512 * MB, "64MB", "128MB"), (1024 * MB, "128MB", "204MB"),
+    (1024 * 1024 * MB, "4096MB", "209715MB")])
+def test_the_write_ahead_log_has_its_share_of_the_volume(
+        configuration: Configuration, size: int, wal: str, kept: str) -> None:
+    configuration.apply_volume(size)
+    assert configuration.setting("max_wal_size") == wal
+    assert configuration.setting("max_slot_wal_keep_size") == kept
+
+
+def test_what_a_version_does_not_have_is_not_set(configuration: Configuration,
+                                                 paths: Paths) -> None:
+    old = Configuration(dataclasses.replace(paths, version="12"))
+    old.write({}, {}, {})
+    old.apply_volume(1024 * MB)
+    assert old.setting("max_slot_wal_keep_size") is None
+    assert "idle_session_timeout" not in sql.Server("/r", 1, 12)._options
+    assert "idle_session_timeout=0" in sql.Server("/r", 1, 15)._options
+
+
+def test_the_newest_installed_version_is_meant(tmp_path: Path) -> None:
+    assert installed_version(str(tmp_path)) == "15"
+    for version in ("9.6", "13", "17", "common"):
+        program = tmp_path / version / "bin/postgres"
+        program.parent.mkdir(parents=True)
+        program.touch()
+    assert installed_version(str(tmp_path)) == "17"
+
+
+def test_names_and_values_are_quoted_by_the_driver() -> None:
+    made = sql.statement("ALTER ROLE {} PASSWORD {secret}", 'a"; DROP', secret="x'y")
+    assert made.as_string(None) == "ALTER ROLE \"a\"\"; DROP\" PASSWORD 'x''y'"
+
+
+def test_pages_begin_after_their_marker() -> None:
+    end, values = sql.after("datname", m.PageRequest(limit=5))
+    assert (end.as_string(None), values) == ('ORDER BY datname COLLATE "C" LIMIT %s', [6])
+    end, values = sql.after("datname", m.PageRequest(limit=5, marker="b", include_marker=True))
+    assert end.as_string(None).startswith('AND datname COLLATE "C" >= %s ORDER BY')
+    assert values == ["b", 6]
+
+
+@pytest.mark.parametrize(("raised", "kind", "says"), [
+    (psycopg.errors.DuplicateDatabase("x"), Conflict, "exists already"),
+    (psycopg.errors.InvalidCatalogName("x"), NotFound, "cannot be found"),
+    (psycopg.errors.DuplicateObject("x"), Conflict, "user exists"),
+    (psycopg.errors.WrongObjectType("x"), GuestError, "character set"),
+    (psycopg.errors.DependentObjectsStillExist("x"), sql.Dependent, "belongs"),
+    (psycopg.errors.DiskFull("PASSWORD 'p'"), GuestError, "error 53100"),
+    (psycopg.OperationalError("PASSWORD 'p'"), GuestError, "unknown")])
+def test_errors_of_the_driver_mean_something(raised: psycopg.Error, kind: type[Exception],
+                                             says: str) -> None:
+    found = sql.translate(raised)
+    assert isinstance(found, kind)
+    assert says in str(found)
+    assert "PASSWORD" not in str(found)
+
+
+AT = "2026-01-01 00:00:00.000 UTC [7] "
+BEGIN = f"{AT}LOG:  starting PostgreSQL 15.20 on x86_64\n"
+
+
+@pytest.mark.parametrize(("text", "cause"), [
+    ("PANIC:  could not write to file: No space left on device", "the disk is full."),
+    ("FATAL:  could not open file \"x\": Read-only file system",
+     "the file system is read-only."),
+    ("FATAL:  could not map anonymous shared memory: Cannot allocate memory",
+     "there is not enough memory."),
+    ('FATAL:  configuration file "/etc/x" contains errors', "its configuration is refused."),
+    ("LOG:  could not bind IPv4 address: Address already in use", "its port is in use."),
+    ("FATAL:  database files are incompatible with server",
+     "its data are of another version."),
+    ('FATAL:  data directory "/m/data" does not exist', "its directory is missing."),
+    ("PANIC:  could not locate a valid checkpoint record",
+     "the files of the database are damaged."),
+    ("LOG:  server process (PID 9) was terminated by signal 11: Segmentation fault",
+     "it crashed."),
+    ("LOG:  all is well", ""), ("", "")])
+def test_why_it_failed(text: str, cause: str) -> None:
+    assert causes.find(f"{BEGIN}{AT}{text}\n{AT}LOG:  database system is shut down") == cause
+
+
+def test_what_clients_said_or_an_earlier_life_is_no_news() -> None:
+    full = f"{AT}PANIC:  No space left on device\n"
+    assert causes.find(full + BEGIN) == ""
+    assert causes.find(f"{full}{AT}LOG:  database system is ready to accept connections\n") == ""
+    for said in (f"{AT}app@shop FATAL:  No space left on device\n",
+                 f"{AT}ERROR:  permission denied for table t\n",
+                 f"{AT}app@shop STATEMENT:  SELECT 'No space left on device'\n"):
+        assert causes.find(BEGIN + said) == ""

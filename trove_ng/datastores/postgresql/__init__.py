@@ -1,0 +1,32 @@
+"""PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trove_ng.datastores import parameters
+from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
+from trove_ng.datastores.postgresql import template
+from trove_ng.datastores.postgresql.reserved import RESERVED
+from trove_ng.datastores.postgresql.rules import PostgreSqlRules
+
+
+def _parameters(_version: str = "") -> Sequence[Parameter]:
+    return parameters.load("trove_ng.datastores.postgresql")
+
+
+DATASTORE = Datastore(
+    manager="postgresql",
+    mount_point="/var/lib/postgresql",
+    ports=(("tcp", 5432, 5432),),
+    capabilities=Capabilities(databases=True, users=True, root=True, configuration=True,
+                              upgrades=True),
+    rules=PostgreSqlRules(),
+    config=template.config,
+    parameters=_parameters,
+    logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
+          Log("slow_query", LogKind.USER)),
+    reserved=RESERVED,
+    why_not={"snapshots": "Full backups of PostgreSQL read the files while it writes them."},
+)

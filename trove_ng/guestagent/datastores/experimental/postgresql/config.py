@@ -1,0 +1,140 @@
+"""The server's configuration files: settings, who may come in, and as whom.
+
+Form: PostgreSQL, "Server Configuration" and "Client Authentication".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trove_ng.datastores.postgresql.rules import ADMIN
+from trove_ng.datastores.postgresql.template import SECTION
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.codecs import KeyValueCodec
+from trove_ng.guestagent.os.configuration import ConfigurationManager, ImportOverrideStrategy
+
+#: user that the server runs as
+OWNER = "postgres"
+_MEMORY = "memory"
+_VOLUME = "volume"
+#: changes of one setting each are named after it
+_SETTING = "setting_"
+_INCLUDE = "include_dir"
+_MB = 1024 ** 2
+#: share of the volume that write-ahead log may take between two checkpoints, and for
+#: backups that continue another one
+_WAL_SHARE, _KEPT_SHARE = 8, 5
+#: first version that bounds what is kept for backups
+KEEPS_WAL = 13
+_MODE = 0o640
+
+#: the agent comes in over the socket, as the machine's root; owners over the network
+_HBA = f"""\
+local  all          {ADMIN}  peer map=trove
+local  replication  {ADMIN}  peer map=trove
+local  all          all       reject
+host   all          {ADMIN}  all  reject
+host   replication  all       all  reject
+host   all          all       all  scram-sha-256
+"""
+_IDENT = f"trove  root  {ADMIN}\n"
+
+
+def as_text(value: Any) -> str:
+    """Return a setting's value as the server takes it between quotes."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+    return text.replace("\\", "\\\\")
+
+
+class Configuration:
+    """Our base, what the control plane computed, and what users set."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._codec = KeyValueCodec(value_quotes=True, delimiter=" = ")
+        self._manager = ConfigurationManager(
+            paths.config, self._codec, ImportOverrideStrategy(paths.changes, ".conf"),
+            owner=OWNER, mode=_MODE)
+
+    def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
+              log: Mapping[str, str]) -> None:
+        """Write all files.
+
+        :param computed: section → setting → value, from the control plane
+        :param overrides: setting → value of the user's configuration group
+        :param log: settings that say where the server writes its log
+        """
+        paths = self._paths
+        files.make_directory(paths.config_dir, mode=0o755, owner=OWNER)
+        files.make_directory(paths.changes, mode=0o750, owner=OWNER)
+        for name, text in (("pg_hba.conf", _HBA), ("pg_ident.conf", _IDENT)):
+            files.write_text(paths.config_dir / name, text, mode=_MODE, owner=OWNER)
+        self._manager.save({
+            "data_directory": str(paths.data), "hba_file": str(paths.config_dir / "pg_hba.conf"),
+            "ident_file": str(paths.config_dir / "pg_ident.conf"),
+            "external_pid_file": paths.pid_file, "listen_addresses": "*",
+            "port": str(paths.port), "unix_socket_directories": paths.run,
+            "unix_socket_permissions": "0700", "password_encryption": "scram-sha-256",
+            "wal_level": "replica", "max_wal_senders": "10", "max_replication_slots": "10",
+            "lc_messages": "C", "timezone": "UTC", "log_timezone": "UTC",
+            "log_line_prefix": "%m [%p] %q%u@%d ", **log, _INCLUDE: str(paths.changes)})
+        self.apply_computed(computed)
+        self.set_overrides(overrides)
+
+    def apply_computed(self, computed: Mapping[str, Any]) -> None:
+        """Write what follows from the server's memory."""
+        if computed.get(SECTION):
+            self._manager.apply_system(_lines(computed[SECTION]), _MEMORY)
+
+    def apply_volume(self, size: int) -> None:
+        """Write what follows from the size of the data volume.
+
+        :param size: bytes
+        """
+        most = max(64, min(4096, size // _WAL_SHARE // _MB))
+        self._manager.apply_system(
+            {"max_wal_size": f"{most}MB", "min_wal_size": f"{max(32, most // 8)}MB"}, _VOLUME)
+        if int(self._paths.version) >= KEEPS_WAL:
+            self._manager.apply_system(
+                {"max_slot_wal_keep_size": f"{self.kept_wal(size) // _MB}MB"}, _VOLUME,
+                final=True)
+
+    @staticmethod
+    def kept_wal(size: int) -> int:
+        """Return the bytes of write-ahead log that are kept for backups, on a volume."""
+        return max(128 * _MB, size // _KEPT_SHARE)
+
+    def set_overrides(self, values: Mapping[str, Any]) -> None:
+        """Make the user's settings exactly these."""
+        if values:
+            self._manager.apply_user(_lines(values))
+        else:
+            self._manager.remove_user()
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the user's settings, as they are in the file."""
+        return self._manager.user_override()
+
+    def set_final(self, name: str, value: Any) -> None:
+        """Set what nothing replaces."""
+        self._manager.apply_system(_lines({name: value}), _SETTING + name, final=True)
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting of the files; None if they leave it to the server."""
+        found = self._manager.get_value(name)
+        return None if found is None else str(found)
+
+    def write_draft(self, values: Mapping[str, Any]) -> None:
+        """Write the file that would be in force with other settings of the user."""
+        settings = {**self._manager.without_user(), **_lines(values), **self._manager.final()}
+        del settings[_INCLUDE]
+        files.write(self._paths.draft, settings, self._codec, owner=OWNER, mode=_MODE,
+                    durable=False)
+
+
+def _lines(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: as_text(value) for name, value in values.items()}

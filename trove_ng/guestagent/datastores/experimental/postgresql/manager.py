@@ -1,0 +1,197 @@
+"""The manager of PostgreSQL."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import re
+from collections.abc import Sequence
+
+import psycopg
+
+from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
+from trove_ng.common.states import DATA_VOLUME, ServiceStatus
+from trove_ng.guestagent import devices
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
+from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
+from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
+from trove_ng.guestagent.datastores.experimental.postgresql.databases import (
+    Databases,
+    close_own,
+)
+from trove_ng.guestagent.datastores.experimental.postgresql.logs import ServerLog
+from trove_ng.guestagent.datastores.experimental.postgresql.overrides import Overrides
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
+    Paths,
+    installed_version,
+)
+from trove_ng.guestagent.datastores.experimental.postgresql.root import Root
+from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
+from trove_ng.guestagent.health import Finding
+from trove_ng.guestagent.logs import LogFile
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.server import HUNG
+from trove_ng.guestagent.sql_manager import SqlManager
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import log_messages as lm
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
+
+LOG = logging.getLogger(__name__)
+
+#: seconds that a look at the server may wait for it
+PROBE_SECONDS = 3
+
+
+class PostgreSqlManager(SqlManager):
+    """PostgreSQL 12 and later.
+
+    :param paths: where things are; another one in tests
+    """
+
+    name = "postgresql"
+
+    def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
+        self.paths = paths or Paths(
+            mount=devices.mount_point(ctx.conf, DATA_VOLUME, Paths.mount),
+            version=installed_version())
+        # Debian has one service for each version and cluster
+        self.services: Sequence[str] = (f"postgresql@{self.paths.version}-main", "postgresql")
+        super().__init__(ctx)
+        self.server = sql.Server(self.paths.run, self.paths.port, int(self.paths.version))
+        self.configuration = Configuration(self.paths)
+        self.directory = DataDirectory(self.paths)
+        self.databases = Databases(self.server)
+        self.users = Users(self.server)
+        self.root = Root(self.server)
+        self._overrides = Overrides(self.configuration, self.server, self.paths)
+        self._log = ServerLog(self.paths, self.configuration, self.server, self._overrides,
+                              lambda: self.ctx.services.log_path(self.services))
+
+    @property
+    def volume_mount_point(self) -> str:
+        """Where the data volume is."""
+        return self.paths.mount
+
+    # ---- life -------------------------------------------------------------------
+
+    def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
+        """Configure, make the data, start."""
+        if self.paths.data.exists() and any(self.paths.data.iterdir()):
+            raise Conflict("The volume holds a database already.")
+        self._write_configuration(request)
+        progress.report(10)
+        self.directory.make()
+        progress.report(70)
+        self.ctx.services.enable(self.services)
+        self.start_db()
+        progress.report(80)
+        close_own(self.server)
+        if request.root_password is not None:
+            self.root.enable(request.root_password)
+
+    def _write_configuration(self, request: m.PrepareRequest | sm.PostUpgrade) -> None:
+        self.configuration.write(request.config, request.overrides, self._log.prepare())
+        self.configuration.apply_volume(filesystem_stats(self.paths.mount).total)
+
+    def clean(self) -> None:
+        """Remove also what an agent that was killed was looking through."""
+        super().clean()
+        files.remove(self.paths.draft)
+
+    def _ask(self) -> Finding:
+        try:
+            with self.server.connect(PROBE_SECONDS, PROBE_SECONDS) as connection:
+                row = connection.execute("SELECT pg_postmaster_start_time()").fetchone()
+            return Finding(ServiceStatus.HEALTHY, "", str(row and row[0]))
+        except (psycopg.Error, OSError) as err:
+            return self._unanswered(err)
+
+    def _unanswered(self, err: Exception) -> Finding:
+        """Return what it means that the server did not answer as it should."""
+        said = str(err)
+        if sql.FULL.search(said):
+            return Finding(ServiceStatus.BLOCKED, "The database takes no more connections.")
+        state = self._process_state()
+        if state is ServiceStatus.UNKNOWN:
+            return Finding(state, "It cannot be told whether the database runs.")
+        if state is ServiceStatus.SHUTDOWN:
+            return Finding(state)
+        if sql.NOT_YET.search(said):
+            return Finding(state, "The database runs and takes no connections yet.")
+        if "FATAL:" in said:
+            return Finding(state, "The database refuses the agent's account.")
+        return Finding(ServiceStatus.BLOCKED, HUNG)
+
+    def _find_cause(self, log: str) -> str:
+        return causes.find(log)
+
+    def _own_log(self) -> str:
+        return self._log.own()
+
+    # ---- settings ---------------------------------------------------------------
+
+    def apply_config(self, request: m.ResizeRequest) -> None:
+        """Write the settings for another amount of memory."""
+        self.configuration.apply_computed(request.config)
+
+    def apply_overrides(self, request: m.OverridesRequest) -> bool:
+        """Make the user's settings exactly these; return whether a restart is needed."""
+        return self._overrides.apply(
+            request.values, running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    def resize_fs(self, request: m.VolumeSpec) -> m.FilesystemStats:
+        """Grow the file system, and what the server may take of it for its log."""
+        grown = super().resize_fs(request)
+        self.configuration.apply_volume(grown.total)
+        if self.probe() is not ServiceStatus.SHUTDOWN:
+            self._overrides.reload()
+        return grown
+
+    # ---- another root disk ------------------------------------------------------
+
+    def check_upgrade(self, version: str) -> None:
+        """Refuse another major version: its server cannot use the data of this one."""
+        wanted, running = re.match(r"\d+", version), self.directory.version()
+        if wanted is not None and wanted[0] != running:
+            raise UnprocessableEntity(
+                f"The database is of version {running}; its data are none for {version}.")
+
+    def save_settings(self, folder: pathlib.Path) -> None:
+        """Keep which logs are written; all else is on the volume, or is sent again."""
+        if self.paths.changes.is_dir():
+            files.copy_tree(self.paths.changes, folder / self.paths.changes.name)
+
+    def restore_settings(self, folder: pathlib.Path | None, request: sm.PostUpgrade) -> None:
+        """Write the files, and give the data to the user that the server has here."""
+        if not self.paths.data.is_dir():
+            raise GuestError("The volume holds no database.")
+        if self.directory.version() != self.paths.version:
+            raise GuestError(f"The data are of version {self.directory.version()}; the database "
+                             f"server is of version {self.paths.version}.")
+        kept = folder / self.paths.changes.name if folder is not None else None
+        if kept is not None and kept.is_dir():
+            files.copy_tree(kept, self.paths.changes)
+            files.change_owner(self.paths.changes, OWNER, OWNER, recursive=True)
+        self._write_configuration(request)
+        if self.paths.data.owner() != OWNER:
+            files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
+        self.ctx.services.enable(self.services)
+
+    # ---- logs -------------------------------------------------------------------
+
+    def log_files(self) -> dict[str, LogFile]:
+        """Return the agent's log and those of the server."""
+        return {**super().log_files(), **self._log.files()}
+
+    def set_log(self, switch: lm.LogSwitch) -> None:
+        """Write a log from now on, or do not."""
+        self._log.switch(switch.name, switch.enabled, switch.long_query_time,
+                         running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    def reopen_logs(self) -> None:
+        """Make the server write a new file, if it runs."""
+        if self.probe() is not ServiceStatus.SHUTDOWN:
+            self._log.reopen()

@@ -1,0 +1,86 @@
+"""The settings of the owner's configuration group, and reading changed files."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.sql import SQL
+
+from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
+from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server
+from trove_ng.guestagent.os import commands, files
+
+#: seconds that the server takes to read its files, at most
+_READ_SECONDS = 20
+_POLL_SECONDS = 0.05
+_NAMED = re.compile(r'parameter "([a-z_.]+)"', re.IGNORECASE)
+
+
+class Overrides:
+    """Brings settings into force and into the server's files."""
+
+    def __init__(self, configuration: Configuration, server: Server, paths: Paths) -> None:
+        self._configuration = configuration
+        self._server = server
+        self._paths = paths
+
+    def apply(self, values: Mapping[str, Any], *, running: bool) -> bool:
+        """Make the settings exactly these; return whether a restart is needed.
+
+        :param values: setting → value
+        :param running: the server is up
+        :raises GuestError: the server refuses a value; nothing has changed then
+        """
+        before = self._configuration.overrides()
+        self._check(values)
+        self._configuration.set_overrides(values)
+        if not running:
+            return False
+        try:
+            return self.reload()
+        except GuestError:
+            self._configuration.set_overrides(before)
+            raise
+
+    def _check(self, values: Mapping[str, Any]) -> None:
+        """Have the server's program look through what would be its settings."""
+        try:
+            self._configuration.write_draft(values)
+            commands.run([self._paths.program("postgres"), "-C", "port", "-c",
+                          f"config_file={self._paths.draft}"], user=OWNER, cwd="/", timeout=60)
+        except ValueError as err:
+            raise GuestError("The database takes no value of more than one line.") from err
+        except commands.CommandTimeout:
+            raise
+        except commands.CommandError as err:
+            # only names are told: the text may hold anything
+            named = sorted({one.lower() for one in _NAMED.findall(err.stderr)} & {*values})
+            raise GuestError("The database refuses "
+                             + (f"the value of {', '.join(named)}." if named
+                                else "the settings.")) from err
+        finally:
+            files.remove(self._paths.draft)
+
+    def reload(self) -> bool:
+        """Have the server read its files; return whether some of it waits for a restart.
+
+        :raises GuestError: it does not take them
+        """
+        with self._server.session() as session:
+            before = session.run(SQL("SELECT pg_conf_load_time()"))
+            session.run(SQL("SELECT pg_reload_conf()"))
+        end = time.monotonic() + _READ_SECONDS
+        while True:
+            # a new connection knows what the server itself does
+            with self._server.session() as session:
+                if session.run(SQL("SELECT pg_conf_load_time()")) != before:
+                    return bool(session.run(
+                        SQL("SELECT 1 FROM pg_settings WHERE pending_restart LIMIT 1")))
+            if time.monotonic() > end:
+                raise GuestError("The database does not take its settings; its log says why.")
+            time.sleep(_POLL_SECONDS)
