@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pathlib
 import pwd
 import shutil
@@ -9,13 +10,14 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from oslo_config import cfg
 
 from tests.integration.guestagent.conftest import wait_for
 from tests.integration.guestagent.processes import Nothing, Process
-from tests.integration.guestagent.store import progress
+from tests.integration.guestagent.store import grant, progress
 from tests.servers.mariadb import free_port
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import (
@@ -30,6 +32,7 @@ from trove_ng.common.states import ServiceStatus
 from trove_ng.conf import guestagent as options
 from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.postgresql.config import Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
@@ -37,9 +40,11 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     installed_version,
 )
 from trove_ng.guestagent.os import files
+from trove_ng.guestagent.storage.http import StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
+from trove_ng.standalone.minicloud.swift import Swift
 
 PAGE = m.PageRequest(limit=100)
 #: names that need quotes of some kind
@@ -444,16 +449,16 @@ def test_what_takes_effect_later_says_so(server: Server) -> None:
     assert server.setting("max_connections") == "64"
 
 
-@pytest.mark.parametrize(("values", "why"), [
-    ({"work_mem": "many"}, "the value of work_mem"), ({"wal_sync_method": "x"}, "wal_sync"),
-    ({"work_mem": 100000, "not_there": 1}, "not_there"), ({"max_connections": -1}, "max_conn"),
-    ({"timezone": "Nowhere/Else"}, "timezone"), ({"log_line_prefix": "a\nb"}, "one line")])
-def test_a_refused_value_changes_nothing(server: Server, values: dict[str, Any],
-                                         why: str) -> None:
+def test_a_refused_value_changes_nothing(server: Server) -> None:
     server.override(work_mem=6000)
     before = {path.name: path.read_text() for path in server.paths.changes.iterdir()}
-    with pytest.raises(GuestError, match=why):
-        server.override(**values)
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"work_mem": "many"}, "the value of work_mem"), ({"wal_sync_method": "x"}, "wal_sync"),
+        ({"work_mem": 100000, "not_there": 1}, "not_there"), ({"max_connections": -1}, "max_co"),
+        ({"timezone": "Nowhere/Else"}, "timezone"), ({"log_line_prefix": "a\nb"}, "one line")]
+    for values, why in refused:
+        with pytest.raises(GuestError, match=why):
+            server.override(**values)
     assert {path.name: path.read_text() for path in server.paths.changes.iterdir()} == before
     assert (server.setting("work_mem"), server.paths.draft.exists()) == ("6000kB", False)
 
@@ -568,3 +573,119 @@ def test_a_server_without_a_supervisor_writes_its_own_log(make: Any,
     one.paths.data.joinpath("global/pg_control").write_bytes(b"")
     with pytest.raises(GuestError, match="damaged"):
         one.manager.start_db()
+
+
+# ---- backups -------------------------------------------------------------------------
+
+
+def backup(server: Server, url: str, name: str = "1", key: Secret | None = None,
+           parent: m.StoredBackup | None = None) -> m.StoredBackup:
+    return server.manager.create_backup(m.BackupRequest(
+        operation_id="o", step="create_backup", backup_id=name, strategy="pg_basebackup",
+        grant=grant(url, f"backup_{name}/"), segment_size=1024 * 1024, key=key,
+        parent=parent), progress())
+
+
+def restored(make: Any, url: str, *chain: m.StoredBackup, key: Secret | None = None,
+             name: str = "two") -> Server:
+    one: Server = make(name)
+    one.prepare(restore=m.RestoreSpec(
+        backup_id="1", chain=list(chain), keys=[key] * len(chain) if key else [],
+        grants=[grant(url, stored.segments[0].name.partition("/")[0] + "/")
+                for stored in chain]))
+    return one
+
+
+def test_a_chain_of_backups_brings_each_moment_back(server: Server, make: Any,
+                                                    store: tuple[str, Swift]) -> None:
+    key = Secret(base64.urlsafe_b64encode(bytes(32)).decode())
+    server.ask("CREATE TABLE t AS SELECT n, md5(n::text) AS h FROM generate_series(1, 20000) n")
+    server.manager.enable_root(m.RootRequest(password=Secret("root's")))
+    server.ask("ALTER SYSTEM SET work_mem = '9MB'", "postgres", "root's")
+    server.ask("ALTER ROLE os_admin NOLOGIN", "postgres", "root's")
+    server.ask("ALTER ROLE os_admin LOGIN", "postgres", "root's")
+    chain = [backup(server, store[0], key=key)]
+    assert len(chain[0].segments) > 1
+    sums = [server.ask("SELECT count(*), sum(n) FROM t")]
+    for number in (2, 3):
+        server.ask(f"INSERT INTO t SELECT {number}, random()::text FROM generate_series(1, 500)")
+        server.ask(f"CREATE TABLE made_{number} (n int)")
+        sums.append(server.ask("SELECT count(*), sum(n) FROM t"))
+        chain.append(backup(server, store[0], str(number), key, chain[-1]))
+    assert chain[2].data_size < chain[0].data_size
+    server.ask("DROP TABLE t")
+    for length in (1, 3):
+        one = restored(make, store[0], *chain[:length], key=key, name=f"r{length}")
+        assert one.ask("SELECT count(*), sum(n) FROM t") == sums[length - 1]
+        assert one.ask("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'made%'") == [
+            (length - 1,)]
+        assert (one.setting("work_mem"), one.manager.is_root_enabled(m.Empty()).value) == (
+            "4MB", True)
+        # its backups are of other data
+        with pytest.raises(BadRequest, match="other data"):
+            backup(one, store[0], "x", parent=chain[0])
+    assert backup(one, store[0], "y").metadata["lineage"] != chain[0].metadata["lineage"]
+
+
+def test_what_was_begun_before_a_backup_is_not_in_it(server: Server, make: Any,
+                                                     store: tuple[str, Swift]) -> None:
+    server.ask("CREATE TABLE t (n int)")
+    open_one = server.login("app", "app-Pw1", "shop")
+    open_one.autocommit = False
+    open_one.execute("INSERT INTO t VALUES (1)")
+    full = backup(server, store[0])
+    open_one.commit()
+    later = backup(server, store[0], "2", parent=full)
+    assert restored(make, store[0], full, name="r1").ask("SELECT count(*) FROM t") == [(0,)]
+    assert restored(make, store[0], full, later, name="r2").ask(
+        "SELECT count(*) FROM t") == [(1,)]
+
+
+def test_a_log_that_is_not_kept_any_more_needs_a_full_backup(
+        server: Server, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch) -> None:
+    server.manager.configuration.set_final("max_slot_wal_keep_size", "32MB")
+    server.override(max_wal_size=32, min_wal_size=32)
+    monkeypatch.setattr(Configuration, "kept_wal", lambda *_: 32 * 1024 ** 2)
+    full = backup(server, store[0])
+    server.ask("CREATE TABLE t (h text)")
+    for _ in range(8):
+        server.ask("INSERT INTO t SELECT repeat(md5(n::text), 10) "
+                   "FROM generate_series(1, 40000) n")
+        with server.manager.server.session() as session:
+            session.run(_sql("CHECKPOINT"))
+    with pytest.raises(BadRequest, match="not kept any more"):
+        backup(server, store[0], "2", parent=full)
+    again = backup(server, store[0], "3")
+    assert backup(server, store[0], "4", parent=again).metadata["wal_from"] == (
+        again.metadata["wal_next"])
+
+
+def test_a_damaged_backup_is_refused(server: Server, make: Any,
+                                     store: tuple[str, Swift]) -> None:
+    url, swift = store
+    stored = backup(server, url)
+    path = swift._store.path(swift._store.objects("AUTH_t", "c")[1])
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    with pytest.raises((GuestError, StorageError)):
+        restored(make, url, stored)
+    path.write_bytes(data)
+    short = msgspec.structs.replace(stored, metadata={**stored.metadata, "to_lsn": "F/0"})
+    with pytest.raises(GuestError, match="ends too early"):
+        restored(make, url, short, name="short")
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    ({"engine": "mariadb"}, "another database engine"), ({"form": "x"}, "form"),
+    ({"version": "14"}, "is of version 14"), ({"wal_from": "0" * 24}, "not a full one"),
+    ({"form": "tar+zstd+aes256gcm"}, "encrypted")])
+def test_a_backup_for_another_server_is_refused(make: Any, change: dict[str, str],
+                                                why: str) -> None:
+    about = {"engine": "postgresql", "version": installed_version(), "form": "tar+zstd"}
+    stored = m.StoredBackup(strategy="pg_basebackup", checksum="", size=0, segments=[
+        m.Segment(name="a/b", size=0, md5="", sha256="")], metadata={**about, **change})
+    with pytest.raises(BadRequest, match=why):
+        restored(make, "http://127.0.0.1:1", stored)
+    with pytest.raises(BadRequest, match="strategy pgdump is not known"):
+        restored(make, "http://127.0.0.1:1",
+                 msgspec.structs.replace(stored, strategy="pgdump"), name="three")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from trove_ng.common.errors import GuestError
@@ -22,20 +22,21 @@ class Program:
 
     :param explain: finds in its messages why it failed; a sentence, or nothing
     :param user: name of the user to run it as
+    :param env: added to a small inherited environment
     """
 
     def __init__(self, argv: Sequence[str], *, stdin: int = subprocess.DEVNULL,
                  stdout: int = subprocess.DEVNULL,
                  explain: Callable[[str], str] = lambda _text: "",
-                 user: str | None = None) -> None:
+                 user: str | None = None, env: Mapping[str, str] | None = None) -> None:
         self._name = argv[0]
         self._explain = explain
         LOG.info("running %s", " ".join(argv))
         try:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE,
-                env=commands.environment(commands.mark()), start_new_session=True,
-                **commands.identity(user))
+                env=commands.environment({**commands.mark(), **(env or {})}),
+                start_new_session=True, **commands.identity(user))
         except (OSError, KeyError) as err:
             raise GuestError(f"The program {self._name} cannot be run: "
                              f"{getattr(err, 'strerror', None) or err}.") from err

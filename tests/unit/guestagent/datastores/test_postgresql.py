@@ -9,8 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from trove_ng.common.errors import Conflict, GuestError, NotFound
-from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
+from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
+from trove_ng.guestagent.datastores.experimental.postgresql import (
+    backup,
+    causes,
+    restore,
+    sql,
+    wal,
+)
 from trove_ng.guestagent.datastores.experimental.postgresql import config as pg_config
 from trove_ng.guestagent.datastores.experimental.postgresql.config import (
     Configuration,
@@ -168,3 +174,56 @@ def test_what_clients_said_or_an_earlier_life_is_no_news() -> None:
                  f"{AT}ERROR:  permission denied for table t\n",
                  f"{AT}app@shop STATEMENT:  SELECT 'No space left on device'\n"):
         assert causes.find(BEGIN + said) == ""
+
+
+# ---- backups -------------------------------------------------------------------------
+
+SEGMENTS = wal.Segments(timeline=3, size=16 * MB)
+
+
+def test_segments_have_the_names_that_the_server_gives_them() -> None:
+    # as pg_walfile_name() tells
+    assert wal.number_of("1/FF000000") == 0x1FF000000
+    assert SEGMENTS.name(SEGMENTS.ending("0/2000100")) == "000000030000000000000002"
+    # a position at a border is the end of the segment before it
+    assert SEGMENTS.name(SEGMENTS.ending("0/3000000")) == "000000030000000000000002"
+    assert SEGMENTS.name(SEGMENTS.ending("1/0") + 1) == "000000030000000100000000"
+    assert SEGMENTS.names("0000000300000000000000FE", SEGMENTS.ending("1/1000000")) == [
+        "0000000300000000000000FE", "0000000300000000000000FF", "000000030000000100000000"]
+    assert SEGMENTS.names("0000000200000000000000FE", 300) == []
+
+
+def stored(**about: str) -> m.StoredBackup:
+    return m.StoredBackup(strategy="pg_basebackup", segments=[], checksum="sum", size=1,
+                          metadata={"engine": "postgresql", "version": "15", **about})
+
+
+NEXT = "0000000100000000000000AB"
+
+
+@pytest.mark.parametrize(("about", "why"), [
+    ({}, "does not tell"), ({"wal_next": "x"}, "does not tell"),
+    ({"wal_next": NEXT, "engine": "mariadb"}, "does not tell"),
+    ({"wal_next": NEXT, "version": "14"}, "another version"),
+    ({"wal_next": NEXT, "lineage": "other"}, "other data")])
+def test_a_backup_that_cannot_be_continued_is_refused(about: dict[str, str], why: str) -> None:
+    with pytest.raises(BadRequest, match=why):
+        backup._since(stored(**{"lineage": "l", **about}), "15", "l")
+
+
+def test_a_backup_is_continued_where_it_ends_by_versions_that_keep_the_log() -> None:
+    assert backup._since(stored(wal_next=NEXT, lineage="l"), "15", "l") == NEXT
+    with pytest.raises(BadRequest, match="PostgreSQL 12 do not continue"):
+        backup._since(stored(wal_next=NEXT, lineage="l"), "12", "l")
+
+
+def test_only_a_chain_without_gaps_is_restored() -> None:
+    full = stored(wal_next=NEXT)
+    second = stored(wal_from=NEXT, wal_next=NEXT[:-1] + "D", parent="sum")
+    third = stored(wal_from=NEXT[:-1] + "D", parent="sum")
+    restore.check_chain([full, second, third], "15")
+    for chain, why in (([second], "not a full one"), ([full, third], "Backup 2 of the chain"),
+                       ([full, full], "Backup 2"), ([full, stored(wal_from=NEXT)], "Backup 2"),
+                       ([stored(version="14")], "of version 14")):
+        with pytest.raises(BadRequest, match=why):
+            restore.check_chain(chain, "15")

@@ -47,7 +47,7 @@ def owner_of(session: Session, name: str) -> str:
 def drop(session: Session, name: str, role: str) -> None:
     """Drop a database whoever is in it, and then its role."""
     session.run(statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", name))
-    session.run(SQL("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+    session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     "WHERE datname = %s"), (name,))
     session.run(statement("DROP DATABASE IF EXISTS {}", name))
     session.run(statement("DROP ROLE IF EXISTS {}", role))

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import psycopg
 
-from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
+from trove_ng.common.errors import BadRequest, Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import devices
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
+from trove_ng.guestagent.datastores.experimental.postgresql.backup import BaseBackup
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.databases import (
@@ -26,6 +27,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     Paths,
     installed_version,
 )
+from trove_ng.guestagent.datastores.experimental.postgresql.restore import check_reached
 from trove_ng.guestagent.datastores.experimental.postgresql.root import Root
 from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
 from trove_ng.guestagent.health import Finding
@@ -35,6 +37,7 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.server import HUNG
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -78,15 +81,22 @@ class PostgreSqlManager(SqlManager):
     # ---- life -------------------------------------------------------------------
 
     def do_prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
-        """Configure, make the data, start."""
+        """Configure, make or restore the data, start."""
         if self.paths.data.exists() and any(self.paths.data.iterdir()):
             raise Conflict("The volume holds a database already.")
         self._write_configuration(request)
         progress.report(10)
-        self.directory.make()
+        restore = request.restore
+        if restore is None:
+            self.directory.make()
+        else:
+            self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
+            self.directory.take_over()
         progress.report(70)
         self.ctx.services.enable(self.services)
         self.start_db()
+        if restore is not None:
+            check_reached(self.server, restore.chain[-1])
         progress.report(80)
         close_own(self.server)
         if request.root_password is not None:
@@ -97,8 +107,9 @@ class PostgreSqlManager(SqlManager):
         self.configuration.apply_volume(filesystem_stats(self.paths.mount).total)
 
     def clean(self) -> None:
-        """Remove also what an agent that was killed was looking through."""
+        """Remove also the half of a restore, and what was looked through."""
         super().clean()
+        files.remove(self.paths.staging, recursive=True)
         files.remove(self.paths.draft)
 
     def _ask(self) -> Finding:
@@ -149,6 +160,26 @@ class PostgreSqlManager(SqlManager):
         if self.probe() is not ServiceStatus.SHUTDOWN:
             self._overrides.reload()
         return grown
+
+    # ---- backups ----------------------------------------------------------------
+
+    def _backups(self, *strategies: str) -> BaseBackup:
+        """Return what makes and restores backups.
+
+        :param strategies: those that are asked for
+        :raises BadRequest: they are others
+        """
+        for one in strategies:
+            if one != BaseBackup.name:
+                raise BadRequest(f"The backup strategy {one} is not known.")
+        conf = self.ctx.conf.guest_agent
+        return BaseBackup(
+            self.paths, self.server, self.agent_dir / "lineage", self.ctx.scratch(), Patience(
+                tries=conf.object_store_tries, silence=conf.object_store_timeout))
+
+    def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
+        """Stream a backup to the object store."""
+        return self._backups(request.strategy).create(request, progress)
 
     # ---- another root disk ------------------------------------------------------
 

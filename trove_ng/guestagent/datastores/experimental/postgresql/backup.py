@@ -1,0 +1,159 @@
+"""Backups by pg_basebackup, and those that continue them: the write-ahead log since then.
+
+Form of the stored data: a tar archive (of the data directory, or of segments of the log) in
+one Zstandard frame, encrypted if the control plane gives a key, cut into segments.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import subprocess
+import tarfile
+import uuid
+from typing import IO, cast
+
+from psycopg.sql import SQL
+
+from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.datastores.postgresql.rules import ADMIN
+from trove_ng.guestagent.datastores.experimental.postgresql import causes
+from trove_ng.guestagent.datastores.experimental.postgresql.config import (
+    KEEPS_WAL,
+    Configuration,
+)
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
+from trove_ng.guestagent.datastores.experimental.postgresql.restore import (
+    FORM,
+    PostgreSqlRestore,
+)
+from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import NAME, Kept, Segments
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.streaming import Program
+from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import backups
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.packing import Packer
+from trove_ng.rpc import messages as m
+
+_END = re.compile(r"write-ahead log end point: ([0-9A-F]+/[0-9A-F]+)")
+
+
+class BaseBackup:
+    """Full and incremental backups.
+
+    :param lineage: file on the volume that names the data
+    :param scratch: directory on the root disk for what is on its way; it exists
+    """
+
+    name = "pg_basebackup"
+
+    def __init__(self, paths: Paths, server: Server, lineage: pathlib.Path,
+                 scratch: pathlib.Path, patience: Patience) -> None:
+        self._paths = paths
+        self._server = server
+        self._lineage = lineage
+        self._way = backups.Way(scratch, patience)
+
+    def create(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
+        """Store a backup and return what was stored.
+
+        :raises BadRequest: it cannot continue the other backup
+        :raises GuestError: the program, the server or the object store failed
+        """
+        keeps = int(self._paths.version) >= KEEPS_WAL
+        files.make_directory(self._lineage.parent, mode=0o700)
+        lineage = backups.lineage(self._lineage)
+        about = {"version": self._paths.version, "lineage": lineage,
+                 **FORM.describe(request.key)}
+        since = _since(request.parent, self._paths.version, lineage) if request.parent else None
+        limit = Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
+        with self._server.session() as session:
+            kept, segments = Kept(session, limit), Segments.of(session)
+            if since is not None:
+                stored = self._store_log(request, progress, session, segments, since, about)
+            else:
+                kept.begin()
+                kept.make_room()
+                stored = self._store_data(request, progress, segments, about)
+            if keeps:
+                kept.make_room(stored.metadata["to_lsn"])
+            else:
+                kept.end()
+        return stored
+
+    def _store_data(self, request: m.BackupRequest, progress: Progress, segments: Segments,
+                    about: dict[str, str]) -> m.StoredBackup:
+        expected, paths = backups.size_of(self._paths.data), self._paths
+        argv = [paths.program("pg_basebackup"), "--host", paths.run, "--port", str(paths.port),
+                "--username", ADMIN, "--no-password", "--pgdata=-", "--format=tar",
+                "--wal-method=fetch", "--checkpoint=fast", "--verbose"]
+        ended: list[str] = []
+
+        def produce(packer: Packer) -> None:
+            # its words are read: they must be in the language that is known here
+            with Program(argv, stdout=subprocess.PIPE, explain=causes.of_program,
+                         env={"LC_ALL": "C"}) as program:
+                assert program.process.stdout is not None
+                backups.pump(program.process.stdout, packer, expected, progress)
+                program.wait()
+                ended.extend(_END.findall(program.messages))
+                if len(ended) != 1:
+                    raise program.failure("did not tell where the backup ends")
+
+        return self._way.store(request, self.name, expected, progress, produce, lambda: {
+            **about, **_end(segments, ended[0])})
+
+    def _store_log(self, request: m.BackupRequest, progress: Progress, session: Session,
+                   segments: Segments, since: str, about: dict[str, str]) -> m.StoredBackup:
+        # a record, so that there is a segment to end
+        session.run(SQL("SELECT pg_create_restore_point(%s)"), (f"trove-{uuid.uuid4().hex}",))
+        ((end,),) = session.run(SQL("SELECT pg_switch_wal()::text"))
+        found = [self._paths.data / "pg_wal" / name
+                 for name in segments.names(since, segments.ending(end))]
+        if not found or not all(path.is_file() for path in found):
+            raise BadRequest("The write-ahead log since the backup to continue is not kept any "
+                             "more: a full one is needed.")
+        expected = len(found) * segments.size
+
+        def produce(packer: Packer) -> None:
+            with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
+                for path in found:
+                    try:
+                        archive.add(path, path.name)
+                    except OSError as err:
+                        raise GuestError("The write-ahead log cannot be read: "
+                                         f"{err.strerror}.") from err
+                    progress.report(min(95, 95 * packer.read // expected))
+
+        return self._way.store(request, self.name, expected, progress, produce, lambda: {
+            **about, "wal_from": since, **_end(segments, end)})
+
+    def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
+        """Make the data directory from backups; see :class:`PostgreSqlRestore`."""
+        PostgreSqlRestore(self._paths, self._way.patience, progress).run(restore)
+
+
+def _end(segments: Segments, position: str) -> dict[str, str]:
+    """Return where a backup ends, and with which segment others continue it."""
+    return {"to_lsn": position, "wal_next": segments.name(segments.ending(position) + 1)}
+
+
+def _since(parent: m.StoredBackup, version: str, lineage: str) -> str:
+    """Return the segment with which a backup continues another one.
+
+    :raises BadRequest: it cannot
+    """
+    about = parent.metadata
+    if int(version) < KEEPS_WAL:
+        raise BadRequest(f"Backups of PostgreSQL {version} do not continue each other.")
+    if about.get("engine") != FORM.engine or not NAME.fullmatch(about.get("wal_next", "")):
+        raise BadRequest("The backup to continue does not tell where it ends.")
+    if about.get("version") != version:
+        raise BadRequest("The backup to continue is of another version of the database: a full "
+                         "one is needed.")
+    if about.get("lineage") != lineage:
+        raise BadRequest("The backup to continue is of other data: a full one is needed.")
+    return about["wal_next"]

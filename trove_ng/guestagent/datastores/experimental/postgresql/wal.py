@@ -1,0 +1,99 @@
+"""The server's write-ahead log: its segments, and keeping them for backups.
+
+A replication slot keeps what follows the last backups, within bounds; what is beyond them is
+lost, and a backup can then continue none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from psycopg.sql import SQL
+
+from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
+
+SLOT = "trove_backup"
+#: name of a segment's file: timeline, and two halves of its number
+NAME = re.compile(r"[0-9A-F]{24}")
+_HALF = 2 ** 32
+
+
+def number_of(position: str) -> int:
+    """Return a position in the log, ``X/Y`` to the server, as a number."""
+    high, low = position.split("/")
+    return int(high, 16) * _HALF + int(low, 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Segments:
+    """The segments of the log.
+
+    :param size: bytes of each
+    """
+
+    timeline: int
+    size: int
+
+    @classmethod
+    def of(cls, session: Session) -> Segments:
+        """Return those of the running server."""
+        ((timeline, size),) = session.run(SQL(
+            "SELECT timeline_id, (SELECT setting::bigint FROM pg_settings "
+            "WHERE name = 'wal_segment_size') FROM pg_control_checkpoint()"))
+        return cls(timeline, size)
+
+    def name(self, number: int) -> str:
+        """Return what a segment's file is called."""
+        high, low = divmod(number, _HALF // self.size)
+        return f"{self.timeline:08X}{high:08X}{low:08X}"
+
+    def ending(self, position: str) -> int:
+        """Return the number of the segment with the last byte before a position."""
+        return (number_of(position) - 1) // self.size
+
+    def names(self, first: str, last: int) -> list[str]:
+        """Return the names from one on to that with a number; none if it is of another life."""
+        if int(first[:8], 16) != self.timeline:
+            return []
+        begin = int(first[8:16], 16) * (_HALF // self.size) + int(first[16:], 16)
+        return [self.name(number) for number in range(begin, last + 1)]
+
+
+class Kept:
+    """What is kept for backups.
+
+    :param limit: bytes of it at most
+    """
+
+    def __init__(self, session: Session, limit: int) -> None:
+        self._session = session
+        self._limit = limit
+
+    def begin(self) -> None:
+        """Keep what is written from now on, unless it is kept already."""
+        rows = self._session.run(SQL(
+            "SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = %s"), (SLOT,))
+        if rows and rows[0][0] is None:
+            # there was too much of it
+            self.end()
+            rows = []
+        if not rows:
+            self._session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"),
+                              (SLOT,))
+
+    def make_room(self, position: str | None = None) -> None:
+        """Keep less if it is much.
+
+        :param position: before which nothing is needed then; none: all that there is now
+        """
+        self._session.run(SQL(
+            "SELECT pg_replication_slot_advance(slot_name, "
+            "coalesce(%s::pg_lsn, pg_current_wal_lsn())) FROM pg_replication_slots "
+            "WHERE slot_name = %s AND pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > %s"),
+            (position, SLOT, self._limit // 2))
+
+    def end(self) -> None:
+        """Keep nothing."""
+        self._session.run(SQL("SELECT pg_drop_replication_slot(slot_name) FROM "
+                              "pg_replication_slots WHERE slot_name = %s"), (SLOT,))
