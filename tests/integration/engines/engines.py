@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+import psycopg
 import pymysql
 import redis
 
@@ -54,6 +55,12 @@ class Engine(abc.ABC):
         """Return a setting as a user can see it in force."""
 
 
+def sql_body(engine: Engine) -> dict[str, Any]:
+    """Return a database and who may use it."""
+    return {"databases": [{"name": DATABASE}], "users": [
+        {"name": USER, "password": engine.password, "databases": [{"name": DATABASE}]}]}
+
+
 class MariaDb(Engine):
     name = "mariadb"
     password = "app-Pw1"
@@ -63,8 +70,7 @@ class MariaDb(Engine):
     started = "ready for connections"
 
     def body(self) -> dict[str, Any]:
-        return {"databases": [{"name": DATABASE}], "users": [
-            {"name": USER, "password": self.password, "databases": [{"name": DATABASE}]}]}
+        return sql_body(self)
 
     def _connect(self, address: str, password: str) -> pymysql.Connection[Any]:
         return connect(address, USER, password, DATABASE)
@@ -86,6 +92,40 @@ class MariaDb(Engine):
     def setting(self, address: str, password: str, name: str) -> str:
         with self._connect(address, password) as connection:
             return str(rows(connection, f"SELECT @@GLOBAL.{name}")[0][0])
+
+
+class PostgreSql(Engine):
+    name = "postgresql"
+    password = "app-Pw1"
+    version = "15"
+    dynamic = ("geqo_threshold", 20, 30)
+    static = ("max_worker_processes", 11)
+    started = "database system is ready to accept connections"
+
+    def body(self) -> dict[str, Any]:
+        return sql_body(self)
+
+    def _ask(self, address: str, password: str, *statements: str) -> Any:
+        with psycopg.connect(host=address, user=USER, password=password, dbname=DATABASE,
+                             connect_timeout=10) as connection:
+            for one in statements:
+                found = connection.execute(one.encode())
+            return found.fetchall()
+
+    def write(self, address: str, password: str, count: int) -> Any:
+        return self._ask(
+            address, password,
+            "CREATE TABLE IF NOT EXISTS t (id serial PRIMARY KEY, b text, d timestamptz)",
+            f"INSERT INTO t (b, d) SELECT md5(random()::text), clock_timestamp() "
+            f"FROM generate_series(1, {count})", self._ALL)
+
+    _ALL = "SELECT * FROM t ORDER BY id"
+
+    def read(self, address: str, password: str) -> Any:
+        return self._ask(address, password, self._ALL)
+
+    def setting(self, address: str, password: str, name: str) -> str:
+        return str(self._ask(address, password, f"SHOW {name}")[0][0])
 
 
 class Redis(Engine):
@@ -127,4 +167,4 @@ class Redis(Engine):
         return str(client.info("memory")[name])
 
 
-ENGINES = {one.name: one for one in (MariaDb(), Redis())}
+ENGINES = {one.name: one for one in (MariaDb(), PostgreSql(), Redis())}

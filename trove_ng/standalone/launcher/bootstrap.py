@@ -26,7 +26,7 @@ IMAGE_NAME = "trove-guest"
 DATASTORE = "mariadb"
 VERSION = "10.11"
 #: datastore, which is also its manager's name → version in Debian 12
-DATASTORES = {DATASTORE: VERSION, "redis": "7.0"}
+DATASTORES = {DATASTORE: VERSION, "postgresql": "15", "redis": "7.0"}
 IMAGE_TAGS = ("trove", *DATASTORES)
 
 

@@ -15,6 +15,7 @@ _LOW_DISK_BYTES = 3 * 1024**3
 
 #: program → Debian package
 PROGRAMS = {
+    "/usr/lib/postgresql/15/bin/postgres": "postgresql",
     "epmd": "erlang-base",
     "ip": "iproute2",
     "losetup": "mount",

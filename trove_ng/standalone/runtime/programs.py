@@ -32,8 +32,8 @@ class Program:
 
     ``command`` may hold ``{bin}``, the directory of the virtual environment's
     programs. ``needs`` are files without which the program is left out.
-    ``stop_seconds`` is the time it gets to end before it is killed; ``user`` is whom it
-    runs as from its beginning.
+    ``stop_signal`` has it end, and ``stop_seconds`` is the time it gets for that before
+    it is killed; ``user`` is whom it runs as from its beginning.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Program:
     autostart: bool = True
     autorestart: str = "true"
     start_seconds: int = 1
+    stop_signal: str = "TERM"
     stop_seconds: int = 30
     priority: int = 500
 
@@ -74,6 +75,24 @@ PROGRAMS = (
         ),
         autostart=False,
         autorestart="unexpected",
+        stop_seconds=600,
+    ),
+    Program(
+        name="postgresql",
+        command="/usr/lib/postgresql/15/bin/postgres -D /etc/postgresql/15/main",
+        user="postgres",
+        log="/var/log/postgresql/server.log",
+        needs=("/usr/lib/postgresql/15/bin/postgres",),
+        directories=(
+            Directory("/etc/postgresql", "postgres"),
+            Directory("/run/postgresql", "postgres", 0o2775),
+            Directory("/var/log/postgresql", "postgres", 0o2750),
+            Directory("/var/lib/postgresql", "postgres"),
+        ),
+        autostart=False,
+        autorestart="unexpected",
+        # TERM waits for all clients to leave
+        stop_signal="INT",
         stop_seconds=600,
     ),
     Program(
@@ -131,7 +150,7 @@ def _section(program: Program, bin_dir: str) -> str:
         f"autorestart={program.autorestart}",
         f"startsecs={program.start_seconds}",
         f"stopwaitsecs={program.stop_seconds}",
-        "stopsignal=TERM",
+        f"stopsignal={program.stop_signal}",
         "redirect_stderr=true",
         f"stdout_logfile={program.log}",
         "stdout_logfile_maxbytes=20MB",

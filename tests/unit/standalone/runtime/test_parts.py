@@ -88,6 +88,10 @@ class TestPrograms:
         assert section["stopsignal"] == "TERM"
         assert int(section["stopwaitsecs"]) >= 300
 
+    def test_postgresql_does_not_wait_for_its_clients_to_end(self) -> None:
+        section = self.parsed()["program:postgresql"]
+        assert (section["stopsignal"], section["user"]) == ("INT", "postgres")
+
     def test_only_root_reaches_the_control_socket(self) -> None:
         section = self.parsed()["unix_http_server"]
         assert (section["file"], section["chmod"]) == ("/run/supervisor.sock", "0700")
