@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -21,7 +21,7 @@ from trove_ng.api.call import Call
 from trove_ng.api.handlers import statements
 from trove_ng.api.handlers.instances import render
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, NotFound, NotSupported
+from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.common.states import BackupState
 from trove_ng.conf import quota
@@ -38,9 +38,6 @@ from trove_ng.domain.volumes import CINDER, DATA, ROOT, Volume, check_kinds, che
 from trove_ng.operations import payloads
 from trove_ng.operations.backups import is_whole
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
-
-#: parts of the request that this release refuses rather than leaves out
-_NOT_YET = ("replica_of", "replica_count")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +80,10 @@ class Wanted:
 def create_instance(call: Call) -> dict[str, Any]:
     """Write an instance and the operation that builds it; return its view."""
     body = call.body["instance"]
-    if body.get("locality") and body.get("replica_of"):
-        raise BadRequest("Validation error: instance.locality: a replica is placed as its "
-                         "source is.")
-    for name in _NOT_YET:
-        if body.get(name):
-            raise NotSupported(f"instance.{name} is not supported.")
-    wanted = _check(call, body, regions.wanted(call, body))
+    if int(body.get("replica_count") or 1) > 1:
+        raise BadRequest("Validation error: instance.replica_count is for replicas: "
+                         "instance.replica_of is required.")
+    wanted = check(call, body, regions.wanted(call, body), accept_volumes.wanted)
     if wanted.region != own_region(call.services.conf):
         _check_image(call, body, wanted.region)
     root: Secret | None = None
@@ -98,21 +92,18 @@ def create_instance(call: Call) -> dict[str, Any]:
             session, call, body.get("datastore") or {}, "instance.datastore")
         engine = effective_versions.engine(session, version.id, version.manager)
         check_kinds(wanted.volumes, engine.volume_kinds)
-        wanted = _limited(session, call, version, wanted)
+        wanted = limited(session, call, version, wanted)
         databases, users = _statements(call, engine, body)
         backup = _backup(session, call, body, version, wanted)
         if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
             root = Secret(generate_password())
-        instance = _instance(call, body, version, wanted)
+        instance = new_row(call, body, version, wanted)
         if body.get("configuration"):
-            instance.configuration_id = _configuration(
+            instance.configuration_id = configuration(
                 session, call, engine, body["configuration"], version)
-        modules = _modules(session, call, body, version)
-        operation_id = _submit(session, call, instance, wanted, databases, users, backup, root,
-                               modules)
-        instances.add(session, instance)
-        stored_volumes.add(session, _volumes(call, instance, wanted))
-        accept_modules.begin(session, instance.id, modules, call.services.clock.now())
+        modules = wanted_modules(session, call, body, version)
+        operation_id = _begin(session, call, instance, wanted, databases, users, backup, root,
+                              modules)
         view = render(session, call, instance.id)
         if root is not None:
             view["password"] = root.reveal()
@@ -129,9 +120,11 @@ def _check_image(call: Call, body: dict[str, Any], region: str) -> None:
     regions.check_image(call, version, region)
 
 
-def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
+def check(call: Call, body: dict[str, Any], region: str,
+          volumes_of: Callable[[Call, dict[str, Any]], list[Volume]]) -> Wanted:
     """Check what the cloud knows.
 
+    :param volumes_of: returns the volumes that the request asks for
     :raises BadRequest: names field and rule
     """
     catalog = call.services.catalog.in_region(region)
@@ -142,7 +135,7 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
     if flavor is None:
         raise BadRequest(f"Validation error: instance.flavorRef {flavor_id} does not exist.")
     regions.flavor_there(call, "instance.flavorRef", flavor, region)
-    volumes = accept_volumes.wanted(call, body)
+    volumes = volumes_of(call, body)
     zone = body.get("availability_zone")
     if zone and not catalog.availability_zone_exists(zone):
         raise BadRequest(f"Validation error: instance.availability_zone {zone} does not exist.")
@@ -151,7 +144,7 @@ def _check(call: Call, body: dict[str, Any], region: str) -> Wanted:
                   accept_access.checked(call, body.get("access") or {}, region), region)
 
 
-def _limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wanted) -> Wanted:
+def limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wanted) -> Wanted:
     """Return what is asked for, within what the version is limited to."""
     limits = effective_versions.limits(session, version.id)
     limits.check_flavor("instance.flavorRef", wanted.flavor)
@@ -196,6 +189,9 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
     if found.state not in (BackupState.COMPLETED, BackupState.RESTORED):
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is "
                          f"{found.state}, not COMPLETED.")
+    if found.for_replicas:
+        raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is there for "
+                         "new replicas only.")
     if not all(map(is_whole, backups.chain(session, ident))):
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} continues "
                          "a backup that cannot be used.")
@@ -220,8 +216,9 @@ def _check_snapshot(call: Call, backup: Backup, wanted: Wanted) -> None:
         raise BadRequest(f"{rule} {backup.id} is a snapshot; the instance needs a volume.")
 
 
-def _modules(session: Session, call: Call, body: dict[str, Any],
-             version: DatastoreVersion) -> list[str]:
+def wanted_modules(session: Session, call: Call, body: dict[str, Any],
+                   version: DatastoreVersion) -> list[str]:
+    """Return the ids of the modules that a new instance gets."""
     wanted = [one["id"] for one in body.get("modules") or []]
     if wanted:
         call.authorize("instance:module_apply")
@@ -229,8 +226,9 @@ def _modules(session: Session, call: Call, body: dict[str, Any],
         session, call, wanted, version.datastore_id, version.id)
 
 
-def _instance(call: Call, body: dict[str, Any], version: DatastoreVersion,
-              wanted: Wanted) -> Instance:
+def new_row(call: Call, body: dict[str, Any], version: DatastoreVersion,
+            wanted: Wanted) -> Instance:
+    """Return the row of a new instance."""
     return Instance(
         id=new_id(), name=body["name"], tenant_id=call.context.project_id,
         user_id=call.context.user_id, task=Task.BUILDING, flavor_id=wanted.flavor.id,
@@ -249,8 +247,9 @@ def _volumes(call: Call, instance: Instance, wanted: Wanted) -> list[InstanceVol
         for one in wanted.volumes]
 
 
-def _configuration(session: Session, call: Call, engine: Engine, ident: str,
-                   version: DatastoreVersion) -> str:
+def configuration(session: Session, call: Call, engine: Engine, ident: str,
+                  version: DatastoreVersion) -> str:
+    """Return the id of a configuration group that a new instance may have."""
     call.authorize("instance:update")
     if not engine.capabilities.configuration:
         raise BadRequest("Validation error: instance.configuration: the datastore does not "
@@ -258,29 +257,43 @@ def _configuration(session: Session, call: Call, engine: Engine, ident: str,
     return for_instance(session, ident, call.context.project_id, version.id).id
 
 
-def _submit(session: Session, call: Call, instance: Instance, wanted: Wanted,
-            databases: list[DatabaseSpec], users: list[UserSpec], backup: Backup | None,
-            root: Secret | None, modules: list[str]) -> str:
+def _begin(session: Session, call: Call, instance: Instance, wanted: Wanted,
+           databases: list[DatabaseSpec], users: list[UserSpec], backup: Backup | None,
+           root: Secret | None, modules: list[str]) -> str:
     secrets = {payloads.user_secret(one.name, one.host): one.password
                for one in users if one.password is not None}
     if root is not None:
         secrets[payloads.ROOT_SECRET] = root
-    payload = payloads.CreateInstance(
+    return begin(session, call, instance, wanted, payloads.INSTANCE_CREATE, secrets,
+                 payloads.CreateInstance(
         databases=[payloads.Database(name=one.name, character_set=one.character_set,
                                      collate=one.collate) for one in databases],
         users=[payloads.User(name=one.name, host=one.host, databases=one.databases)
                for one in users],
         backup_id=backup.id if backup is not None else None, enable_root=root is not None,
-        modules=modules)
+        modules=modules))
+
+
+def begin(session: Session, call: Call, instance: Instance, wanted: Wanted, action: str,
+          secrets: Mapping[str, Secret], payload: payloads.CreateInstance, **told: Any) -> str:
+    """Write an instance, its volumes, its modules and the operation that builds it.
+
+    :param told: what its notification says besides
+    :return: the id of the operation
+    """
+    now = call.services.clock.now()
     accepted = call.services.requests.submit(
-        session, action=payloads.INSTANCE_CREATE, resource_type="instance",
+        session, action=action, resource_type="instance",
         resource_id=instance.id, tenant_id=instance.tenant_id, context=call.context,
-        payload=payload, now=call.services.clock.now(), secrets=secrets,
-        told=lambda: _told(session, instance, payload))
+        payload=payload, now=now, secrets=secrets,
+        told=lambda: {**_told(session, instance, payload), **told})
     instance.operation_id = accepted.id
     quotas.reserve(session, instance.tenant_id, accepted.id, {
         "instances": 1, "volumes": wanted.total, "ram": instance.flavor_ram},
         quota.defaults(call.services.conf))
+    instances.add(session, instance)
+    stored_volumes.add(session, _volumes(call, instance, wanted))
+    accept_modules.begin(session, instance.id, payload.modules, now)
     return accepted.id
 
 

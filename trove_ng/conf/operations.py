@@ -8,6 +8,7 @@ GROUP = "operations"
 
 _TIMEOUTS = {
     "instance.create": "1800",
+    "instance.create_replica": "86400",
     "instance.delete": "900",
     "instance.force_delete": "900",
     "instance.restart": "600",
@@ -23,6 +24,7 @@ _TIMEOUTS = {
     "instance.recover": "3600",
     "instance.upgrade_agent": "1800",
     "backup.create": "86400",
+    "backup.seed_replicas": "90000",
     "backup.import": "3600",
     "backup.delete": "3600",
     "backup.delete_snapshot": "3600",

@@ -30,6 +30,7 @@ class Capabilities:
     configuration: bool = False
     resize: bool = True
     upgrades: bool = False
+    replication: bool = False
 
 
 class Settings(Protocol):

@@ -18,6 +18,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "incremental_backups": "Backups are made of what changed since another one.",
     "snapshots": "Backups are made as snapshots of the volume.",
     "upgrades": "Instances are upgraded to other versions, which replaces the server's disk.",
+    "replication": "Replicas are made, which follow an instance and are read only.",
     "configuration": "Configuration groups are attached.",
     "resize": "Flavor and volume are changed.",
 })

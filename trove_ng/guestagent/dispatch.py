@@ -19,7 +19,7 @@ DATA_CALLS = (
     "list_databases", "create_databases", "delete_database", "list_users", "get_user",
     "create_users", "delete_user", "update_user", "change_passwords", "list_access",
     "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
-    "list_logs", "switch_log", "publish_log",
+    "list_logs", "switch_log", "publish_log", "set_replica_accounts",
 )
 
 
@@ -47,7 +47,9 @@ def handlers(manager: BaseManager, engine: StepEngine,
         table[name] = _alone(engine, name, volume_work)
     for name, step in (("restart", manager.restart), ("stop_db", manager.stop_database),
                        ("start_db_with_conf_changes", manager.start_db_with_conf_changes),
-                       ("pre_upgrade", manager.upgrades.before)):
+                       ("pre_upgrade", manager.upgrades.before),
+                       ("enable_as_source", manager.enable_as_source),
+                       ("follow", manager.follow)):
         table[name] = _prepared(manager, _step(engine, step, m.Empty))
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))

@@ -18,6 +18,7 @@ from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.steps import Progress
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
@@ -26,9 +27,10 @@ LOG = logging.getLogger(__name__)
 OPTIONAL = (
     "apply_config", "apply_overrides", "change_passwords", "create_backup",
     "create_databases", "create_users", "delete_database", "delete_user", "disable_root",
-    "enable_root", "get_user",
+    "enable_as_source", "enable_root", "follow", "get_user",
     "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
-    "list_users", "release_data", "revoke_access", "set_log", "update_user",
+    "list_users", "release_data", "revoke_access", "set_log",
+    "set_replica_accounts", "update_user",
 )
 
 
@@ -180,6 +182,21 @@ class DatastoreHooks(abc.ABC):
     def reopen_logs(self) -> None:
         """Make the database write new log files: the old ones were moved."""
         raise self._unsupported("new log files")
+
+    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
+        """Let replicas follow this server; a restart is part of it where it is needed."""
+        raise self._unsupported("replication")
+
+    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
+        """Have exactly these accounts for replicas; no replica hears of them."""
+        raise self._unsupported("replication")
+
+    def follow(self, request: rm.FollowRequest) -> m.Empty:
+        """Follow a source, read only from now on, and wait until its changes arrive.
+
+        :raises GuestError: they do not
+        """
+        raise self._unsupported("replication")
 
     def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
         """Return a page of the databases, without the datastore's own."""

@@ -5,7 +5,8 @@ All functions may be repeated: what carries the instance's id is found first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trove_ng.cloud.errors import CloudConflict
@@ -26,7 +27,31 @@ def open_for(work: Work, access: Access) -> None:
     allowed = access.get("allowed_cidrs")
     if allowed is None:
         allowed = work.tools.conf.default_allowed_cidrs
-    servers.open_to(work, instance.security_group_id, allowed)
+    servers.open_to(work, instance.security_group_id,
+                    [*allowed, *_of_replicas(work, instance, allowed)])
+
+
+def let_set_in(work: Work, source: Instance, *, but: str | None = None) -> None:
+    """Let the replicas of an instance in, beside those that it is open to.
+
+    :param but: one that is let in no more
+    """
+    allowed = (source.access or {}).get("allowed_cidrs")
+    if source.security_group_id is not None and allowed is not None:
+        servers.open_to(work, source.security_group_id,
+                        [*allowed, *_of_replicas(work, source, allowed, but)])
+
+
+def _of_replicas(work: Work, source: Instance, allowed: Sequence[str],
+                 but: str | None = None) -> list[str]:
+    """Return the addresses of an instance's replicas that are in none of some networks."""
+    networks = [ipaddress.ip_network(one, strict=False) for one in allowed]
+    with work.reader() as session:
+        replicas = instances.replicas(session, source.id)
+    found = {ipaddress.ip_address(address["address"]) for one in replicas if one.id != but
+             for address in one.addresses or ()}
+    return [f"{one}/{one.max_prefixlen}" for one in sorted(found, key=str)
+            if not any(one in network for network in networks)]
 
 
 def set_address(work: Work, access: Access) -> None:

@@ -40,6 +40,7 @@ class Wanted:
     :param incremental: continue the last one, if there is one that can be
     :param schedule_id: the schedule that asks; only its own backups are continued, so that
         deleting others does not delete them
+    :param for_replicas: new replicas begin with it; it goes when they have it
     """
 
     name: str
@@ -49,6 +50,7 @@ class Wanted:
     parent_id: str | None = None
     incremental: bool = False
     schedule_id: str | None = None
+    for_replicas: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +105,11 @@ class Backups:
             datastore_version_id=instance.datastore_version_id, state=BackupState.NEW,
             container=container, prefix=storage.prefix(ident), region_id=instance.region_id,
             volume_size=instance.volume_size, schedule_id=wanted.schedule_id,
+            for_replicas=wanted.for_replicas,
             parent_id=parent.id if parent is not None else None))
         return backup, self._submit_create(
-            session, payloads.BACKUP_CREATE, backup, context, now)
+            session, payloads.BACKUP_SEED_REPLICAS if wanted.for_replicas else
+            payloads.BACKUP_CREATE, backup, context, now)
 
     def driver(self, session: Session, instance: Instance) -> str:
         """Return where backups of an instance go when nothing else is said."""
@@ -199,6 +203,9 @@ class Backups:
             raise BadRequest(f"{rule} {parent.id} is of another instance.")
         if parent.storage_driver != backups.SWIFT:
             raise BadRequest(f"{rule} {parent.id} is no backup in the object store.")
+        if parent.for_replicas:
+            raise Conflict(f"Backup {parent.id} cannot be continued: it is there for new "
+                           "replicas only.")
         if parent.state != BackupState.COMPLETED:
             raise Conflict(f"Backup {parent.id} cannot be continued: it is {parent.state}.")
         if (parent.datastore_version_id != instance.datastore_version_id
@@ -225,8 +232,9 @@ class Backups:
         """
         tree = self._tree(session, backup)
         # read when all of them are locked: whoever restores one locks it first
-        in_use = {str(one.get("backup_id")) for one in operations.live_payloads(
-            session, backup.tenant_id, payloads.INSTANCE_CREATE)}
+        in_use = {str(one.get("backup_id")) for action in (
+            payloads.INSTANCE_CREATE, payloads.INSTANCE_CREATE_REPLICA)
+            for one in operations.live_payloads(session, backup.tenant_id, action)}
         for one in tree:
             if one.state in BACKUP_RUNNING:
                 raise UnprocessableEntity(f"Backup {one.id} cannot be deleted now: it is "

@@ -14,6 +14,7 @@ import msgspec
 from trove_ng.common.states import DATA_VOLUME
 
 INSTANCE_CREATE = "instance.create"
+INSTANCE_CREATE_REPLICA = "instance.create_replica"
 INSTANCE_DELETE = "instance.delete"
 INSTANCE_FORCE_DELETE = "instance.force_delete"
 INSTANCE_RESTART = "instance.restart"
@@ -33,6 +34,7 @@ BACKUP_CREATE = "backup.create"
 BACKUP_DELETE = "backup.delete"
 BACKUP_IMPORT = "backup.import"
 BACKUP_SNAPSHOT = "backup.snapshot"
+BACKUP_SEED_REPLICAS = "backup.seed_replicas"
 BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
 MODULE_REAPPLY = "module.reapply"
 
@@ -74,6 +76,13 @@ class CreateInstance(Payload, frozen=True, kw_only=True):
     backup_id: str | None = None
     enable_root: bool = False
     modules: list[str] = []
+
+
+class CreateReplica(CreateInstance, frozen=True, kw_only=True):
+    """Build an instance that follows another one; which one, is in its row.
+
+    The password of its account there is in the secrets under :data:`REPLICA_SECRET`.
+    """
 
 
 class DeleteInstance(Payload, frozen=True, kw_only=True):
@@ -221,6 +230,9 @@ class ReapplyModule(Payload, frozen=True, kw_only=True):
 
 #: key of root's password in an operation's secrets
 ROOT_SECRET = "root"  # noqa: S105 - the name of a key
+
+#: key of the password that a replica has at its source, in an operation's secrets
+REPLICA_SECRET = "replica"  # noqa: S105 - the name of a key
 
 P = TypeVar("P", bound=Payload)
 

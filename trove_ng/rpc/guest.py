@@ -13,6 +13,7 @@ from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.transport import SecureClient
@@ -71,6 +72,9 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "mount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "unmount_volume": GuestMethod(m.VolumeSpec, m.Empty),
     "resize_fs": GuestMethod(m.VolumeSpec, m.FilesystemStats),
+    "enable_as_source": GuestMethod(m.StepRequest, m.Empty),
+    "set_replica_accounts": GuestMethod(rm.ReplicaAccounts, m.Empty),
+    "follow": GuestMethod(rm.FollowRequest, m.Empty),
     "module_list": GuestMethod(mm.ModuleQuery, mm.ModuleStates),
     "module_apply": GuestMethod(mm.ModulesRequest, mm.ModuleStates),
     "module_remove": GuestMethod(mm.ModuleRemoval, m.Empty),
@@ -277,6 +281,18 @@ class GuestClient:
     def resize_fs(self, volume: m.VolumeSpec) -> m.FilesystemStats:
         """Grow the file system to its volume's size."""
         return self._call("resize_fs", volume, m.FilesystemStats)
+
+    def enable_as_source(self, request: m.StepRequest) -> None:
+        """Have the database ready for replicas; it may be restarted, once per step."""
+        self._done("enable_as_source", request)
+
+    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> None:
+        """Have exactly these accounts for replicas."""
+        self._done("set_replica_accounts", request)
+
+    def follow(self, request: rm.FollowRequest) -> None:
+        """Have the database follow a source, once per step."""
+        self._done("follow", request)
 
     def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
         """Return the modules that were applied, each looked at by its driver."""

@@ -237,6 +237,7 @@ class PrepareRequest(StepRequest, frozen=True, kw_only=True):
         the control plane computed (flavor-dependent), section → key → value
     :param overrides: settings of the user's configuration group
     :param existing: the volume holds data, which become the instance's; None: it is empty
+    :param replica: it is read only from its first start; who it follows is told later
     """
 
     datastore: str
@@ -251,6 +252,7 @@ class PrepareRequest(StepRequest, frozen=True, kw_only=True):
     config: dict[str, dict[str, Any]] = {}
     overrides: dict[str, Any] = {}
     existing: ExistingData | None = None
+    replica: bool = False
 
 
 class BackupRequest(StepRequest, frozen=True, kw_only=True):

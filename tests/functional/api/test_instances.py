@@ -114,7 +114,7 @@ def test_what_does_not_fit_the_cloud_or_the_engine_is_refused(
     ({"datastore": {"type": "oracle"}}, 404),
     ({"datastore": {"type": "mariadb", "version": "5.5"}}, 404),
     ({"restorePoint": {"backupRef": f"{FOREIGN}8"}}, 404),
-    ({"replica_of": f"{OWN}1"}, 501),
+    ({"replica_of": f"{FOREIGN}1"}, 404),
 ])
 def test_what_is_not_there_is_refused(app: Api, more: dict[str, object],
                                       status: int) -> None:

@@ -61,6 +61,7 @@ from trove_ng.rpc import keys
 from trove_ng.rpc import machine_messages as machine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import taskmanager as taskmanager_rpc
 from trove_ng.rpc.conductor import ConductorClient
@@ -105,6 +106,9 @@ class Agent:
         self.version, self.trial, self.before = "1.0", "", "1.0"
         #: token of who keeps the data as they are
         self.held: str | None = None
+        #: accounts of its replicas with their passwords, and whom it follows itself
+        self.accounts: dict[str, str] = {}
+        self.follows: rm.FollowRequest | None = None
         #: settings of the user's configuration group
         self.overrides: dict[str, Any] = {}
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
@@ -174,6 +178,18 @@ class Agent:
     def _release_data(self, request: m.HoldRequest) -> m.Flag:
         held, self.held = self.held == request.token, None
         return m.Flag(value=held)
+
+    def _set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
+        self.accounts = {name: text for name, text in self.accounts.items()
+                         if name in request.keep}
+        if request.add is not None:
+            assert request.add.password is not None
+            self.accounts[request.add.name] = request.add.password.reveal()
+        return m.Empty()
+
+    def _follow(self, request: rm.FollowRequest) -> m.Empty:
+        self.follows = request
+        return m.Empty()
 
     def _cancel_step(self, _request: m.StepRequest) -> m.Flag:
         return m.Flag(value=True)

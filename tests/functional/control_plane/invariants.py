@@ -175,13 +175,17 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
                 (one.volume_id, one.size) for one in held if one.volume_kind == "data"] and (
                     not row.deleted):
             yield f"the row of {what} has another data volume than its volumes"
+        # replicas are in the group of another one
+        others = {one["id"] for owner, found in cloud.placements.items() for one in found
+                  if owner != row.id}
         # the record of a deleted one still says what it had
         known = {"servers": ([row.compute_instance_id]
                              if row.compute_instance_id and not row.deleted else []),
                  "volumes": [one.volume_id for one in held if one.volume_id],
                  "ports": list(row.port_ids or []),
                  "floating": [row.floating_ip_id] if row.floating_ip_id else [],
-                 "placements": [row.server_group_id] if row.server_group_id else [],
+                 "placements": [row.server_group_id] if row.server_group_id and (
+                     row.server_group_id not in others) else [],
                  "groups": [row.security_group_id] if row.security_group_id else []}
         for kind, ids in has.items():
             # what failed for good may have been taken away half-way

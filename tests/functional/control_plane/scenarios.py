@@ -213,6 +213,24 @@ def _apply_configuration(world: World) -> str:
     return group
 
 
+def _new_replicas(world: World) -> tuple[str, str]:
+    """Ask for a replica; return its id and that of the snapshot that it begins with."""
+    source = world.instance()
+    replica = str(world.plane.request("POST", "/instances", {"instance": {
+        "name": "follower", "replica_of": source}}, status=200).json["instance"]["id"])
+    listed = world.plane.request("GET", f"/instances/{source}/backups").json["backups"]
+    snapshot, = (one["id"] for one in listed if one["status"] == "NEW")
+    return replica, snapshot
+
+
+def _create_replica(world: World) -> str:
+    replica, snapshot = _new_replicas(world)
+    # it is made meanwhile, by another operation
+    world.manager.take(world.live(snapshot))
+    wait_for(lambda: world.shown("backups", snapshot) == "COMPLETED", "the snapshot")
+    return replica
+
+
 def _import_backup(world: World) -> str:
     source = world.backup()
     location = world.plane.request("GET", f"/backups/{source}").json["backup"]["locationRef"]
@@ -224,6 +242,7 @@ def _import_backup(world: World) -> str:
 
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
+    payloads.INSTANCE_CREATE_REPLICA: Scenario(_create_replica, bad="ERROR", agent="account"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR", agent=None),
     payloads.INSTANCE_FORCE_DELETE: Scenario(
         _force_delete, good=None, bad="ERROR", agent=None),
@@ -244,6 +263,8 @@ SCENARIOS = {
     payloads.INSTANCE_UPGRADE_AGENT: Scenario(_upgrade_agent),
     payloads.BACKUP_CREATE: Scenario(
         World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
+    payloads.BACKUP_SEED_REPLICAS: Scenario(
+        lambda world: _new_replicas(world)[1], "backups", good=None, bad="FAILED"),
     payloads.BACKUP_IMPORT: Scenario(
         _import_backup, "backups", good="RESTORED", bad="FAILED", agent=None),
     payloads.BACKUP_DELETE: Scenario(

@@ -54,7 +54,7 @@ def _run(world: World, wire: Wire, action: str, fails: bool, target: CloudCall |
 
     resource_id, operation_id = SCENARIOS[action].begin(world)
     wire.begin(target, fault)
-    Worker(world.plane, fail).run(operation_id)
+    Worker(world.plane, fail).run(operation_id, world.manager.sweep)
     return resource_id, world.finish(operation_id)
 
 

@@ -112,7 +112,7 @@ def test_another_worker_ends_what_one_left_after_a_call(
         resource_id, operation_id = scenario.begin(world)
         calls = Calls("call", number, before)
         worker = Worker(world.plane, calls)
-        parked = worker.run(operation_id)
+        parked = worker.run(operation_id, world.manager.sweep)
         if parked:
             worker.expire(operation_id)
         row = world.finish(operation_id)
@@ -138,7 +138,7 @@ def test_a_worker_that_comes_back_does_no_more(
     for number in _numbers(f"{action} {fails} {when}"):
         resource_id, operation_id = scenario.begin(world)
         worker = Worker(world.plane, Calls(when, number, before))
-        parked = worker.run(operation_id)
+        parked = worker.run(operation_id, world.manager.sweep)
         if parked:
             worker.expire(operation_id)
         world.finish(operation_id)
@@ -164,7 +164,7 @@ def test_a_force_delete_wins_against_a_worker_in_a_call(world: World, action: st
     for number in _numbers(action):
         resource_id, operation_id = scenario.begin(world)
         worker = Worker(world.plane, Calls("ask", number))
-        parked = worker.run(operation_id)
+        parked = worker.run(operation_id, world.manager.sweep)
         if parked:
             world.act(resource_id, {"reset_status": {"force_delete": True}})
             row = world.finish(world.live(resource_id))

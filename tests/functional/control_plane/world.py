@@ -389,10 +389,16 @@ class World:
     @contextlib.contextmanager
     def hurry(self) -> Iterator[None]:
         """Wait for the cloud for a short time only: what it does not do, it never will."""
+        with self.times(server_timeout=4, volume_timeout=4):
+            yield
+
+    @contextlib.contextmanager
+    def times(self, **seconds: float) -> Iterator[None]:
+        """Let timeouts be these for a while."""
         conf = self.plane.conf
-        before = {name: conf[name] for name in _TIMEOUTS}
-        for name in ("server_timeout", "volume_timeout"):
-            conf.set_override(name, 4)
+        before = {name: conf[name] for name in seconds}
+        for name, value in seconds.items():
+            conf.set_override(name, value)
         try:
             yield
         finally:
@@ -421,7 +427,8 @@ class World:
         for kind, keep in (("backups", (self._backup,)),
                            ("instances", (self._instance,))):
             listed = self.plane.request("GET", f"/{kind}", status=200).json[kind]
-            for one in listed:
+            # sources stay until their replicas are gone
+            for one in sorted(listed, key=lambda one: "replica_of" not in one):
                 if one["id"] not in keep:
                     getattr(self, f"delete_{kind[:-1]}")(one["id"])
         for one in self.plane.request("GET", "/configurations", status=200).json[

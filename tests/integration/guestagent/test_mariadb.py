@@ -60,7 +60,7 @@ class Server:
         conf.set_override("state_change_wait_time", 60, group="guest_agent")
         conf.set_override("object_store_tries", 3, group="guest_agent")
         self.manager = MariaDbManager(AgentContext(
-            conf=conf, instance_id="i", clock=SystemClock(), services=self.process,
+            conf=conf, instance_id=f"i-{home.name}", clock=SystemClock(), services=self.process,
             volumes=VolumeManager(conf, home / "state", SystemClock()), reporter=Nothing(),
             state_dir=home / "state"), self.paths)
 

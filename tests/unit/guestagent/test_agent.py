@@ -249,7 +249,7 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
         "stop_db", "start_db_with_conf_changes", "get_filesystem_stats", "mount_volume",
         "unmount_volume", "resize_fs", "list_logs", "switch_log", "publish_log",
         "module_list", "module_apply", "module_remove", "update_overrides",
-        "pre_upgrade", "post_upgrade",
+        "pre_upgrade", "post_upgrade", "enable_as_source", "set_replica_accounts", "follow",
         "install_agent", "restart_agent", "confirm_agent", "discard_agent",
         "get_hwinfo", "get_diagnostics"}
     assert set(running.bus.table) == expected

@@ -22,7 +22,7 @@ def index(call: Call) -> dict[str, Any]:
 
 def create(call: Call) -> None:
     """Create databases, all or none."""
-    guest, engine = connect(call, "databases")
+    guest, engine = connect(call, "databases", changes=True)
     wanted = statements.databases(
         engine, call.body["databases"], call.services.conf.ignore_dbs)
     guest.create_databases(wanted)
@@ -42,7 +42,7 @@ def show(call: Call) -> dict[str, Any]:
 
 def delete(call: Call) -> None:
     """Drop a database."""
-    guest, engine = connect(call, "databases")
+    guest, engine = connect(call, "databases", changes=True)
     name = call.params["database"]
     statements.database_name(engine, name, call.services.conf.ignore_dbs)
     guest.delete_database(name)

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from trove_ng.rpc.guest import GuestClient
 
 
-def connect(call: Call, capability: str | None = None) -> tuple[GuestClient, Datastore]:
+def connect(call: Call, capability: str | None = None, *, changes: bool = False,
+            ) -> tuple[GuestClient, Datastore]:
     """Return the client of the path's instance, when its agent can be asked now.
 
     :param capability: what the datastore must be able to: users, databases, root; None: what
         all can
+    :param changes: the agent is to change data, which a replica has from its source
     :raises NotFound: no such instance for the caller
     :raises NotSupported: the datastore does not offer it
     :raises UnprocessableEntity: the instance is not in a state to do so
@@ -43,6 +45,9 @@ def connect(call: Call, capability: str | None = None) -> tuple[GuestClient, Dat
                   effective_versions.engine(reader, row.version_id, row.manager))
     if capability is not None and not getattr(engine.capabilities, capability):
         raise NotSupported(f"{row.datastore_name} does not offer {capability}.")
+    if changes and row.slave_of_id:
+        raise UnprocessableEntity(
+            f"Instance {ident} is a replica: what is inside it comes from its source.")
     known = facts(row, services.clock.now())
     why = refuse_statement(known)
     if why is not None:

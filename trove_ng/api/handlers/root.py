@@ -26,7 +26,7 @@ def show(call: Call) -> dict[str, Any]:
 def enable(call: Call) -> dict[str, Any]:
     """Enable root with the given password, or one that the agent makes."""
     text = (call.body or {}).get("password")
-    guest, engine = connect(call, "root")
+    guest, engine = connect(call, "root", changes=True)
     if text is not None:
         statements.password(engine, text)
     user = guest.enable_root(RootRequest(password=None if text is None else Secret(text)))
@@ -44,7 +44,7 @@ def _note(call: Call) -> None:
 
 def disable(call: Call) -> None:
     """Disable root."""
-    guest, _ = connect(call, "root")
+    guest, _ = connect(call, "root", changes=True)
     with call.services.db.reader() as session:
         if instances.root_was_enabled(session, call.params["id"]) is None:
             raise NotFound(f"Root was never enabled on instance {call.params['id']}.")

@@ -33,13 +33,13 @@ def index(call: Call) -> dict[str, Any]:
 
 def create(call: Call) -> None:
     """Create users with their grants, all or none."""
-    guest, engine = connect(call, "users")
+    guest, engine = connect(call, "users", changes=True)
     guest.create_users(statements.users(engine, call.body["users"]))
 
 
 def change_passwords(call: Call) -> None:
     """Set the passwords of several users."""
-    guest, engine = connect(call, "users")
+    guest, engine = connect(call, "users", changes=True)
     guest.change_passwords(statements.users(engine, call.body["users"]))
 
 
@@ -55,7 +55,7 @@ def update(call: Call) -> None:
     """Change name, password or host of a user."""
     name, host = who(call)
     wanted = call.body["user"]
-    guest, engine = connect(call, "users")
+    guest, engine = connect(call, "users", changes=True)
     statements.user_name(engine, name, host)
     statements.user_name(engine, wanted.get("name", name), wanted.get("host", host))
     if "password" in wanted:
@@ -68,7 +68,7 @@ def update(call: Call) -> None:
 def delete(call: Call) -> None:
     """Drop a user."""
     name, host = who(call)
-    guest, engine = connect(call, "users")
+    guest, engine = connect(call, "users", changes=True)
     statements.user_name(engine, name, host)
     guest.delete_user(name, host)
 
@@ -84,7 +84,7 @@ def list_access(call: Call) -> dict[str, Any]:
 def grant_access(call: Call) -> None:
     """Grant databases to a user."""
     name, host = who(call)
-    guest, engine = connect(call, "users")
+    guest, engine = connect(call, "users", changes=True)
     statements.user_name(engine, name, host)
     names = [item["name"] for item in call.body["databases"]]
     for one in names:
@@ -95,7 +95,7 @@ def grant_access(call: Call) -> None:
 def revoke_access(call: Call) -> None:
     """Revoke a database from a user."""
     name, host = who(call)
-    guest, engine = connect(call, "users")
+    guest, engine = connect(call, "users", changes=True)
     statements.user_name(engine, name, host)
     statements.database_name(engine, call.params["database"], call.services.conf.ignore_dbs)
     guest.revoke_access(name, host, [call.params["database"]])

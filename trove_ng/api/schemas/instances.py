@@ -49,7 +49,9 @@ CREATE: Schema = obj({"instance": obj({
     "access": ACCESS,
     "configuration": {"oneOf": [UUID, {"type": "null"}]},
     "replica_of": {"oneOf": [UUID, {"type": "null"}]},
-    "replica_count": {"type": "integer", "minimum": 1, "maximum": 3},
+    # released clients send either
+    "replica_count": {"oneOf": [{"type": "integer", "minimum": 1, "maximum": 3},
+                                {"type": "string", "pattern": "^[1-3]$"}]},
     "modules": array(obj({"id": UUID}, ("id",))),
     "locality": _LOCALITY,
     "region_name": REGION,

@@ -22,7 +22,7 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True),
+                              upgrades=True, replication=True),
     # 80 characters since 10.x; 128 only in later releases
     rules=MySqlRules(user_length=80),
     config=template.config,

@@ -18,6 +18,9 @@ SYSTEM_USERS = frozenset({
     "os_admin", "root", "mysql", "mariadb.sys", "mysql.sys", "mysql.session",
     "mysql.infoschema", "debian-sys-maint", "public"})
 
+#: what the names begin with of the accounts that replicas use at their source
+REPLICA_USERS = "os_replica_"
+
 _DATABASE_LENGTH = 64
 _PASSWORD_LENGTH = 128
 _HOST_LENGTH = 60
@@ -78,7 +81,7 @@ class MySqlRules:
             raise BadRequest(
                 f"Validation error: {field}.name must not contain quotes, control or special "
                 "characters, nor begin or end with a space.")
-        if name.lower() in SYSTEM_USERS:
+        if name.lower() in SYSTEM_USERS or name.lower().startswith(REPLICA_USERS):
             raise BadRequest(f"Validation error: {field}.name {name} is reserved.")
         if host is not None:
             self._check_host(f"{field}.host", host)

@@ -29,5 +29,8 @@ DATASTORE = Datastore(
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
-    why_not={"snapshots": "Backups of PostgreSQL are streamed; its files are not held still."},
+    why_not={
+        "replication": "Replicas of PostgreSQL are not made yet.",
+        "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
+    },
 )

@@ -31,6 +31,7 @@ DATASTORE = Datastore(
         "databases": "The databases of Redis are numbers; none is created or deleted.",
         "users": "Redis is used with one password, which root has.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
+        "replication": "Replicas of Redis are not made yet.",
         "snapshots": "Redis cannot be told to hold its files still.",
     },
 )

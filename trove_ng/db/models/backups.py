@@ -58,6 +58,8 @@ class Backup(Timestamps, SoftDelete, Base):
     #: of one that is known because another one continues it: its project, objects and
     #: parent, so that they are made known once
     part_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    #: it is there for new replicas only, and goes when they have it
+    for_replicas: Mapped[bool] = mapped_column(default=False)
 
 
 class BackupStrategy(Timestamps, Base):

@@ -100,6 +100,7 @@ def newest(session: Session, instance_id: str, version_id: str, strategy: str,
     return session.scalars(select(Backup).where(
         *made,
         Backup.instance_id == instance_id, Backup.deleted.is_(False),
+        Backup.for_replicas.is_(False),
         Backup.state == BackupState.COMPLETED, Backup.datastore_version_id == version_id,
         Backup.storage_driver == SWIFT, Backup.backup_type == strategy,
     ).order_by(Backup.backup_timestamp.desc(), Backup.id).limit(1)).one_or_none()

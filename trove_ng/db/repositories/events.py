@@ -23,6 +23,7 @@ _COUNT = "events"
 #: action → what is done, to begin a sentence with
 _TITLES = {
     "instance.create": "Creating the instance",
+    "instance.create_replica": "Creating the replica",
     "instance.delete": "Deleting the instance",
     "instance.force_delete": "Deleting the instance by force",
     "instance.restart": "Restarting the database",
@@ -41,6 +42,7 @@ _TITLES = {
     "backup.create": "Making a backup",
     "backup.import": "Taking over a backup",
     "backup.delete": "Deleting a backup",
+    "backup.seed_replicas": "Making the snapshot for replicas",
     "backup.snapshot": "Making a snapshot",
     "backup.delete_snapshot": "Deleting a snapshot",
     "module.reapply": "Applying the module again",

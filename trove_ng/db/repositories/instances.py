@@ -35,6 +35,13 @@ def replica_ids(session: Reader, instance_ids: Sequence[str]) -> dict[str, list[
     return found
 
 
+def replicas(session: Session, instance_id: str) -> Sequence[Instance]:
+    """Return the existing replicas of an instance, in a fixed order."""
+    return session.scalars(select(Instance).where(
+        Instance.slave_of_id == instance_id, Instance.deleted.is_(False),
+    ).order_by(Instance.id)).all()
+
+
 def newest_faults(session: Reader, instance_ids: Sequence[str]) -> dict[str, AnyRow]:
     """Return instance id → message, details and created of its newest fault."""
     if not instance_ids:

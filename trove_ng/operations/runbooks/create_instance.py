@@ -82,7 +82,8 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
         restore=(_restore(work, payload.backup_id)
                  if payload.backup_id and source is None else None),
         existing=messages.ExistingData(version=source.version) if source is not None else None,
-        config=engine.config(instance.flavor_ram, version.version))
+        config=engine.config(instance.flavor_ram, version.version),
+        replica=instance.slave_of_id is not None)
 
 
 def _password(secrets: dict[str, Secret], name: str) -> Secret:

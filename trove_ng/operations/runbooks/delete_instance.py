@@ -17,7 +17,16 @@ from trove_ng.db.repositories import (
     schedules,
 )
 from trove_ng.db.repositories import volumes as stored_volumes
-from trove_ng.operations import access, names, payloads, placement, servers, usage, volumes
+from trove_ng.operations import (
+    access,
+    names,
+    payloads,
+    placement,
+    replication,
+    servers,
+    usage,
+    volumes,
+)
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -44,6 +53,7 @@ def _succeed(work: Work, session: Session) -> None:
 
 
 _STEPS = (
+    Step("account", replication.close_account),
     Step("server", servers.delete_server),
     Step("server_group", placement.drop_group),
     Step("volume", volumes.delete),

@@ -12,6 +12,7 @@ from trove_ng.operations.runbooks import (
     configure_instance,
     create_backup,
     create_instance,
+    create_replica,
     create_snapshot,
     delete_backup,
     delete_instance,
@@ -23,6 +24,7 @@ from trove_ng.operations.runbooks import (
     resize_flavor,
     resize_volume,
     restart_instance,
+    seed_replicas,
     stop_instance,
     update_access,
     upgrade_agent,
@@ -38,5 +40,5 @@ def runbooks() -> Mapping[str, Runbook]:
              create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
              reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
-             create_snapshot.DELETION)
+             create_snapshot.DELETION, create_replica.RUNBOOK, seed_replicas.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

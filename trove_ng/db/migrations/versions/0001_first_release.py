@@ -372,6 +372,7 @@ def upgrade() -> None:
         sa.Column("verified_at", MOMENT, nullable=True),
         sa.Column("schedule_id", sa.String(length=36), nullable=True),
         sa.Column("part_key", sa.String(length=64), nullable=True),
+        sa.Column("for_replicas", sa.Boolean(), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
-from trove_ng.guestagent.datastores.mysql_family.sql import UNLOGGED, literal
+from trove_ng.guestagent.datastores.mysql_family.sql import LOCALLY, UNLOGGED, literal
 from trove_ng.guestagent.os import files
 
 USER, HOST = "os_admin", "localhost"
@@ -63,7 +63,8 @@ class AdminAccount:
             mode=0o600)
         statements = [*self.statements(password), *self._dialect.take_over()]
         files.write_text(
-            init_file, f"{UNLOGGED};\n" + "".join(
+            # each server of a set of replicas has a password of its own
+            init_file, f"{UNLOGGED};\n{LOCALLY};\n" + "".join(
                 f"{statement % tuple(map(literal, values))};\n"
                 for statement, values in statements),
             mode=0o600, owner=self._owner)

@@ -31,6 +31,9 @@ from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import messages as m
 
 _PIECE = 1024 * 1024
+#: key of the last transaction in what a backup says of itself
+GTID = "gtid"
+_GTID = re.compile(r"^binlog_pos = .*GTID of the last change '([^']*)'", re.MULTILINE)
 _POSITION = re.compile(r"^(backup_type|from_lsn|to_lsn|last_lsn) = (\S+)$", re.MULTILINE)
 
 
@@ -162,5 +165,15 @@ def _position(folder: pathlib.Path, since: str | None) -> dict[str, str]:
             found = dict(_POSITION.findall(path.read_text()))
             if found.get("from_lsn") != (since or "0"):
                 raise GuestError("The backup did not begin where it was to.")
-            return found
+            return {**found, **_gtid(folder)}
     raise GuestError("The backup program did not write its position.")
+
+
+def _gtid(folder: pathlib.Path) -> dict[str, str]:
+    """Return the last transaction that is in a backup, if the binary log is written."""
+    for name in ("mariadb_backup_info", "xtrabackup_info"):
+        path = folder / name
+        if path.exists():
+            found = _GTID.search(path.read_text(errors="replace"))
+            return {GTID: found[1]} if found else {}
+    return {}

@@ -18,6 +18,7 @@ from trove_ng.guestagent.os.configuration import (
 #: change that holds what follows from the server's memory
 _MEMORY = "memory"
 _INIT = "init"
+_REPLICATION = "replication"
 #: changes of one option each are named after it
 _OPTION = "option_"
 #: days that binary logs are kept, unless their owner says
@@ -105,6 +106,17 @@ class Configuration:
     def set_final(self, name: str, value: Any) -> None:
         """Set an option that nothing replaces."""
         self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name, final=True)
+
+    def set_replication(self, folder: pathlib.Path, options: Mapping[str, Any]) -> None:
+        """Have binary logs written, and set options that nothing replaces beside them.
+
+        :param folder: directory of the binary logs; the owner says how long they are kept
+        """
+        named = _binlogs(folder)
+        soft = {"sync_binlog": named.pop("sync_binlog"), **self._dialect.options(_BINLOG_DAYS)}
+        self._manager.apply_system({"mysqld": soft}, _REPLICATION)
+        self._manager.apply_system(
+            {"mysqld": {**named, **options}}, _REPLICATION, final=True)
 
     def overrides(self) -> dict[str, Any]:
         """Return the options of the user's settings, as they are in the file."""

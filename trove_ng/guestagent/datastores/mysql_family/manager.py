@@ -129,6 +129,18 @@ class MySqlFamilyManager(SqlManager):
         """
         self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
 
+    # ---- replication ----------------------------------------------------------
+
+    def configure_replica(self) -> None:
+        """Write the settings of a replica, before its first start."""
+        raise self._unsupported("replication")
+
+    def configure_replication_again(self) -> None:
+        """Write the settings of the server's role in its set on a new root disk."""
+
+    def forget_source(self) -> None:
+        """Remove from a copy of another instance's data whom that followed."""
+
     # ---- snapshots ------------------------------------------------------------
 
     def hold_data(self, request: m.HoldRequest) -> m.Held:
@@ -173,6 +185,8 @@ class MySqlFamilyManager(SqlManager):
             self._check_data(existing)
             self._clear_copy()
         self._write_configuration(request.config, request.overrides)
+        if request.replica:
+            self.configure_replica()
         progress.report(10)
         if request.restore is not None:
             self.restore_data(request.restore, progress)
@@ -207,6 +221,7 @@ class MySqlFamilyManager(SqlManager):
             files.remove(folder, recursive=True)
         # backups of the other instance do not go on here
         files.remove(self.paths.lineage)
+        self.forget_source()
         files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
 
     def _clear_staging(self) -> None:
@@ -233,6 +248,8 @@ class MySqlFamilyManager(SqlManager):
     def _secure(self, *, keep_users: bool) -> None:
         """Remove accounts without a name; a restored server has none."""
         with self.server.session() as session:
+            # a replica that does so by itself could not follow its source
+            session.run(sql.LOCALLY)
             for (host,) in session.run("SELECT Host FROM mysql.user WHERE User = ''"):
                 session.run("DROP USER IF EXISTS ''@%s", (host,))
             if not keep_users:
@@ -311,6 +328,7 @@ class MySqlFamilyManager(SqlManager):
         if kept is not None and kept.is_dir():
             files.copy_tree(kept, self.paths.changes)
         self._write_configuration(request.config, request.overrides)
+        self.configure_replication_again()
         for place in (self.paths.data, self.paths.logs, self.paths.binlogs):
             if place.is_dir() and place.owner() != OWNER:
                 files.change_owner(place, OWNER, recursive=True)

@@ -21,6 +21,8 @@ from trove_ng.rpc import messages as m
 TOO_MANY_CONNECTIONS = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS})
 #: what the agent does stands in no log that the owner reads, its passwords least of all
 UNLOGGED = "SET SESSION sql_log_off = 1, long_query_time = 31536000"
+#: what is done stands in no binary log: no replica does it too
+LOCALLY = "SET SESSION sql_log_bin = 0"
 #: the server answers, and does not know the account or its password
 ACCOUNT_REFUSED = frozenset({ER.ACCESS_DENIED_ERROR, 1698, ER.HOST_NOT_PRIVILEGED})
 

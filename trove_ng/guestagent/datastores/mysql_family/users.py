@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
-from trove_ng.datastores.mysql.rules import SYSTEM_DATABASES, SYSTEM_USERS
+from trove_ng.datastores.mysql.rules import (
+    REPLICA_USERS,
+    SYSTEM_DATABASES,
+    SYSTEM_USERS,
+)
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.rpc import messages as m
@@ -45,11 +49,14 @@ class Users:
         rows = session.run(
             f"SELECT User, Host FROM mysql.user WHERE {self._dialect.users} "  # noqa: S608
             "AND User <> '' "
-            f"AND BINARY LOWER(User) NOT IN %s {where}", [sorted(SYSTEM_USERS), *values])
+            "AND LEFT(LOWER(User), %s) <> %s "
+            f"AND BINARY LOWER(User) NOT IN %s {where}",
+            [len(REPLICA_USERS), REPLICA_USERS, sorted(SYSTEM_USERS), *values])
         return [(str(row[0]), str(row[1])) for row in rows]
 
     def _exists(self, session: sql.Session, name: str, host: str) -> bool:
-        return bool(name) and name.lower() not in SYSTEM_USERS and bool(session.run(
+        own = name.lower() in SYSTEM_USERS or name.lower().startswith(REPLICA_USERS)
+        return bool(name) and not own and bool(session.run(
             f"SELECT 1 FROM mysql.user WHERE {self._dialect.users} "  # noqa: S608
             "AND BINARY User = BINARY %s AND BINARY Host = BINARY %s", (name, host)))
 

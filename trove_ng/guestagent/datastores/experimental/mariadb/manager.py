@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import (
     MariaBackup,
     installed_version,
 )
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
+from trove_ng.guestagent.datastores.experimental.mariadb.replication import (
+    Replication,
+    Role,
+    forget_files,
+)
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 
 #: looking at all tables of a large database takes long
 _UPGRADE_SECONDS = 3600
@@ -23,6 +32,50 @@ class MariaDbManager(MySqlFamilyManager):
     services = ("mariadb", "mysql", "mysqld")
     strategy = MariaBackup
     dialect = MariaDbDialect()
+
+    def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
+        super().__init__(ctx, paths)
+        self._replication = Replication(
+            self.server, self.configuration, self.paths, ctx.instance_id,
+            lambda: self.agent_dir / "replication", OWNER)
+
+    # ---- replication ----------------------------------------------------------
+
+    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
+        """Write the binary log, which needs a restart if it was not written until now."""
+        self._take_role(Role.SOURCE)
+        return m.Empty()
+
+    def _take_role(self, role: Role) -> None:
+        self._replication.configure(role)
+        if not self._replication.in_force():
+            with self.status.restarting():
+                self.restart_db()
+
+    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
+        """Have exactly these accounts for replicas."""
+        self._replication.set_accounts(request)
+        return m.Empty()
+
+    def follow(self, request: rm.FollowRequest) -> m.Empty:
+        """Follow a source, and wait until its changes arrive."""
+        self._take_role(Role.REPLICA)
+        self._replication.follow(request)
+        return m.Empty()
+
+    def configure_replica(self) -> None:
+        """Write the settings of a replica."""
+        self._replication.configure(Role.REPLICA)
+
+    def configure_replication_again(self) -> None:
+        """Write the settings of the role that the volume tells."""
+        self._replication.configure_again()
+
+    def forget_source(self) -> None:
+        """Remove whom a copy of a replica's data followed."""
+        forget_files(self.paths.data)
+
+    # ---- data -------------------------------------------------------------------
 
     def install_data(self) -> None:
         """Make an empty data directory with the server's own program."""

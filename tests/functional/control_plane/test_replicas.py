@@ -1,0 +1,135 @@
+"""Replicas: what is accepted, built, shown and refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional.control_plane.conftest import Agent, ControlPlane
+from tests.functional.control_plane.world import LivingAgent
+from trove_ng.operations.replication import account
+
+
+@pytest.fixture
+def instance(plane: ControlPlane) -> str:
+    """An instance that works, and stores its backups."""
+    plane.hypervisor.make_agent = LivingAgent
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    return ident
+
+
+def agent(plane: ControlPlane, instance_id: str) -> Agent:
+    return next(one for one in plane.hypervisor.agents.values()
+                if one.instance_id == instance_id)
+
+
+def ask(plane: ControlPlane, source: str, status: int = 200, **more: Any) -> Any:
+    answer = plane.request("POST", "/instances", {"instance": {
+        "name": "follower", "replica_of": source, **more}}, status=status)
+    return answer.json["instance"] if status == 200 else answer.text
+
+
+def ids(plane: ControlPlane, source: str) -> list[str]:
+    return [one["id"] for one in plane.show(source).get("replicas", [])]
+
+
+def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
+        plane: ControlPlane, instance: str) -> None:
+    plane.request("POST", "/backups", {"backup": {"name": "b", "instance": instance}}, status=202)
+    plane.wait(instance, "ACTIVE")
+    made = ask(plane, instance, replica_count="2", flavorRef="2")
+    assert (made["name"], made["status"], made["replica_of"]["id"]) == (
+        "follower-1", "BUILD", instance)
+    assert plane.show(instance)["status"] == "BACKUP"
+    replicas = ids(plane, instance)
+    shown = [plane.wait(one, "ACTIVE") for one in replicas]
+    assert {one["name"] for one in shown} == {"follower-1", "follower-2"}
+    assert {one["flavor"]["id"] for one in shown} == {"2"}
+    assert plane.quota()["instances"] == (3, 0)
+    source = agent(plane, instance)
+    assert set(source.accounts) == {account(one) for one in replicas}
+    assert len(set(source.accounts.values())) == 2
+    asked = [request for name, request in source.asked if name == "create_backup"]
+    assert (len(asked), asked[1].parent is not None) == (2, True)
+    for one in replicas:
+        found = agent(plane, one)
+        prepare, = (request for name, request in found.asked if name == "prepare")
+        assert (prepare.replica, prepare.restore.backup_id) == (True, asked[1].backup_id)
+        assert found.follows is not None
+        assert (found.follows.host, found.follows.port, found.follows.user) == (
+            plane.show(instance)["ip"][0], 3306, account(one))
+        assert found.follows.password.reveal() == source.accounts[account(one)]
+    plane.wait_gone(f"/backups/{asked[1].backup_id}")
+    assert plane.quota()["backups"] == (1, 0)
+    plane.request("DELETE", f"/instances/{replicas[0]}", status=202)
+    plane.wait_gone(f"/instances/{replicas[0]}")
+    assert set(source.accounts) == {account(replicas[1])}
+    assert ids(plane, instance) == [replicas[1]]
+
+
+def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str) -> None:
+    for status, more in (
+            (400, {"users": [{"name": "u", "password": "a-Password1"}]}),
+            (400, {"locality": "affinity"}), (400, {"region_name": "elsewhere"}),
+            (400, {"nics": [{"ip_address": "10.0.0.9"}]}), (400, {"replica_count": 4}),
+            (404, {"datastore": {"type": "mariadb", "version": "9"}})):
+        ask(plane, instance, status, **more)
+    plane.request("POST", "/instances", {"instance": {
+        "name": "two", "flavorRef": "1", "volume": {"size": 1}, "replica_count": 2}}, status=400)
+    ask(plane, "11111111-1111-4111-8111-111111111111", 404)
+    plane.request("POST", f"/instances/{instance}/action", {
+        "resize": {"volume": {"size": 2}}}, status=202)
+    ask(plane, instance, 422)
+    plane.wait(instance, "ACTIVE")
+    assert "at least 2 GB" in ask(plane, instance, 400, volume={"size": 1})
+    replica = ask(plane, instance)["id"]
+    plane.wait(replica, "ACTIVE")
+    plane.wait(instance, "ACTIVE")
+    assert "replica itself" in ask(plane, replica, 403)
+    for method, path, body in (
+            ("POST", "users", {"users": [{"name": "u", "password": "a-Password1"}]}),
+            ("POST", "databases", {"databases": [{"name": "d"}]}),
+            ("DELETE", "databases/d", None), ("POST", "root", None), ("DELETE", "root", None)):
+        answer = plane.request(method, f"/instances/{replica}/{path}", body, status=422)
+        assert "is a replica" in answer.text
+    answer = plane.request("DELETE", f"/instances/{instance}", status=403)
+    assert "has replicas" in answer.text
+
+
+@pytest.mark.parametrize("call", ["create_backup", "enable_as_source", "set_replica_accounts",
+                                  "follow"])
+def test_what_fails_leaves_the_source_as_it_was(plane: ControlPlane, instance: str,
+                                                call: str) -> None:
+    plane.hypervisor.failures[call] = "It does not want to."
+    replica = ask(plane, instance)["id"]
+    shown = plane.wait(replica, "ERROR")
+    assert "does not want to" in shown["fault"]["message"]
+    assert plane.wait(instance, "ACTIVE")["replicas"][0]["id"] == replica
+    assert agent(plane, instance).accounts == {}
+    plane.hypervisor.failures.clear()
+    plane.request("DELETE", f"/instances/{replica}", status=202)
+    plane.wait_gone(f"/instances/{replica}")
+    assert "replicas" not in plane.show(instance)
+
+
+def test_a_closed_source_lets_its_replicas_in(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create(access={"allowed_cidrs": ["192.0.2.0/24"]})
+    plane.wait(source, "ACTIVE")
+    replica = ask(plane, source)["id"]
+    shown = plane.wait(replica, "ACTIVE")
+    assert shown["access"]["allowed_cidrs"] == ["192.0.2.0/24"]
+    group = next(one["id"] for one in plane.minicloud.store.list("security_group")
+                 if source in one["name"])
+
+    def open_to() -> set[str]:
+        return {one["remote_ip_prefix"] for one in plane.minicloud.store.list(
+            "security_group_rule") if one["security_group_id"] == group
+            and one["direction"] == "ingress"}
+
+    assert open_to() == {"192.0.2.0/24", f"{shown['ip'][0]}/32"}
+    plane.request("DELETE", f"/instances/{replica}", status=202)
+    plane.wait_gone(f"/instances/{replica}")
+    assert open_to() == {"192.0.2.0/24"}

@@ -1,0 +1,156 @@
+"""Accepting new replicas of an instance."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from trove_ng.api import accept, accept_create, effective_versions, regions
+from trove_ng.api.call import Call
+from trove_ng.api.handlers.instances import render
+from trove_ng.api.wake import wake
+from trove_ng.common.errors import BadRequest, Forbidden, NotFound, NotSupported
+from trove_ng.common.secret import Secret, generate_password
+from trove_ng.conf.cloud import own_region
+from trove_ng.db.models import Backup, DatastoreVersion, Instance
+from trove_ng.db.repositories import backups, datastores, instances
+from trove_ng.db.repositories import volumes as stored_volumes
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.volumes import DATA, Volume
+from trove_ng.operations import payloads
+from trove_ng.operations.backups import Backups
+from trove_ng.operations.backups import Wanted as WantedBackup
+from trove_ng.operations.readiness import Loaded
+
+#: what a replica has as its source does, so that a request may not say it
+_OF_SOURCE = ("databases", "users", "locality", "volume_list", "volume_config")
+_PASSWORD_LENGTH = 40
+
+
+@retry_on_db_error
+def create_replicas(call: Call) -> dict[str, Any]:
+    """Write replicas, the operations that build them, and that of their one snapshot.
+
+    :return: view of the first one
+    """
+    body = call.body["instance"]
+    for name in _OF_SOURCE:
+        if body.get(name):
+            raise BadRequest(f"Validation error: instance.{name}: a replica has what its source "
+                             "has.")
+    wanted, body = _plan(call, body)
+    count = int(body.get("replica_count") or 1)
+    with call.services.db.writer() as session:
+        loaded = accept.load(session, call, body["replica_of"])
+        version = _check(session, call, loaded, body, wanted)
+        wanted = accept_create.limited(session, call, version, wanted)
+        backup, seeding = _snapshot(session, call, loaded, body)
+        begun = [_begin(session, call, {**body, "name": name}, loaded.instance, version, wanted,
+                        backup, count) for name in _names(body["name"], count)]
+        view = render(session, call, begun[0][0])
+        call.keep(session, {"instance": view}, begun[0][1])
+    for operation_id in (seeding, *(one[1] for one in begun)):
+        wake(call, operation_id)
+    return view
+
+
+def _names(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}-{number + 1}" for number in range(count)]
+
+
+def _plan(call: Call, body: dict[str, Any]) -> tuple[accept_create.Wanted, dict[str, Any]]:
+    """Return what is asked for, and the request with what it leaves to the source."""
+    with call.services.db.reader() as session:
+        source = instances.get(session, body["replica_of"], call.context.project_id)
+        if source is None:
+            raise NotFound.of("Instance", body["replica_of"])
+        held = [Volume(one.volume_kind, one.size or 0, one.provider_type, one.device_type,
+                       one.provider) for one in stored_volumes.of(session, source)]
+        session.expunge_all()
+    region = source.region_id or own_region(call.services.conf)
+    if (body.get("region_name") or body.get("region")) and regions.wanted(call, body) != region:
+        raise BadRequest("Validation error: instance.region_name: a replica is in the region of "
+                         f"its source, {region}.")
+    if any(one.keys() & {"ip_address", "ip-address", "v4-fixed-ip"}
+           for one in body.get("nics") or []):
+        raise BadRequest("Validation error: instance.nics: the address of a replica cannot be "
+                         "chosen.")
+    nics = [{name: value for name, value in one.items() if name != "ip_address"}
+            for one in source.nics or []]
+    whole = {
+        "flavorRef": source.flavor_id, "configuration": source.configuration_id, **body,
+        "nics": body.get("nics") or nics,
+        "access": {"is_public": False, **{
+            name: value for name, value in (source.access or {}).items()
+            if name == "allowed_cidrs"}, **(body.get("access") or {})}}
+    return accept_create.check(
+        call, whole, region, lambda call, body: _volumes(call, body, held)), whole
+
+
+def _volumes(call: Call, body: dict[str, Any], held: list[Volume]) -> list[Volume]:
+    """Return the volumes of the source, with the data volume that the request wants."""
+    given = body.get("volume") or {}
+    most = call.services.conf.max_accepted_volume_size
+    if given.get("size", 0) > most:
+        raise BadRequest(f"Validation error: instance.volume.size must be from 1 to {most} GB.")
+    return [dataclasses.replace(one, size=given.get("size") or one.size,
+                                volume_type=given.get("type") or one.volume_type)
+            if one.kind == DATA else one for one in held]
+
+
+def _check(session: Session, call: Call, loaded: Loaded, body: dict[str, Any],
+           wanted: accept_create.Wanted) -> DatastoreVersion:
+    """Check that the source can have replicas now; return its datastore version."""
+    source = loaded.instance
+    if source.slave_of_id is not None:
+        raise Forbidden(f"Instance {source.id} is a replica itself; a replica of it cannot be "
+                        "made.")
+    accept.usable(call, loaded)
+    if not effective_versions.engine(
+            session, source.datastore_version_id, loaded.manager).capabilities.replication:
+        raise NotSupported("The datastore does not offer replication.")
+    found = datastores.get_version(session, source.datastore_version_id)
+    if found is None:
+        raise NotFound.of("Datastore version", source.datastore_version_id)
+    if body.get("datastore") and effective_versions.wanted(
+            session, call, body["datastore"], "instance.datastore").id != found[0].id:
+        raise BadRequest("Validation error: instance.datastore: a replica is of the datastore "
+                         f"version of its source, {found[1].name} {found[0].name}.")
+    if (wanted.volume_size or 0) < (source.volume_size or 0):
+        raise BadRequest("Validation error: instance.volume.size must be at least "
+                         f"{source.volume_size} GB, as the source has.")
+    return found[0]
+
+
+def _snapshot(session: Session, call: Call, loaded: Loaded, body: dict[str, Any],
+              ) -> tuple[Backup, str]:
+    """Begin the backup that all replicas begin with; it continues another one if it can."""
+    services, source = call.services, loaded.instance
+    engine = effective_versions.engine(session, source.datastore_version_id, loaded.manager)
+    point = (body.get("restorePoint") or {}).get("backupRef")
+    backup, accepted = Backups(services.conf, services.requests).begin(
+        session, source, engine, WantedBackup(
+            name=f"Snapshot for replicas of {source.name}"[:255], driver=backups.SWIFT,
+            parent_id=point, incremental=engine.capabilities.incremental_backups,
+            for_replicas=True), call.context, services.clock.now())
+    return backup, accepted.id
+
+
+def _begin(session: Session, call: Call, body: dict[str, Any], source: Instance,
+           version: DatastoreVersion, wanted: accept_create.Wanted, backup: Backup,
+           count: int) -> tuple[str, str]:
+    """Write one replica; return the ids of instance and operation."""
+    instance = accept_create.new_row(call, body, version, wanted)
+    instance.slave_of_id = source.id
+    if body.get("configuration"):
+        engine = effective_versions.engine(session, version.id, version.manager)
+        instance.configuration_id = accept_create.configuration(
+            session, call, engine, body["configuration"], version)
+    operation_id = accept_create.begin(
+        session, call, instance, wanted, payloads.INSTANCE_CREATE_REPLICA,
+        {payloads.REPLICA_SECRET: Secret(generate_password(_PASSWORD_LENGTH))},
+        payloads.CreateReplica(backup_id=backup.id, modules=accept_create.wanted_modules(
+            session, call, body, version)), replica_of=source.id, replica_count=count)
+    return instance.id, operation_id

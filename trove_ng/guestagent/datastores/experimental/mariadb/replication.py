@@ -1,0 +1,173 @@
+"""Replication of MariaDB by global transaction ids.
+
+All servers of a set write the binary log, so that each can become the source.  The settings
+are a change of their own over the configuration, which the owner's settings do not reach;
+the role is kept on the data volume too, for a root disk that is lost.
+"""
+
+from __future__ import annotations
+
+import enum
+import pathlib
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pymysql
+import pymysql.cursors
+
+from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.datastores.mysql.rules import REPLICA_USERS
+from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
+from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.backup import GTID
+from trove_ng.guestagent.datastores.mysql_family.config import Configuration
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.os import files
+from trove_ng.rpc import replication_messages as rm
+
+#: seconds until the source must have answered a new replica
+_ANSWER_SECONDS = 30
+#: files of a replica beside its data
+FILES = ("master.info", "master-*.info", "relay-log.info", "relay-log-*.info",
+         "multi-master.info", "relay*-bin.*")
+
+
+class Role(enum.StrEnum):
+    """What a server is in a set."""
+
+    SOURCE = "source"
+    REPLICA = "replica"
+
+
+def server_id(instance_id: str) -> int:
+    """Return the number of a server, which no other one of its set has."""
+    return zlib.crc32(instance_id.encode()) or 1
+
+
+class Replication:
+    """Settings, accounts and statements.
+
+    :param marker: returns the file on the data volume that tells the role
+    :param owner: user that the server runs as
+    """
+
+    def __init__(self, server: sql.Server, configuration: Configuration, paths: Paths,
+                 instance_id: str, marker: Callable[[], pathlib.Path], owner: str) -> None:
+        self._server = server
+        self._configuration = configuration
+        self._paths = paths
+        self._id = server_id(instance_id)
+        self._marker = marker
+        self._owner = owner
+
+    # ---- settings -------------------------------------------------------------
+
+    def configure(self, role: Role) -> None:
+        """Write the settings of a role; they are in force from the next start on."""
+        folder = self._paths.binlogs
+        files.make_directory(folder, mode=0o750, owner=self._owner)
+        self._configuration.set_replication(folder, {
+            "server_id": self._id, "log_slave_updates": "ON", "binlog_format": "MIXED",
+            "gtid_strict_mode": "ON", "relay_log": "relay-bin", "relay_log_recovery": "ON",
+            "relay_log_purge": "ON", "read_only": "ON" if role is Role.REPLICA else "OFF"})
+        files.make_directory(self._marker().parent, mode=0o700)
+        files.write_text(self._marker(), role, mode=0o600)
+
+    def configure_again(self) -> None:
+        """Write the settings of the role that the data volume tells, if it tells one."""
+        try:
+            role = Role(self._marker().read_text())
+        except FileNotFoundError:
+            return
+        self.configure(role)
+
+    def in_force(self) -> bool:
+        """Return whether the running server has what only a start changes."""
+        with self._server.session() as session:
+            found, = session.run("SELECT @@log_bin, @@server_id, @@log_slave_updates, "
+                                 "@@gtid_strict_mode, @@relay_log_recovery")
+        return [int(one) for one in found] == [1, self._id, 1, 1, 1]
+
+    # ---- as the source ----------------------------------------------------------
+
+    def set_accounts(self, request: rm.ReplicaAccounts) -> None:
+        """Have exactly these accounts for replicas."""
+        wanted = request.add
+        names = {*request.keep, *([wanted.name] if wanted is not None else [])}
+        if any(not one.startswith(REPLICA_USERS) for one in names):
+            raise BadRequest(f"The account of a replica is named {REPLICA_USERS}...")
+        with self._server.session() as session:
+            session.run(sql.LOCALLY)
+            for name, host in session.run(
+                    "SELECT User, Host FROM mysql.user WHERE LEFT(User, %s) = %s",
+                    (len(REPLICA_USERS), REPLICA_USERS)):
+                if name not in names:
+                    session.run("DROP USER IF EXISTS %s@%s", (name, host))
+                    MariaDbDialect().disconnect(session, str(name))
+            if wanted is not None:
+                session.run("CREATE OR REPLACE USER %s@'%%' IDENTIFIED BY %s",
+                            (wanted.name, wanted.password))
+                session.run("GRANT REPLICATION SLAVE ON *.* TO %s@'%%'", (wanted.name,))
+
+    # ---- as a replica -----------------------------------------------------------
+
+    def follow(self, request: rm.FollowRequest) -> None:
+        """Follow a source from a position on, and wait until it sends.
+
+        :raises GuestError: it does not
+        """
+        position = request.position
+        if position is not None and GTID not in position:
+            raise BadRequest("The backup does not tell its position in the binary log.")
+        with self._server.session() as session:
+            session.run("SET GLOBAL read_only = 1")
+            session.run("STOP SLAVE")
+            if position is not None:
+                session.run("RESET SLAVE ALL")
+                session.run("RESET MASTER")
+                session.run("SET GLOBAL gtid_slave_pos = %s", (position[GTID],))
+            else:
+                # what this server wrote itself is part of where it goes on
+                ((current,),) = session.run("SELECT @@GLOBAL.gtid_current_pos")
+                session.run("SET GLOBAL gtid_slave_pos = %s", (current,))
+            session.run(
+                "CHANGE MASTER TO master_host = %s, master_port = %s, master_user = %s, "
+                "master_password = %s, master_use_gtid = slave_pos, master_connect_retry = 5",
+                (request.host, request.port, request.user, request.password))
+            session.run("START SLAVE")
+        self._wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            found = self.status()
+            if (found["Slave_IO_Running"], found["Slave_SQL_Running"]) == ("Yes", "Yes"):
+                return
+            errors = [str(found[name]) for name in ("Last_IO_Errno", "Last_SQL_Errno")
+                      if found[name]]
+            if time.monotonic() > deadline or found["Last_SQL_Errno"]:
+                raise GuestError("The replica does not get changes from its source" + (
+                    f" (error {', '.join(errors)})." if errors else "."))
+            time.sleep(0.2)
+
+    def status(self) -> dict[str, Any]:
+        """Return the server's word on its source; empty if it follows none.
+
+        :raises GuestError: it does not answer
+        """
+        try:
+            with self._server.connect() as connection, connection.cursor(
+                    pymysql.cursors.DictCursor) as cursor:
+                cursor.execute("SHOW SLAVE STATUS")
+                return dict(cursor.fetchone() or {})
+        except (pymysql.MySQLError, OSError) as err:
+            raise GuestError("The database server does not tell of its replication.") from err
+
+
+def forget_files(data: pathlib.Path) -> None:
+    """Remove from a copy of a replica's data whom it followed."""
+    for pattern in FILES:
+        for path in data.glob(pattern):
+            files.remove(path)

@@ -1,0 +1,130 @@
+"""Instances that follow another one: accounts at the source, where the data come from.
+
+Each replica has an account of its own at its source, with a password that no other knows.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from trove_ng.common.errors import TroveError
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import BackupState
+from trove_ng.datastores.mysql.rules import REPLICA_USERS
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import backups, instances
+from trove_ng.db.trouble import StoreAway
+from trove_ng.operations import access, payloads, servers
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+from trove_ng.rpc import replication_messages as rm
+from trove_ng.rpc.lines import BusAway
+
+LOG = logging.getLogger(__name__)
+
+
+def account(instance_id: str) -> str:
+    """Return the name of the account that a replica has at its source."""
+    return REPLICA_USERS + uuid.UUID(instance_id).hex
+
+
+def load(work: Work, instance_id: str | None) -> Instance:
+    """Return an instance of the set, detached.
+
+    :raises StepFailed: it is gone
+    """
+    with work.reader() as session:
+        found = instances.get(session, instance_id or "")
+    if found is None:
+        raise StepFailed("The source of the replica is gone.")
+    return found
+
+
+def wait_for_snapshot(work: Work) -> None:
+    """Wait until the data of the source are in the object store.
+
+    :raises StepFailed: they will not be
+    """
+    backup_id = work.payload(payloads.CreateReplica).backup_id or ""
+
+    def ready() -> bool | None:
+        with work.reader() as session:
+            found = backups.get(session, backup_id)
+        if found is None or found.state == BackupState.FAILED:
+            why = (found.error or "") if found is not None else "It is gone."
+            raise StepFailed(f"The snapshot of the source could not be made: {why}")
+        return True if found.state == BackupState.COMPLETED else None
+
+    work.wait("the snapshot of the source", ready)
+
+
+def open_account(work: Work) -> None:
+    """Let the new replica in at its source: its address, its account."""
+    instance = servers.load(work)
+    source = load(work, instance.slave_of_id)
+    access.let_set_in(work, source)
+    _set_accounts(work, source, messages.UserSpec(
+        name=account(instance.id), password=_password(work)))
+
+
+def close_account(work: Work) -> None:
+    """Take the account of a replica that goes away from its source.
+
+    A source that does not answer keeps it until the accounts are set the next time.
+    """
+    with work.reader() as session:
+        instance = instances.get(session, work.resource_id)
+        source = instances.get(session, (instance.slave_of_id if instance else None) or "")
+    if source is None:
+        return
+    access.let_set_in(work, source, but=work.resource_id)
+    try:
+        _set_accounts(work, source, None)
+    except (StoreAway, BusAway):
+        raise
+    except TroveError as err:
+        LOG.warning("operation %s: instance %s keeps the account of replica %s: %s", work.id,
+                    source.id, work.resource_id, err.message)
+
+
+def _set_accounts(work: Work, source: Instance, add: messages.UserSpec | None) -> None:
+    with work.reader() as session:
+        replicas = instances.replica_ids(session, [source.id]).get(source.id, [])
+    work.tools.guests(source.id, work.context).set_replica_accounts(rm.ReplicaAccounts(
+        keep=[account(one) for one in replicas if one != work.resource_id], add=add))
+
+
+def _password(work: Work) -> Secret:
+    found = work.secrets().get(payloads.REPLICA_SECRET)
+    if found is None:
+        raise StepFailed("The password of the replica is lost.")
+    return found
+
+
+def follow_first(work: Work) -> None:
+    """Have the new replica go on where its data end."""
+    instance = servers.load(work)
+    source = load(work, instance.slave_of_id)
+    version, _ = servers.load_version(work, instance)
+    with work.reader() as session:
+        backup = backups.get(session, work.payload(payloads.CreateReplica).backup_id or "")
+    if backup is None:
+        raise StepFailed("The snapshot of the source is gone.")
+    (_, port, _), *_ = work.tools.datastores[version.manager].ports
+    work.tools.guests(instance.id, work.context).follow(rm.FollowRequest(
+        operation_id=work.id, step="follow", host=_address(source, instance), port=port,
+        user=account(instance.id), password=_password(work),
+        position=dict(backup.manifest.get("metadata", {}))))
+
+
+def _address(source: Instance, replica: Instance) -> str:
+    """Return where a replica reaches its source: in a network that both have, if there is one.
+
+    :raises StepFailed: the source has no address
+    """
+    own = {one["network"] for one in replica.addresses}
+    found = sorted(source.addresses, key=lambda one: one["network"] not in own)
+    if not found:
+        raise StepFailed("The source of the replica has no address.")
+    return str(found[0]["address"])
