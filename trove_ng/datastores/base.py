@@ -99,6 +99,7 @@ class Datastore:
     :param config: tells the settings for an amount of memory
     :param parameters: tells what users may change
     :param volume_kinds: volumes that instances may have
+    :param begun_anew: those of them whose content a restored instance does without
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
     """
@@ -112,6 +113,7 @@ class Datastore:
     parameters: Parameters
     backup_strategy: str = ""
     volume_kinds: tuple[str, ...] = ("data",)
+    begun_anew: tuple[str, ...] = ()
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
     why_not: Mapping[str, str] = dataclasses.field(default_factory=dict)

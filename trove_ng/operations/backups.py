@@ -17,12 +17,12 @@ from trove_ng.common.errors import (
     NotSupported,
     UnprocessableEntity,
 )
-from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.common.states import BACKUP_RUNNING, DATA_VOLUME, ROOT_VOLUME, BackupState
 from trove_ng.conf import quota
 from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import backup_strategies, backups, operations, quotas
+from trove_ng.db.repositories import backup_strategies, backups, operations, quotas, volumes
 from trove_ng.operations import payloads, storage
 from trove_ng.operations.requests import Requests
 
@@ -124,6 +124,12 @@ class Backups:
             raise BadRequest(f"{rule}.storage_driver: the datastore does not offer snapshots.")
         if instance.volume_id is None:
             raise BadRequest(f"{rule}.storage_driver: the instance has no volume.")
+        # one at a time, snapshots of several volumes would be of several moments
+        also = [one.volume_kind for one in volumes.of(session, instance)
+                if one.volume_kind not in (DATA_VOLUME, ROOT_VOLUME, *engine.begun_anew)]
+        if also:
+            raise BadRequest(f"{rule}.storage_driver: a snapshot is of one volume, and the "
+                             f"instance has data on others: {', '.join(also)}.")
         if wanted.parent_id or wanted.incremental:
             raise BadRequest(f"{rule}.incremental: a snapshot continues no other backup.")
         if wanted.container:

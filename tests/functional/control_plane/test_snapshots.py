@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import Cloud, violations
 from tests.functional.control_plane.test_backups import asked, make, row
 from tests.functional.control_plane.world import LivingAgent, wait_for
+from trove_ng.datastores import base as engines
 from trove_ng.db.models import Backup, Instance
 from trove_ng.db.repositories import quotas
 from trove_ng.rpc import messages as m
@@ -94,6 +96,19 @@ def test_what_a_snapshot_cannot_be(plane: ControlPlane, instance: str) -> None:
     with plane.db.writer() as session:
         session.execute(update(Instance).where(Instance.id == instance).values(volume_id=None))
     assert "has no volume" in refused(plane, **asks)
+
+
+def test_volumes_whose_content_is_needed_are_not_left_out(
+        plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    ident = plane.create(volume=None, volume_list=[
+        {"volume_kind": kind, "size": 1} for kind in ("data", "binlog", "user_log")])
+    plane.wait(ident, "ACTIVE")
+    make(plane, ident, **CINDER)
+    known = engines.load_datastores()
+    monkeypatch.setattr(engines, "load_datastores", lambda: {
+        **known, "mariadb": dataclasses.replace(known["mariadb"], begun_anew=("user_log",))})
+    assert "has data on others: binlog." in refused(plane, instance=ident, **CINDER)
 
 
 def test_strategies_and_the_configuration_say_where_backups_go(

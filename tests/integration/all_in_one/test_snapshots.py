@@ -53,7 +53,8 @@ class Writer:
 def source(cloud: AllInOne) -> str:
     """An instance that is in no test before or after."""
     made = cloud.rest().post("/instances", {"instance": {
-        "name": "source", "flavorRef": "1", "volume": {"size": 1},
+        "name": "source", "flavorRef": "1", "volume_list": [
+            {"volume_kind": "data", "size": 1}, {"volume_kind": "binlog", "size": 1}],
         "databases": [{"name": "shop"}], "datastore": {"type": "mariadb"},
         "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}],
     }}).json()["instance"]

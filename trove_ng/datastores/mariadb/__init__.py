@@ -32,4 +32,5 @@ DATASTORE = Datastore(
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
     volume_kinds=("data", "binlog", "user_log"),
+    begun_anew=("binlog", "user_log"),
 )

@@ -25,7 +25,11 @@ class Dialect(abc.ABC):
     @property
     @abc.abstractmethod
     def hold(self) -> Sequence[str]:
-        """Statements that stop all writing until the connection ends, in their order."""
+        """Statements that stop all writing until the connection ends, in their order.
+
+        What was committed is in the server's files then: they are copied without the
+        binary logs, which a server would ask for the rest.
+        """
 
     @property
     @abc.abstractmethod

@@ -26,7 +26,9 @@ class MariaDbDialect(Dialect):
         transactions writes is half done.
         """
         return ("BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL",
-                "BACKUP STAGE BLOCK_COMMIT")
+                "BACKUP STAGE BLOCK_COMMIT",
+                # with binary logs the last commits are in memory yet
+                "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
 
     @property
     def release(self) -> str:
