@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 from tests.functional.api.examples import FOLDER, stem
+from tests.programs import tool
 from trove_ng.api.routes import ROUTES
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_every_route_has_examples_and_nothing_else_has() -> None:
@@ -27,9 +23,5 @@ def test_every_route_has_examples_and_nothing_else_has() -> None:
 
 
 def test_the_reference_is_made_of_them() -> None:
-    spec = importlib.util.spec_from_file_location("api_ref", ROOT / "tools/api-ref.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.text() == tool.TARGET.read_text(), "run tox -e examples"
+    program = tool("api-ref")
+    assert program.text() == program.TARGET.read_text(), "run tox -e examples"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from tests.programs import tool
 from tests.scrape import Scrape
 from trove_ng.cmd.collectors import BuildCollector
 from trove_ng.common import metrics as m
@@ -28,17 +27,6 @@ DASHBOARD = ROOT / "etc/grafana/trove.json"
 _WORDS = {
     "by", "on", "sum", "max", "min", "count", "rate", "increase", "topk",
     "histogram_quantile", "group_left", "__rate_interval"}
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    """The program that writes the list."""
-    spec = importlib.util.spec_from_file_location("metrics_doc", ROOT / "tools/metrics-doc.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def samples() -> dict[str, set[str]]:
@@ -76,10 +64,10 @@ def test_every_service_has_what_is_defined_for_it(service: str) -> None:
         for one in m.DEFINITIONS if service in one.services}
 
 
-def test_the_page_lists_every_metric_as_it_is(tool: ModuleType) -> None:
-    text = PAGE.read_text()
-    listed = text.partition(tool.BEGIN)[2].partition(tool.END)[0]
-    assert listed == tool.render(), "run tools/metrics-doc.py"
+def test_the_page_lists_every_metric_as_it_is() -> None:
+    program, text = tool("metrics-doc"), PAGE.read_text()
+    listed = text.partition(program.BEGIN)[2].partition(program.END)[0]
+    assert listed == program.render(), "run tools/metrics-doc.py"
     assert re.findall(r"^``(\w+)``$", listed, re.MULTILINE) == [
         one.name for one in m.DEFINITIONS]
 

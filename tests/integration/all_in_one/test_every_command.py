@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cloud import AllInOne
+from tests.programs import tool
 
 from .commands import LEGACY, NOT_YET, OPENSTACK, Step
 
@@ -33,14 +33,9 @@ def test_no_command_is_left_out() -> None:
 
 
 def test_the_users_page_says_what_becomes_of_each() -> None:
-    path = Path(__file__).parents[3] / "tools/clients-doc.py"
-    spec = importlib.util.spec_from_file_location("clients_doc", path)
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    shown = tool.TARGET.read_text().partition(tool.BEGIN)[2].partition(tool.END)[0]
-    assert shown == tool.render(), "run tools/clients-doc.py"
+    program = tool("clients-doc")
+    shown = program.TARGET.read_text().partition(program.BEGIN)[2].partition(program.END)[0]
+    assert shown == program.render(), "run tools/clients-doc.py"
 
 
 class Walk:

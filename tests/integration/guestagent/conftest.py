@@ -295,6 +295,20 @@ def home() -> Iterator[pathlib.Path]:
 
 
 @pytest.fixture
+def make(home: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Any]]:
+    """Make servers, of the class ``Server`` of the module; they end with the test."""
+    servers: list[Any] = []
+
+    def made(name: str) -> Any:
+        servers.append(request.module.Server(home / name))
+        return servers[-1]
+
+    yield made
+    for one in servers:
+        one.close()
+
+
+@pytest.fixture
 def store(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
     """An object store with a container, reached by signed URLs only."""
     yield from serve(home)

@@ -83,18 +83,8 @@ class Server:
             cursor.execute(statement)
             return list(cursor.fetchall())
 
-
-@pytest.fixture
-def make(home: pathlib.Path) -> Iterator[Any]:
-    servers: list[Server] = []
-
-    def made(name: str) -> Server:
-        servers.append(Server(home / name))
-        return servers[-1]
-
-    yield made
-    for one in servers:
-        one.process.stop(())
+    def close(self) -> None:
+        self.process.stop(())
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from tests.integration.guestagent.store import grant
 from tests.integration.guestagent.test_mariadb import (  # noqa: F401 - fixtures
     APP,
     Server,
-    make,
     server,
 )
 from trove_ng.common.errors import BadRequest, NotFound

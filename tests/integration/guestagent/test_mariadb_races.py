@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.guestagent.test_mariadb import (  # noqa: F401 - fixtures
     Server,
-    make,
     server,
 )
 from trove_ng.common.errors import Conflict, NotFound

@@ -7,7 +7,6 @@ import pathlib
 import pwd
 import random
 import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -93,18 +92,8 @@ class Server:
     def restart(self) -> None:
         self.manager.restart_db()
 
-
-@pytest.fixture
-def make(home: pathlib.Path) -> Iterator[Any]:
-    servers: list[Server] = []
-
-    def made(name: str) -> Server:
-        servers.append(Server(home / name))
-        return servers[-1]
-
-    yield made
-    for one in servers:
-        one.process.kill(())
+    def close(self) -> None:
+        self.process.kill(())
 
 
 @pytest.fixture

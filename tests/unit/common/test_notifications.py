@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.programs import tool
 from trove_ng.common import notifications as told
 from trove_ng.common.notifications import EVENTS, Phase
 
@@ -134,14 +134,9 @@ def test_the_operators_page_has_all_events_and_keys() -> None:
 
 
 def test_ceilometers_definitions_have_all_events_and_keys() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "event_definitions", ROOT / "tools/event-definitions.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    text = tool.TARGET.read_text()
-    assert text == tool.render(), "run tools/event-definitions.py"
+    program = tool("event-definitions")
+    text = program.TARGET.read_text()
+    assert text == program.render(), "run tools/event-definitions.py"
     fields = {name: {trait["fields"] for trait in one["traits"].values()}
               for one in yaml.safe_load(text) for name in one["event_type"]}
     assert fields == {name: {f"payload.{key}" for key in keys} for name, keys in (
