@@ -18,7 +18,7 @@ import kombu
 import psutil
 import pytest
 
-from tests.integration.cloud import AllInOne, ClientError
+from tests.integration.cloud import AllInOne, ClientError, connect, rows
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.repositories import instance_keys
 
@@ -27,9 +27,10 @@ WORDS = {name: f"canary-{number}-Yv5{number * 7919}" for number, name in enumera
     "password of a new instance's user", "password of a new user", "a changed password",
     "password of root", "password of a request that is refused"))}
 #: the contents of a module, and how they are sent
-LICENCE = "canary5Yv539595"
+LICENCE = f"canary{5}Yv{5 * 107919}"  # not as it is: servers may see the folder of the tests
 CONTENTS = base64.b64encode(f"license_key={LICENCE}\n".encode()).decode()
 WORDS |= {"licence of a module": LICENCE, "contents of a module": CONTENTS}
+TRANSFER_KEY = "canary-transfer-Yv71263"
 #: where a guest keeps what is its own
 GUESTS = ("etc", "run", "tmp", "var/lib/mysql/.trove", "var/lib/trove-guestagent", "var/tmp")
 
@@ -73,11 +74,12 @@ def restart(cloud: AllInOne) -> None:
 
 @pytest.fixture(scope="module")
 def debugging(cloud: AllInOne) -> Iterator[AllInOne]:
-    """The all-in-one, and guests that are made from now on, with DEBUG."""
+    """The all-in-one, and guests that are made from now on, with DEBUG; backups encrypted."""
     services_conf = cloud.state_dir / "etc" / "trove.conf.d" / "debug.conf"
     guests_conf = cloud.state_dir / "etc" / "trove-guestagent.conf"
     before = guests_conf.read_text()
-    services_conf.write_text("[DEFAULT]\ndebug = true\n")
+    services_conf.write_text("[DEFAULT]\ndebug = true\nbackup_encryption = true\n"
+                             f"backup_transfer_keys = {TRANSFER_KEY}\n")
     guests_conf.write_text(before + "\n[DEFAULT]\ndebug = true\n")
     restart(cloud)
     yield cloud
@@ -230,6 +232,7 @@ def test_no_secret_is_found_where_none_belongs(debugging: AllInOne) -> None:
     words = dict(WORDS)
     credentials = json.loads((cloud.state_dir / "etc" / "credentials.json").read_text())
     words |= {f"credential {name}": text for name, text in credentials.items()}
+    words["key of backups' keys"] = TRANSFER_KEY
     words["token of the user"] = str(cloud.rest().session.headers["X-Auth-Token"])
     sniffer, keys, end = Sniffer(url), {}, threading.Event()
 
@@ -262,3 +265,54 @@ def test_no_secret_is_found_where_none_belongs(debugging: AllInOne) -> None:
     found = {place: hits for place, text in places.items()
              if (hits := [name for name, word in words.items() if word in text])}
     assert found == {}
+
+
+def forget_backup(cloud: AllInOne, ident: str) -> None:
+    """Let the store know nothing of a backup any more, as that of another service does."""
+    with contextlib.closing(sqlite3.connect(
+            cloud.state_dir / "trove.sqlite", timeout=30)) as store, store:
+        changed = store.execute(
+            "UPDATE backups SET deleted = 1, tenant_id = 'gone', sealed_key = NULL "
+            "WHERE id = ? AND sealed_key IS NOT NULL", (ident,))
+        assert changed.rowcount == 1
+
+
+def test_an_encrypted_backup_of_another_service_is_restored(debugging: AllInOne) -> None:
+    cloud, rest = debugging, debugging.rest()
+
+    def create(name: str, **more: Any) -> tuple[str, str]:
+        made = rest.post("/instances", {"instance": {
+            "name": name, "flavorRef": "1", "volume": {"size": 1},
+            "datastore": {"type": "mariadb"}, **more}}).json()["instance"]["id"]
+        return made, cloud.wait_status(made, "ACTIVE", 180)["ip"][0]
+
+    source, address = create("source", databases=[{"name": "shop"}], users=[
+        {"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}])
+    connection = connect(address, "app", "app-Pw1", "shop")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, body VARCHAR(64))")
+        cursor.execute("INSERT INTO t VALUES (1, 'a row that nobody else reads')")
+    connection.commit()
+    before = rows(connection, "SELECT * FROM t")
+    backups = []
+    for incremental in (0, 1):
+        made = rest.post("/backups", {"backup": {
+            "name": "b", "instance": source, "incremental": incremental}}).json()["backup"]
+        backups.append(cloud.wait_backup(made["id"]))
+        cloud.wait_operations(made["id"])
+    connection.close()
+    assert backups[1]["parent_id"] == backups[0]["id"]
+    for one in backups:
+        forget_backup(cloud, one["id"])
+    taken = rest.post("/backups", {"backup": {"name": "taken", "restore_from": {
+        "remote_location": backups[1]["locationRef"], "size": 1,
+        "local_datastore_version_id": backups[1]["datastore"]["version_id"]}}}).json()["backup"]
+    taken = cloud.wait_backup(taken["id"], "RESTORED")
+    restored, address = create("restored", restorePoint={"backupRef": taken["id"]})
+    connection = connect(address, "app", "app-Pw1", "shop")
+    assert rows(connection, "SELECT * FROM t") == before
+    connection.close()
+    rest.request("DELETE", f"/backups/{taken['parent_id']}")
+    for ident in (source, restored):
+        rest.request("DELETE", f"/instances/{ident}")
+        cloud.wait_gone(ident)
