@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import urllib.parse
 
-from trove_ng.osc.commands import Lister, OfOne, Table, table
+from osc_lib.exceptions import CommandError
+
+from trove_ng.osc.commands import Lister, OfOne, Shown, ShowOne, Table, one, table
 from trove_ng.osc.modules import instance_path
 
 _LINE = ("volume_kind", "size", "provider", "provider_type", "device_type", "required")
+_TYPE = ("id", "name", "is_public", "description")
 _VOLUME = ("volume_kind", "size", "provider", "device_type", "volume_id")
 
 
@@ -35,6 +38,39 @@ class ShowVolumeConfiguration(Lister):
         name = urllib.parse.quote(parsed_args.configuration, safe="")
         found = self.client.get(f"volume_configs/{name}")
         return table(_LINE, found["volume_config"]["volumes"])
+
+
+class ListVolumeTypes(Lister):
+    """List volume types, all or those that a datastore version allows."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--datastore", metavar="<datastore>", help="name or ID")
+        parser.add_argument("--datastore-version", metavar="<version>", help="name or ID")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        """Return the table."""
+        of = [parsed_args.datastore, parsed_args.datastore_version]
+        if any(of) and not all(of):
+            raise CommandError("--datastore and --datastore-version go together.")
+        path = "volume-types"
+        if all(of):
+            datastore, version = (urllib.parse.quote(name, safe="") for name in of)
+            path = f"datastores/{datastore}/versions/{version}/{path}"
+        return table(_TYPE, self.client.get(path)["volume_types"])
+
+
+class ShowVolumeType(OfOne, ShowOne):
+    """Show a volume type."""
+
+    of = "type"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
+        """Return the fields."""
+        name = urllib.parse.quote(parsed_args.type, safe="")
+        return one(self.client.get(f"volume-types/{name}")["volume_type"])
 
 
 class ListVolumesOfInstance(OfOne, Lister):

@@ -8,6 +8,7 @@ from tests.functional.api.conftest import OWN, Api
 from tests.functional.osc.conftest import OpenStack
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import InstanceVolume, Operation
+from trove_ng.db.repositories import datastore_admin
 
 CONFIGURATION = ("database", "volume", "configuration")
 
@@ -17,6 +18,19 @@ def test_volume_configurations(openstack: OpenStack) -> None:
     shown, = openstack(*CONFIGURATION, "show", "small")
     assert (shown["Volume Kind"], shown["Size"], shown["Provider Type"]) == ("data", 2, "lvm")
     assert "HTTP 404" in openstack.fails(*CONFIGURATION, "show", "none/such")
+
+
+def test_volume_types(openstack: OpenStack, app: Api) -> None:
+    types = ("database", "volume", "type")
+    allowed = (*types, "list", "--datastore", "mariadb", "--datastore-version", "10.11")
+    assert [one["Name"] for one in openstack(*types, "list")] == ["lvm"]
+    assert [one["ID"] for one in openstack(*allowed)] == ["vt"]
+    assert openstack(*types, "show", "lvm")["id"] == "vt"
+    with app.db.writer() as session:
+        datastore_admin.bind(session, "v", "volume-type", "another")
+    assert openstack(*allowed) == []
+    assert "HTTP 404" in openstack.fails(*types, "show", "none/such")
+    assert "go together" in openstack.fails(*types, "list", "--datastore", "mariadb")
 
 
 def test_volumes_of_an_instance(openstack: OpenStack) -> None:
