@@ -11,7 +11,7 @@ import pymysql
 import pytest
 
 from tests.integration.guestagent.store import grant
-from tests.integration.guestagent.test_mariadb import APP, Server, backup, make, server
+from tests.integration.guestagent.test_mariadb import APP, Server, backup, server
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.datastores.mysql.rules import REPLICA_USERS
@@ -19,7 +19,7 @@ from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.standalone.minicloud.swift import Swift
 
-__all__ = ["make", "server"]
+__all__ = ["server"]
 
 
 def eventually(truth: Callable[[], bool], what: str, seconds: float = 30) -> None:
