@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+#: of which files of the database that cannot be used are the cause
+DAMAGED = "the files of the database are damaged."
 #: characters of a log's end that are looked at
 LOOKED_AT = 32 * 1024
 #: characters of a line that are

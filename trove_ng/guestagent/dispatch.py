@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from trove_ng.common.errors import UnprocessableEntity
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os import machine
-from trove_ng.guestagent.steps import StepEngine
+from trove_ng.guestagent.steps import Progress, StepEngine
 from trove_ng.rpc import messages as m
 
 A = TypeVar("A", bound=m.Message)
@@ -61,7 +61,9 @@ def handlers(manager: BaseManager, engine: StepEngine,
     # whatever the agent works on: somebody waits for it
     table["release_data"] = _prepared(manager, manager.release_data)
     table["prepare"] = _prepare(manager, engine)
-    table["create_backup"] = _create_backup(manager, engine)
+    # objects of a half made backup are overwritten under the same names
+    table["create_backup"] = _long(manager, engine, manager.create_backup)
+    table["check_data"] = _long(manager, engine, manager.check_data)
     table["cancel_step"] = lambda request: m.Flag(
         value=engine.cancel(request.operation_id, request.step))
     return table
@@ -75,14 +77,15 @@ def _prepare(manager: BaseManager, engine: StepEngine) -> GuestHandler:
     return handle
 
 
-def _create_backup(manager: BaseManager, engine: StepEngine) -> GuestHandler:
-    def work(request: m.BackupRequest, progress: Any) -> m.Message:
+def _long(manager: BaseManager, engine: StepEngine,
+          work: Callable[[Any, Progress], m.Message]) -> GuestHandler:
+    """Return the handler of long work that may be done again when it was cut off."""
+    def prepared(request: m.StepRequest, progress: Progress) -> m.Message:
         _require_prepared(manager)
-        return manager.create_backup(request, progress)
+        return work(request, progress)
 
-    def handle(request: m.BackupRequest) -> m.Empty:
-        # Objects of a half made backup are overwritten under the same names.
-        engine.submit(request, work, rerun_safe=True)
+    def handle(request: m.StepRequest) -> m.Empty:
+        engine.submit(request, prepared, rerun_safe=True)
         return m.Empty()
 
     return handle

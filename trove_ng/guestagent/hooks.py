@@ -134,6 +134,16 @@ class DatastoreHooks(abc.ABC):
         """Stream a backup to object storage and return what was stored."""
         raise self._unsupported("backups")
 
+    def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
+        """Look through all data; the database runs, and nothing is changed.
+
+        The default knows no more than that the database serves.
+
+        :param seconds: that it may take
+        :raises GuestError: it could not be told whether the data are well
+        """
+        return m.DataReport()
+
     def hold_data(self, request: m.HoldRequest) -> m.Held:
         """Let the data on the volume stay as they are, for a snapshot of it.
 

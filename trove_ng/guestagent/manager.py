@@ -15,9 +15,11 @@ import logging
 import os
 import pathlib
 
+import msgspec
+
 from trove_ng.common.errors import Conflict, GuestError, TroveError
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
-from trove_ng.guestagent import health, leftovers
+from trove_ng.guestagent import causes, health, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.devices import ServerVolumes
 from trove_ng.guestagent.health import Finding
@@ -28,7 +30,7 @@ from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.guestagent.upgrades import Upgrades
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -83,7 +85,7 @@ class BaseManager(DatastoreHooks):
             LOG.exception("prepare failed")
             trouble = self._volume_trouble()
             self.status.end_install(failed=True)
-            if isinstance(err, TroveError) and trouble:
+            if isinstance(err, TroveError) and trouble and not isinstance(err, DamagedBackup):
                 raise GuestError(f"{err.message} {trouble}") from err
             raise
         self.status.end_install()
@@ -107,7 +109,13 @@ class BaseManager(DatastoreHooks):
             self.status.volume_mounted()
             self.status.volume_mounted()
         progress.report(5)
-        self.do_prepare(request, progress)
+        try:
+            self.do_prepare(request, progress)
+        except GuestError as err:
+            # every segment was what had been stored: so were the files of the database
+            if request.restore is not None and err.message.endswith(causes.DAMAGED):
+                raise DamagedBackup(err.message) from err
+            raise
         progress.report(90)
         if request.databases:
             self.create_databases(m.DatabasesRequest(databases=request.databases))
@@ -158,6 +166,17 @@ class BaseManager(DatastoreHooks):
             self.start_db()
             self.status.set_restart_required(False)
         return m.Empty()
+
+    def check_data(self, request: m.CheckRequest, progress: Progress) -> m.DataReport:
+        """Look through all data.
+
+        :raises GuestError: the database does not answer, or it takes too long
+        """
+        if self.probe() is not ServiceStatus.HEALTHY:
+            raise GuestError("The database does not answer.")
+        return msgspec.structs.replace(
+            self.look_through(request.seconds, progress),
+            size=filesystem_stats(self.volume_mount_point).used)
 
     def list_logs(self, request: lm.LogsRequest) -> lm.LogStates:
         """Return what is known of each log."""

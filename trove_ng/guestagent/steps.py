@@ -25,6 +25,7 @@ from trove_ng.common.states import ReportState
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
+from trove_ng.guestagent.storage.http import DamagedBackup
 from trove_ng.rpc import messages as m
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class StepCancelled(Exception):
 class StepRecord(msgspec.Struct):
     """What is remembered of a step.
 
-    :param result: the answer as JSON values, for a step that succeeded
+    :param result: the answer as JSON values, for a step that succeeded; see StepReport
     :param interrupted: True if the agent's end cut the step off
     :param reported: True once the bus took the final report
     """
@@ -361,7 +362,8 @@ class StepEngine:
         except BaseException as err:
             LOG.exception("step %s of operation %s failed", record.step,
                           record.operation_id)
-            self._end(record, ReportState.FAILED, error=public_text(err))
+            self._end(record, ReportState.FAILED, error=public_text(err),
+                      result={m.DAMAGED: True} if isinstance(err, DamagedBackup) else None)
         else:
             self._end(record, ReportState.SUCCEEDED, result=result)
 

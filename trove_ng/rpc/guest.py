@@ -33,6 +33,7 @@ class GuestMethod(NamedTuple):
 GUEST_METHODS: dict[str, GuestMethod] = {
     "prepare": GuestMethod(m.PrepareRequest, m.Empty, "cast"),
     "create_backup": GuestMethod(m.BackupRequest, m.Empty, "cast"),
+    "check_data": GuestMethod(m.CheckRequest, m.Empty, "cast"),
     "hold_data": GuestMethod(m.HoldRequest, m.Held),
     "release_data": GuestMethod(m.HoldRequest, m.Flag),
     "cancel_step": GuestMethod(m.StepRequest, m.Flag),
@@ -121,6 +122,10 @@ class GuestClient:
     def create_backup(self, request: m.BackupRequest) -> None:
         """Ask for a backup; the result comes through the conductor."""
         self._client.cast("create_backup", request, self._context)
+
+    def check_data(self, request: m.CheckRequest) -> None:
+        """Ask for a look through all data; the result comes through the conductor."""
+        self._client.cast("check_data", request, self._context)
 
     def hold_data(self, request: m.HoldRequest) -> m.Held:
         """Let the data on the volume stay as they are, consistent, for some time."""

@@ -22,6 +22,8 @@ HISTORY = {"1.0": "first release"}
 
 T = TypeVar("T")
 
+#: in the result of a step that failed: a backup is to blame
+DAMAGED = "damaged"
 #: what a guest may say is bounded by what the store can hold
 Count = Annotated[int, msgspec.Meta(ge=0, le=2 ** 63 - 1)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
@@ -202,6 +204,28 @@ class ExistingData(Message, frozen=True, kw_only=True):
     version: str
 
 
+class CheckRequest(StepRequest, frozen=True, kw_only=True):
+    """Look through all data, changing nothing.
+
+    :param seconds: that it may take
+    """
+
+    seconds: float
+
+
+class DataReport(Message, frozen=True, kw_only=True):
+    """What a look through the data found.
+
+    :param counts: what was looked at → how many
+    :param size: bytes that the data have on the volume
+    :param problems: sentences on what is damaged; none: all is well
+    """
+
+    counts: dict[str, int] = {}
+    size: int = 0
+    problems: list[str] = []
+
+
 class HoldRequest(Message, frozen=True, kw_only=True):
     """Let the data on the volume be as a backup needs them, and stay so.
 
@@ -341,7 +365,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
 class StepReport(Message, frozen=True, kw_only=True):
     """Progress or end of a step that the guest was asked for by a cast.
 
-    :param result: JSON of the step's result message when it succeeded
+    :param result: JSON of the step's result message when it succeeded; :data:`DAMAGED` → True
+        when it failed because a backup is not what was stored
     :param error: a sentence without secrets when it failed
     """
 

@@ -241,7 +241,8 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
                                   bus: MemoryBus) -> None:
     running = Running(make_manager(), bus)
     expected = {
-        "prepare", "create_backup", "hold_data", "release_data", "cancel_step", "rpc_ping",
+        "prepare", "create_backup", "check_data", "hold_data", "release_data", "cancel_step",
+        "rpc_ping",
         "list_databases",
         "create_databases", "delete_database", "list_users", "get_user", "create_users",
         "delete_user", "update_user", "change_passwords", "list_access", "grant_access",

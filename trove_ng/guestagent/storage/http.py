@@ -35,6 +35,10 @@ class StorageError(GuestError):
     """The object store did not do what it must; the message names no secret."""
 
 
+class DamagedBackup(StorageError):
+    """A backup is not what was stored, whoever reads it, and when."""
+
+
 class Broken(Exception):
     """One attempt failed in a way that another one may not; the text says how.
 

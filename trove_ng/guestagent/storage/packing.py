@@ -9,10 +9,9 @@ from typing import IO, Protocol, cast
 import zstandard
 
 from trove_ng.common.cipher import LONGEST, DecryptError, Encryptor, decrypt
-from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.storage import swift
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.guestagent.storage.upload import SegmentWriter
 from trove_ng.rpc import messages as m
 
@@ -66,7 +65,8 @@ def unpack(stored: m.StoredBackup, grant: m.ObjectStoreGrant, key: Secret | None
 
     :param check: called while the store is waited for; raises to give up
     :param passed: called with the bytes of each stored piece that went on
-    :raises GuestError: the backup is damaged, or the store does not give it
+    :raises DamagedBackup: it is not what was stored
+    :raises StorageError: the store does not give it
     :raises BrokenPipeError: the sink takes no more, and the store's data are as recorded
     """
     begun = 0
@@ -87,11 +87,13 @@ def unpack(stored: m.StoredBackup, grant: m.ObjectStoreGrant, key: Secret | None
             unpacked.write(piece)
         return
     except zstandard.ZstdError:
-        failure = GuestError("The backup is damaged: it cannot be decompressed.")
-    except (BrokenPipeError, DecryptError) as err:
+        failure = DamagedBackup("The backup is damaged: it cannot be decompressed.")
+    except BrokenPipeError as err:
         failure = err
+    except DecryptError as err:
+        failure = DamagedBackup(err.message)
     except _TooMuch:
-        failure = GuestError("The backup is damaged: it holds more than was recorded.")
+        failure = DamagedBackup("The backup is damaged: it holds more than was recorded.")
     # the data may be wrong although the end of their segment was not reached
     for place in (max(0, begun - LONGEST), begun):
         swift.check_segment_at(stored, grant, place, patience, check)

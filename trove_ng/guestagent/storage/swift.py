@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from trove_ng.guestagent.storage import http as wire
-from trove_ng.guestagent.storage.http import Broken, Patience, StorageError
+from trove_ng.guestagent.storage.http import Broken, DamagedBackup, Patience, StorageError
 from trove_ng.rpc.messages import ObjectStoreGrant, Segment, StoredBackup
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def read(backup: StoredBackup, grant: ObjectStoreGrant, patience: Patience | Non
                 break
             yield piece
         if size != segment.size or digest.hexdigest() != segment.sha256:
-            raise StorageError(f"The checksum of {segment.name} is wrong: the backup is damaged.")
+            raise DamagedBackup(f"The checksum of {segment.name} is wrong: the backup is damaged.")
 
 
 def check_segment_at(backup: StoredBackup, grant: ObjectStoreGrant, offset: int,
@@ -89,11 +89,11 @@ def check_segment_at(backup: StoredBackup, grant: ObjectStoreGrant, offset: int,
 
 def _check_record(backup: StoredBackup) -> None:
     if not backup.segments:
-        raise StorageError("The backup is damaged: its record lists no segments.")
+        raise DamagedBackup("The backup is damaged: its record lists no segments.")
     if (checksum(backup.segments) != backup.checksum
             or sum(one.size for one in backup.segments) != backup.size):
-        raise StorageError("The backup is damaged: the list of segments is not the one that "
-                           "was stored.")
+        raise DamagedBackup("The backup is damaged: the list of segments is not the one that "
+                            "was stored.")
 
 
 def _again(work: Callable[[], T], name: str, patience: Patience) -> T:
@@ -114,7 +114,7 @@ def _head(segment: Segment, grant: ObjectStoreGrant, patience: Patience) -> None
         length = response.getheader("Content-Length") or ""
         etag = (response.getheader("ETag") or "").strip('"').lower()
     if length != str(segment.size) or etag != segment.md5:
-        raise StorageError(f"The backup is damaged: {segment.name} is not what was stored.")
+        raise DamagedBackup(f"The backup is damaged: {segment.name} is not what was stored.")
 
 
 def _read_segment(segment: Segment, grant: ObjectStoreGrant, patience: Patience,
@@ -185,7 +185,7 @@ class _Get:
         if status == (206 if start else 200):
             return
         if status == 404:
-            raise StorageError(f"The backup is damaged: {segment.name} is missing (404).")
+            raise DamagedBackup(f"The backup is damaged: {segment.name} is missing (404).")
         if status in wire.TRANSIENT:
             raise wire.transient(self._response)
         if start and status == 200:

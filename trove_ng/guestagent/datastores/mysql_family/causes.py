@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from trove_ng.guestagent.causes import LINE, LOOKED_AT, compiled, most_certain
+from trove_ng.guestagent.causes import DAMAGED, LINE, LOOKED_AT, compiled, most_certain
 
 #: what a server writes when a life begins, when a start has failed, and when it has not
 _BEGIN = re.compile(r"\[Note\] Starting MariaDB|starting as process", re.IGNORECASE)
@@ -34,7 +34,7 @@ _CAUSES = compiled(
      r"|with existing redo log|missing FILE_CHECKPOINT|unsupported redo log"
      r"|log sequence number .{0,80} in the future|failed to read the first page"
      r"|could not find a valid tablespace|cannot open datafile",
-     "the files of the database are damaged."),
+     DAMAGED),
     (r"table 'mysql\..{0,80}' doesn't exist|can't open and lock privilege tables",
      "its system tables are damaged or missing."),
     (r"can't change dir to|can't test lower case", "its directory is missing."),

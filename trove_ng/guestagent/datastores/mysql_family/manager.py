@@ -16,7 +16,7 @@ from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.datastores.base import Config
 from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
-from trove_ng.guestagent.datastores.mysql_family import causes, sql
+from trove_ng.guestagent.datastores.mysql_family import causes, checks, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.backup import PhysicalBackup
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
@@ -157,6 +157,12 @@ class MySqlFamilyManager(SqlManager):
     def release_data(self, request: m.HoldRequest) -> m.Flag:
         """Let the server write again."""
         return m.Flag(value=self._hold.release(request.token))
+
+    def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
+        """Have the server check every table."""
+        return checks.check_tables(
+            self.server, self.ctx.clock.monotonic, seconds, progress,
+            lambda: self._process_state() is ServiceStatus.RUNNING)
 
     def _sync(self) -> None:
         commands.run(["sync", "-f", self.paths.mount], timeout=_SYNC_SECONDS)

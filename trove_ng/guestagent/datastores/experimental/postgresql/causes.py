@@ -30,7 +30,7 @@ _CAUSES = causes.compiled(
      r"|could not locate required checkpoint|incorrect checksum|invalid page|corrupt"
      r"|WAL ends before|is not a valid data directory|could not read file"
      r"|could not open file|incomplete startup packet in file|invalid data in file",
-     "the files of the database are damaged."),
+     causes.DAMAGED),
     (r"data directory .{0,200} does not exist|could not access directory",
      "its directory is missing."),
     (r"requested WAL segment .{0,60} has already been removed",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psycopg.sql import SQL
 
-from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.common.errors import BadRequest
 from trove_ng.guestagent.datastores.experimental.postgresql import causes
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
@@ -14,7 +14,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import Form, Link, Restore
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.rpc import messages as m
 
 FORM = Form("postgresql", "tar+zstd")
@@ -71,10 +71,10 @@ def check_chain(chain: Sequence[m.StoredBackup], installed: str) -> None:
 def check_reached(server: Server, stored: m.StoredBackup) -> None:
     """Check that the server has read all of the log that a chain's last backup has.
 
-    :raises GuestError: it has not: data would lack
+    :raises DamagedBackup: it has not: data would lack
     """
     with server.session() as session:
         ((reached,),) = session.run(SQL("SELECT pg_current_wal_lsn() >= %s::pg_lsn"),
                                     (stored.metadata["to_lsn"],))
     if not reached:
-        raise GuestError("The backup is damaged: its write-ahead log ends too early.")
+        raise DamagedBackup("The backup is damaged: its write-ahead log ends too early.")

@@ -20,7 +20,7 @@ from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups, swift
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.guestagent.storage.packing import Packer, unpack
 from trove_ng.rpc import messages as m
 
@@ -154,13 +154,21 @@ class RdbBackup:
 
     @staticmethod
     def _check(path: pathlib.Path) -> None:
-        """Have the server's own program look through a snapshot."""
         try:
-            commands.run(["redis-check-rdb", str(path)], timeout=_CHECK_SECONDS)
+            look_through(path, _CHECK_SECONDS)
         except commands.CommandTimeout:
             raise
         except commands.CommandError as err:
-            raise GuestError("The backup is damaged: it holds no snapshot of Redis.") from err
+            raise DamagedBackup("The backup is damaged: it holds no snapshot of Redis.") from err
+
+
+def look_through(path: pathlib.Path, seconds: float) -> None:
+    """Have the server's own program look through a snapshot.
+
+    :raises CommandTimeout: it takes longer
+    :raises CommandError: it finds something wrong
+    """
+    commands.run(["redis-check-rdb", str(path)], timeout=seconds)
 
 
 def _check_fits(stored: m.StoredBackup, installed: str) -> None:

@@ -22,7 +22,7 @@ _CAUSES = causes.compiled(
     (r"permission denied", "it may not use one of its files."),
     (r"wrong signature|bad file format|short read|unexpected eof|checksum|internal error in "
      r"rdb|can't handle rdb format|fatal error loading|corrupt|aof .{0,80} doesn't exist",
-     "the files of the database are damaged."),
+     causes.DAMAGED),
     (r"crashed by signal", "it crashed."),
 )
 

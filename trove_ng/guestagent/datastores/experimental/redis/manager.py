@@ -15,7 +15,11 @@ from trove_ng.guestagent.causes import LOOKED_AT
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis import causes
 from trove_ng.guestagent.datastores.experimental.redis.access import DEFAULT, ROOT, Access
-from trove_ng.guestagent.datastores.experimental.redis.backup import COPY, RdbBackup
+from trove_ng.guestagent.datastores.experimental.redis.backup import (
+    COPY,
+    RdbBackup,
+    look_through,
+)
 from trove_ng.guestagent.datastores.experimental.redis.config import OWNER, Configuration
 from trove_ng.guestagent.datastores.experimental.redis.overrides import PREFIX, Overrides
 from trove_ng.guestagent.datastores.experimental.redis.paths import APPEND_ONLY, Paths
@@ -23,6 +27,7 @@ from trove_ng.guestagent.datastores.experimental.redis.server import Server
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, tail
 from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.commands import CommandError, CommandTimeout
 from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import Patience
@@ -173,6 +178,23 @@ class RedisManager(ServerManager):
         """Store a snapshot."""
         _check_strategy(request.strategy)
         return self._strategy().create(request, progress)
+
+    def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
+        """Count the keys that the server has read, and have its program look at the file."""
+        with self.server.session() as session:
+            keys = {name: int(about["keys"])
+                    for name, about in session.info("keyspace").items()}
+        counts = {"databases": len(keys), "keys": sum(keys.values())}
+        if not self.paths.snapshot.exists():
+            return m.DataReport(counts=counts)
+        try:
+            look_through(self.paths.snapshot, seconds)
+        except CommandTimeout:
+            raise GuestError(f"The data were not looked through in {seconds:g} seconds."
+                             ) from None
+        except CommandError:
+            return m.DataReport(counts=counts, problems=["The file of the data is damaged."])
+        return m.DataReport(counts=counts)
 
     # ---- another root disk ------------------------------------------------------
 
