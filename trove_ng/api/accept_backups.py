@@ -12,6 +12,7 @@ from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.db.repositories import backups, datastores, operations
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.operations import verification
 from trove_ng.operations.backups import Backups, Import, Wanted
 
 
@@ -66,6 +67,23 @@ def import_backup(call: Call) -> dict[str, Any]:
         call.keep(session, {"backup": view}, accepted.id)
     wake(call, accepted.id)
     return view
+
+
+@retry_on_db_error
+def verify_backup(call: Call) -> None:
+    """Begin to restore a backup where nobody sees it, and to look through it."""
+    services = call.services
+    with services.db.writer() as session:
+        ident = call.params["id"]
+        found = backups.get(session, ident, call.owner, lock=True)
+        if found is None:
+            raise NotFound.of("Backup", ident)
+        call.authorize_owner(found.tenant_id)
+        accepted = verification.begin(
+            session, services.conf, services.requests, found, call.context,
+            services.clock.now())
+        call.keep(session, None, accepted.id)
+    wake(call, accepted.id)
 
 
 @retry_on_db_error

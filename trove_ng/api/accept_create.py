@@ -36,7 +36,7 @@ from trove_ng.domain.catalog import Flavor, VolumeType
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.volumes import CINDER, DATA, ROOT, Volume, check_kinds, check_room
 from trove_ng.operations import payloads
-from trove_ng.operations.backups import is_whole
+from trove_ng.operations.backups import find_broken
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
 
 
@@ -192,9 +192,11 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
     if found.for_replicas:
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is there for "
                          "new replicas only.")
-    if not all(map(is_whole, backups.chain(session, ident))):
+    broken = find_broken(backups.chain(session, ident))
+    if broken is not None:
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} continues "
-                         "a backup that cannot be used.")
+                         f"backup {broken.id}, which is "
+                         f"{'gone' if broken.deleted else broken.state}.")
     if found.datastore_version_id != version.id:
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is of "
                          "another datastore version.")

@@ -132,6 +132,7 @@ _EVENTS = (
     Event("instance_log", ("instance_id", "log")),
     Event("instance_metadata_update", ("instance_id", "key")),
     Event("instance_metadata_delete", ("instance_id", "key")),
+    Event("backup_verify", ("backup_id",)),
     Event("backup_strategy_create", ("instance_id", "swift_container"),
           frozenset({"instance_id"})),
     Event("backup_strategy_delete", ()),

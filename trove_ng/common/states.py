@@ -61,6 +61,8 @@ class BackupState(enum.StrEnum):
     CORRUPT = "CORRUPT"
 
 
+#: owner of the instances that backups are restored into to be checked
+VERIFICATION_PROJECT = "trove-backup-verification"
 #: states in which a backup still works on its instance
 BACKUP_RUNNING = frozenset(
     {BackupState.NEW, BackupState.BUILDING, BackupState.SAVING})

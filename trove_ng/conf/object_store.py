@@ -21,6 +21,18 @@ OPTS: list[cfg.Opt] = [
     cfg.IntOpt("backup_chain_limit", default=50, min=1,
                help="Backups that continue each other at most, the full one among them: a "
                     "restore needs them all."),
+    cfg.IntOpt("backup_verification_limit", default=2, min=0,
+               help="Backups that are verified at once at most: each is restored into an "
+                    "instance of the service's own, which no project sees or pays. 0 verifies "
+                    "none."),
+    cfg.StrOpt("backup_verification_flavor",
+               help="Flavor of these instances; by default that of the instance that was "
+                    "backed up. Its memory must do for a restore."),
+    cfg.StrOpt("backup_verification_network",
+               help="Id of the network of these instances; by default default_network, or "
+                    "the only one. Nothing there may reach their databases."),
+    cfg.FloatOpt("backup_verification_check_time", default=3600, min=1,
+                 help="Seconds that looking through the restored data may take."),
     cfg.BoolOpt("backup_encryption", default=False,
                 help="Encrypt backups before they leave the server, each with a key of its own "
                      "that the service keeps: nobody can restore them without this service's "

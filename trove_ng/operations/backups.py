@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
+from collections.abc import Sequence
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
@@ -224,7 +225,7 @@ class Backups:
         if len(chain) >= self._conf.backup_chain_limit:
             raise Conflict(f"Backup {parent.id} cannot be continued: there are {len(chain)} in a "
                            "row already. Make a full one.")
-        broken = next((one for one in chain if not is_whole(one)), None)
+        broken = find_broken(chain)
         if broken is not None:
             raise Conflict(f"Backup {parent.id} cannot be continued: backup {broken.id}, which "
                            "it continues, cannot be used.")
@@ -267,6 +268,11 @@ class Backups:
                              else payloads.BACKUP_DELETE), resource_type="backup",
             resource_id=backup.id, tenant_id=backup.tenant_id, context=context,
             payload=payloads.DeleteBackup(), now=now)
+
+
+def find_broken(chain: Sequence[Backup]) -> Backup | None:
+    """Return the first of some backups that cannot be used, None if all can."""
+    return next((one for one in chain if not is_whole(one)), None)
 
 
 def is_whole(backup: Backup) -> bool:

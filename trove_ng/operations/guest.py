@@ -21,6 +21,17 @@ _FAILED = frozenset({ServiceStatus.FAILED})
 _STOPPED = frozenset({ServiceStatus.SHUTDOWN})
 
 
+class AgentFailed(StepFailed):
+    """An agent did not succeed.
+
+    :param damaged: because a backup is not what was stored
+    """
+
+    def __init__(self, message: str, *, damaged: bool) -> None:
+        super().__init__(message)
+        self.damaged = damaged
+
+
 def wait_for_agent(work: Work, instance_id: str,
                    since: datetime.datetime | None = None) -> ServiceStatusRow:
     """Return the first heartbeat of an agent.
@@ -90,7 +101,7 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
 
     :param send: sends the request
     :param on_progress: is told percents as they are reported
-    :raises StepFailed: with what the agent says
+    :raises AgentFailed: with what the agent says
     """
     clock, silence = work.tools.clock, work.tools.conf.prepare_retry
     last_word, last_seen = clock.monotonic(), (-1, -1)
@@ -114,7 +125,8 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
 
     report = work.wait(f"the agent to {step.replace('_', ' ')}", ended)
     if report.state != ReportState.SUCCEEDED:
-        raise StepFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.")
+        raise AgentFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.",
+                          damaged=report.result.get(messages.DAMAGED) is True)
     return dict(report.result)
 
 

@@ -131,6 +131,7 @@ _TOLD: Mapping[str, _Told] = {
     payloads.BACKUP_SNAPSHOT: _Told("backup_create"),
     payloads.BACKUP_DELETE: _Told("backup_delete"),
     payloads.BACKUP_DELETE_SNAPSHOT: _Told("backup_delete"),
+    payloads.BACKUP_VERIFY: _Told("backup_verify"),
     payloads.MODULE_REAPPLY: _Told("module_reapply"),
 }
 _ATTACH = _Told("instance_attach_configuration", {"configuration_id": "configuration_id"})

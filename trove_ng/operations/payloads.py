@@ -36,6 +36,7 @@ BACKUP_IMPORT = "backup.import"
 BACKUP_SNAPSHOT = "backup.snapshot"
 BACKUP_SEED_REPLICAS = "backup.seed_replicas"
 BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
+BACKUP_VERIFY = "backup.verify"
 MODULE_REAPPLY = "module.reapply"
 
 
@@ -208,6 +209,17 @@ class ImportBackup(Payload, frozen=True, kw_only=True):
 
 class DeleteBackup(Payload, frozen=True, kw_only=True):
     """Delete a backup's objects and its row."""
+
+
+class VerifyBackup(CreateInstance, frozen=True, kw_only=True):
+    """Restore a backup into an instance of the service, look through it and remove it.
+
+    :param instance_id: of that instance, which is made later
+    :param flavor_id: of its server, in the configured region
+    """
+
+    instance_id: str
+    flavor_id: str
 
 
 class ReapplyModule(Payload, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -152,6 +153,20 @@ def damage(work: Work, backup: Backup) -> str | None:
             return f"{one.name} is missing."
         if found != (one.size, one.md5):
             return f"{one.name} is not what was stored."
+    return None
+
+
+def find_damage(work: Work, chain: Sequence[Backup]) -> tuple[Backup, str] | None:
+    """Return the first backup whose objects are not what was stored, and what is wrong.
+
+    It is written down: nothing is restored from it, or continues it, any more.
+    """
+    for one in chain:
+        found = damage(work, one)
+        if found is not None:
+            with work.writer() as session:
+                backups.note_corrupt(session, one.id, found)
+            return one, found
     return None
 
 

@@ -30,7 +30,7 @@ def note(work: Work, session: Session, event_type: str, instance: Instance,
     :param event_type: CREATED, DELETED, NEW_FLAVOR or NEW_VOLUME
     :param more: what the event has besides what all have
     """
-    if not work.tools.told:
+    if not work.tools.told or instance.verifies_id is not None:
         return
     version = session.get_one(DatastoreVersion, instance.datastore_version_id)
     values = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import datetime
 import json
@@ -139,6 +140,12 @@ class Work:
     def payload(self, kind: type[P]) -> P:
         """Return what was asked for."""
         return payloads.load(self._payload, kind)
+
+    def on(self, resource_id: str) -> Work:
+        """Return the same work, on another resource than the operation's."""
+        other = copy.copy(self)
+        other.resource_id = resource_id
+        return other
 
     def secrets(self) -> dict[str, Secret]:
         """Return the secret part of what was asked for."""

@@ -145,6 +145,8 @@ _TABLE: list[tuple[str, str, str, tuple[tuple[str, str], ...]]] = [
     ("backup:index:all_projects", ADMIN, "List the backups of all projects.",
      (("GET", _P + "/backups"),)),
     ("backup:show", READER, "Show a backup.", (("GET", _P + "/backups/{id}"),)),
+    ("backup:verify", MEMBER, "Verify a backup by restoring it.",
+     (("POST", _P + "/backups/{id}/action"),)),
     ("backup_strategy:create", MEMBER, "Say where backups go.",
      (("POST", _P + "/backup_strategies"),)),
     ("backup_strategy:index", READER, "List where backups go.",

@@ -104,6 +104,8 @@ class Agent:
         self._boots = 0
         #: version of the agent, the one that is installed, and the one before
         self.version, self.trial, self.before = "1.0", "", "1.0"
+        #: what it finds when it looks through its data
+        self.problems: list[str] = []
         #: token of who keeps the data as they are
         self.held: str | None = None
         #: accounts of its replicas with their passwords, and whom it follows itself
@@ -124,7 +126,7 @@ class Agent:
         def handle(_caller: Caller, request: Any) -> m.Message:
             self.asked.append((name, request))
             if name in self._failures and name not in (
-                    "prepare", "create_backup", "update_overrides"):
+                    "prepare", "create_backup", "check_data", "update_overrides"):
                 raise GuestError(self._failures[name])
             return getattr(self, f"_{name}", lambda _request: m.Empty())(request)
         return handle
@@ -169,6 +171,10 @@ class Agent:
             return m.Empty()
         self._report(request, m.StoredBackup(
             strategy=request.strategy, segments=[], checksum="00", size=1, data_size=2))
+        return m.Empty()
+
+    def _check_data(self, request: m.CheckRequest) -> m.Empty:
+        self._report(request, m.DataReport(counts={"tables": 3}, size=5, problems=self.problems))
         return m.Empty()
 
     def _hold_data(self, request: m.HoldRequest) -> m.Held:

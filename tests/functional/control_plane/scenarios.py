@@ -177,6 +177,12 @@ def _delete_snapshot(world: World) -> str:
     return ident
 
 
+def _verify_backup(world: World) -> str:
+    ident = world.backup()
+    world.plane.request("POST", f"/backups/{ident}/action", {"verify": {}}, status=202)
+    return ident
+
+
 def _reapply_module(world: World) -> str:
     ident = world.module()
     world.plane.request("PUT", f"/modules/{ident}/instances", {"reapply": {
@@ -273,6 +279,8 @@ SCENARIOS = {
         World.new_snapshot, "backups", good="COMPLETED", bad="FAILED", agent="snapshot"),
     payloads.BACKUP_DELETE_SNAPSHOT: Scenario(
         _delete_snapshot, "backups", good=None, bad="DELETE_FAILED", agent=None),
+    payloads.BACKUP_VERIFY: Scenario(
+        _verify_backup, "backups", good="COMPLETED", bad="COMPLETED", agent="prepare"),
     # what becomes of a module is told by its operation
     payloads.MODULE_REAPPLY: Scenario(
         _reapply_module, "modules", good="", bad="", agent="instances"),

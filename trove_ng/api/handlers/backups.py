@@ -72,6 +72,11 @@ def create(call: Call) -> dict[str, Any]:
     return {"backup": accept_backups.import_backup(call)}
 
 
+def act(call: Call) -> None:
+    """Verify a backup: there is no other action."""
+    accept_backups.verify_backup(call)
+
+
 def delete(call: Call) -> None:
     """Delete a backup with those that continue it."""
     accept_backups.delete_backup(call)

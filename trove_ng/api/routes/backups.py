@@ -14,6 +14,8 @@ BACKUPS = (
           backups.CREATE, fails=(404, *WORK, 501)),
     Route("GET", "/backups/{id}", "backups:show", "backup:show", 200, answers.BACKUP),
     Route("DELETE", "/backups/{id}", "backups:delete", "backup:delete", 202, fails=WORK),
+    Route("POST", "/backups/{id}/action", "backups:act", "backup:verify", 202,
+          None, backups.ACTION, fails=WORK),
     Route("GET", "/backup_strategies", "backup_strategies:index", "backup_strategy:index", 200,
           answers.BACKUP_STRATEGIES, query={"instance_id": TEXT, "project_id": TEXT}),
     Route("POST", "/backup_strategies", "backup_strategies:put", "backup_strategy:create", 202,

@@ -77,7 +77,12 @@ LOGS = _of("logs", array(obj(_LOG, tuple(_LOG))))
 _BACKUP = obj({
     "id": _S, "name": _S, "description": _SN, "locationRef": _SN, "instance_id": _SN,
     "created": _S, "updated": _S, "size": _NN, "status": _S, "parent_id": _SN,
-    "project_id": _S, "storage_driver": _SN,
+    "project_id": _S, "storage_driver": _SN, "verified_at": _SN, "restore_seconds": _NN,
+    "verification": {"anyOf": [obj({
+        "result": {"enum": ["GOOD", "CORRUPT", "FAILED"]}, "at": _S, "operation_id": _S,
+        "reason": _SN, "size": _NN,
+        "counts": {"type": "object", "additionalProperties": _I}}, ("result", "at")),
+        {"type": "null"}]},
     "datastore": obj({"type": _S, "version": _S, "version_id": _S, "version_number": _S},
                      ("type", "version", "version_id"))},
     ("id", "name", "status"))

@@ -28,6 +28,8 @@ STRATEGY: Schema = obj({"backup_strategy": obj({
 })}, ("backup_strategy",), examples=[
     {"backup_strategy": {"swift_container": "nightly_backups"}}])
 
+ACTION: Schema = obj({"verify": obj({})}, ("verify",), examples=[{"verify": {}}])
+
 CREATE: Schema = obj({"backup": obj({
     "name": TITLE,
     "description": DESCRIPTION,

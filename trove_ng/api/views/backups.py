@@ -27,6 +27,9 @@ def view(row: Any) -> dict[str, Any]:
         "parent_id": row.parent_id,
         "project_id": row.tenant_id,
         "storage_driver": row.storage_driver,
+        "verified_at": isoformat(row.verified_at),
+        "restore_seconds": row.restore_seconds,
+        "verification": row.verification,
     }
     if row.datastore_name is not None:
         shown["datastore"] = {

@@ -53,7 +53,12 @@ class Backup(Timestamps, SoftDelete, Base):
     #: the key that it is encrypted with, sealed; None leaves it as it is
     sealed_key: Mapped[str | None] = mapped_column(String(255))
     backup_timestamp: Mapped[datetime.datetime | None]
+    #: when it was last restored and found to be good
     verified_at: Mapped[datetime.datetime | None]
+    #: what that restore took, from the request for a server to a database that serves
+    restore_seconds: Mapped[float | None]
+    #: what the last verification found, operations.verification.Verdict
+    verification: Mapped[dict[str, Any] | None]
     schedule_id: Mapped[str | None] = mapped_column(String(36), index=True)
     #: of one that is known because another one continues it: its project, objects and
     #: parent, so that they are made known once

@@ -72,6 +72,8 @@ class Instance(Timestamps, SoftDelete, Base):
     ssl_mode: Mapped[str | None] = mapped_column(String(16))
     ssl_ref: Mapped[str | None] = mapped_column(String(255))
     deletion_protection: Mapped[bool] = mapped_column(default=False)
+    #: the backup that it is restored from, to be checked and removed again; no project's
+    verifies_id: Mapped[str | None] = mapped_column(String(36), index=True)
 
 
 class InstanceKey(Timestamps, Base):

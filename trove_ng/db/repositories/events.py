@@ -45,6 +45,7 @@ _TITLES = {
     "backup.seed_replicas": "Making the snapshot for replicas",
     "backup.snapshot": "Making a snapshot",
     "backup.delete_snapshot": "Deleting a snapshot",
+    "backup.verify": "Verifying a backup",
     "module.reapply": "Applying the module again",
 }
 

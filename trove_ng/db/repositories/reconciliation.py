@@ -58,6 +58,11 @@ def _recoveries() -> ScalarSelect[int]:
                             Instance).scalar_subquery()
 
 
+def _instance_is_live() -> ColumnElement[bool]:
+    # two conditions that an index answers each
+    return or_(_is_live(Instance.id), _is_live(Instance.verifies_id))
+
+
 class Volume(NamedTuple):
     """A volume of an instance; its size in GB."""
 
@@ -120,9 +125,10 @@ def _facts(session: Session, *which: ColumnElement[bool]) -> dict[str, Facts]:
         Instance.hostname, Instance.addresses, Instance.access,
         ServiceStatusRow.updated_at.label("heartbeat"),
         ServiceStatusRow.status.label("agent_status"),
-        _is_live(Instance.id).label("live"),
+        _instance_is_live().label("live"),
         exists().where(InstanceKey.instance_id == Instance.id).label("has_key"),
-        select(func.max(Operation.ended_at)).where(Operation.resource_id == Instance.id)
+        select(func.max(Operation.ended_at)).where(
+            Operation.resource_id == func.coalesce(Instance.verifies_id, Instance.id))
         .scalar_subquery().label("worked_at"),
         case((Instance.error == _UNRECOVERED, _recoveries()), else_=0).label("recoveries"),
     ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(*which))
@@ -231,7 +237,14 @@ def stuck_instances(session: Session) -> Sequence[AnyRow]:
     """Return id, tenant_id and task of instances that show work which nobody does."""
     return session.execute(select(Instance.id, Instance.tenant_id, Instance.task).where(
         Instance.deleted.is_(False), Instance.task != "NONE",
-        ~_is_live(Instance.id)).order_by(Instance.id)).all()
+        ~_instance_is_live()).order_by(Instance.id)).all()
+
+
+def left_of_verifications(session: Session) -> Sequence[AnyRow]:
+    """Return id and tenant_id of instances that a backup was checked in, and nobody needs."""
+    return session.execute(select(Instance.id, Instance.tenant_id).where(
+        Instance.verifies_id.is_not(None), Instance.deleted.is_(False),
+        ~_instance_is_live()).order_by(Instance.id)).all()
 
 
 def stuck_backups(session: Session) -> Sequence[AnyRow]:
@@ -245,7 +258,7 @@ def stuck_backups(session: Session) -> Sequence[AnyRow]:
 def clear_task(session: Session, instance_id: str, task: str, error: str) -> bool:
     """Set the task of an instance to none, unless something works on it after all."""
     changed = session.connection().execute(update(Instance).where(
-        Instance.id == instance_id, Instance.task == task, ~_is_live(Instance.id),
+        Instance.id == instance_id, Instance.task == task, ~_instance_is_live(),
     ).values(task="NONE", operation_id=None, error=error))
     return bool(changed.rowcount)
 

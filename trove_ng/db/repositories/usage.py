@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from trove_ng.common.states import VERIFICATION_PROJECT
 from trove_ng.db.models import DatastoreVersion, Instance, QuotaUsage, ServiceStatusRow
 
 
 def instances(session: Session, before: datetime.datetime, after: str, limit: int,
               ) -> Sequence[tuple[Instance, DatastoreVersion, ServiceStatusRow | None]]:
-    """Return existing instances with version and heartbeat, ordered by id.
+    """Return existing instances of projects with version and heartbeat, ordered by id.
 
     :param before: only those that were made before
     :param after: an id; only later ones
@@ -22,7 +23,7 @@ def instances(session: Session, before: datetime.datetime, after: str, limit: in
         DatastoreVersion, DatastoreVersion.id == Instance.datastore_version_id).outerjoin(
             ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
                 Instance.deleted.is_(False), Instance.created < before, Instance.id > after,
-                ).order_by(Instance.id).limit(limit))
+                Instance.verifies_id.is_(None)).order_by(Instance.id).limit(limit))
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -31,5 +32,6 @@ def quotas(session: Session, after: str, limit: int) -> Sequence[QuotaUsage]:
 
     :param after: an id; only later ones
     """
-    return session.scalars(select(QuotaUsage).where(QuotaUsage.id > after).order_by(
-        QuotaUsage.id).limit(limit)).all()
+    return session.scalars(select(QuotaUsage).where(
+        QuotaUsage.id > after, QuotaUsage.tenant_id != VERIFICATION_PROJECT,
+    ).order_by(QuotaUsage.id).limit(limit)).all()

@@ -65,6 +65,8 @@ class Repair(enum.StrEnum):
     DELETE_SNAPSHOT = "delete-snapshot"
     #: delete what an agent stored for a backup that is not there any more
     DELETE_OBJECTS = "delete-objects"
+    #: begin an operation that deletes an instance in which a backup was checked
+    DELETE_INSTANCE = "delete-instance"
     #: delete a volume that was kept for snapshots which are gone
     DELETE_KEPT = "delete-kept"
 

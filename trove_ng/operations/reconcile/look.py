@@ -139,6 +139,10 @@ def look_at_store(parts: Parts) -> list[Finding]:
             Kind.KEY_WITHOUT_INSTANCE, "The key of a deleted instance is still there.", row.id,
             row.tenant_id, "key", "", Repair.DELETE_KEY)
             for row in reconciliation.keys_of_deleted(session)]
+        found += [Finding(
+            Kind.LEFTOVER, "A backup was checked in this instance, which was left behind.",
+            row.id, row.tenant_id, "instance", row.id, Repair.DELETE_INSTANCE)
+            for row in reconciliation.left_of_verifications(session)]
         for tenant_id, wrong in quotas.differences(session).items():
             found += [Finding(
                 Kind.QUOTA_USAGE, f"{used} {name} are in use by the records, {counted} are "

@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from sqlalchemy.orm import Session
+
 from trove_ng.cloud.dns import description
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
+from trove_ng.db.models import Instance
 from trove_ng.db.repositories import dns_records, faults, instances, quotas, reconciliation
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
@@ -34,7 +37,7 @@ class Repairer:
         self._by_kind: dict[Repair, Callable[[Finding], bool]] = {
             Repair.NOTE_STATUS: self._note_status, Repair.NOTE_HOST: self._note_host,
             Repair.RECOUNT: self._recount, Repair.CLEAR_TASK: self._clear_task,
-            Repair.DELETE_KEY: self._delete_key,
+            Repair.DELETE_KEY: self._delete_key, Repair.DELETE_INSTANCE: self._delete_instance,
             Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover,
             Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
             Repair.DELETE_SNAPSHOT: self._delete_snapshot,
@@ -153,7 +156,6 @@ class Repairer:
 
     @retry_on_db_error
     def _recover(self, finding: Finding) -> bool:
-        """Begin an operation; a taskmanager finds it when it sweeps."""
         parts, owner = self._parts, finding.instance_id or ""
         times = when(parts)
         with parts.db.writer() as session:
@@ -162,17 +164,36 @@ class Repairer:
             if (instance is None or row is None or not compare.is_idle(row, times.settled)
                     or not compare.is_recovery_due(row, times)):
                 return False
-            requests = Requests(parts.conf, SecretBox(
-                parts.conf.inst_rpc_key_encr_key, PURPOSE),
-                Notices(lambda: parts.told, of_its_own=True))
-            accepted = requests.submit(
-                session, action=payloads.INSTANCE_RECOVER, resource_type="instance",
-                resource_id=owner, tenant_id=instance.tenant_id, now=parts.clock.now(),
-                context=RequestContext(project_id=instance.tenant_id,
-                                       request_id=f"req-{uuid.uuid4()}"),
-                payload=payloads.RecoverInstance())
-            instance.task, instance.operation_id = Task.REBUILDING, accepted.id
+            self._begin(session, instance, payloads.INSTANCE_RECOVER,
+                        payloads.RecoverInstance(), Task.REBUILDING)
         return True
+
+    @retry_on_db_error
+    def _delete_instance(self, finding: Finding) -> bool:
+        owner = finding.instance_id or ""
+        with self._parts.db.writer() as session:
+            instance = instances.get(session, owner, lock=True)
+            row = reconciliation.of(session, [owner]).get(owner)
+            if instance is None or row is None or row.live or instance.verifies_id is None:
+                return False
+            self._begin(session, instance, payloads.INSTANCE_FORCE_DELETE,
+                        payloads.DeleteInstance(), Task.DELETING)
+        return True
+
+    def _begin(self, session: Session, instance: Instance, action: str,
+               payload: payloads.Payload, task: Task) -> None:
+        """Begin an operation; a taskmanager finds it when it sweeps."""
+        parts = self._parts
+        requests = Requests(
+            parts.conf, SecretBox(parts.conf.inst_rpc_key_encr_key, PURPOSE),
+            Notices(lambda: parts.told and instance.verifies_id is None, of_its_own=True))
+        accepted = requests.submit(
+            session, action=action, resource_type="instance", resource_id=instance.id,
+            tenant_id=instance.tenant_id, now=parts.clock.now(),
+            context=RequestContext(project_id=instance.tenant_id,
+                                   request_id=f"req-{uuid.uuid4()}"),
+            payload=payload)
+        instance.task, instance.operation_id = task, accepted.id
 
     @retry_on_db_error
     def _note_status(self, finding: Finding) -> bool:

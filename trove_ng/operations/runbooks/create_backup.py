@@ -54,12 +54,10 @@ def _check_parent(work: Work) -> None:
         chain = backups.chain(session, backup.parent_id)
     if not chain or chain[-1].id != backup.parent_id or not all(map(is_whole, chain)):
         raise StepFailed("The backup to continue is gone.")
-    for one in chain:
-        damage = storage.damage(work, one)
-        if damage is not None:
-            with work.writer() as session:
-                backups.note_corrupt(session, one.id, damage)
-            raise StepFailed(f"Backup {one.id}, which this one continues, is damaged: {damage}")
+    found = storage.find_damage(work, chain)
+    if found is not None:
+        raise StepFailed(f"Backup {found[0].id}, which this one continues, is damaged: "
+                         f"{found[1]}")
 
 
 def _make_key(work: Work) -> None:

@@ -28,6 +28,7 @@ from trove_ng.operations.runbooks import (
     stop_instance,
     update_access,
     upgrade_agent,
+    verify_backup,
 )
 
 
@@ -40,5 +41,6 @@ def runbooks() -> Mapping[str, Runbook]:
              create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
              reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
-             create_snapshot.DELETION, create_replica.RUNBOOK, seed_replicas.RUNBOOK)
+             create_snapshot.DELETION, create_replica.RUNBOOK, seed_replicas.RUNBOOK,
+             verify_backup.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

@@ -370,6 +370,8 @@ def upgrade() -> None:
         sa.Column("sealed_key", sa.String(length=255), nullable=True),
         sa.Column("backup_timestamp", MOMENT, nullable=True),
         sa.Column("verified_at", MOMENT, nullable=True),
+        sa.Column("restore_seconds", sa.Double(), nullable=True),
+        sa.Column("verification", sa.JSON(), nullable=True),
         sa.Column("schedule_id", sa.String(length=36), nullable=True),
         sa.Column("part_key", sa.String(length=64), nullable=True),
         sa.Column("for_replicas", sa.Boolean(), nullable=False),
@@ -630,6 +632,7 @@ def upgrade() -> None:
         sa.Column("ssl_mode", sa.String(length=16), nullable=True),
         sa.Column("ssl_ref", sa.String(length=255), nullable=True),
         sa.Column("deletion_protection", sa.Boolean(), nullable=False),
+        sa.Column("verifies_id", sa.String(length=36), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
@@ -660,6 +663,9 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             batch_op.f("ix_instances_slave_of_id"), ["slave_of_id"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_instances_verifies_id"), ["verifies_id"], unique=False
         )
         batch_op.create_index(
             "ix_instances_tenant_page",
