@@ -52,6 +52,7 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("POST", "/backups", {"backup": {"name": "nightly", "instance": f"{OWN}1",
                                      "description": "before the upgrade"}}),
     ("DELETE", f"/backups/{OWN}8", None),
+    ("POST", f"/backups/{OWN}8/action", {"verify": {}}),
     ("GET", "/backup_strategies", None), ("DELETE", "/backup_strategies", None),
     ("POST", "/backup_strategies", {"backup_strategy": {
         "swift_container": "shop_backups", "instance_id": f"{OWN}1"}}),

@@ -106,6 +106,8 @@ class Agent:
         self.version, self.trial, self.before = "1.0", "", "1.0"
         #: what it finds when it looks through its data
         self.problems: list[str] = []
+        #: why the backup that it is to restore is to blame
+        self.damaged = ""
         #: token of who keeps the data as they are
         self.held: str | None = None
         #: accounts of its replicas with their passwords, and whom it follows itself
@@ -153,11 +155,13 @@ class Agent:
 
     def _report(self, request: m.StepRequest, result: m.Message | None) -> None:
         self._sequence += 1
-        error = self._failures.get(request.step, "")
+        damaged = self.damaged if request.step == "prepare" else ""
+        error = damaged or self._failures.get(request.step, "")
         self._reports.report_step(m.StepReport(
             operation_id=request.operation_id, step=request.step, sequence=self._sequence,
             state=ReportState.FAILED if error else ReportState.SUCCEEDED, error=error,
-            result={} if result is None or error else _plain(result)))
+            result={m.DAMAGED: True} if damaged else
+            {} if result is None or error else _plain(result)))
 
     def _prepare(self, request: m.PrepareRequest) -> m.Empty:
         self.overrides = dict(request.overrides)

@@ -32,6 +32,8 @@ from trove_ng.operations import storage
 
 Document = dict[str, Any]
 _KINDS = ("servers", "volumes", "ports", "floating", "placements", "groups")
+#: states of backups that may have objects, and need not have all
+_KEEP = (BackupState.DELETE_FAILED, BackupState.CORRUPT)
 _ENDED = (operations.SUCCEEDED, operations.FAILED, operations.CANCELLED)
 
 
@@ -304,8 +306,7 @@ def _backups(session: Session, plane: ControlPlane) -> Iterator[str]:
             if names != parts | {f"{prefix.rstrip('/')}{end}" for end in (
                     ".manifest", ".json")}:
                 yield f"{what} consists of {names}"
-        elif names and row.state != BackupState.DELETE_FAILED and (
-                row.prefix == storage.prefix(row.id)):
+        elif names and row.state not in _KEEP and row.prefix == storage.prefix(row.id):
             yield f"{what} left {names}"
 
 
@@ -322,7 +323,7 @@ def _snapshots(session: Session, cloud: Cloud) -> Iterator[str]:
                 yield f"{what} is at {row.location}, the cloud has {found}"
             elif found[0]["status"] != "available":
                 yield f"{what} is {found[0]['status']}"
-        elif found and row.state != BackupState.DELETE_FAILED:
+        elif found and row.state not in _KEEP:
             yield f"{what} left {found}"
     if left := cloud.snapshots.keys() - known:
         yield f"snapshots of {left}, which do not exist"

@@ -8,9 +8,11 @@ import pytest
 from tests.unit.guestagent.conftest import ToyManager, prepare_request
 from trove_ng.common.errors import Conflict, GuestError, NotSupported
 from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent import causes
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.http import DamagedBackup
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 
@@ -186,3 +188,27 @@ def test_every_server_has_the_log_of_its_agent(manager: ToyManager,
         lm.LogState(name="guest", enabled=True, size=4)]
     with pytest.raises(NotSupported):
         manager.switch_log(lm.LogSwitch(name="guest", enabled=False))
+
+
+@pytest.mark.parametrize(("restores", "why", "damaged"), [
+    (True, f"The database server does not start: {causes.DAMAGED}", True),
+    (True, "The database server does not start: the disk is full.", False),
+    (False, f"The database server does not start: {causes.DAMAGED}", False)])
+def test_a_backup_is_to_blame_for_what_it_holds(manager: ToyManager, restores: bool, why: str,
+                                                damaged: bool) -> None:
+    manager.failure = GuestError(why)
+    restore = m.RestoreSpec(backup_id="b", chain=[], grants=[]) if restores else None
+    with pytest.raises(GuestError) as caught:
+        manager.prepare(prepare_request(restore=restore), Quiet())
+    assert isinstance(caught.value, DamagedBackup) is damaged
+    assert caught.value.message == why
+
+
+def test_data_are_looked_through_while_the_database_answers(manager: ToyManager) -> None:
+    manager.prepare(prepare_request(), Quiet())
+    request = m.CheckRequest(operation_id="op", step="check_data", seconds=5)
+    report = manager.check_data(request, Quiet())
+    assert (report.problems, report.size > 0) == ([], True)
+    manager.seen = ServiceStatus.BLOCKED
+    with pytest.raises(GuestError, match="does not answer"):
+        manager.check_data(request, Quiet())
