@@ -61,7 +61,7 @@ MORE = {"instance_reset_status", "root_enable", "root_disable", "instance_log",
         "module_create", "module_update", "module_delete", "module_reapply",
         "instance_module_apply", "instance_module_remove", "backup_strategy_create",
         "backup_strategy_delete", "schedule_create", "schedule_update", "schedule_delete",
-        "schedule_execution_delete"}
+        "schedule_execution_delete", "backup_verify"}
 
 STATUS = {"instance_type", "user_id", "instance_id", "instance_type_id", "launched_at",
           "instance_name", "state", "state_description", "nova_instance_id", "service_id",

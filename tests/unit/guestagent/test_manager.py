@@ -206,6 +206,7 @@ def test_a_backup_is_to_blame_for_what_it_holds(manager: ToyManager, restores: b
 
 def test_data_are_looked_through_while_the_database_answers(manager: ToyManager) -> None:
     manager.prepare(prepare_request(), Quiet())
+    pathlib.Path(manager.volume_mount_point).mkdir(parents=True, exist_ok=True)
     request = m.CheckRequest(operation_id="op", step="check_data", seconds=5)
     report = manager.check_data(request, Quiet())
     assert (report.problems, report.size > 0) == ([], True)
