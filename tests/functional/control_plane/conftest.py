@@ -97,7 +97,7 @@ class Agent:
         self.asked: list[tuple[str, m.Message]] = []
         self._failures = failures
         self.modules: dict[str, mm.ModuleSpec] = {}
-        self._sequence = 0
+        self.sequence = 0
         #: it takes long work and never says how far it is
         self.quiet = False
         self._status = ServiceStatus.NEW
@@ -137,9 +137,9 @@ class Agent:
         """Send a heartbeat, without a status of the same as before."""
         if status is not None:
             self._status = status
-        self._sequence += 1
+        self.sequence += 1
         self._reports.heartbeat(m.Heartbeat(
-            status=self._status, sequence=self._sequence, sent_at=time.time(),
+            status=self._status, sequence=self.sequence, sent_at=time.time(),
             agent_version=self.version,
             details={machine.TRIAL: self.trial} if self.trial else {}))
 
@@ -154,11 +154,11 @@ class Agent:
             timer.start()
 
     def _report(self, request: m.StepRequest, result: m.Message | None) -> None:
-        self._sequence += 1
+        self.sequence += 1
         damaged = self.damaged if request.step == "prepare" else ""
         error = damaged or self._failures.get(request.step, "")
         self._reports.report_step(m.StepReport(
-            operation_id=request.operation_id, step=request.step, sequence=self._sequence,
+            operation_id=request.operation_id, step=request.step, sequence=self.sequence,
             state=ReportState.FAILED if error else ReportState.SUCCEEDED, error=error,
             result={m.DAMAGED: True} if damaged else
             {} if result is None or error else _plain(result)))

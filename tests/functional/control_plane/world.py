@@ -35,7 +35,7 @@ from trove_ng.common.cipher import Encryptor
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Operation
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import operations, service_statuses
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
@@ -419,8 +419,21 @@ class World:
                 begun = operations.latest(session, 1, live=True)
             return not repaired and not begun and not invariants.violations(self.plane)
 
+        wait_for(self._heard(), "the heartbeats that are on their way")
         with contextlib.suppress(AssertionError):  # the check that follows tells what is left
             wait_for(done, "the reconciliation", 20)
+
+    def _heard(self) -> Callable[[], bool]:
+        """Return what tells whether the store knows how all agents are now."""
+        sent = {one.instance_id: one.sequence for one in
+                self.plane.hypervisor.agents.values()}
+
+        def stored() -> bool:
+            with self.plane.db.reader() as session:
+                rows = [service_statuses.get(session, ident) for ident in sent]
+            return all(row is None or row.sequence >= sent[row.instance_id] for row in rows)
+
+        return stored
 
     def tidy(self) -> None:
         """Delete what later cases do not need, and see that it is gone."""
