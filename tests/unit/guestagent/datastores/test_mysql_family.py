@@ -24,6 +24,7 @@ from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import backups, swift
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import messages as m
@@ -280,16 +281,16 @@ def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
         paths: Paths, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 300 * 1024 * 1024
     packed = zstandard.ZstdCompressor().compress(bytes(size))
-    monkeypatch.setattr(restore.swift, "read", lambda *_: iter([packed]))
-    monkeypatch.setattr(restore, "_OWNER", None)
-    made = restore.Restore(TOOL, paths, Patience(), progress())
+    monkeypatch.setattr(swift, "read", lambda *_: iter([packed]))
+    monkeypatch.setattr(restore, "OWNER", None)
+    made = restore.FamilyRestore(TOOL, paths, Patience(), progress())
     count = tmp_path / "mbstream"
     count.write_text(f"#!/bin/sh\nwc -c > {tmp_path}/count\n")
     count.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     tracemalloc.start()
     try:
-        made._extract(restore.Link(STORED, GRANT, None), tmp_path)
+        made.extract(["mbstream"], backups.Link(STORED, GRANT, None))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -297,7 +298,7 @@ def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
     assert peak < 16 * 1024 * 1024
     more = msgspec.structs.replace(STORED, data_size=size - 1)
     with pytest.raises(GuestError, match="holds more than was recorded"):
-        made._extract(restore.Link(more, GRANT, None), tmp_path)
+        made.extract(["mbstream"], backups.Link(more, GRANT, None))
 
 
 def test_a_program_that_writes_without_end_does_not_fill_the_memory() -> None:
@@ -345,14 +346,13 @@ def test_a_backup_of_this_or_an_older_version_fits(about: dict[str, str]) -> Non
 
 def test_a_backup_that_is_larger_than_the_volume_is_refused() -> None:
     with pytest.raises(GuestError, match="needs 3 MiB, and 1 MiB are free"):
-        restore._check_room([msgspec.structs.replace(STORED, data_size=2 ** 21 + 1)], 2 ** 20)
+        backups.check_room(2 ** 21 + 1, 2 ** 20)
+    backups.check_room(2 ** 21, 2 ** 21)
 
 
 def test_a_chain_needs_room_for_the_full_backup_and_the_largest_of_the_others() -> None:
     chain = [msgspec.structs.replace(STORED, data_size=size * 2 ** 20) for size in (5, 1, 3, 2)]
-    restore._check_room(chain, 8 * 2 ** 20)
-    with pytest.raises(GuestError, match="needs 8 MiB, and 7 MiB are free"):
-        restore._check_room(chain, 7 * 2 ** 20)
+    assert restore.needed(chain) == 8 * 2 ** 20
 
 
 INNODB = ["2026-11-21 [ERROR] Plugin 'InnoDB' registration as a STORAGE ENGINE failed.",

@@ -10,27 +10,21 @@ import pathlib
 import re
 import subprocess
 import tempfile
-import uuid
-from collections.abc import Sequence
 from typing import ClassVar
 
 from trove_ng.common.errors import BadRequest, GuestError
-from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-from trove_ng.guestagent.datastores.mysql_family.restore import DONE, Restore
+from trove_ng.guestagent.datastores.mysql_family.restore import DONE, FamilyRestore
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
-from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
-from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage import swift, upload
+from trove_ng.guestagent.storage import backups
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import messages as m
 
-_PIECE = 1024 * 1024
 #: key of the last transaction in what a backup says of itself
 GTID = "gtid"
 _GTID = re.compile(r"^binlog_pos = .*GTID of the last change '([^']*)'", re.MULTILINE)
@@ -51,8 +45,7 @@ class PhysicalBackup:
                  patience: Patience | None = None) -> None:
         self._paths = paths
         self._admin = admin
-        self._scratch = scratch
-        self._patience = patience or Patience()
+        self._way = backups.Way(scratch, patience or Patience())
 
     # ---- backup ---------------------------------------------------------------
 
@@ -62,68 +55,38 @@ class PhysicalBackup:
         :raises BadRequest: it cannot continue the other backup
         :raises GuestError: the program or the object store failed
         """
-        tool, lineage = self.tool, self._lineage()
+        tool, lineage = self.tool, backups.lineage(self._paths.lineage)
         version = tool.version()
         tool.check(version)
         since = (_since(request.parent, tool.engine, version, lineage) if request.parent
                  else None)
-        expected = max(1, _size_of(self._paths.data))
-        size = upload.segment_size(request.segment_size, expected,
-                                   filesystem_stats(str(self._scratch)).free)
-        with tempfile.TemporaryDirectory(prefix="backup-", dir=self._scratch) as notes:
+        expected = backups.size_of(self._paths.data)
+        with tempfile.TemporaryDirectory(prefix="backup-", dir=self._way.scratch) as notes:
             argv = [
                 tool.program, f"--defaults-extra-file={self._admin.option_file}",
                 "--backup", f"--stream={tool.unpacker}", f"--extra-lsndir={notes}",
                 f"--target-dir={notes}", f"--datadir={self._paths.data}",
                 *([f"--incremental-lsn={since}"] if since else [])]
-            writer = upload.SegmentWriter(request.grant, size, self._scratch,
-                                          patience=self._patience, check=progress.check)
-            try:
-                read = self._stream(argv, writer, request.key, expected, progress)
-            except BaseException:
-                writer.abort()
-                raise
-            position = _position(pathlib.Path(notes), since)
-        return m.StoredBackup(
-            strategy=self.name, segments=writer.segments,
-            checksum=swift.checksum(writer.segments), size=writer.stored, data_size=read,
-            metadata={**position, **({"parent": request.parent.checksum}
-                                     if request.parent is not None else {}),
-                      "engine": tool.engine, "version": version,
-                      "form": tool.form if request.key is None else tool.encrypted,
-                      "lineage": lineage})
 
-    def _lineage(self) -> str:
-        """Return what names these data, which a restore makes anew, on their volume."""
-        path = self._paths.lineage
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
-            found = uuid.uuid4().hex
-            files.write_text(path, found, mode=0o600)
-            return found
+            def produce(packer: Packer) -> None:
+                with Program(argv, stdout=subprocess.PIPE, explain=causes.find) as program:
+                    assert program.process.stdout is not None
+                    backups.pump(program.process.stdout, packer, expected, progress)
+                    program.wait()
+                    if not program.said(DONE):
+                        raise program.failure("did not complete")
 
-    @staticmethod
-    def _stream(argv: Sequence[str], writer: upload.SegmentWriter, key: Secret | None,
-                expected: int, progress: Progress) -> int:
-        """Run the program, compress, encrypt and store its output; return its bytes."""
-        packer = Packer(writer, key)
-        with Program(argv, stdout=subprocess.PIPE, explain=causes.find) as program:
-            assert program.process.stdout is not None
-            while piece := program.process.stdout.read(_PIECE):
-                packer.write(piece)
-                progress.report(min(95, 95 * packer.read // expected))
-            program.wait()
-            if not program.said(DONE):
-                raise program.failure("did not complete")
-        packer.finish()
-        return packer.read
+            return self._way.store(
+                request, self.name, expected, progress, produce, lambda: {
+                    **_position(pathlib.Path(notes), since),
+                    **tool.stored.describe(request.key),
+                    "version": version, "lineage": lineage})
 
     # ---- restore --------------------------------------------------------------
 
     def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
-        """Make the data directory from backups; see :class:`Restore`."""
-        Restore(self.tool, self._paths, self._patience, progress).run(restore)
+        """Make the data directory from backups; see :class:`FamilyRestore`."""
+        FamilyRestore(self.tool, self._paths, self._way.patience, progress).run(restore)
 
 
 def _since(parent: m.StoredBackup, engine: str, version: str, lineage: str) -> str:
@@ -141,16 +104,6 @@ def _since(parent: m.StoredBackup, engine: str, version: str, lineage: str) -> s
     if about.get("lineage", lineage) != lineage:
         raise BadRequest("The backup to continue is of other data: a full one is needed.")
     return about["to_lsn"]
-
-
-def _size_of(folder: pathlib.Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:
-            continue  # the server removes files while it runs
-    return total
 
 
 def _position(folder: pathlib.Path, since: str | None) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from trove_ng.guestagent.storage.backups import Form
+
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
@@ -28,11 +30,6 @@ class Tool:
     keeps_open: bool = False
 
     @property
-    def form(self) -> str:
+    def stored(self) -> Form:
         """How a backup is stored: the program's stream in a Zstandard frame."""
-        return f"{self.unpacker}+zstd"
-
-    @property
-    def encrypted(self) -> str:
-        """How an encrypted backup is stored."""
-        return f"{self.form}+aes256gcm"
+        return Form(self.engine, f"{self.unpacker}+zstd")
