@@ -1,7 +1,8 @@
 """Validation rules of settings, kept as JSON beside each engine.
 
 Form: ``{"configuration-parameters": [{"name", "type", "min", "max", "restart_required",
-"choices", "description"}]}``; all but name and type may be absent.
+"choices", "description", "versions"}]}``; all but name and type may be absent.  Without
+``versions`` an entry is for all of them.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ KINDS = ("boolean", "string", "integer", "float", "list")
 NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,127}( [a-z]{1,32})?"
 
 
-def parse(text: str) -> list[Parameter]:
+def parse(text: str, version: str | None = None) -> list[Parameter]:
     """Return the parameters of a document.
 
+    :param version: leaves out the entries for others; None leaves out none
     :raises ValueError: it does not have the form; says where
     """
     document = json.loads(text)
     entries = document.get("configuration-parameters") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise ValueError("there is no list 'configuration-parameters'")
-    return parse_entries(entries)
+    return parse_entries([one for one in entries if not isinstance(one, dict)
+                          or version is None or version in one.get("versions", [version])])
 
 
 def parse_entries(entries: Sequence[object]) -> list[Parameter]:
@@ -83,6 +86,6 @@ def _choices(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def load(package: str) -> list[Parameter]:
-    """Return the parameters of an engine's package."""
-    return parse(resources.files(package).joinpath(FILE).read_text())
+def load(package: str, version: str | None = None) -> list[Parameter]:
+    """Return the parameters of an engine's package; see :func:`parse`."""
+    return parse(resources.files(package).joinpath(FILE).read_text(), version)

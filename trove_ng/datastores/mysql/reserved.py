@@ -12,12 +12,15 @@ _SETTINGS = (
     "innodb_data_file_path", "innodb_directories", "log_basename", "log_error*", "log_output",
     "secure_*", "slow_query_log_file",
     # whom the server trusts
-    "bootstrap", "default_authentication_plugin", "file_key_management*", "grant_tables",
-    "init_file", "require_secure_transport", "ssl*", "tls*",
+    "admin_*", "authentication_policy", "bootstrap", "caching_sha2_password*",
+    "default_authentication_plugin", "file_key_management*", "grant_tables",
+    "init_file", "mysql_native_password", "mysqlx*", "persist*",
+    "require_secure_transport", "ssl*", "tls*",
     # replication and clusters
-    "gtid_*", "init_slave", "log_bin*", "log_replica_updates", "log_slave_updates",
+    "enforce_gtid_consistency", "gtid_*", "init_replica", "init_slave", "log_bin*",
+    "log_replica_updates", "log_slave_updates",
     "read_only", "relay_log*", "replica_*", "replicate_*", "report_*", "rpl_*", "server_id",
-    "slave_*", "super_read_only", "wsrep*",
+    "skip_replica_start", "skip_slave_start", "slave_*", "source_*", "super_read_only", "wsrep*",
 )
 #: what may stand before the name of an option; the server takes it away
 _PREFIXES = ("", "loose_", "skip_", "enable_", "disable_", "maximum_")

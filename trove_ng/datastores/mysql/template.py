@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from trove_ng.common.errors import BadRequest
+from trove_ng.datastores.mysql import versions
+
 
 def config(memory_mb: int, _version: str = "") -> dict[str, dict[str, Any]]:
     """Return the settings for an amount of memory.
@@ -29,3 +32,22 @@ def config(memory_mb: int, _version: str = "") -> dict[str, dict[str, Any]]:
         "max_heap_table_size": f"{max(16, min(512, memory_mb // 32))}M",
         "performance_schema": "ON" if memory_mb >= 2048 else "OFF",
     }}
+
+
+def mysql_config(memory_mb: int, version: str = "") -> dict[str, dict[str, Any]]:
+    """Return the settings of MySQL for an amount of memory.
+
+    :param memory_mb: MiB
+    :param version: one that is not known is taken for one that has the redo log's capacity
+    """
+    settings = config(memory_mb)
+    options = settings["mysqld"]
+    try:
+        old = versions.series(version) == "5.7"
+    except BadRequest:
+        old = False
+    if not old:
+        # before, it was that of one of two files
+        size = int(options.pop("innodb_log_file_size").removesuffix("M"))
+        options["innodb_redo_log_capacity"] = f"{2 * size}M"
+    return settings

@@ -9,8 +9,9 @@ from trove_ng.guestagent.causes import DAMAGED, LINE, LOOKED_AT, compiled, most_
 #: what a server writes when a life begins, when a start has failed, and when it has not
 _BEGIN = re.compile(r"\[Note\] Starting MariaDB|starting as process", re.IGNORECASE)
 _ABORTS = re.compile(r"\] aborting", re.IGNORECASE)
-_WELL = re.compile(r"ready for connections|(mariadbd|mysqld): shutdown complete",
-                   re.IGNORECASE)
+_WELL = re.compile(r"ready for connections", re.IGNORECASE)
+#: an end on purpose, and since MySQL 8.0 that of a start that failed too
+_END = re.compile(r"(mariadbd|mysqld): shutdown complete", re.IGNORECASE)
 #: part of what every crash writes, whatever its cause
 _SMALL_TALK = "improperly built"
 
@@ -29,6 +30,9 @@ _CAUSES = compiled(
      "its configuration is refused."),
     (r"address already in use", "its port is in use."),
     (r"permission denied", "it may not use one of its files."),
+    (r"invalid mysql server (up|down)grade|on data directory built by version"
+     r"|upgrade is not supported after a crash|downgrade is not supported",
+     "its data are of a version that it cannot take over."),
     (r"corrupt|checksum mismatch|wrong space id|invalid log header"
      r"|is of a different size|flags are invalid|should be \[page id"
      r"|with existing redo log|missing FILE_CHECKPOINT|unsupported redo log"
@@ -41,7 +45,8 @@ _CAUSES = compiled(
     (r"access denied", "its account is refused."),
     (r"can't connect|lost connection|server has gone away",
      "the database does not answer."),
-    (r"plugin 'innodb' registration", "InnoDB does not start."),
+    (r"plugin 'innodb' registration|failed to initialize dd storage engine"
+     r"|data dictionary initialization failed", "InnoDB does not start."),
     (r"got signal \d", "it crashed."),
 )
 
@@ -52,14 +57,19 @@ def find(text: str) -> str:
     A start that goes on, or that says nothing, is no news; one that went well is.
     """
     life: list[str] = []
+    ended = False
     for line in reversed(text[-LOOKED_AT:].splitlines()):
-        if _WELL.search(line):
-            break
-        begins = _BEGIN.search(line)
-        if _ABORTS.search(line) or begins:
+        begins, aborts = _BEGIN.search(line), _ABORTS.search(line)
+        if _WELL.search(line) or begins and ended:
+            return "" if ended else most_certain(life, _CAUSES)
+        if _END.search(line):
+            ended = True
+        elif aborts:
+            ended = False
+        if aborts or begins:
             if cause := most_certain(life, _CAUSES):
                 return cause
             life.clear()
         if _SMALL_TALK not in line and not begins:
             life.append(line[:LINE])
-    return most_certain(life, _CAUSES)
+    return "" if ended else most_certain(life, _CAUSES)

@@ -103,6 +103,10 @@ class Configuration:
         """Set an option that the owner's settings may replace."""
         self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name)
 
+    def unset_default(self, name: str) -> None:
+        """Leave an option to the server again."""
+        self._manager.remove_system(_OPTION + name)
+
     def set_final(self, name: str, value: Any) -> None:
         """Set an option that nothing replaces."""
         self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name, final=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pymysql
@@ -49,12 +49,14 @@ OWNER = "mysql"
 PROBE_SECONDS = 3
 #: seconds that what is not on the disk yet may take to get there
 _SYNC_SECONDS = 60
+#: seconds that making an empty database may take
+_INSTALL_SECONDS = 600
 BINLOG, USER_LOG = "binlog", "user_log"
 #: directory of what is kept over an upgrade
 _CHANGES = "changes"
 
 
-def _paths(conf: cfg.ConfigOpts) -> Paths:
+def default_paths(conf: cfg.ConfigOpts) -> Paths:
     """Return the places; the agent's configuration may move the volumes."""
     usual = Paths().mount
     return Paths(mount=devices.mount_point(conf, DATA_VOLUME, usual),
@@ -73,7 +75,7 @@ class MySqlFamilyManager(SqlManager):
     dialect: Dialect
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
-        self.paths = paths or _paths(ctx.conf)
+        self.paths = paths or default_paths(ctx.conf)
         super().__init__(ctx)
         self.admin = AdminAccount(self._option_file, OWNER, self.dialect)
         self.server = sql.Server(self.paths.socket, self.admin.credentials)
@@ -95,6 +97,19 @@ class MySqlFamilyManager(SqlManager):
 
         :raises GuestError: it did not work
         """
+
+    def explained(self, argv: Sequence[str]) -> None:
+        """Run the program that makes the data directory.
+
+        :raises GuestError: it failed, and says why if that is known
+        """
+        try:
+            commands.run(argv, timeout=_INSTALL_SECONDS, disposable=True)
+        except commands.CommandError as err:
+            cause = causes.find(err.stderr)
+            if not cause:
+                raise
+            raise GuestError(f"The database cannot be made: {cause}") from err
 
     def installed_version(self) -> str:
         """Return the version of the server's program, for example ``10.11``.

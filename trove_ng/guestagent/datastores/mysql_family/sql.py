@@ -6,6 +6,7 @@ Values go as parameters; the driver quotes them.  Names go through :func:`name`.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,11 @@ UNLOGGED = "SET SESSION sql_log_off = 1, long_query_time = 31536000"
 LOCALLY = "SET SESSION sql_log_bin = 0"
 #: the server answers, and does not know the account or its password
 ACCOUNT_REFUSED = frozenset({ER.ACCESS_DENIED_ERROR, 1698, ER.HOST_NOT_PRIVILEGED})
+
+#: the owner's root has installed rules for passwords
+_BAD_PASSWORD = 1819
+
+LOG = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 
@@ -101,6 +107,14 @@ class Session:
             raise translate(err) from None
 
 
+    def end(self, number: int) -> None:
+        """End another connection; one that has ended is none to complain about."""
+        try:
+            self.run("KILL %s", (number,))
+        except NotFound:
+            LOG.debug("connection %s has ended already", number)
+
+
 class ReadOnlyVariable(GuestError):
     """The variable is set at the start of the server only."""
 
@@ -112,6 +126,10 @@ def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
         return Conflict("The database exists already.")
     if code in (ER.DB_DROP_EXISTS, ER.BAD_DB_ERROR):
         return NotFound("The database cannot be found.")
+    if code == ER.NO_SUCH_THREAD:
+        return NotFound("The connection has ended.")
+    if code == _BAD_PASSWORD:
+        return GuestError("The database server refuses the password: it breaks its rules.")
     if code == ER.CANNOT_USER:
         return Conflict("The user exists already, or cannot be found.")
     if code in (ER.UNKNOWN_CHARACTER_SET, ER.UNKNOWN_COLLATION,

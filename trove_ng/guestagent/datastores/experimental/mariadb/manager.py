@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import (
     MariaBackup,
@@ -14,7 +13,6 @@ from trove_ng.guestagent.datastores.experimental.mariadb.replication import (
     Role,
     forget_files,
 )
-from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.manager import OWNER, MySqlFamilyManager
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
@@ -80,20 +78,10 @@ class MariaDbManager(MySqlFamilyManager):
     def install_data(self) -> None:
         """Make an empty data directory with the server's own program."""
         files.make_directory(self.paths.data, mode=0o750, owner=OWNER)
-        try:
-            self._install()
-        except commands.CommandError as err:
-            cause = causes.find(err.stderr)
-            if not cause:
-                raise
-            raise GuestError(f"The database cannot be made: {cause}") from err
-
-    def _install(self) -> None:
-        commands.run([
+        self.explained([
             "mariadb-install-db", f"--defaults-file={self.paths.base_config}",
             f"--user={OWNER}", f"--datadir={self.paths.data}",
-            "--auth-root-authentication-method=socket", "--skip-test-db"],
-            timeout=600, disposable=True)
+            "--auth-root-authentication-method=socket", "--skip-test-db"])
 
     def installed_version(self) -> str:
         """Return the version of the server's program."""

@@ -1,0 +1,27 @@
+"""An object store, and a directory whose paths are short."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.guestagent.store import serve
+
+
+@pytest.fixture
+def home() -> Iterator[pathlib.Path]:
+    # a socket's path is short
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def store(home: pathlib.Path) -> Iterator[tuple[str, Any]]:
+    """An object store with a container, reached by signed URLs only."""
+    yield from serve(home)

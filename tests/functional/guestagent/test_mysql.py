@@ -1,0 +1,491 @@
+"""The whole life of MySQL and Percona Server, with the agent's real driver and programs.
+
+No server of these can be had here: one that speaks their protocol takes its place, which
+refuses every statement, option and argument that its release does not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import pwd
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pymysql
+import pytest
+from oslo_config import cfg
+
+from tests.integration.guestagent.processes import Nothing
+from tests.integration.guestagent.store import grant, progress
+from tests.servers.mysql import Server, install, read_options
+from tests.servers.mysql_wire import Refused
+from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP
+from trove_ng.common.clock import SystemClock
+from trove_ng.common.errors import (
+    BadRequest,
+    Conflict,
+    GuestError,
+    NotFound,
+    UnprocessableEntity,
+)
+from trove_ng.common.secret import Secret
+from trove_ng.common.states import ServiceStatus
+from trove_ng.conf import guestagent as options
+from trove_ng.datastores import base as datastores
+from trove_ng.datastores.mysql.versions import series
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.percona.manager import PerconaManager
+from trove_ng.guestagent.datastores.mysql_family import manager as family
+from trove_ng.guestagent.datastores.mysql_family import restore
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.stable.mysql import manager as mysql
+from trove_ng.guestagent.os.volumes import VolumeManager
+from trove_ng.rpc import log_messages as lm
+from trove_ng.rpc import messages as m
+from trove_ng.rpc import server_messages as sm
+
+VERSIONS = ("8.0.36", "8.4.2", "5.7.44")
+ENGINES = [*((mysql.MySqlManager, one) for one in VERSIONS), (PerconaManager, "8.4.2")]
+
+
+class World:
+    """A machine: its programs, its volume, its agent."""
+
+    def __init__(self, home: pathlib.Path, kind: type[mysql.MySqlManager], version: str) -> None:
+        self.home, self.kind, self.bin = home, kind, home / "bin"
+        for name in ("bin", "run", "conf.d", "mount"):
+            (home / name).mkdir(parents=True)
+        self.paths = Paths(
+            mount=str(home / "mount"), socket=str(home / "run/s"),
+            pid_file=str(home / "run/pid"), base_config=str(home / "conf.d/90-trove.cnf"),
+            include_config=str(home / "conf.d/99-changes.cnf"), changes=str(home / "changes"),
+            init_file=str(home / "run/init.sql"))
+        self.server = Server(self.paths, home / "log", version)
+        self.become(version)
+
+    def become(self, version: str) -> None:
+        """Have another release installed, and an agent that begins anew."""
+        self.server.version = version
+        install(self.bin, version)
+        conf = cfg.ConfigOpts()
+        options.register(conf)
+        conf([], project="trove")
+        conf.set_override("state_change_wait_time", 5, group="guest_agent")
+        self.manager = self.kind(AgentContext(
+            conf=conf, instance_id="i", clock=SystemClock(), services=self.server,
+            volumes=VolumeManager(conf, self.home / "state", SystemClock()),
+            reporter=Nothing(), state_dir=self.home / "state"), self.paths)
+
+    def config(self, memory_mb: int = 512) -> Any:
+        return datastores.get(self.kind.name).config(memory_mb, self.server.version)
+
+    def prepare(self, **more: Any) -> None:
+        request = m.PrepareRequest(
+            operation_id="o", step="prepare", datastore=self.kind.name,
+            datastore_version=series(self.server.version), memory_mb=512,
+            config=self.config(), **more)
+        self.manager.do_prepare(request, progress())
+        if request.databases:
+            self.manager.create_databases(m.DatabasesRequest(databases=request.databases))
+        if request.users:
+            self.manager.create_users(m.UsersRequest(users=request.users))
+
+    def stored(self) -> dict[str, Any]:
+        """Return accounts and databases as the server has them."""
+        assert self.server.state is not None
+        return self.server.state.data
+
+    def said(self) -> list[str]:
+        """Return the statements since the server's start."""
+        assert self.server.state is not None
+        return self.server.state.said
+
+    def calls(self, program: str) -> list[list[str]]:
+        lines = (self.bin / "calls").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return [one[1:] for one in found if one[0] == program and one[1:] != ["--version"]]
+
+    def options(self) -> dict[str, str | None]:
+        return read_options(self.paths)
+
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def make(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes machines; what their servers did not understand fails the test."""
+    me = pwd.getpwuid(os.getuid()).pw_name
+    for module, name in ((family, "OWNER"), (mysql, "OWNER"), (restore, "_OWNER")):
+        monkeypatch.setattr(module, name, me)
+    made: list[World] = []
+    path = os.environ["PATH"]
+
+    def new(kind: type[mysql.MySqlManager] = mysql.MySqlManager,
+            version: str = "8.0.36") -> World:
+        made.append(World(home / f"w{len(made)}", kind, version))
+        monkeypatch.setenv("PATH", f"{made[-1].bin}:{path}")
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.server.stop(())
+        assert one.server.unknown == []
+
+
+@pytest.fixture(params=ENGINES, ids=lambda one: f"{one[0].name}-{one[1]}")
+def world(request: pytest.FixtureRequest, make: Make) -> World:
+    """A prepared server with database ``shop`` and user ``app``, of each release."""
+    one = make(*request.param)
+    one.prepare(databases=[m.DatabaseSpec(name="shop", character_set="utf8mb4")], users=[
+        m.UserSpec(name="app", password=Secret("app'Pw\\1"), databases=["shop"])])
+    return one
+
+
+def plugin_of(world: World) -> str:
+    return NATIVE if world.server.version.startswith("5.7") else SHA2
+
+
+def test_a_prepared_server_is_the_agents_alone(world: World) -> None:
+    assert world.manager.probe() is ServiceStatus.HEALTHY
+    users, options = world.stored()["users"], world.options()
+    _, password = world.manager.admin.credentials()
+    assert users["os_admin@localhost"] == [password.reveal(), plugin_of(world), "N"]
+    assert ["os_admin", "localhost", "*"] in world.stored()["grants"]
+    # what was made without a password lets nobody in
+    assert users["root@localhost"][2] == "Y"
+    assert not pathlib.Path(world.paths.init_file).exists()
+    assert "init_file" not in options
+    old = world.server.version.startswith("5.7")
+    assert options.get("persisted_globals_load") == (None if old else "OFF")
+    assert ("disable_log_bin" in options) is not old
+    assert ("innodb_log_file_size" in options) is old
+    assert options.get("innodb_redo_log_capacity") == (None if old else "128M")
+    assert f"loose_{NATIVE}" not in options
+    (argv,) = world.calls("mysqld")
+    assert argv[0] == f"--defaults-file={world.paths.base_config}"
+
+
+def test_users_databases_and_grants(world: World) -> None:
+    manager = world.manager
+    page = manager.list_users(m.PageRequest(limit=10))
+    assert [(one.name, one.host, one.databases) for one in page.users] == [
+        ("app", "%", ["shop"])]
+    assert world.stored()["users"]["app@%"][:2] == ["app'Pw\\1", plugin_of(world)]
+    manager.create_databases(m.DatabasesRequest(databases=[
+        m.DatabaseSpec(name="a_b", collate="utf8mb4_bin"), m.DatabaseSpec(name="100%")]))
+    names = manager.list_databases(m.PageRequest(limit=2))
+    assert ([one.name for one in names.databases], names.next_marker) == (
+        ["100%", "a_b"], "a_b")
+    rest = manager.list_databases(m.PageRequest(limit=2, marker="a_b"))
+    assert ([one.name for one in rest.databases], rest.next_marker) == (["shop"], None)
+    manager.grant_access(m.AccessRequest(name="app", databases=["a_b"]))
+    access = manager.list_access(m.UserRequest(name="app")).databases
+    assert [one.name for one in access] == ["a_b", "shop"]
+    manager.revoke_access(m.AccessRequest(name="app", databases=["shop"]))
+    manager.update_user(m.UserUpdateRequest(name="app", change=m.UserChange(
+        name="app2", host="10.%", password=Secret("new"))))
+    assert manager.get_user(m.UserRequest(name="app2", host="10.%")).databases == ["a_b"]
+    assert world.stored()["users"]["app2@10.%"][0] == "new"
+    with pytest.raises(Conflict):
+        manager.create_users(m.UsersRequest(users=[
+            m.UserSpec(name="app2", host="10.%", password=Secret("x"))]))
+    manager.change_passwords(m.UsersRequest(users=[
+        m.UserSpec(name="app2", host="10.%", password=Secret("newer"))]))
+    assert world.stored()["users"]["app2@10.%"][0] == "newer"
+    manager.delete_user(m.UserRequest(name="app2", host="10.%"))
+    with pytest.raises(NotFound):
+        manager.get_user(m.UserRequest(name="app2", host="10.%"))
+    manager.delete_database(m.NameRequest(name="100%"))
+    with pytest.raises(NotFound):
+        manager.delete_database(m.NameRequest(name="100%"))
+
+
+def test_a_user_that_is_dropped_is_disconnected(world: World) -> None:
+    world.stored()["users"]["app@localhost"] = ["pw", plugin_of(world), "N"]
+    with pymysql.connect(unix_socket=world.paths.socket, user="app",
+                         password="pw") as connection:
+        world.manager.delete_user(m.UserRequest(name="app"))
+        # another account of that name is left
+        connection.cursor().execute("SELECT 1")
+        world.manager.delete_user(m.UserRequest(name="app", host="localhost"))
+        with pytest.raises(pymysql.err.OperationalError):
+            connection.cursor().execute("SELECT 1")
+
+
+def test_root_comes_and_goes(world: World) -> None:
+    manager = world.manager
+    assert not manager.is_root_enabled(m.Empty()).value
+    first = manager.enable_root(m.RootRequest())
+    assert first.password is not None
+    assert world.stored()["users"]["root@%"] == [
+        first.password.reveal(), plugin_of(world), "N"]
+    assert ["root", "%", "*"] in world.stored()["grants"]
+    # again: another password for the same account
+    manager.enable_root(m.RootRequest(password=Secret("mine")))
+    assert world.stored()["users"]["root@%"][0] == "mine"
+    assert manager.is_root_enabled(m.Empty()).value
+    manager.disable_root(m.Empty())
+    assert "root@%" not in world.stored()["users"]
+    assert world.stored()["users"]["root@localhost"][2] == "Y"
+    assert not manager.is_root_enabled(m.Empty()).value
+
+
+def overrides(values: dict[str, Any]) -> m.OverridesRequest:
+    return m.OverridesRequest(operation_id="o", step="s", values=values, restart=["back_log"])
+
+
+def test_settings_take_effect_or_wait_for_a_restart(world: World) -> None:
+    manager, said = world.manager, world.said()
+    assert manager.apply_overrides(overrides({"long_query_time": 2.5})) is False
+    assert "SET GLOBAL `long_query_time` = 2.5e0" in said
+    assert manager.apply_overrides(overrides({"long_query_time": 2.5, "back_log": 90})) is True
+    assert not any("back_log" in one for one in said)
+    # a server's own word counts too, whatever the rules say
+    request = msgspec.structs.replace(overrides({"back_log": 91}), restart=[])
+    assert manager.apply_overrides(request) is True
+    with pytest.raises(GuestError, match="sort_buffer_size"):
+        manager.apply_overrides(overrides({"long_query_time": 7, "sort_buffer_size": "x"}))
+    assert world.options()["back_log"] == "91"
+    assert not any("PERSIST" in one for one in said)
+    manager.restart_db()
+    assert world.options()["back_log"] == "91"
+    assert manager.apply_overrides(overrides({})) is True
+    assert "back_log" not in world.options()
+
+
+def test_settings_of_another_release_stop_the_server_and_the_reason_is_told(
+        make: Make) -> None:
+    one = make(version="8.4.2")
+    with pytest.raises(GuestError, match=r"does not start: its configuration is refused\."):
+        one.prepare(overrides={"query_cache_size": 1048576})
+
+
+def test_another_amount_of_memory(world: World) -> None:
+    world.manager.stop_db()
+    world.manager.apply_config(m.ResizeRequest(
+        operation_id="o", step="s", memory_mb=2048, config=world.config(2048)))
+    world.manager.start_db()
+    assert world.options()["innodb_buffer_pool_size"] == "1024M"
+
+
+def test_logs_are_switched(world: World) -> None:
+    manager = world.manager
+    manager.set_log(lm.LogSwitch(name="slow_query", enabled=True, long_query_time=3))
+    assert {"SET GLOBAL long_query_time = 3.0e0", "SET GLOBAL slow_query_log = 1"} <= {
+        *world.said()}
+    assert world.options()["slow_query_log"] == "ON"
+    manager.set_log(lm.LogSwitch(name="general", enabled=True, long_query_time=3))
+    manager.reopen_logs()
+    assert set(manager.log_files()) == {"error", "general", "guest", "slow_query"}
+
+
+def test_the_data_are_held_for_a_snapshot(world: World) -> None:
+    hold = world.manager._hold
+    assert hold.take("t", 30) == world.server.version
+    said = [one for one in world.said() if one.startswith(("LOCK", "FLUSH TABLES"))]
+    lock = "FLUSH TABLES WITH READ LOCK"
+    old = world.server.version.startswith("5.7")
+    assert said == ([lock] if old else ["LOCK INSTANCE FOR BACKUP", lock])
+    assert hold.release("t")
+    assert "UNLOCK TABLES" in world.said()
+
+
+# ---- backups -----------------------------------------------------------------------
+
+
+def backup(world: World, url: str, number: int, parent: m.StoredBackup | None = None,
+           key: Secret | None = None) -> m.StoredBackup:
+    return world.manager.create_backup(m.BackupRequest(
+        operation_id="o", step=f"b{number}", backup_id=str(number), strategy="xtrabackup",
+        grant=grant(url, f"backup_{number}/"), parent=parent, key=key), progress())
+
+
+def restore_spec(url: str, *chain: m.StoredBackup) -> m.RestoreSpec:
+    return m.RestoreSpec(backup_id="x", chain=list(chain), grants=[
+        grant(url, f"backup_{number}/") for number in range(1, len(chain) + 1)])
+
+
+def test_a_chain_of_backups_is_restored(world: World, make: Make,
+                                        store: tuple[str, Any]) -> None:
+    url, _ = store
+    first = backup(world, url, 1)
+    assert first.metadata["version"] == series(world.server.version)
+    assert (first.metadata["engine"], first.metadata["form"]) == (
+        world.kind.name, "xbstream+zstd")
+    chain = [first]
+    for number in (2, 3):
+        world.manager.create_databases(m.DatabasesRequest(databases=[
+            m.DatabaseSpec(name=f"more{number}")]))
+        chain.append(backup(world, url, number, chain[-1]))
+        assert chain[-1].metadata["from_lsn"] == chain[-2].metadata["to_lsn"]
+    world.manager.create_databases(m.DatabasesRequest(databases=[m.DatabaseSpec(name="late")]))
+    other = make(world.kind, world.server.version)
+    other.prepare(restore=restore_spec(url, *chain))
+    assert [one.name for one in other.manager.list_databases(
+        m.PageRequest(limit=9)).databases] == ["more2", "more3", "shop"]
+    assert other.stored()["users"]["app@%"][0] == "app'Pw\\1"
+    # each but the last is kept open for the next
+    prepared = [argv for argv in other.calls("xtrabackup") if "--prepare" in argv]
+    assert ["--apply-log-only" in argv for argv in prepared] == [True, True, False]
+    assert [any(part.startswith("--incremental-dir") for part in argv)
+            for argv in prepared] == [False, True, True]
+    # the agent's account of here, not that of there
+    assert other.stored()["users"]["os_admin@localhost"][0] == (
+        other.manager.admin.credentials()[1].reveal())
+
+
+def test_a_backup_of_another_release_or_engine_is_refused(make: Make,
+                                                          store: tuple[str, Any]) -> None:
+    url, _ = store
+    one = make(version="8.0.36")
+    one.prepare()
+    stored = backup(one, url, 1)
+    for kind, version, why in ((mysql.MySqlManager, "8.4.2", "of version 8.0, and the server"),
+                               (mysql.MySqlManager, "5.7.44", "of version 8.0, and the server"),
+                               (PerconaManager, "8.0.36", "another database engine")):
+        other = make(kind, version)
+        with pytest.raises(BadRequest, match=why):
+            other.prepare(restore=restore_spec(url, stored))
+
+
+def test_a_program_that_does_not_fit_the_server_is_refused(
+        make: Make, store: tuple[str, Any]) -> None:
+    one = make(version="8.0.36")
+    one.prepare()
+    program = one.bin / "xtrabackup"
+    program.write_text(program.read_text().replace(XTRABACKUP["8.0"], XTRABACKUP["5.7"]))
+    with pytest.raises(GuestError, match=r"XtraBackup 8\.0 is needed .* and 2\.4 is installed"):
+        backup(one, store[0], 1)
+
+
+# ---- upgrades ----------------------------------------------------------------------
+
+
+def upgrade(world: World, version: str) -> None:
+    """Replace the root disk, as the control plane does."""
+    manager, kept = world.manager, world.home / "kept"
+    manager.check_upgrade(series(version))
+    kept.mkdir()
+    manager.save_settings(kept)
+    manager.stop_db()
+    for path in (world.home / "conf.d").iterdir():
+        path.unlink()
+    world.become(version)
+    manager = world.manager
+    manager.restore_settings(kept, sm.PostUpgrade(
+        operation_id="o", step="after", memory_mb=512, config=world.config(),
+        volume=None))
+    manager.start_db()
+    manager.upgrade_data()
+
+
+@pytest.mark.parametrize(("kind", "before", "after"), [
+    (mysql.MySqlManager, "5.7.44", "8.0.36"), (mysql.MySqlManager, "8.0.36", "8.4.2"),
+    (mysql.MySqlManager, "8.0.34", "8.0.36"), (PerconaManager, "5.7.40", "5.7.44"),
+    (PerconaManager, "8.0.36", "8.4.2")])
+def test_data_and_users_outlive_an_upgrade(make: Make, kind: type[mysql.MySqlManager],
+                                           before: str, after: str) -> None:
+    one = make(kind, before)
+    one.prepare(databases=[m.DatabaseSpec(name="shop")], users=[
+        m.UserSpec(name="app", password=Secret("p"), databases=["shop"])])
+    upgrade(one, after)
+    assert one.stored()["version"] == after
+    assert one.manager.probe() is ServiceStatus.HEALTHY
+    assert one.stored()["users"]["os_admin@localhost"][1] == plugin_of(one)
+    assert one.manager.get_user(m.UserRequest(name="app")).databases == ["shop"]
+    assert bool((one.bin / "calls").read_text().count('["mysql_upgrade"')) is (
+        series(after) == "5.7")
+
+
+def test_users_of_the_former_way_to_log_in_stay_until_there_are_none(make: Make) -> None:
+    one = make(version="5.7.44")
+    one.prepare()
+    one.manager.create_users(m.UsersRequest(users=[
+        m.UserSpec(name="old", host="localhost", password=Secret("pw"))]))
+    upgrade(one, "8.0.36")
+    shutil.rmtree(one.home / "kept")
+    upgrade(one, "8.4.2")
+    assert one.stored()["users"]["old@localhost"][1] == NATIVE
+    with pymysql.connect(unix_socket=one.paths.socket, user="old", password="pw"):
+        assert one.options()[f"loose_{NATIVE}"] == "ON"
+    one.manager.delete_user(m.UserRequest(name="old", host="localhost"))
+    one.manager.upgrade_data()
+    assert f"loose_{NATIVE}" not in one.options()
+    one.manager.restart_db()
+    assert one.server.state is not None
+    with pytest.raises(Refused, match="not loaded"):
+        one.server.state.run(f"CREATE USER 'x'@'%' IDENTIFIED WITH {NATIVE} BY 'p'")
+
+
+@pytest.mark.parametrize(("before", "after", "why"), [
+    ("5.7.44", "8.4", "has to go to 8.0 before"), ("8.4.2", "8.0", "cannot go back"),
+    ("8.0.36", "5.7", "cannot go back"), ("8.0.36", "newest", "is not one of")])
+def test_a_jump_is_refused_before_anything_is_changed(make: Make, before: str, after: str,
+                                                      why: str) -> None:
+    one = make(version=before)
+    one.prepare()
+    with pytest.raises(UnprocessableEntity, match=why):
+        one.manager.check_upgrade(after)
+
+
+def test_prepared_transactions_of_the_owner_are_in_the_way(make: Make) -> None:
+    one = make(version="5.7.44")
+    one.prepare()
+    one.stored()["xa"] = [[1, 1, 0, "x"]]
+    with pytest.raises(UnprocessableEntity, match="XA"):
+        one.manager.check_upgrade("8.0")
+
+
+# ---- copies of volumes --------------------------------------------------------------
+
+
+def copy_of(world: World, other: World) -> None:
+    world.manager.stop_db()
+    other.paths.data.mkdir()
+    for path in world.paths.data.iterdir():
+        (other.paths.data / path.name).write_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize(("before", "after"), [("8.0.36", "8.0.36"), ("5.7.44", "8.0.36"),
+                                               ("8.0.36", "8.4.2")])
+def test_a_copy_of_a_volume_becomes_an_instance(make: Make, before: str, after: str) -> None:
+    one = make(version=before)
+    one.prepare(databases=[m.DatabaseSpec(name="shop")])
+    other = make(version=after)
+    copy_of(one, other)
+    other.prepare(existing=m.ExistingData(version=before))
+    assert [row.name for row in other.manager.list_databases(
+        m.PageRequest(limit=9)).databases] == ["shop"]
+    assert not (other.paths.data / "auto.cnf").exists()
+    assert other.stored()["users"]["os_admin@localhost"][1] == plugin_of(other)
+
+
+@pytest.mark.parametrize(("before", "after", "why"), [
+    ("5.7.44", "8.4.2", "8.0 before"), ("8.4.2", "8.0.36", "of version 8.0")])
+def test_a_copy_that_the_server_cannot_read_is_refused(make: Make, before: str, after: str,
+                                                       why: str) -> None:
+    one, other = make(version=before), None
+    one.prepare()
+    other = make(version=after)
+    copy_of(one, other)
+    with pytest.raises(GuestError, match=why):
+        other.prepare(existing=m.ExistingData(version=before))
+
+
+def test_the_option_files_are_where_the_packages_look(
+        make: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make(PerconaManager, "8.0.36")
+    ctx = one.manager.ctx
+    for there, wanted in (((), "a"), (("b",), "b"), (("a", "b"), "a")):
+        folder = tmp_path / "-".join(["x", *there])
+        for name in there:
+            (folder / name).mkdir(parents=True)
+        monkeypatch.setattr(PerconaManager, "config_dirs", (f"{folder}/a", f"{folder}/b"))
+        assert PerconaManager(ctx).paths.base_config == f"{folder}/{wanted}/90-trove.cnf"
+    assert dataclasses.replace(PerconaManager(ctx).paths).init_file.startswith("/var/lib/mysql/")

@@ -1,0 +1,215 @@
+"""MySQL 5.7, 8.0 and 8.4 without MySQL.
+
+A server that listens on a socket and refuses what its release does not know, and programs
+that check every argument.  What they agree on is in the data directory.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.servers.mysql_wire import Refused, Wire, greet
+from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP, State, knows
+from trove_ng.datastores.mysql import versions
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.os.codecs import IniCodec
+
+#: options of the server's file besides the variables that the rules list
+_OPTIONS = {
+    "user", "datadir", "socket", "pid_file", "port", "bind_address", "default_storage_engine",
+    "general_log_file", "slow_query_log_file", "log_output", "log_error", "general_log",
+    "log_bin", "log_bin_index", "server_id", "init_file", "persisted_globals_load", "mysqlx",
+    "disable_log_bin", "innodb_file_per_table", "performance_schema", NATIVE,
+    "innodb_log_file_size", "relay_log", "gtid_mode"}
+
+
+def read_options(paths: Paths) -> dict[str, str | None]:
+    """Return the options of the files that the agent writes, the last ones win."""
+    found: dict[str, Any] = {}
+    files = [pathlib.Path(paths.base_config), pathlib.Path(paths.include_config)]
+    while files:
+        path = files.pop(0)
+        for section, values in IniCodec().deserialize(path.read_text()).items():
+            if not section:
+                files[:0] = sorted(pathlib.Path(values["!includedir"]).glob("*.cnf"))
+            elif section == "mysqld":
+                found.update(values)
+    return found
+
+
+class Server:
+    """Takes the place of the services of a machine, and is the server.
+
+    :param version: that is installed, for example ``8.0.36``; may be changed while it is down
+    """
+
+    def __init__(self, paths: Paths, log: pathlib.Path, version: str) -> None:
+        self._paths, self._log, self.version = paths, log, version
+        self._listener: socket.socket | None = None
+        self._acceptor = threading.Thread()
+        self._lines: dict[int, socket.socket] = {}
+        self.state: State | None = None
+        #: statements that no release takes; a test that leaves some has failed
+        self.unknown: list[str] = []
+
+    # ---- as a service ---------------------------------------------------------
+
+    def start(self, names: Sequence[str], timeout: float = 120) -> None:
+        assert names[0] == "mysql"
+        if self._listener is not None:
+            return
+        self._say(f"[System] [MY-010116] [Server] /usr/sbin/mysqld (mysqld {self.version}) "
+                  "starting as process 7")
+        try:
+            self._open()
+        except Refused as err:
+            self._say(f"[ERROR] [MY-000000] [Server] {err}")
+            self._say("[ERROR] [MY-010119] [Server] Aborting")
+            self._say("[System] [MY-010910] [Server] /usr/sbin/mysqld: Shutdown complete")
+            return
+        self._say("[System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections.")
+
+    def stop(self, names: Sequence[str], timeout: float = 120) -> None:
+        if self._listener is None:
+            return
+        # whoever waits for a connection would go on with the next socket of that number
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
+        self._listener.close()
+        self._listener = None
+        for line in list(self._lines.values()):
+            line.shutdown(socket.SHUT_RDWR)
+        pathlib.Path(self._paths.socket).unlink()
+        self._say("[System] [MY-010910] [Server] /usr/sbin/mysqld: Shutdown complete")
+
+    kill = stop
+
+    def restart(self, names: Sequence[str], timeout: float = 120) -> None:
+        self.stop(names)
+        self.start(names)
+
+    def is_running(self, names: Sequence[str]) -> bool:
+        return self._listener is not None
+
+    def enable(self, names: Sequence[str]) -> None:
+        """The test starts it."""
+
+    disable = enable
+
+    def log_path(self, names: Sequence[str]) -> str | None:
+        return str(self._log)
+
+    def recent_log(self, names: Sequence[str]) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def _say(self, text: str) -> None:
+        with self._log.open("a") as log:
+            log.write(f"2026-11-21T00:00:00.000000Z 0 {text}\n")
+
+    # ---- as a server ----------------------------------------------------------
+
+    def _open(self) -> None:
+        options = read_options(self._paths)
+        release = tuple(map(int, self.version.split(".")[:2]))
+        listed = {one.name for one in versions.parameters(
+            "trove_ng.datastores.mysql", "trove_ng.datastores.percona")(self.version)}
+        for name in options:
+            plain = name.removeprefix("loose_")
+            if plain == name and (name not in _OPTIONS | listed | {"default_time_zone"}
+                                  or not knows(name, release)):
+                raise Refused(1, f"unknown variable '{name}={options[name]}'")
+        state = State(self._paths.data, self.version)
+        self._take_data(state)
+        state.options, state.unknown = options, self.unknown
+        if options.get("init_file"):
+            for line in pathlib.Path(str(options["init_file"])).read_text().splitlines():
+                state.run(line.removesuffix(";"))
+        state.end = lambda number: self._lines[number].shutdown(socket.SHUT_RDWR)
+        self.state = state
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self._paths.socket)
+        self._listener.listen()
+        pathlib.Path(self._paths.pid_file).write_text("7")
+        self._acceptor = threading.Thread(
+            target=self._accept, args=(self._listener, state), daemon=True)
+        self._acceptor.start()
+
+    def _take_data(self, state: State) -> None:
+        """Upgrade the data, or refuse them, as the release does."""
+        if (self._paths.data / "xtrabackup_checkpoints").exists() and (
+                "full-prepared" not in (self._paths.data / "xtrabackup_checkpoints").read_text()):
+            raise Refused(1, "Database page corruption: the backup is not prepared")
+        before = versions.series(state.data["version"])
+        distance = versions.SERIES.index(versions.series(self.version)) - (
+            versions.SERIES.index(before))
+        if distance < 0:
+            raise Refused(1, "Invalid MySQL server downgrade: Cannot downgrade")
+        if distance > 1:
+            raise Refused(1, "Invalid MySQL server upgrade: Cannot upgrade from "
+                             f"{state.data['version']} to {self.version}")
+        state.data["version"] = self.version
+        state.save()
+
+    def _accept(self, listener: socket.socket, state: State) -> None:
+        number = 10
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            number += 1
+            self._lines[number] = line
+            threading.Thread(target=self._serve, args=(line, number, state),
+                             daemon=True).start()
+
+    def _serve(self, line: socket.socket, number: int, state: State) -> None:
+        wire = Wire(line)
+        try:
+            user = greet(wire, state.version, SHA2 if state.release >= (8, 0) else NATIVE,
+                         state.account)
+            state.connections[number] = user
+            while (packet := wire.read())[:1] == b"\x03":
+                try:
+                    found = state.run(packet[1:].decode())
+                except Refused as err:
+                    wire.refuse(err)
+                    continue
+                wire.ok() if found is None else wire.rows(found)
+        except Refused as err:
+            wire.refuse(err)
+        except (EOFError, OSError):
+            pass  # the client, or the server, has gone
+        finally:
+            state.connections.pop(number, None)
+            self._lines.pop(number, None)
+            line.close()
+
+
+def _xtrabackup(version: str) -> str:
+    return (f"xtrabackup version {XTRABACKUP[versions.series(version)]} based on MySQL server "
+            f"{version} Linux (x86_64) (revision id: 1)")
+
+
+_VERSIONS: dict[str, Callable[[str], str]] = {
+    "mysqld": lambda version: (
+        f"/usr/sbin/mysqld  Ver {version} for Linux on x86_64 (MySQL Community Server - GPL)"),
+    "xtrabackup": _xtrabackup, "xbstream": _xtrabackup,
+    "mysql_upgrade": lambda version: f"mysql_upgrade  Ver 5.2.0, for Linux (x86_64) {version}"}
+
+
+def install(folder: pathlib.Path, version: str) -> None:
+    """Make the programs of a release, to be put into PATH."""
+    root = pathlib.Path(__file__).parents[2]
+    for name, told in _VERSIONS.items():
+        path = folder / name
+        # a version is asked for often, and Python takes its time to begin
+        path.write_text(
+            f"#!/bin/sh\n[ \"$*\" = --version ] && {{ echo '{told(version)}'; exit; }}\n"
+            f"cd {root} && exec {sys.executable} -m tests.servers.mysql_programs {name} "
+            f"{version} {folder} \"$@\"\n")
+        path.chmod(0o755)

@@ -1,0 +1,24 @@
+"""The manager of Percona Server 5.7, 8.0 and 8.4."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from trove_ng.guestagent.datastores.stable.mysql.backup import XtraBackup
+from trove_ng.guestagent.datastores.stable.mysql.manager import MySqlManager
+
+
+class PerconaXtraBackup(XtraBackup):
+    """Backups of Percona Server: they are not restored to MySQL, which lacks its engines."""
+
+    tool = dataclasses.replace(XtraBackup.tool, engine="percona")
+
+
+class PerconaManager(MySqlManager):
+    """Percona Server."""
+
+    name = "percona"
+    strategy = PerconaXtraBackup
+    config_dirs: Sequence[str] = (
+        "/etc/mysql/percona-server.conf.d", "/etc/mysql/mysql.conf.d", "/etc/my.cnf.d")

@@ -1,0 +1,1 @@
+"""Engines whose tests cover every case."""

@@ -1,0 +1,86 @@
+"""The words of MySQL 5.7, 8.0 and 8.4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trove_ng.common.secret import Secret
+from trove_ng.guestagent.datastores.mysql_family import sql
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
+from trove_ng.guestagent.os.codecs import NO_VALUE
+
+#: the one that the server of 8.4 has switched off
+NATIVE = "mysql_native_password"
+_SHA2 = "caching_sha2_password"
+_SECONDS_A_DAY = 24 * 60 * 60
+
+
+class MySqlDialect(Dialect):
+    """MySQL.
+
+    :param version: returns the series of the installed server, for example ``8.0``
+    """
+
+    # CREATE ROLE makes what nobody can log in with
+    users = "NOT (account_locked = 'Y' AND password_expired = 'Y' AND authentication_string = '')"
+    self_sized = frozenset({
+        "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
+        "table_definition_cache", "table_open_cache", "temptable_max_ram",
+        "thread_cache_size", "thread_pool_size"})
+
+    def __init__(self, version: Callable[[], str]) -> None:
+        self._version = version
+
+    @property
+    def _old(self) -> bool:
+        return self._version() == "5.7"
+
+    @property
+    def plugin(self) -> str:
+        """The way of authentication of the service's own accounts."""
+        return NATIVE if self._old else _SHA2
+
+    @property
+    def hold(self) -> Sequence[str]:
+        """No file is made or removed, no table is written, and no transaction commits."""
+        lock = "FLUSH TABLES WITH READ LOCK"
+        return (lock,) if self._old else ("LOCK INSTANCE FOR BACKUP", lock)
+
+    @property
+    def release(self) -> str:
+        """The tables; the lock of the instance ends with the connection."""
+        return "UNLOCK TABLES"
+
+    def account(self, user: str, host: str, password: Secret) -> list[Statement]:
+        """Make the account if there is none, and give it a password that lasts."""
+        how = f"USER %s@%s IDENTIFIED WITH {self.plugin} BY %s"
+        last = " REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK"
+        values = (user, host, password)
+        return [(how.replace("USER", "CREATE USER IF NOT EXISTS", 1) + last, values),
+                (f"ALTER {how}{last}", values)]
+
+    def take_over(self) -> list[Statement]:
+        """Let nobody in as the root that ``--initialize-insecure`` makes without a password."""
+        return [("ALTER USER IF EXISTS root@localhost ACCOUNT LOCK", ())]
+
+    def disconnect(self, session: sql.Session, user: str) -> None:
+        """End all connections of a user."""
+        for (number,) in session.run(
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s", (user,)):
+            session.end(int(number))
+
+    def options(self, days: int | None) -> dict[str, Any]:
+        """Return what keeps the server to these files, and about binary logs.
+
+        ``SET PERSIST`` of the owner's root would stand over the owner's group and over what
+        the agent sets: the server does not read it at a start.
+        """
+        found: dict[str, Any] = {} if self._old else {
+            "persisted_globals_load": "OFF", "loose_mysqlx": "OFF"}
+        if days is None:
+            # written by default since 8.0
+            return found if self._old else {**found, "disable_log_bin": NO_VALUE}
+        return {**found, "server_id": 1, **(
+            {"expire_logs_days": days} if self._old
+            else {"binlog_expire_logs_seconds": days * _SECONDS_A_DAY})}

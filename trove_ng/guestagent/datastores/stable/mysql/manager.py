@@ -1,0 +1,130 @@
+"""The manager of MySQL 5.7, 8.0 and 8.4."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trove_ng.common.errors import GuestError, UnprocessableEntity
+from trove_ng.datastores.base import Config
+from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.mysql_family.manager import (
+    OWNER,
+    MySqlFamilyManager,
+    default_paths,
+)
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.stable.mysql.backup import XtraBackup
+from trove_ng.guestagent.datastores.stable.mysql.dialect import NATIVE, MySqlDialect
+from trove_ng.guestagent.datastores.stable.mysql.upgrades import check_jump, check_ready
+from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.steps import Progress
+from trove_ng.rpc import messages as m
+
+#: looking at all tables of a large database takes long
+_UPGRADE_SECONDS = 3600
+#: how mysql_upgrade ends where there is nothing to do
+_UPGRADED_ALREADY = 2
+#: a server that does not know the option starts all the same
+_ALLOW_NATIVE = f"loose_{NATIVE}"
+
+
+class MySqlManager(MySqlFamilyManager):
+    """MySQL."""
+
+    name = "mysql"
+    services = ("mysql", "mysqld")
+    strategy = XtraBackup
+    #: where packages look for option files; the last one that a server reads, if several do
+    config_dirs: Sequence[str] = ("/etc/mysql/mysql.conf.d", "/etc/my.cnf.d")
+
+    def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
+        self.dialect = MySqlDialect(functools.cache(self.installed_version))
+        super().__init__(ctx, paths or self._places(ctx))
+
+    def _places(self, ctx: AgentContext) -> Paths:
+        found = default_paths(ctx.conf)
+        folder = next((one for one in self.config_dirs if pathlib.Path(one).is_dir()),
+                      self.config_dirs[0])
+        return dataclasses.replace(
+            found, base_config=f"{folder}/90-trove.cnf",
+            include_config=f"{folder}/99-trove-changes.cnf",
+            # AppArmor's profile of the packages lets the server read below its data
+            init_file=f"{found.mount}/trove-init.sql")
+
+    # ---- data -------------------------------------------------------------------
+
+    def install_data(self) -> None:
+        """Make an empty data directory with the server's own program."""
+        files.make_directory(self.paths.data, mode=0o750, owner=OWNER)
+        self.explained([
+            "mysqld", f"--defaults-file={self.paths.base_config}", "--initialize-insecure",
+            f"--user={OWNER}", f"--datadir={self.paths.data}", "--log-error-verbosity=1",
+            "--console"])
+
+    def installed_version(self) -> str:
+        """Return the version of the server's program."""
+        return self.strategy.tool.version()
+
+    def _clear_copy(self) -> None:
+        super()._clear_copy()
+        # another server has another number in its set
+        files.remove(self.paths.data / "auto.cnf")
+
+    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
+        """Make the data directory from a backup, whose users log in as they used to."""
+        super().restore_data(restore, progress)
+        self.configuration.set_default(_ALLOW_NATIVE, "ON")
+
+    def _write_configuration(self, config: Config, overrides: Mapping[str, Any]) -> None:
+        super()._write_configuration(config, overrides)
+        if self.paths.data.is_dir() and any(self.paths.data.iterdir()):
+            # of a former release perhaps; it is known once the server runs
+            self.configuration.set_default(_ALLOW_NATIVE, "ON")
+
+    def _secure(self, *, keep_users: bool) -> None:
+        super()._secure(keep_users=keep_users)
+        self._keep_native()
+
+    def _keep_native(self) -> None:
+        """Let users log in by the former way as long as there are such users."""
+        with self.server.session() as session:
+            found = session.run("SELECT 1 FROM mysql.user WHERE plugin = %s "
+                                "AND account_locked = 'N' LIMIT 1", (NATIVE,))
+        if not found:
+            self.configuration.unset_default(_ALLOW_NATIVE)
+
+    # ---- another root disk --------------------------------------------------------
+
+    def _check_data(self, existing: m.ExistingData) -> None:
+        super()._check_data(existing)
+        try:
+            check_jump(existing.version, self.installed_version())
+        except UnprocessableEntity as err:
+            raise GuestError(err.message) from err
+
+    def check_upgrade(self, version: str) -> None:
+        """Refuse what the server's data cannot go to."""
+        super().check_upgrade(version)
+        check_jump(self.installed_version(), version)
+        with self.server.session() as session:
+            check_ready(session)
+
+    def upgrade_data(self) -> None:
+        """Give the agent's account what this release has, and bring system tables up to it.
+
+        The server does so itself since 8.0.16.  An account of a former release lacks rights
+        that are new, and may use a way to log in that the next release has no more.
+        """
+        if self.installed_version() == "5.7":
+            commands.run(
+                ["mysql_upgrade", f"--defaults-extra-file={self.admin.option_file}"],
+                timeout=_UPGRADE_SECONDS, accept=(0, _UPGRADED_ALREADY))
+        _, password = self.admin.credentials()
+        with self.server.session() as session:
+            for statement in self.admin.statements(password):
+                session.run(*statement)
+        self._keep_native()
