@@ -27,7 +27,8 @@ _STATIC = {"back_log", "innodb_purge_threads", "innodb_page_cleaners", "open_fil
            "performance_schema", "innodb_buffer_pool_instances", "port", "datadir"}
 _DEFAULTS = {"long_query_time": 10, "max_connections": 151, "back_log": 80, "sort_buffer_size":
              262144, "general_log": 0, "slow_query_log": 0, "innodb_fast_shutdown": 1,
-             "table_definition_cache": 2000}
+             "table_definition_cache": 2000, "time_zone": "SYSTEM",
+             "transaction_isolation": "REPEATABLE-READ", "temptable_max_ram": 1073741824}
 #: what has gone, and the release since when
 _GONE = {"query_cache_size": (8, 0), "query_cache_type": (8, 0), "expire_logs_days": (8, 4),
          "default_authentication_plugin": (8, 4), "innodb_file_format": (8, 0),

@@ -121,7 +121,7 @@ Make = Callable[..., World]
 def make(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Makes machines; what their servers did not understand fails the test."""
     me = pwd.getpwuid(os.getuid()).pw_name
-    for module, name in ((family, "OWNER"), (mysql, "OWNER"), (restore, "_OWNER")):
+    for module, name in ((family, "OWNER"), (mysql, "OWNER"), (restore, "OWNER")):
         monkeypatch.setattr(module, name, me)
     made: list[World] = []
     path = os.environ["PATH"]
@@ -257,6 +257,35 @@ def test_settings_take_effect_or_wait_for_a_restart(world: World) -> None:
     assert world.options()["back_log"] == "91"
     assert manager.apply_overrides(overrides({})) is True
     assert "back_log" not in world.options()
+
+
+def test_variables_whose_options_have_other_names(world: World) -> None:
+    values = {"transaction_isolation": "SERIALIZABLE", "time_zone": "+02:00"}
+    assert world.manager.apply_overrides(overrides(values)) is False
+    assert {"SET GLOBAL `transaction_isolation` = 'SERIALIZABLE'",
+            "SET GLOBAL `time_zone` = '+02:00'"} <= {*world.said()}
+    world.manager.restart_db()
+    assert (world.options()["transaction_isolation"], world.options()["default_time_zone"]) == (
+        "SERIALIZABLE", "+02:00")
+
+
+def test_what_the_server_sizes_itself_waits_for_a_restart(world: World) -> None:
+    name = "table_definition_cache"
+    assert world.manager.apply_overrides(overrides({name: 1000})) is False
+    assert world.manager.apply_overrides(overrides({})) is True
+
+
+def test_binary_logs_are_written_where_they_have_a_volume(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.manager.volumes, "has", lambda kind: kind == "binlog")
+    world.manager._write_configuration(world.config(), {})
+    world.manager.restart_db()
+    assert world.manager.probe() is ServiceStatus.HEALTHY
+    options, old = world.options(), world.server.version.startswith("5.7")
+    assert options["log_bin"] == str(world.paths.binlogs / "binlog")
+    assert (options["server_id"], "disable_log_bin" in options) == ("1", False)
+    assert (options.get("expire_logs_days"), options.get("binlog_expire_logs_seconds")) == (
+        ("7", None) if old else (None, "604800"))
 
 
 def test_settings_of_another_release_stop_the_server_and_the_reason_is_told(

@@ -123,6 +123,19 @@ def test_the_datastores_own_parameters_are_loaded(mariadb: Operator, database: D
     assert _parameters(database) == found
 
 
+@pytest.mark.parametrize(("manager", "number", "known"), [
+    ("mysql", "5.7.44", True), ("mysql", "8.4.2", False), ("percona", "8.0.36-28", False)])
+def test_the_parameters_are_those_of_the_versions_number(
+        operator: Operator, database: Database, manager: str, number: str, known: bool) -> None:
+    operator.does("datastore_update", manager, "")
+    operator.does("datastore_version_update", manager, "v", manager, "image", "", "1",
+                  "--version", number)
+    operator.does("db_load_datastore_config_parameters", manager, "v", "--version", number)
+    found = _parameters(database)
+    assert "max_connections" in found
+    assert ("query_cache_size" in found) is known
+
+
 def test_parameters_of_a_file_replace_those_of_before(
         mariadb: Operator, database: Database, tmp_path: Path) -> None:
     mariadb.does("db_load_datastore_config_parameters", "mariadb", "10.11")

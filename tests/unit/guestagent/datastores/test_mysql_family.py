@@ -113,7 +113,7 @@ def test_an_account_that_is_not_there_is_an_error(tmp_path: pathlib.Path,
      {"collation_server": "utf8mb3_bin", "character_set_server": "utf8"})])
 def test_variables_become_options(variables: dict[str, object],
                                   options: dict[str, object]) -> None:
-    assert as_options(variables) == options
+    assert as_options(variables, MariaDbDialect()) == options
 
 
 @pytest.fixture
@@ -360,6 +360,11 @@ INNODB = ["2026-11-21 [ERROR] Plugin 'InnoDB' registration as a STORAGE ENGINE f
           "2026-11-21 [ERROR] Aborting"]
 START = "2026-11-21 [Note] Starting MariaDB 10.11.19-MariaDB as process 18761"
 READY = "2026-11-21 [Note] mariadbd: ready for connections."
+MY_START = ("[System] [MY-010116] [Server] /usr/sbin/mysqld (mysqld 8.0.36) starting as process "
+            "7")
+MY_ABORT = "[ERROR] [MY-010119] [Server] Aborting"
+MY_READY = "[System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections."
+MY_END = "[System] [MY-010910] [Server] /usr/sbin/mysqld: Shutdown complete (mysqld 8.0.36)"
 NO_SPACE = "[ERROR] InnoDB: Error number 28 means 'No space left on device'"
 
 
@@ -387,6 +392,26 @@ NO_SPACE = "[ERROR] InnoDB: Error number 28 means 'No space left on device'"
     ([START, READY, "[ERROR] [FATAL] InnoDB: Database page corruption", "got signal 6 ;"],
      "the files of the database are damaged."),
     ([START, "[ERROR] something 'of the customer'", "x [ERROR] Aborting"], ""),
+    # MySQL 8 says of a start that failed that it is complete
+    ([MY_START, "[ERROR] [MY-000067] [Server] unknown variable 'query_cache_size=1M'.",
+      MY_ABORT, MY_END], "its configuration is refused."),
+    ([MY_START, "[ERROR] [MY-014060] [Server] Invalid MySQL server upgrade: Cannot upgrade from "
+      "50744 to 80400.", MY_ABORT, MY_END],
+     "its data are of a version that it cannot take over."),
+    ([MY_START, "[ERROR] [MY-013171] [InnoDB] Cannot boot server version 80036 on data directory "
+      "built by version 80402. Downgrade is not supported", MY_ABORT, MY_END],
+     "its data are of a version that it cannot take over."),
+    ([MY_START, "[ERROR] [MY-010334] [Server] Failed to initialize DD Storage Engine",
+      "[ERROR] [MY-010020] [Server] Data Dictionary initialization failed.", MY_ABORT, MY_END],
+     "InnoDB does not start."),
+    ([MY_START, "[ERROR] [MY-012592] [InnoDB] Operating system error number 28: 'No space left "
+      "on device'", "[ERROR] [MY-010020] [Server] Data Dictionary initialization failed.",
+      MY_ABORT, MY_END], "the disk is full."),
+    ([MY_START, "[ERROR] unknown variable", MY_ABORT, MY_END, MY_START, MY_READY, MY_END], ""),
+    ([MY_START, "[ERROR] said 'disk full'", MY_END], ""),
+    (["[ERROR] said 'disk full'", MY_END], ""),
+    ([MY_START, "[ERROR] unknown variable", MY_ABORT, MY_END, MY_START],
+     "its configuration is refused."),
     ([], ""), ([""], ""), (["\0" * 100_000 + "disk full"], "")])
 def test_the_cause_of_the_last_failure_is_found_in_the_servers_log(
         lines: list[str], cause: str) -> None:

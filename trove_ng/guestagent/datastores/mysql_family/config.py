@@ -23,21 +23,14 @@ _REPLICATION = "replication"
 _OPTION = "option_"
 #: days that binary logs are kept, unless their owner says
 _BINLOG_DAYS = 7
-#: variables whose option has another name; with theirs, the server does not start
-_OPTIONS = {"time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"}
 
 
-def variable_of(option: str) -> str:
-    """Return the system variable that an option sets."""
-    return next((name for name, known in _OPTIONS.items() if known == option), option)
-
-
-def as_options(variables: Mapping[str, Any]) -> dict[str, Any]:
+def as_options(variables: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     """Return system variables as the server's option file takes them.
 
     A collation without its character set gets it: the server does not start otherwise.
     """
-    options = {_OPTIONS.get(key, key): ("ON" if value else "OFF") if isinstance(value, bool)
+    options = {dialect.renamed.get(key, key): ("ON" if value else "OFF") if isinstance(value, bool)
                else value for key, value in variables.items()}
     charset = str(options.get("collation_server", "")).partition("_")[0]
     if charset not in ("", "uca1400"):
@@ -129,7 +122,7 @@ class Configuration:
     def set_overrides(self, values: Mapping[str, Any]) -> None:
         """Make the user's settings exactly these variables."""
         if values:
-            self._manager.apply_user({"mysqld": as_options(values)})
+            self._manager.apply_user({"mysqld": as_options(values, self._dialect)})
         else:
             self._manager.remove_user()
 

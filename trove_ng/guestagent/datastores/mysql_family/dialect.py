@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trove_ng.common.secret import Secret
@@ -21,6 +21,13 @@ class Dialect(abc.ABC):
     #: variables that the server sizes at its start by what it finds; their default is another
     #: value
     self_sized: frozenset[str]
+    #: variable → its option, where that has another name; with the variable's the server does
+    #: not start
+    renamed: Mapping[str, str]
+
+    def variable_of(self, option: str) -> str:
+        """Return the system variable that an option sets."""
+        return next((name for name, known in self.renamed.items() if known == option), option)
 
     @property
     @abc.abstractmethod

@@ -6,11 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trove_ng.guestagent.datastores.mysql_family import sql
-from trove_ng.guestagent.datastores.mysql_family.config import (
-    Configuration,
-    as_options,
-    variable_of,
-)
+from trove_ng.guestagent.datastores.mysql_family.config import Configuration, as_options
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.datastores.mysql_family.variables import (
     Default,
@@ -40,14 +36,14 @@ class Overrides:
         :param running: the server is up
         :raises GuestError: the server refuses a value; nothing has changed then
         """
-        before, wanted = self._configuration.overrides(), as_options(values)
+        before, wanted = self._configuration.overrides(), as_options(values, self._dialect)
         changed = sorted(name for name in {*before, *wanted}
                          if str(before.get(name)) != str(wanted.get(name)))
         now = self._dynamic(changed, wanted, {*restart})
         later = self._variables.set(now) if running else []
         self._configuration.set_overrides(values)
         sized = any(value is Default and name in self._dialect.self_sized for name, value in now)
-        waiting = any(variable_of(name) in {*restart} for name in changed)
+        waiting = any(self._dialect.variable_of(name) in {*restart} for name in changed)
         return bool(later or sized or waiting)
 
     def _dynamic(self, changed: Iterable[str], wanted: Mapping[str, Any],
@@ -58,6 +54,6 @@ class Overrides:
         final, and does not reach the running server.
         """
         own, final = self._configuration.without_overrides(), self._configuration.final()
-        return [(variable_of(name), wanted[name] if name in wanted
-                 else as_value(own.get(name, Default)))
-                for name in changed if name not in final and variable_of(name) not in restart]
+        names = [(name, self._dialect.variable_of(name)) for name in changed]
+        return [(variable, wanted[name] if name in wanted else as_value(own.get(name, Default)))
+                for name, variable in names if name not in final and variable not in restart]

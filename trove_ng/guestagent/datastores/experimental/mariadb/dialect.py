@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from trove_ng.common.secret import Secret
@@ -17,6 +18,8 @@ class MariaDbDialect(Dialect):
     self_sized = frozenset({
         "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
         "table_open_cache", "thread_cache_size", "thread_pool_size"})
+    renamed: Mapping[str, str] = MappingProxyType({
+        "time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"})
 
     @property
     def hold(self) -> Sequence[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from trove_ng.common.secret import Secret
@@ -28,6 +29,7 @@ class MySqlDialect(Dialect):
         "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
         "table_definition_cache", "table_open_cache", "temptable_max_ram",
         "thread_cache_size", "thread_pool_size"})
+    renamed: Mapping[str, str] = MappingProxyType({"time_zone": "default_time_zone"})
 
     def __init__(self, version: Callable[[], str]) -> None:
         self._version = version

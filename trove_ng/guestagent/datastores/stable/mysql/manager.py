@@ -69,6 +69,11 @@ class MySqlManager(MySqlFamilyManager):
         """Return the version of the server's program."""
         return self.strategy.tool.version()
 
+    def clean(self) -> None:
+        """Remove also the statements of a first start, which hold a password."""
+        super().clean()
+        files.remove(pathlib.Path(self.paths.init_file))
+
     def _clear_copy(self) -> None:
         super()._clear_copy()
         # another server has another number in its set
