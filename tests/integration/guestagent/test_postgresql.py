@@ -7,7 +7,6 @@ import pathlib
 import pwd
 import shutil
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -76,6 +75,9 @@ class Server:
                                 state_dir=home / "state")
         self.manager = PostgreSqlManager(self.ctx, self.paths)
 
+    def close(self) -> None:
+        self.process.kill(())
+
     def prepare(self, **more: Any) -> None:
         self.manager.do_prepare(m.PrepareRequest(
             operation_id="o", step="prepare", datastore="postgresql", datastore_version="15",
@@ -118,10 +120,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return tmp_path_factory.mktemp("first") / "data"
 
 
-@pytest.fixture
-def make(home: pathlib.Path, first: pathlib.Path,
-         monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    servers: list[Server] = []
+@pytest.fixture(autouse=True)
+def alike(first: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copy the first data directory instead of making another one like it."""
     really_make = DataDirectory.make
 
     def make_or_copy(directory: DataDirectory) -> None:
@@ -131,14 +132,6 @@ def make(home: pathlib.Path, first: pathlib.Path,
         files.copy_tree(first, directory._paths.data)
 
     monkeypatch.setattr(DataDirectory, "make", make_or_copy)
-
-    def made(name: str) -> Server:
-        servers.append(Server(home / name))
-        return servers[-1]
-
-    yield made
-    for one in servers:
-        one.process.kill(())
 
 
 @pytest.fixture
@@ -689,3 +682,19 @@ def test_a_backup_for_another_server_is_refused(make: Any, change: dict[str, str
     with pytest.raises(BadRequest, match="strategy pgdump is not known"):
         restored(make, "http://127.0.0.1:1",
                  msgspec.structs.replace(stored, strategy="pgdump"), name="three")
+
+
+def test_damaged_pages_are_found(server: Server) -> None:
+    server.ask("CREATE TABLE t AS SELECT n, md5(n::text) AS h FROM generate_series(1, 5000) n")
+    whole = server.manager.look_through(60, progress())
+    assert (whole.counts, whole.problems) == ({"databases": 1}, [])
+    ((place,),) = server.ask("SELECT pg_relation_filepath('t')")
+    server.manager.restart_db()
+    with (server.paths.data / place).open("r+b") as file:
+        file.seek(8192 + 4000)
+        file.write(b"damage")
+    found = server.manager.look_through(60, progress())
+    assert found.problems == [
+        "Pages of the data are damaged; the log of errors names their files."]
+    with pytest.raises(GuestError, match="in 0 seconds"):
+        server.manager.look_through(0, progress())

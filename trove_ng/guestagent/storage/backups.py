@@ -20,7 +20,8 @@ from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.storage.packing import Packer, unpack
 from trove_ng.rpc import messages as m
 
-_PIECE = 1024 * 1024
+#: bytes that are read of a stream at once
+PIECE = 1024 * 1024
 _MB = 1024 * 1024
 
 
@@ -95,7 +96,7 @@ def pump(source: IO[bytes], packer: Packer, expected: int, progress: Progress) -
 
     :param expected: bytes that it is likely to have
     """
-    while piece := source.read(_PIECE):
+    while piece := source.read(PIECE):
         packer.write(piece)
         progress.report(min(95, 95 * packer.read // max(1, expected)))
 

@@ -166,6 +166,18 @@ def test_why_it_failed(text: str, cause: str) -> None:
     assert causes.find(f"{BEGIN}{AT}{text}\n{AT}LOG:  database system is shut down") == cause
 
 
+def test_what_a_program_was_told_by_the_server_is_its_cause() -> None:
+    for said, cause in (
+            ("pg_basebackup: error: checksum error occurred",
+             "the files of the database are damaged."),
+            ("pg_basebackup: error: could not get COPY data stream: ERROR:  requested WAL "
+             "segment 000000010000000000000002 has already been removed",
+             "its write-ahead log grew faster than it was read."),
+            ("pg_basebackup: error: can only write single tablespace to stdout, database has 2",
+             "it has tablespaces outside of its directory.")):
+        assert causes.of_program(f"pg_basebackup: initiating base backup\n{said}\n") == cause
+
+
 def test_what_clients_said_or_an_earlier_life_is_no_news() -> None:
     full = f"{AT}PANIC:  No space left on device\n"
     assert causes.find(full + BEGIN) == ""

@@ -10,6 +10,7 @@ import pathlib
 import re
 import subprocess
 import tarfile
+import time
 import uuid
 from typing import IO, cast
 
@@ -38,6 +39,7 @@ from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import messages as m
 
+_DAMAGED = re.compile(r"checksum (verification failed|error)")
 _END = re.compile(r"write-ahead log end point: ([0-9A-F]+/[0-9A-F]+)")
 
 
@@ -86,16 +88,10 @@ class BaseBackup:
 
     def _store_data(self, request: m.BackupRequest, progress: Progress, segments: Segments,
                     about: dict[str, str]) -> m.StoredBackup:
-        expected, paths = backups.size_of(self._paths.data), self._paths
-        argv = [paths.program("pg_basebackup"), "--host", paths.run, "--port", str(paths.port),
-                "--username", ADMIN, "--no-password", "--pgdata=-", "--format=tar",
-                "--wal-method=fetch", "--checkpoint=fast", "--verbose"]
-        ended: list[str] = []
+        expected, ended = backups.size_of(self._paths.data), list[str]()
 
         def produce(packer: Packer) -> None:
-            # its words are read: they must be in the language that is known here
-            with Program(argv, stdout=subprocess.PIPE, explain=causes.of_program,
-                         env={"LC_ALL": "C"}) as program:
+            with _program(self._paths, "fetch") as program:
                 assert program.process.stdout is not None
                 backups.pump(program.process.stdout, packer, expected, progress)
                 program.wait()
@@ -134,6 +130,43 @@ class BaseBackup:
     def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
         """Make the data directory from backups; see :class:`PostgreSqlRestore`."""
         PostgreSqlRestore(self._paths, self._way.patience, progress).run(restore)
+
+
+def _program(paths: Paths, log: str) -> Program:
+    """Return the program, which writes the data directory as a tar archive.
+
+    :param log: ``fetch`` adds the write-ahead log to it, ``none`` does not
+    """
+    # its words are read: they must be in the language that is known here
+    return Program([
+        paths.program("pg_basebackup"), "--host", paths.run, "--port", str(paths.port),
+        "--username", ADMIN, "--no-password", "--pgdata=-", "--format=tar",
+        f"--wal-method={log}", "--checkpoint=fast", "--verbose"],
+        stdout=subprocess.PIPE, explain=causes.of_program, env={"LC_ALL": "C"})
+
+
+def look_through(paths: Paths, seconds: float, progress: Progress) -> bool:
+    """Read every page of the data; return whether the checksums of all are right.
+
+    :param seconds: that it may take
+    :raises GuestError: it takes longer, or the program failed
+    """
+    expected, read = backups.size_of(paths.data), 0
+    end = time.monotonic() + seconds
+    with _program(paths, "none") as program:
+        assert program.process.stdout is not None
+        while piece := program.process.stdout.read(backups.PIECE):
+            read += len(piece)
+            progress.report(min(99, 99 * read // max(1, expected)))
+            progress.check()
+            if time.monotonic() > end:
+                raise GuestError(f"The data were not looked through in {seconds:g} seconds.")
+        failed = program.collect()
+        if _DAMAGED.search(program.messages):
+            return False
+        if failed:
+            raise program.failure(f"ended with status {failed}")
+    return True
 
 
 def _end(segments: Segments, position: str) -> dict[str, str]:

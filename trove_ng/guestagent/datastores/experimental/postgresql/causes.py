@@ -27,7 +27,8 @@ _CAUSES = causes.compiled(
     (r"permission denied|has (wrong ownership|invalid permissions)",
      "it may not use one of its files."),
     (r"invalid (primary )?checkpoint record|could not locate a valid checkpoint"
-     r"|could not locate required checkpoint|incorrect checksum|invalid page|corrupt"
+     r"|could not locate required checkpoint|incorrect checksum"
+     r"|checksum (verification failed|error)|invalid page|corrupt"
      r"|WAL ends before|is not a valid data directory|could not read file"
      r"|could not open file|incomplete startup packet in file|invalid data in file",
      causes.DAMAGED),

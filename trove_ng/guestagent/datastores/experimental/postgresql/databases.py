@@ -60,6 +60,14 @@ def close_own(server: Server) -> None:
             session.run(statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", name))
 
 
+def count(server: Server) -> int:
+    """Return how many databases there are beside the server's own."""
+    with server.session() as session:
+        ((found,),) = session.run(SQL("SELECT count(*) FROM pg_database WHERE datname <> ALL(%s)"),
+                                  (sorted(SYSTEM_DATABASES),))
+    return int(found)
+
+
 class Databases:
     """Creates, lists and drops databases."""
 

@@ -14,12 +14,16 @@ from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import devices
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
-from trove_ng.guestagent.datastores.experimental.postgresql.backup import BaseBackup
+from trove_ng.guestagent.datastores.experimental.postgresql.backup import (
+    BaseBackup,
+    look_through,
+)
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.databases import (
     Databases,
     close_own,
+    count,
 )
 from trove_ng.guestagent.datastores.experimental.postgresql.logs import ServerLog
 from trove_ng.guestagent.datastores.experimental.postgresql.overrides import Overrides
@@ -180,6 +184,12 @@ class PostgreSqlManager(SqlManager):
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""
         return self._backups(request.strategy).create(request, progress)
+
+    def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
+        """Read every page of the data, and have the server check it."""
+        whole = look_through(self.paths, seconds, progress)
+        return m.DataReport(counts={"databases": count(self.server)}, problems=[] if whole else [
+            "Pages of the data are damaged; the log of errors names their files."])
 
     # ---- another root disk ------------------------------------------------------
 
