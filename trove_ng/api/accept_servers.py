@@ -18,7 +18,7 @@ from trove_ng.common.errors import (
 )
 from trove_ng.datastores import base as engines
 from trove_ng.db.models import DatastoreVersion, Instance
-from trove_ng.db.repositories import datastores, instances, volumes
+from trove_ng.db.repositories import datastores, volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task, refuse_repair
 from trove_ng.domain.volumes import DATA, NOVA
@@ -125,19 +125,3 @@ def migrate_instance(call: Call, host: str | None) -> None:
     accept.submit(call, lambda _, loaded: accept.usable(call, loaded),
                   payloads.INSTANCE_MIGRATE, Task.MIGRATING,
                   payloads.MigrateInstance(host=host))
-
-
-@retry_on_db_error
-def refuse_replication(call: Call, *, promote: bool) -> None:
-    """Say why an instance cannot be promoted, or ejected, as a source of replicas.
-
-    :raises BadRequest: it is no replica, or no source
-    :raises NotSupported: it is one
-    """
-    with call.services.db.writer() as session:
-        instance = accept.load(session, call, call.params["id"]).instance
-        if promote and not instance.slave_of_id:
-            raise BadRequest(f"Instance {instance.id} is not a replica.")
-        if not promote and not instances.has_replicas(session, instance.id):
-            raise BadRequest(f"Instance {instance.id} is not a replica source.")
-    raise NotSupported("Changing the source of replicas is not supported.")

@@ -9,6 +9,7 @@ GROUP = "operations"
 _TIMEOUTS = {
     "instance.create": "1800",
     "instance.create_replica": "86400",
+    "instance.detach_replica": "900",
     "instance.delete": "900",
     "instance.force_delete": "900",
     "instance.restart": "600",

@@ -49,7 +49,8 @@ def handlers(manager: BaseManager, engine: StepEngine,
                        ("start_db_with_conf_changes", manager.start_db_with_conf_changes),
                        ("pre_upgrade", manager.upgrades.before),
                        ("enable_as_source", manager.enable_as_source),
-                       ("follow", manager.follow)):
+                       ("follow", manager.follow),
+                       ("detach_replica", manager.detach_replica)):
         table[name] = _prepared(manager, _step(engine, step, m.Empty))
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))

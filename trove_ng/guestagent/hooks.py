@@ -26,8 +26,8 @@ LOG = logging.getLogger(__name__)
 #: calls that a datastore may leave out
 OPTIONAL = (
     "apply_config", "apply_overrides", "change_passwords", "create_backup",
-    "create_databases", "create_users", "delete_database", "delete_user", "disable_root",
-    "enable_as_source", "enable_root", "follow", "get_user",
+    "create_databases", "create_users", "delete_database", "delete_user", "detach_replica",
+    "disable_root", "enable_as_source", "enable_root", "follow", "get_user",
     "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
     "list_users", "release_data", "revoke_access", "set_log",
     "set_replica_accounts", "update_user",
@@ -206,6 +206,10 @@ class DatastoreHooks(abc.ABC):
 
         :raises GuestError: they do not
         """
+        raise self._unsupported("replication")
+
+    def detach_replica(self, request: m.StepRequest) -> m.Empty:
+        """Follow nobody any more, with all that was received; what was read only is not."""
         raise self._unsupported("replication")
 
     def list_databases(self, request: m.PageRequest) -> m.DatabasePage:

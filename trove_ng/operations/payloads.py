@@ -15,6 +15,7 @@ from trove_ng.common.states import DATA_VOLUME
 
 INSTANCE_CREATE = "instance.create"
 INSTANCE_CREATE_REPLICA = "instance.create_replica"
+INSTANCE_DETACH_REPLICA = "instance.detach_replica"
 INSTANCE_DELETE = "instance.delete"
 INSTANCE_FORCE_DELETE = "instance.force_delete"
 INSTANCE_RESTART = "instance.restart"
@@ -84,6 +85,15 @@ class CreateReplica(CreateInstance, frozen=True, kw_only=True):
 
     The password of its account there is in the secrets under :data:`REPLICA_SECRET`.
     """
+
+
+class DetachReplica(Payload, frozen=True, kw_only=True):
+    """Let a replica follow its source no more.
+
+    :param source_id: of the source
+    """
+
+    source_id: str
 
 
 class DeleteInstance(Payload, frozen=True, kw_only=True):

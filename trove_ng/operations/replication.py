@@ -69,13 +69,20 @@ def open_account(work: Work) -> None:
 
 
 def close_account(work: Work) -> None:
-    """Take the account of a replica that goes away from its source.
-
-    A source that does not answer keeps it until the accounts are set the next time.
-    """
+    """Take the account of a replica that goes away from its source."""
     with work.reader() as session:
         instance = instances.get(session, work.resource_id)
-        source = instances.get(session, (instance.slave_of_id if instance else None) or "")
+    if instance is not None and instance.slave_of_id is not None:
+        leave(work, instance.slave_of_id)
+
+
+def leave(work: Work, source_id: str) -> None:
+    """Let the instance in at a source no more, if that is there still.
+
+    A source that does not answer keeps the account until the accounts are set the next time.
+    """
+    with work.reader() as session:
+        source = instances.get(session, source_id)
     if source is None:
         return
     access.let_set_in(work, source, but=work.resource_id)

@@ -76,6 +76,7 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "enable_as_source": GuestMethod(m.StepRequest, m.Empty),
     "set_replica_accounts": GuestMethod(rm.ReplicaAccounts, m.Empty),
     "follow": GuestMethod(rm.FollowRequest, m.Empty),
+    "detach_replica": GuestMethod(m.StepRequest, m.Empty),
     "module_list": GuestMethod(mm.ModuleQuery, mm.ModuleStates),
     "module_apply": GuestMethod(mm.ModulesRequest, mm.ModuleStates),
     "module_remove": GuestMethod(mm.ModuleRemoval, m.Empty),
@@ -298,6 +299,10 @@ class GuestClient:
     def follow(self, request: rm.FollowRequest) -> None:
         """Have the database follow a source, once per step."""
         self._done("follow", request)
+
+    def detach_replica(self, request: m.StepRequest) -> None:
+        """Have the database follow nobody any more, once per step."""
+        self._done("detach_replica", request)
 
     def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
         """Return the modules that were applied, each looked at by its driver."""

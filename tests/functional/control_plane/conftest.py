@@ -201,6 +201,10 @@ class Agent:
         self.follows = request
         return m.Empty()
 
+    def _detach_replica(self, _request: m.StepRequest) -> m.Empty:
+        self.follows = None
+        return m.Empty()
+
     def _cancel_step(self, _request: m.StepRequest) -> m.Flag:
         return m.Flag(value=True)
 

@@ -237,6 +237,21 @@ def _create_replica(world: World) -> str:
     return replica
 
 
+def _replica(world: World) -> str:
+    """Return a replica that works."""
+    replica, _ = _new_replicas(world)
+    world.finish(world.live(replica))
+    assert world.shown("instances", replica) == "ACTIVE"
+    return replica
+
+
+def _detach_replica(world: World) -> str:
+    replica = _replica(world)
+    world.plane.request("PUT", f"/instances/{replica}", {"instance": {"replica_of": None}},
+                        status=202)
+    return replica
+
+
 def _import_backup(world: World) -> str:
     source = world.backup()
     location = world.plane.request("GET", f"/backups/{source}").json["backup"]["locationRef"]
@@ -249,6 +264,7 @@ def _import_backup(world: World) -> str:
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
     payloads.INSTANCE_CREATE_REPLICA: Scenario(_create_replica, bad="ERROR", agent="account"),
+    payloads.INSTANCE_DETACH_REPLICA: Scenario(_detach_replica),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR", agent=None),
     payloads.INSTANCE_FORCE_DELETE: Scenario(
         _force_delete, good=None, bad="ERROR", agent=None),

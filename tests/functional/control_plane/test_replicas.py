@@ -133,3 +133,37 @@ def test_a_closed_source_lets_its_replicas_in(plane: ControlPlane) -> None:
     plane.request("DELETE", f"/instances/{replica}", status=202)
     plane.wait_gone(f"/instances/{replica}")
     assert open_to() == {"192.0.2.0/24"}
+
+
+@pytest.mark.parametrize("way", ["replica_of", "slave_of", "action"])
+def test_a_detached_replica_is_an_instance_of_its_own(plane: ControlPlane, instance: str,
+                                                      way: str) -> None:
+    replica = ask(plane, instance)["id"]
+    plane.wait(replica, "ACTIVE")
+    path = f"/instances/{replica}"
+    if way == "action":
+        assert "not a replica" in plane.request("POST", f"/instances/{instance}/action", {
+            "detach_replica": {}}, status=400).text
+        plane.request("POST", f"{path}/action", {"detach_replica": None}, status=202)
+    else:
+        plane.request("PATCH", path, {"instance": {way: None, "name": "alone"}}, status=202)
+    shown = plane.show(replica)
+    assert (shown["status"], shown["name"] == "alone") == ("DETACH", way != "action")
+    assert "replica_of" not in plane.wait(replica, "ACTIVE")
+    assert "replicas" not in plane.show(instance)
+    assert (agent(plane, replica).follows, agent(plane, instance).accounts) == (None, {})
+    plane.request("POST", f"{path}/databases", {"databases": [{"name": "d"}]}, status=202)
+    plane.request("PUT", path, {"instance": {"replica_of": None}}, status=202)
+    plane.request("PUT", path, {"instance": {"replica_of": instance}}, status=501)
+
+
+def test_a_replica_that_cannot_be_detached_follows_still(plane: ControlPlane,
+                                                         instance: str) -> None:
+    replica = ask(plane, instance)["id"]
+    plane.wait(replica, "ACTIVE")
+    plane.hypervisor.failures["detach_replica"] = "It does not want to."
+    plane.request("PUT", f"/instances/{replica}", {"instance": {"replica_of": None}}, status=202)
+    shown = plane.wait(replica, "ACTIVE")
+    assert shown["replica_of"]["id"] == instance
+    assert shown["fault"]["message"] == "It does not want to."
+    assert account(replica) in agent(plane, instance).accounts

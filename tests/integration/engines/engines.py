@@ -34,6 +34,8 @@ class Engine(abc.ABC):
     static: tuple[str, Any] = ("", None)
     #: what the log of errors holds after a start
     started = ""
+    #: what a replica says to whom wants to write
+    read_only = ""
 
     def body(self) -> dict[str, Any]:
         """Return what the request for an instance has besides."""
@@ -68,6 +70,7 @@ class MariaDb(Engine):
     dynamic = ("long_query_time", 2.5, 3.5)
     static = ("back_log", 90)
     started = "ready for connections"
+    read_only = "read-only"
 
     def body(self) -> dict[str, Any]:
         return sql_body(self)

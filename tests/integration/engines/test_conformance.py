@@ -19,13 +19,14 @@ ROWS = int(os.environ.get("TROVE_ENGINE_ROWS", "300"))
 class Instance:
     """An instance of one engine, as its owner has it."""
 
-    def __init__(self, cloud: AllInOne, engine: Engine, size: int = 1, **more: Any) -> None:
+    def __init__(self, cloud: AllInOne, engine: Engine, size: int = 1,
+                 ident: str | None = None, **more: Any) -> None:
         self.cloud, self.engine, self.password = cloud, engine, engine.password
         self.rest = cloud.rest()
-        made = self.rest.post("/instances", {"instance": {
+        self.id = ident or str(self.rest.post("/instances", {"instance": {
             "name": f"conformance-{engine.name}", "flavorRef": "1", "volume": {"size": size},
-            "datastore": {"type": engine.name, "version": engine.version}, **more}})
-        self.id = str(made.json()["instance"]["id"])
+            "datastore": {"type": engine.name, "version": engine.version}, **more}},
+        ).json()["instance"]["id"])
         self.wait()
 
     def wait(self, status: str = "ACTIVE") -> dict[str, Any]:
@@ -216,6 +217,34 @@ def test_a_new_root_disk_keeps_data_and_settings(instance: Instance) -> None:
     instance.cloud.wait_operations(instance.id, 180)
     instance.wait()
     assert instance.read() == before
+
+
+def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
+    able(instance, "replication")
+    cloud, before = instance.cloud, instance.write()
+    cloud.run("trove", "create", "conformance-replica", "1", "--replica_of", instance.id)
+    shown = cloud.openstack("database", "instance", "show", instance.id)
+    replica = Instance(cloud, instance.engine, ident=shown["replicas"])
+    assert replica.read() == before
+    after = instance.write(10)
+    eventually(lambda: replica.read() == after, "what was written at the source")
+    with pytest.raises(Exception, match=instance.engine.read_only):
+        replica.write(1)
+    replica.act("restart", {})
+    instance.act("restart", {})
+    after = instance.write(10)
+    eventually(lambda: replica.read() == after, "what was written after restarts")
+    assert instance.rest.request(
+        "DELETE", f"/instances/{instance.id}", check=False).status_code == 403
+    cloud.run("openstack", "database", "instance", "detach", replica.id)
+    cloud.wait_operations(replica.id)
+    assert "replica_of" not in replica.wait()
+    own, left = replica.write(1), instance.write(2)
+    assert own[:len(after)] == after
+    assert len(own) + 1 == len(left)
+    replica.delete()
+    names = [one["name"] for one in instance.rest.get("/backups").json()["backups"]]
+    assert not any("replicas" in one for one in names), "the snapshot is left"
 
 
 def test_root_comes_and_goes(instance: Instance) -> None:

@@ -127,3 +127,30 @@ def test_a_lost_root_disk_does_not_end_a_replica(
     eventually(lambda: values(replica) == [1], "the change")
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
         insert(replica, 99)
+
+
+def test_a_detached_replica_is_written_to_and_has_replicas(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    server.query("CREATE TABLE t (v INT PRIMARY KEY)", *APP)
+    server.manager.enable_as_source(step("source"))
+    stored, user = backup(server, store[0]), account("one")
+    replica = seeded(make, server, store[0], "replica", stored)
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=user))
+    follow(replica, server, user, dict(stored.metadata))
+    for value in range(50):
+        insert(server, value)
+    eventually(lambda: len(values(replica)) == 50, "all changes")
+    for _ in range(2):
+        replica.manager.detach_replica(step("detach"))
+        insert(server, len(values(server)))
+        insert(replica, 1000 + len(values(replica)))
+        replica.manager.restart_db()
+    assert [one for one in values(server) if one >= 1000] == []
+    assert len(values(replica)) == 52
+    # it comes back as a replica of what was its replica
+    other = seeded(make, server, store[0], "other", backup(replica, store[0]))
+    replica.manager.enable_as_source(step("source"))
+    replica.manager.set_replica_accounts(rm.ReplicaAccounts(add=user))
+    follow(other, replica, user, dict(backup(replica, store[0]).metadata))
+    insert(replica, 2000)
+    eventually(lambda: values(other) == values(replica), "the change")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from trove_ng.api import accept, accept_servers
+from trove_ng.api import accept, accept_roles
 from trove_ng.api.call import Call
 from trove_ng.domain.volumes import DATA
 
@@ -22,9 +22,11 @@ def act(call: Call) -> None:
         accept.resize_flavor(asking(call, "instance:resize_flavor"),
                              str(arguments["flavorRef"]))
     elif name == "promote_to_replica_source":
-        accept_servers.refuse_replication(asking(call, f"instance:{name}"), promote=True)
+        accept_roles.refuse_replication(asking(call, f"instance:{name}"), promote=True)
     elif name == "eject_replica_source":
-        accept_servers.refuse_replication(asking(call, f"instance:{name}"), promote=False)
+        accept_roles.refuse_replication(asking(call, f"instance:{name}"), promote=False)
+    elif name == "detach_replica":
+        accept_roles.detach(asking(call, "instance:update"), lambda _: None, named=True)
     elif (arguments or {}).get("force_delete"):
         accept.force_delete_instance(asking(call, "instance:force_delete"))
     else:

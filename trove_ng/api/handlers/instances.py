@@ -7,7 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept, accept_access, accept_configurations, accept_servers
+from trove_ng.api import (
+    accept,
+    accept_access,
+    accept_configurations,
+    accept_roles,
+    accept_servers,
+)
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.views import instances as views
@@ -116,23 +122,27 @@ def update(call: Call) -> None:
             call, wanted.get("configuration"), lambda found: _rename(found, name))
     elif "access" in wanted:
         accept_access.update(call, wanted["access"], lambda found: _rename(found, name))
+    elif "replica_of" in wanted or "slave_of" in wanted:
+        _detach(call, wanted, name)
     elif "datastore_version" in wanted:
         accept_servers.upgrade_instance(
             asking(call, "instance:upgrade"), wanted["datastore_version"],
             lambda found: _rename(found, name))
     else:
-        _update(call, name, wanted)
+        _update(call, name)
+
+
+def _detach(call: Call, wanted: dict[str, Any], name: str | None) -> None:
+    (field, source), = wanted.items()
+    if source is not None:
+        raise NotSupported(f"Changing instance.{field} to another source is not supported.")
+    accept_roles.detach(call, lambda found: _rename(found, name))
 
 
 @retry_on_db_error
-def _update(call: Call, name: str | None, wanted: dict[str, Any]) -> None:
+def _update(call: Call, name: str | None) -> None:
     with call.services.db.writer() as session:
-        found = load(session, call, lock=True)
-        for other, value in wanted.items():
-            # Detaching what is not attached is done already.
-            if value is not None or found.slave_of_id:
-                raise NotSupported(f"Changing instance.{other} is not supported.")
-        _rename(found, name)
+        _rename(load(session, call, lock=True), name)
 
 
 def _rename(found: Instance, name: str | None) -> None:

@@ -83,6 +83,7 @@ ACTIONS: dict[str, Schema] = {
     "resize": _RESIZE,
     "promote_to_replica_source": EMPTY,
     "eject_replica_source": EMPTY,
+    "detach_replica": EMPTY,
     "reset_status": {"type": ["object", "null"], "additionalProperties": False,
                      "properties": {"force_delete": {"type": "boolean"}}},
 }

@@ -16,6 +16,7 @@ from trove_ng.operations.runbooks import (
     create_snapshot,
     delete_backup,
     delete_instance,
+    detach_replica,
     import_backup,
     migrate_instance,
     reapply_module,
@@ -41,6 +42,6 @@ def runbooks() -> Mapping[str, Runbook]:
              create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
              reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
-             create_snapshot.DELETION, create_replica.RUNBOOK, seed_replicas.RUNBOOK,
-             verify_backup.RUNBOOK)
+             create_snapshot.DELETION, create_replica.RUNBOOK, detach_replica.RUNBOOK,
+             seed_replicas.RUNBOOK, verify_backup.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

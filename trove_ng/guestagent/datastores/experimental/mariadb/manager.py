@@ -61,6 +61,11 @@ class MariaDbManager(MySqlFamilyManager):
         self._replication.follow(request)
         return m.Empty()
 
+    def detach_replica(self, request: m.StepRequest) -> m.Empty:
+        """Follow nobody any more, and let clients write."""
+        self._replication.detach()
+        return m.Empty()
+
     def configure_replica(self) -> None:
         """Write the settings of a replica."""
         self._replication.configure(Role.REPLICA)

@@ -29,6 +29,9 @@ from trove_ng.rpc import replication_messages as rm
 
 #: seconds until the source must have answered a new replica
 _ANSWER_SECONDS = 30
+#: seconds that a replica that is detached may take to apply what it received; less than a
+#: connection waits for an answer
+_APPLY_SECONDS = 45
 #: files of a replica beside its data
 FILES = ("master.info", "master-*.info", "relay-log.info", "relay-log-*.info",
          "multi-master.info", "relay*-bin.*")
@@ -138,6 +141,24 @@ class Replication:
                 (request.host, request.port, request.user, request.password))
             session.run("START SLAVE")
         self._wait()
+
+    def detach(self) -> None:
+        """Apply all that was received, then follow nobody and let clients write.
+
+        The binary log goes on: a server that was in a set can be a source at once.
+        """
+        found = self.status()
+        with self._server.session() as session:
+            if found:
+                session.run("STOP SLAVE IO_THREAD")
+                if found["Slave_SQL_Running"] == "Yes":
+                    # the received is in the answer now
+                    received = self.status()["Gtid_IO_Pos"]
+                    session.run("SELECT MASTER_GTID_WAIT(%s, %s)", (received, _APPLY_SECONDS))
+                session.run("STOP SLAVE")
+                session.run("RESET SLAVE ALL")
+            self.configure(Role.SOURCE)
+            session.run("SET GLOBAL read_only = 0")
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS
