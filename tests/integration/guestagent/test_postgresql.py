@@ -7,6 +7,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import threading
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     installed_version,
 )
 from trove_ng.guestagent.os import files
+from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -618,6 +620,27 @@ def test_a_chain_of_backups_brings_each_moment_back(server: Server, make: Any,
         with pytest.raises(BadRequest, match="other data"):
             backup(one, store[0], "x", parent=chain[0])
     assert backup(one, store[0], "y").metadata["lineage"] != chain[0].metadata["lineage"]
+
+
+def test_a_backup_may_take_longer_than_a_session(server: Server,
+                                                 store: tuple[str, Swift]) -> None:
+    seen: list[int] = []
+
+    def look(_percent: int) -> None:
+        with server.manager.server.session() as session:
+            ((others,),) = session.run(_sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND application_name = 'trove-guestagent'"))
+        seen.append(others)
+
+    server.override(statement_timeout=1)
+    for parent in (None, backup(server, store[0])):
+        server.manager.create_backup(m.BackupRequest(
+            operation_id="o", step="create_backup", backup_id="2", strategy="pg_basebackup",
+            grant=grant(store[0], "backup_2/"), parent=parent),
+            Progress(look, threading.Event()))
+        assert set(seen) == {0}
+        seen.clear()
 
 
 def test_what_was_begun_before_a_backup_is_not_in_it(server: Server, make: Any,

@@ -6,12 +6,14 @@ one Zstandard frame, encrypted if the control plane gives a key, cut into segmen
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import subprocess
 import tarfile
 import time
 import uuid
+from collections.abc import Iterator
 from typing import IO, cast
 
 from psycopg.sql import SQL
@@ -71,20 +73,27 @@ class BaseBackup:
         about = {"version": self._paths.version, "lineage": lineage,
                  **FORM.describe(request.key)}
         since = _since(request.parent, self._paths.version, lineage) if request.parent else None
-        limit = Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
-        with self._server.session() as session:
-            kept, segments = Kept(session, limit), Segments.of(session)
-            if since is not None:
-                stored = self._store_log(request, progress, session, segments, since, about)
-            else:
+        # no session lasts as long as a backup may take
+        with self._session() as (session, kept):
+            segments = Segments.of(session)
+            if since is None:
                 kept.begin()
                 kept.make_room()
-                stored = self._store_data(request, progress, segments, about)
+            end = _end_segment(session) if since is not None else ""
+        stored = (self._store_data(request, progress, segments, about) if since is None
+                  else self._store_log(request, progress, segments, since, end, about))
+        with self._session() as (_, kept):
             if keeps:
                 kept.make_room(stored.metadata["to_lsn"])
             else:
                 kept.end()
         return stored
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[tuple[Session, Kept]]:
+        limit = Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
+        with self._server.session() as session:
+            yield session, Kept(session, limit)
 
     def _store_data(self, request: m.BackupRequest, progress: Progress, segments: Segments,
                     about: dict[str, str]) -> m.StoredBackup:
@@ -102,11 +111,8 @@ class BaseBackup:
         return self._way.store(request, self.name, expected, progress, produce, lambda: {
             **about, **_end(segments, ended[0])})
 
-    def _store_log(self, request: m.BackupRequest, progress: Progress, session: Session,
-                   segments: Segments, since: str, about: dict[str, str]) -> m.StoredBackup:
-        # a record, so that there is a segment to end
-        session.run(SQL("SELECT pg_create_restore_point(%s)"), (f"trove-{uuid.uuid4().hex}",))
-        ((end,),) = session.run(SQL("SELECT pg_switch_wal()::text"))
+    def _store_log(self, request: m.BackupRequest, progress: Progress, segments: Segments,
+                   since: str, end: str, about: dict[str, str]) -> m.StoredBackup:
         found = [self._paths.data / "pg_wal" / name
                  for name in segments.names(since, segments.ending(end))]
         if not found or not all(path.is_file() for path in found):
@@ -137,12 +143,14 @@ def _program(paths: Paths, log: str) -> Program:
 
     :param log: ``fetch`` adds the write-ahead log to it, ``none`` does not
     """
-    # its words are read: they must be in the language that is known here
+    # its words are read: they must be in the language that is known here, and what owners
+    # set of statements is not meant for it
     return Program([
         paths.program("pg_basebackup"), "--host", paths.run, "--port", str(paths.port),
         "--username", ADMIN, "--no-password", "--pgdata=-", "--format=tar",
         f"--wal-method={log}", "--checkpoint=fast", "--verbose"],
-        stdout=subprocess.PIPE, explain=causes.of_program, env={"LC_ALL": "C"})
+        stdout=subprocess.PIPE, explain=causes.of_program, env={
+            "LC_ALL": "C", "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"})
 
 
 def look_through(paths: Paths, seconds: float, progress: Progress) -> bool:
@@ -167,6 +175,14 @@ def look_through(paths: Paths, seconds: float, progress: Progress) -> bool:
         if failed:
             raise program.failure(f"ended with status {failed}")
     return True
+
+
+def _end_segment(session: Session) -> str:
+    """End a segment of the log; return the position at its end."""
+    # a record, so that there is something to end
+    session.run(SQL("SELECT pg_create_restore_point(%s)"), (f"trove-{uuid.uuid4().hex}",))
+    ((end,),) = session.run(SQL("SELECT pg_switch_wal()::text"))
+    return str(end)
 
 
 def _end(segments: Segments, position: str) -> dict[str, str]:
