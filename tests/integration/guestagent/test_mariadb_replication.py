@@ -74,10 +74,11 @@ def test_replicas_follow_with_accounts_of_their_own(
     server.manager.enable_as_source(step("source again"))
     assert pathlib.Path(running).stat().st_mtime_ns == begun
     insert(server, 2)
+    one, two = account("one"), account("two")
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=two))
     stored = backup(server, url)
     assert stored.metadata["gtid"]
     insert(server, 3)
-    one, two = account("one"), account("two")
     replica = seeded(make, server, url, "replica", stored)
     with pytest.raises(pymysql.err.OperationalError, match="read-only"):
         insert(replica, 99)

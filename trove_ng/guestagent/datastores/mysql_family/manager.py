@@ -14,6 +14,7 @@ from oslo_config import cfg
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.datastores.base import Config
+from trove_ng.datastores.mysql.rules import REPLICA_USERS
 from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.mysql_family import causes, checks, sql
@@ -267,12 +268,14 @@ class MySqlFamilyManager(SqlManager):
             files.remove(init_file)
 
     def _secure(self, *, keep_users: bool) -> None:
-        """Remove accounts without a name; a restored server has none."""
+        """Remove accounts without a name, and those of another instance's replicas."""
         with self.server.session() as session:
             # a replica that does so by itself could not follow its source
             session.run(sql.LOCALLY)
-            for (host,) in session.run("SELECT Host FROM mysql.user WHERE User = ''"):
-                session.run("DROP USER IF EXISTS ''@%s", (host,))
+            for user, host in session.run(
+                    "SELECT User, Host FROM mysql.user WHERE User = '' OR LEFT(User, %s) = %s",
+                    (len(REPLICA_USERS), REPLICA_USERS)):
+                session.run("DROP USER IF EXISTS %s@%s", (user, host))
             if not keep_users:
                 session.run("DROP DATABASE IF EXISTS test")
 
