@@ -184,12 +184,17 @@ NEWEST_BACKUP = Definition(
     help="Time since the newest backup of a datastore was completed; absent when there is "
          "none.", labels={"datastore": ()})
 
+NEWEST_VERIFICATION = Definition(
+    name="trove_backup_newest_verified_age_seconds", kind=Kind.GAUGE, services=(TASKMANAGER,),
+    help="Time since a backup of a datastore was last restored and found to be good; absent "
+         "when none was.", labels={"datastore": ()})
+
 #: all of ours; each service has its process_* metrics too
 DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
-    NEWEST_BACKUP, BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS, STORE_ERRORS,
-    STORE_RETRIES, STORE_UP, NOTIFICATIONS, BUILD)
+    NEWEST_BACKUP, NEWEST_VERIFICATION, BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS,
+    STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, BUILD)
 
 
 class Recorder:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from trove_ng.manage import (
+    backups,
     datastores,
     events,
     key_rotation,
@@ -22,7 +23,7 @@ from trove_ng.manage.command import Command
 COMMANDS: tuple[Command, ...] = (
     *schema.COMMANDS, *datastores.COMMANDS, *visibility.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
     *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS, *reconcile.COMMANDS,
-    *volumes.COMMANDS)
+    *volumes.COMMANDS, *backups.COMMANDS)
 
 
 def make() -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ from trove_ng.domain.instance_status import Facts, Status, Task, status
 LOG = logging.getLogger(__name__)
 
 #: what is always shown, so that an alert on it sees it rise
-_BACKUP_STATES = (BackupState.COMPLETED, BackupState.FAILED)
+_BACKUP_STATES = (BackupState.COMPLETED, BackupState.FAILED, BackupState.CORRUPT)
 
 Values = Mapping[tuple[str, ...], float]
 
@@ -51,7 +51,8 @@ class StoreCollector(Collector):
         """Return what there may be; registering must not ask the store."""
         return [_family(one, {}) for one in (
             m.STORE_UP, m.OPERATIONS, m.OLDEST_OPERATION, m.INSTANCES, m.SILENT_INSTANCES,
-            m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP)]
+            m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP,
+            m.NEWEST_VERIFICATION)]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return what the store holds; without it only that it does not answer."""
@@ -85,7 +86,10 @@ class StoreCollector(Collector):
             *_operations(live, now), *_instances(instances, now),
             _family(m.BACKUPS, states | {(row.state,): row.number for row in backups}),
             _family(m.NEWEST_BACKUP, {
-                (row.datastore,): _age(row.newest, now) for row in newest})]
+                (row.datastore,): _age(row.newest, now) for row in newest}),
+            _family(m.NEWEST_VERIFICATION, {
+                (row.datastore,): _age(row.verified, now) for row in newest
+                if row.verified is not None})]
 
 
 def _operations(rows: Sequence[AnyRow], now: datetime.datetime) -> list[GaugeMetricFamily]:

@@ -161,12 +161,16 @@ def test_backups(database: Database) -> None:
         backup(session, "4", "COMPLETED", 10, deleted=True)
         backup(session, "5", "FAILED", datastore="mysql")
         backup(session, "6", "SAVING")
+        for ident, age in (("1", 40), ("2", 30), ("4", 5)):
+            session.get_one(Backup, ident).verified_at = ago(age)
     found = collect(database)
+    assert found.get(m.NEWEST_VERIFICATION.name, datastore="mariadb") == 30
+    assert found.get(m.NEWEST_VERIFICATION.name, datastore="mysql") is None
     assert found.get(m.NEWEST_BACKUP.name, datastore="mariadb") == 50
     assert found.get(m.NEWEST_BACKUP.name, datastore="mysql") is None
     assert {state: found.get(m.BACKUPS.name, state=state) for state in (
-        "COMPLETED", "FAILED", "SAVING", "NEW")} == {
-        "COMPLETED": 2, "FAILED": 2, "SAVING": 1, "NEW": None}
+        "COMPLETED", "FAILED", "CORRUPT", "SAVING", "NEW")} == {
+        "COMPLETED": 2, "FAILED": 2, "CORRUPT": 0, "SAVING": 1, "NEW": None}
 
 
 def test_an_empty_store(database: Database) -> None:

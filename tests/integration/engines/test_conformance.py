@@ -188,6 +188,41 @@ def test_a_backup_is_restored_with_all_data(instance: Instance) -> None:
     instance.cloud.wait_operations(backup["id"])
 
 
+def test_a_backup_is_verified_until_it_is_damaged(instance: Instance) -> None:
+    able(instance, "backups")
+    rest = instance.rest
+    instance.write()
+    path = "/backups/" + rest.post("/backups", {"backup": {
+        "name": "verified", "instance": instance.id}}).json()["backup"]["id"]
+    instance.cloud.wait_backup(path[9:])
+
+    def verdict(result: str) -> dict[str, Any]:
+        rest.post(f"{path}/action", {"verify": {}})
+        eventually(lambda: rest.get(f"/operations?resource_id={path[9:]}").json()["operations"][
+            0]["ended_at"] is not None, "the verification", 180)
+        shown: dict[str, Any] = rest.get(path).json()["backup"]
+        assert shown["verification"]["result"] == result, shown
+        return shown
+
+    shown = verdict("GOOD")
+    assert shown["verified_at"] is not None
+    assert shown["restore_seconds"] > 0
+    assert shown["verification"]["size"] > 0
+    store, _, container = shown["locationRef"].rpartition("/")[0].rpartition("/")
+    prefix = shown["locationRef"].rpartition("/")[2].removesuffix(".manifest")
+    segments = rest.session.get(f"{store}/{container}", timeout=30, params={
+        "prefix": f"{prefix}/", "format": "json"}).json()
+    assert rest.session.put(f"{store}/{container}/{segments[0]['name']}", timeout=30,
+                            data=b"x" * segments[0]["bytes"]).status_code == 201
+    assert verdict("CORRUPT")["status"] == "CORRUPT"
+    refused = rest.request("POST", "/instances", check=False, json={"instance": {
+        "name": "r", "flavorRef": "1", "volume": {"size": 2},
+        "datastore": {"type": instance.engine.name, "version": instance.engine.version},
+        "restorePoint": {"backupRef": path[9:]}}})
+    assert (refused.status_code, "CORRUPT" in refused.text) == (400, True), refused.text
+    rest.request("DELETE", path)
+
+
 def test_a_backup_that_continues_another_one_or_is_refused(instance: Instance) -> None:
     able(instance, "backups")
     first = instance.rest.post("/backups", {"backup": {

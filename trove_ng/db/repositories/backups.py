@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections import Counter
@@ -182,6 +183,20 @@ def sealed_with(session: Session) -> Counter[str]:
     """Return public name of a secret → how many keys of backups are sealed with it."""
     return Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
         select(Backup.sealed_key).where(Backup.sealed_key.is_not(None))) if sealed)
+
+
+def unverified(session: Session, before: datetime.datetime) -> Sequence[AnyRow]:
+    """Return the backups that can be restored, or are damaged, and were not verified since a
+    time, the longest ago first; never is longest."""
+    return session.execute(select(
+        Backup.id, Backup.name, Backup.tenant_id, Backup.state, Backup.created,
+        Backup.verified_at, Backup.verification,
+    ).where(
+        Backup.deleted.is_(False), Backup.for_replicas.is_(False), Backup.state.in_(
+            (BackupState.COMPLETED, BackupState.RESTORED, BackupState.CORRUPT)),
+        or_(Backup.verified_at.is_(None), Backup.verified_at < before),
+    ).order_by(Backup.verified_at.is_not(None), Backup.verified_at, Backup.created,
+               Backup.id)).all()
 
 
 def is_running(session: Session, instance_id: str) -> bool:

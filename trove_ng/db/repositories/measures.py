@@ -67,9 +67,11 @@ def backups(reader: Reader) -> Sequence[AnyRow]:
 
 
 def newest_backups(reader: Reader) -> Sequence[AnyRow]:
-    """Return ``datastore`` (its name) and the time of its ``newest`` completed backup."""
+    """Return ``datastore`` (its name), when its ``newest`` completed backup was made, and when
+    one was last ``verified``, None if none was."""
     return reader.execute(select(
         Datastore.name.label("datastore"), func.max(Backup.backup_timestamp).label("newest"),
+        func.max(Backup.verified_at).label("verified"),
     ).select_from(Backup).join(
         DatastoreVersion, DatastoreVersion.id == Backup.datastore_version_id).join(
         Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
