@@ -80,6 +80,18 @@ class ExecutionState(enum.StrEnum):
     MISSED = "MISSED"
 
 
+class VerificationState(enum.StrEnum):
+    """How far the verification of a backup is, for the schedule that wants it."""
+
+    #: for the backup to end, or others to have been verified
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    GOOD = "GOOD"
+    CORRUPT = "CORRUPT"
+    #: it could not be told how the backup is
+    FAILED = "FAILED"
+
+
 class EventKind(enum.StrEnum):
     """What a line of a timeline tells."""
 

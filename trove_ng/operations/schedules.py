@@ -19,7 +19,7 @@ from trove_ng.common.errors import (
     TroveError,
     UnprocessableEntity,
 )
-from trove_ng.common.states import ExecutionState
+from trove_ng.common.states import ExecutionState, VerificationState
 from trove_ng.datastores.base import Datastore
 from trove_ng.db.models import Backup, Operation, Schedule, ScheduleExecution
 from trove_ng.db.repositories import backups, schedules
@@ -100,7 +100,7 @@ class Schedules:
                 continue
             try:
                 with session.begin_nested():
-                    begun += self._backups.begin_delete(session, backup, _context(schedule), now)
+                    begun += self._backups.begin_delete(session, backup, context_of(schedule), now)
             except StoreAway:
                 raise
             except _PASSING as err:
@@ -198,7 +198,7 @@ class Runner:
             return []
         try:
             with session.begin_nested():
-                backup, accepted = self._works.begin(session, schedule, _context(schedule), now)
+                backup, accepted = self._works.begin(session, schedule, context_of(schedule), now)
         except StoreAway:
             raise
         except TroveError as err:
@@ -208,22 +208,35 @@ class Runner:
                        ExecutionState.WAITING if waits else ExecutionState.ERROR)
             schedule.next_run_at = tick if waits else following
             return []
-        self._note(session, schedule, tick, known, None, ExecutionState.RUNNING, backup.id)
+        self._note(session, schedule, tick, known, None, ExecutionState.RUNNING, backup.id,
+                   _wanted_verification(schedule))
         schedule.next_run_at = following
         return [accepted.id]
 
     @staticmethod
     def _note(session: Session, schedule: Schedule, tick: datetime.datetime,
               known: ScheduleExecution | None, output: str | None, state: ExecutionState,
-              backup_id: str | None = None) -> None:
+              backup_id: str | None = None,
+              verification: VerificationState | None = None) -> None:
         if known is None:
-            schedules.add_execution(session, schedule.id, tick, state, output, backup_id)
-            return
-        known.state, known.backup_id = state, backup_id
+            known = schedules.add_execution(session, schedule.id, tick, state)
+        known.state, known.backup_id, known.verification = state, backup_id, verification
         known.output = output[:512] if output else output
 
 
-def _context(schedule: Schedule) -> RequestContext:
+def _wanted_verification(schedule: Schedule) -> VerificationState | None:
+    """Count a backup of a schedule; return WAITING if it is one that is to be verified."""
+    every = (schedule.verify or {}).get("every")
+    if every is None:
+        return None
+    schedule.unverified += 1
+    if schedule.unverified < every:
+        return None
+    schedule.unverified = 0
+    return VerificationState.WAITING
+
+
+def context_of(schedule: Schedule) -> RequestContext:
     """Return the context of work that nobody asks for now."""
     return RequestContext(
         project_id=schedule.tenant_id, user_id=schedule.user_id or "",

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import Conflict, QuotaExceeded, UnprocessableEntity
-from trove_ng.common.states import VERIFICATION_PROJECT
+from trove_ng.common.states import VERIFICATION_PROJECT, VerificationState
 from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, quotas
@@ -19,7 +19,9 @@ from trove_ng.operations import payloads
 from trove_ng.operations.backups import find_broken, is_whole
 from trove_ng.operations.requests import Requests
 
-GOOD, CORRUPT, FAILED = "GOOD", "CORRUPT", "FAILED"
+GOOD, CORRUPT, FAILED = (
+    VerificationState.GOOD.value, VerificationState.CORRUPT.value,
+    VerificationState.FAILED.value)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

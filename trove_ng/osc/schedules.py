@@ -21,7 +21,7 @@ from trove_ng.osc.commands import (
 
 _FIELDS = ("id", "name", "instance_id", "pattern", "time_zone", "paused", "next_run_at",
            "last_run_at")
-_EXECUTION = ("id", "tick_at", "state", "backup_id", "output")
+_EXECUTION = ("id", "tick_at", "state", "backup_id", "verification", "output")
 _PLAIN = ("name", "description", "pattern", "time_zone", "full_every", "keep_count",
           "keep_days", "paused")
 
@@ -42,11 +42,35 @@ def _describe(parser: argparse.ArgumentParser) -> None:
                         help="keep so many of its backups (default: all)")
     parser.add_argument("--keep-days", type=int, metavar="<days>",
                         help="keep its backups so long (default: for ever)")
+    verify = parser.add_mutually_exclusive_group()
+    verify.add_argument("--verify-every", dest="verify", type=_every, metavar="<number>",
+                        help="restore every nth backup where nobody sees it, and look through "
+                             "the data")
+    verify.add_argument("--verify-pattern", dest="verify", type=_at, metavar="<pattern>",
+                        help="do so with the newest one at times of its own: '0 4 * * 0'")
+    verify.add_argument("--no-verify", dest="verify", action="store_const", const={},
+                        help="do so with none (default)")
     paused = parser.add_mutually_exclusive_group()
     paused.add_argument("--pause", dest="paused", action="store_const", const=True,
                         help="make no backups")
     paused.add_argument("--resume", dest="paused", action="store_const", const=False,
                         help="make backups")
+
+
+def _every(text: str) -> Item:
+    return {"every": int(text)}
+
+
+def _at(text: str) -> Item:
+    return {"pattern": text}
+
+
+def _wanted(parsed_args: argparse.Namespace) -> Item:
+    """Return what the options say of a schedule."""
+    wanted = given(parsed_args, (*_PLAIN, "verify"))
+    if wanted.get("verify") == {}:
+        wanted["verify"] = None
+    return wanted
 
 
 class CreateSchedule(ShowOne):
@@ -66,7 +90,7 @@ class CreateSchedule(ShowOne):
         """Create it; return the fields."""
         instance = self.client.find("instances", "instances", parsed_args.instance)["id"]
         made = self.client.request("POST", "schedules", {
-            "schedule": {"instance": instance, **given(parsed_args, _PLAIN)}})
+            "schedule": {"instance": instance, **_wanted(parsed_args)}})
         return one(made["schedule"])
 
 
@@ -115,7 +139,7 @@ class SetSchedule(OfOne, ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         """Change it; return the fields."""
-        wanted = given(parsed_args, _PLAIN)
+        wanted = _wanted(parsed_args)
         if not wanted:
             raise CommandError("Nothing is to be changed: give an option.")
         path = _path(self.client, parsed_args.schedule)

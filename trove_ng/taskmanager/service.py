@@ -21,6 +21,7 @@ from trove_ng.datastores.base import load_datastores
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations import requests, usage
+from trove_ng.operations.drills import Drills
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.lease import LeaseKeeper
@@ -110,11 +111,13 @@ class Service:
         """Return what makes the backups of schedules, and deletes old ones."""
         conf, pause = tools.conf, tools.conf.schedule_retention_interval
         notices = Notices(lambda: tools.told, of_its_own=True)
+        accepting = requests.Requests(conf, tools.operation_box, notices)
         runner = Runner(conf, tools.db, tools.clock, Schedules(
-            conf, requests.Requests(conf, tools.operation_box, notices), tools.datastores),
-            self._manager.take)
+            conf, accepting, tools.datastores), self._manager.take)
+        drills = Drills(conf, tools.db, tools.clock, accepting, self._manager.take)
         duty = Duty(tools.db, tools.clock, RETENTION, owner)
         return [Periodic("the schedules", runner.run, conf.schedule_interval),
+                Periodic("the verifications of schedules", drills.run, conf.schedule_interval),
                 Periodic("the retention of backups",
                          ScheduleRetention(runner, duty, pause).run, pause)]
 

@@ -113,6 +113,7 @@ def test_a_schedule_is_shown_with_its_next_time(works: Clockwork) -> None:
         "id": made["id"], "name": "nightly", "description": "d", "project_id": MINE,
         "instance_id": INSTANCE, "pattern": "0 2 * * *", "time_zone": "Europe/Berlin",
         "full_every": 7, "keep_count": 3, "keep_days": 9, "paused": False, "parent_id": None,
+        "verify": None, "next_verify_at": None,
         "next_run_at": "2026-05-05T00:00:00", "last_run_at": None,
         "created": "2026-05-04T12:00:30", "updated": "2026-05-04T12:00:30"}
     assert works.app("GET", f"/schedules/{made['id']}").json == {"schedule": made}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -56,6 +57,7 @@ def create(call: Call) -> dict[str, Any]:
                 session, instance.datastore_version_id, manager).capabilities.backups:
             raise BadRequest("Validation error: schedule.instance: the datastore does not offer "
                              "backups.")
+        verify = _verification(call, zone)
         most = call.services.conf.max_schedules_per_instance
         if schedules.count(session, instance.id) >= most:
             raise QuotaExceeded(f"An instance has at most {most} schedules.")
@@ -63,6 +65,7 @@ def create(call: Call) -> dict[str, Any]:
             tenant_id=instance.tenant_id, user_id=call.context.user_id,
             instance_id=instance.id, pattern=pattern, time_zone=zone, created=now, updated=now,
             next_run_at=None if body.get("paused") else cron.following(pattern, zone, now),
+            verify=verify, next_verify_at=_next_verification(verify, zone, now),
             **{name: body[name] for name in _PLAIN if name in body}))
         answer = {"schedule": views.view(made)}
         call.keep(session, answer, None)
@@ -84,6 +87,10 @@ def update(call: Call) -> dict[str, Any]:
                 body.get("pattern", row.pattern), zone, now), zone
             row.next_run_at = None if row.paused else cron.following(row.pattern, zone, now)
             schedules.give_up_waiting(session, row.id, now)
+        if "verify" in body:
+            row.verify, row.unverified = _verification(call, row.time_zone), 0
+        if body.keys() & {"verify", "time_zone", "paused"}:
+            row.next_verify_at = _next_verification(row.verify, row.time_zone, now)
         row.updated = now
         session.flush()
         return {"schedule": views.view(row)}
@@ -131,6 +138,23 @@ def delete_execution(call: Call) -> None:
         row = _load(session, call)
         if not schedules.drop_execution(session, row.id, ident):
             raise NotFound.of("Execution", ident)
+
+
+def _verification(call: Call, zone: str) -> dict[str, Any] | None:
+    """Return what the body says of verifications, as it is stored."""
+    wanted: dict[str, Any] | None = call.body["schedule"].get("verify")
+    if wanted is None:
+        return None
+    call.authorize("backup:verify")
+    if "pattern" in wanted:
+        return {"pattern": cron.check(wanted["pattern"], zone, call.services.clock.now())}
+    return wanted
+
+
+def _next_verification(verify: dict[str, Any] | None, zone: str, now: datetime.datetime,
+                       ) -> datetime.datetime | None:
+    pattern = (verify or {}).get("pattern")
+    return None if pattern is None else cron.following(pattern, zone, now)
 
 
 def _load(session: Session, call: Call, *, lock: bool = False) -> Schedule:

@@ -113,13 +113,15 @@ MODULE_INSTANCES = _page("instances", {"anyOf": [_ONE_INSTANCE, _MODULE_COUNT]})
 _SCHEDULE: dict[str, Any] = {
     "id": _S, "name": _S, "description": _SN, "project_id": _S, "instance_id": _S,
     "pattern": _S, "time_zone": _S, "full_every": _I, "keep_count": _IN, "keep_days": _IN,
-    "paused": _B, "parent_id": _SN, "next_run_at": _SN, "last_run_at": _SN, "created": _S,
+    "paused": _B, "parent_id": _SN, "verify": {"anyOf": [
+        obj({"every": _I, "pattern": _S}), {"type": "null"}]},
+    "next_verify_at": _SN, "next_run_at": _SN, "last_run_at": _SN, "created": _S,
     "updated": _S}
 SCHEDULE = _of("schedule", obj(_SCHEDULE, tuple(_SCHEDULE)))
 SCHEDULES = _page("schedules", obj(_SCHEDULE, tuple(_SCHEDULE)))
 _EXECUTION: dict[str, Any] = {
     "id": _S, "schedule_id": _S, "tick_at": _S, "state": _S, "output": _SN, "backup_id": _SN,
-    "created": _S, "updated": _S}
+    "verification": _SN, "created": _S, "updated": _S}
 EXECUTION = _of("execution", obj(_EXECUTION, tuple(_EXECUTION)))
 EXECUTIONS = _page("executions", obj(_EXECUTION, tuple(_EXECUTION)))
 

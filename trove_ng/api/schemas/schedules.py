@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from trove_ng.api.schemas.common import DESCRIPTION, TITLE, UUID, Schema, obj
 
+#: five fields; the rest is checked by the handler
+_PATTERN: Schema = {"type": "string", "minLength": 9, "maxLength": 255,
+                    "pattern": r"^[0-9A-Za-z*,/# \t-]+$", "format": "cron"}
+
 _SET: dict[str, Schema] = {
     "name": TITLE,
     "description": DESCRIPTION,
-    # five fields; the rest is checked by the handler
-    "pattern": {"type": "string", "minLength": 9, "maxLength": 255,
-                "pattern": r"^[0-9A-Za-z*,/# \t-]+$", "format": "cron"},
+    "pattern": _PATTERN,
     # a name of the IANA database
     "time_zone": {"type": "string", "minLength": 1, "maxLength": 64,
                   "pattern": r"^[0-9A-Za-z_+/-]+$", "format": "time-zone"},
@@ -18,6 +20,10 @@ _SET: dict[str, Schema] = {
     "keep_count": {"type": ["integer", "null"], "minimum": 1, "maximum": 10000},
     "keep_days": {"type": ["integer", "null"], "minimum": 1, "maximum": 36500},
     "paused": {"type": "boolean"},
+    # every nth backup is verified, or the newest at times of its own
+    "verify": {"anyOf": [
+        obj({"every": {"type": "integer", "minimum": 1, "maximum": 1000}}, ("every",)),
+        obj({"pattern": _PATTERN}, ("pattern",)), {"type": "null"}]},
     # a backup that each of them continues
     "parent_id": {"oneOf": [UUID, {"type": "null"}]},
 }

@@ -106,6 +106,12 @@ class Schedule(Timestamps, SoftDelete, Base):
     next_run_at: Mapped[datetime.datetime | None]
     last_run_at: Mapped[datetime.datetime | None]
     parent_id: Mapped[str | None] = mapped_column(String(36))
+    #: {"every": n}: every nth backup is verified; {"pattern": cron}: the newest is, then
+    verify: Mapped[dict[str, Any] | None]
+    #: of the pattern
+    next_verify_at: Mapped[datetime.datetime | None]
+    #: backups begun since the last one that is verified
+    unverified: Mapped[int] = mapped_column(default=0)
 
 
 class ScheduleExecution(Timestamps, Base):
@@ -124,3 +130,5 @@ class ScheduleExecution(Timestamps, Base):
     state: Mapped[str] = mapped_column(String(32))
     output: Mapped[str | None] = mapped_column(String(512))
     backup_id: Mapped[str | None] = mapped_column(String(36))
+    #: VerificationState; None: its backup is not verified for the schedule
+    verification: Mapped[str | None] = mapped_column(String(16))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BackupState, ExecutionState
+from trove_ng.common.states import BackupState, ExecutionState, VerificationState
 from trove_ng.db.models import Backup, Schedule, ScheduleExecution
 from trove_ng.db.rows import AnyRow, by_id
 
@@ -116,6 +116,40 @@ def note_end(session: Session, backup_id: str, state: ExecutionState, output: st
         ScheduleExecution.state == ExecutionState.RUNNING,
     ).values(state=state, output=output[:_OUTPUT]).execution_options(
         synchronize_session=False))
+
+
+def note_verification(session: Session, backup_id: str, state: VerificationState) -> None:
+    """Write how the verification of a backup ended, if a schedule wanted it."""
+    session.execute(update(ScheduleExecution).where(
+        ScheduleExecution.backup_id == backup_id,
+        ScheduleExecution.verification == VerificationState.RUNNING,
+    ).values(verification=state).execution_options(synchronize_session=False))
+
+
+def due_verifications(session: Session, now: datetime.datetime) -> Sequence[str]:
+    """Return the ids of schedules whose pattern of verifications is due."""
+    return session.scalars(select(Schedule.id).where(
+        Schedule.deleted.is_(False), Schedule.paused.is_(False),
+        Schedule.next_verify_at <= now).order_by(Schedule.next_verify_at, Schedule.id)).all()
+
+
+def waiting_verifications(session: Session) -> Sequence[AnyRow]:
+    """Return id and schedule_id of the executions whose backups have ended and are to be
+    verified, the oldest first."""
+    return session.execute(select(ScheduleExecution.id, ScheduleExecution.schedule_id).where(
+        ScheduleExecution.verification == VerificationState.WAITING,
+        ScheduleExecution.state.in_((ExecutionState.SUCCESS, ExecutionState.ERROR)),
+    ).order_by(ScheduleExecution.tick_at, ScheduleExecution.id)).all()
+
+
+def newest_success(session: Session, schedule_id: str) -> ScheduleExecution | None:
+    """Return the last execution whose backup is good and still there."""
+    return session.scalars(select(ScheduleExecution).join(
+        Backup, Backup.id == ScheduleExecution.backup_id).where(
+            ScheduleExecution.schedule_id == schedule_id,
+            ScheduleExecution.state == ExecutionState.SUCCESS,
+            Backup.deleted.is_(False), Backup.state == BackupState.COMPLETED,
+    ).order_by(ScheduleExecution.tick_at.desc()).limit(1)).one_or_none()
 
 
 def page_of_executions(session: Session, schedule_id: str, *, limit: int,

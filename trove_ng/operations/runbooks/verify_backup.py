@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from trove_ng.common.clock import isoformat
-from trove_ng.common.states import VERIFICATION_PROJECT
+from trove_ng.common.states import VERIFICATION_PROJECT, VerificationState
 from trove_ng.db.models import Instance, InstanceVolume
-from trove_ng.db.repositories import backups, faults, instances, operations, quotas
+from trove_ng.db.repositories import backups, faults, instances, operations, quotas, schedules
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.volumes import CINDER, DATA
@@ -171,6 +171,7 @@ def _end(work: Work, session: Session) -> None:
 
 def _succeed(work: Work, session: Session) -> None:
     _end(work, session)
+    schedules.note_verification(session, work.resource_id, VerificationState.GOOD)
 
 
 def _fail(work: Work, session: Session, why: str) -> None:
@@ -178,6 +179,10 @@ def _fail(work: Work, session: Session, why: str) -> None:
     row = backups.get(session, work.resource_id)
     if row is not None and not work.cancelled and not _found_out(work, row.verification):
         row.verification = verification.plain(_verdict(work, verification.FAILED, why))
+    state = VerificationState.FAILED
+    if row is not None and row.verification and _found_out(work, row.verification):
+        state = VerificationState(row.verification["result"])
+    schedules.note_verification(session, work.resource_id, state)
 
 
 def _found_out(work: Work, verdict: dict[str, object] | None) -> bool:

@@ -780,6 +780,9 @@ def upgrade() -> None:
         sa.Column("next_run_at", MOMENT, nullable=True),
         sa.Column("last_run_at", MOMENT, nullable=True),
         sa.Column("parent_id", sa.String(length=36), nullable=True),
+        sa.Column("verify", sa.JSON(), nullable=True),
+        sa.Column("next_verify_at", MOMENT, nullable=True),
+        sa.Column("unverified", sa.Integer(), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
@@ -829,6 +832,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("output", sa.String(length=512), nullable=True),
         sa.Column("backup_id", sa.String(length=36), nullable=True),
+        sa.Column("verification", sa.String(length=16), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(

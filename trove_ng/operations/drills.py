@@ -1,0 +1,95 @@
+"""Verifying the backups of schedules that say so: each once, whoever looks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from oslo_config import cfg
+
+from trove_ng.common.clock import Clock
+from trove_ng.common.errors import Conflict, UnprocessableEntity
+from trove_ng.common.states import ExecutionState, VerificationState
+from trove_ng.db.models import ScheduleExecution
+from trove_ng.db.repositories import backups, schedules
+from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
+from trove_ng.domain import cron
+from trove_ng.operations import verification
+from trove_ng.operations.backups import find_broken
+from trove_ng.operations.requests import Requests
+from trove_ng.operations.schedules import context_of
+
+LOG = logging.getLogger(__name__)
+
+
+class Drills:
+    """Begins the verifications that schedules want; any number of them may, in any process.
+
+    :param conf: with the options of conf.object_store
+    :param wake: is told of operations that were begun
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, db: Database, clock: Clock, requests: Requests,
+                 wake: Callable[[str], None]) -> None:
+        self._conf = conf
+        self._db = db
+        self._clock = clock
+        self._requests = requests
+        self._wake = wake
+
+    def run(self) -> None:
+        """Choose what patterns want to be verified now, and begin what may begin."""
+        with self._db.reader() as session:
+            due = schedules.due_verifications(session, self._clock.now())
+        for schedule_id in due:
+            self._choose(schedule_id)
+        with self._db.reader() as session:
+            waiting = schedules.waiting_verifications(session)
+        for row in waiting:
+            begun = self._begin(row.schedule_id, row.id)
+            if begun is not None:
+                self._wake(begun)
+
+    @retry_on_db_error
+    def _choose(self, schedule_id: str) -> None:
+        """Let the newest good backup of a schedule wait to be verified."""
+        now = self._clock.now()
+        with self._db.writer() as session:
+            schedule = schedules.get(session, schedule_id, lock=True)
+            # another one may have been faster
+            if (schedule is None or schedule.paused or schedule.next_verify_at is None
+                    or schedule.next_verify_at > now or not schedule.verify):
+                return
+            schedule.next_verify_at = cron.following(
+                schedule.verify["pattern"], schedule.time_zone, now)
+            newest = schedules.newest_success(session, schedule_id)
+            if newest is not None and newest.verification != VerificationState.RUNNING:
+                newest.verification = VerificationState.WAITING
+
+    @retry_on_db_error
+    def _begin(self, schedule_id: str, execution_id: str) -> str | None:
+        with self._db.writer() as session:
+            schedule = schedules.get(session, schedule_id, lock=True)
+            execution = session.get(ScheduleExecution, execution_id)
+            if (schedule is None or execution is None
+                    or execution.verification != VerificationState.WAITING):
+                return None
+            backup = (backups.get(session, execution.backup_id, lock=True)
+                      if execution.backup_id else None)
+            if (execution.state != ExecutionState.SUCCESS or backup is None
+                    or find_broken(backups.chain(session, backup.id)) is not None):
+                execution.verification = VerificationState.FAILED
+                return None
+            try:
+                with session.begin_nested():
+                    begun = verification.begin(
+                        session, self._conf, self._requests, backup, context_of(schedule),
+                        self._clock.now())
+            except StoreAway:
+                raise
+            except (Conflict, UnprocessableEntity) as err:
+                LOG.info("schedule %s: %s", schedule_id, err.message)
+                return None
+            execution.verification = VerificationState.RUNNING
+            return begun.id
