@@ -21,6 +21,10 @@ def test_a_schedule_from_its_making_to_its_end(openstack: OpenStack, app: Api) -
     assert (paused["paused"], paused["pattern"], paused["next_run_at"]) == (
         True, "0 3 * * *", "")
     assert openstack(*SCHEDULE, "set", "dawn", "--resume")["paused"] is False
+    for words, wanted in ((("--verify-every", "3"), "every='3'"),
+                          (("--verify-pattern", "0 4 * * 0"), "pattern='0 4 * * 0'"),
+                          (("--no-verify",), "")):
+        assert openstack(*SCHEDULE, "set", "dawn", *words)["verify"] == wanted
     run = openstack(*SCHEDULE, "run", "dawn")
     assert run["schedule_id"] == made["id"]
     assert len(app.waker.woken) == 1
