@@ -277,7 +277,7 @@ def test_a_reset_is_told_with_what_it_ends(app: Api) -> None:
 #: operators' own or no change of a resource)
 ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
-    "backups:create", "backups:delete", "schedules:run", "management:act",
+    "backups:act", "backups:create", "backups:delete", "schedules:run", "management:act",
     "management:upgrade", "estate:act", "instances:update", "operations:cancel",
     "quotas:update", "modules:reapply",
     "management_versions:delete_datastore",
