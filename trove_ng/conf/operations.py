@@ -30,6 +30,7 @@ _TIMEOUTS = {
     "backup.delete": "3600",
     "backup.delete_snapshot": "3600",
     "backup.snapshot": "3600",
+    "backup.verify": "90000",
     "module.reapply": "86400",
 }
 
