@@ -11,6 +11,7 @@ import pymysql
 import pytest
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent import causes
 from trove_ng.guestagent.datastores.mysql_family.checks import check_tables
 from trove_ng.guestagent.steps import Progress
 
@@ -24,7 +25,8 @@ class Server:
         self.answers = answers
         self.said: list[str] = []
         self.now = 0.0
-        self.alive = True
+        #: why it has ended, nothing while it is there
+        self.cause = ""
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Server]:
@@ -64,7 +66,7 @@ class Server:
         server: Any = self
         return check_tables(server, lambda: self.now, seconds,
                             Progress(lambda _percent: None, threading.Event()),
-                            lambda: self.alive)
+                            lambda: self.cause)
 
 
 def test_every_table_is_checked() -> None:
@@ -77,10 +79,27 @@ def test_every_table_is_checked() -> None:
 
 
 @pytest.mark.parametrize("answer", [
-    [("t", "check", "error", "Corrupt")], [("t", "check", "status", "Operation failed")],
+    [("t", "check", "error", "Corrupt")],
+    [("t", "check", "Error", "Table 't' is marked as crashed and should be repaired")],
+    [("t", "check", "Error", "Index for table 't' is corrupt; try to repair it"),
+     ("t", "check", "status", "Operation failed")],
     [("t", "check", "warning", "x"), ("t", "check", "error", "Index for table is corrupted")]])
 def test_damaged_tables_are_told_by_name(answer: Any) -> None:
     assert Server(a=OK, b=answer, c=OK).check().problems == ["Table shop.b is damaged."]
+
+
+@pytest.mark.parametrize("answer", [
+    [("t", "check", "status", "Operation failed")],
+    [("t", "check", "Error", "Tablespace has been discarded for table `b`"),
+     ("t", "check", "error", "Corrupt")],
+    [("t", "check", "Error", "Unable to connect to foreign data source: gone"),
+     ("t", "check", "status", "Operation failed")]])
+def test_a_table_that_cannot_be_checked_is_not_damaged(answer: Any) -> None:
+    with pytest.raises(GuestError, match=r"Table shop\.b is not in a state to be checked"):
+        Server(a=OK, b=answer, c=OK).check()
+    # what is damaged is told all the same
+    assert Server(a=[("t", "check", "error", "Corrupt")], b=answer).check().problems == [
+        "Table shop.a is damaged."]
 
 
 def test_of_many_damaged_tables_some_are_told() -> None:
@@ -92,17 +111,20 @@ def test_of_many_damaged_tables_some_are_told() -> None:
 
 def test_a_table_that_ends_the_server_is_damaged() -> None:
     server = Server(a=OK, b=None, c=OK)
-    server.alive = False
+    server.cause = causes.DAMAGED
     assert server.check().problems == ["Table shop.b is damaged."]
     assert len(server.said) == 2
+
+
+@pytest.mark.parametrize("cause", ["", "there is not enough memory.", "it crashed."])
+def test_a_server_that_ends_for_another_reason_is_no_damage(cause: str) -> None:
+    server = Server(a=OK, b=None, c=OK)
+    server.cause = cause
+    with pytest.raises(GuestError, match=r"did not answer while it checked shop\.b"):
+        server.check()
 
 
 @pytest.mark.parametrize("server", [Server(a=OK, b=OK, c=OK), Server(a=OK, b=None)])
 def test_what_takes_too_long_is_no_damage(server: Server) -> None:
     with pytest.raises(GuestError, match="not checked within 15 seconds"):
         server.check(15)
-
-
-def test_a_server_that_does_not_answer_is_no_damage() -> None:
-    with pytest.raises(GuestError, match="not checked"):
-        Server(a=None).check()

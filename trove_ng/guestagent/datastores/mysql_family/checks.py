@@ -1,13 +1,16 @@
-"""Having the server look through all its tables."""
+"""Having the server look through all its tables: damage is told apart from trouble."""
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pymysql
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.causes import DAMAGED
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.steps import Progress
 from trove_ng.rpc import messages as m
@@ -18,39 +21,56 @@ _TABLES = ("SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES "
            "('information_schema', 'performance_schema') ORDER BY TABLE_SCHEMA, TABLE_NAME")
 #: a table of an older version is whole
 _OLD = ("table rebuild required", "table upgrade required", "upgrade required")
-#: damaged tables that are told by name
+_GOOD = ("ok", "table is already up to date")
+#: what the server says of data that are not whole
+_DAMAGE = re.compile("corrupt|crashed")
+#: its owner took the data of such a table away, and the server says "corrupt" too
+_TAKEN_AWAY = "tablespace has been discarded"
+#: tables that are told by name
 _TOLD = 5
 _CONNECT_SECONDS = 10
 
 
+class _State(enum.Enum):
+    WELL = enum.auto()
+    DAMAGED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
 def check_tables(server: sql.Server, monotonic: Callable[[], float], seconds: float,
-                 progress: Progress, alive: Callable[[], bool]) -> m.DataReport:
+                 progress: Progress, cause: Callable[[], str]) -> m.DataReport:
     """Check every table with all its rows and indexes.
 
     :param seconds: that all may take together
-    :param alive: whether the server's process is there
-    :raises GuestError: it takes longer, or the server cannot be asked
+    :param cause: why the server's process ended, of guestagent.causes; nothing if it is there
+    :raises GuestError: it takes longer, the server cannot be asked, or cannot check a table
+        for another reason than damage
     """
     end = monotonic() + seconds
     with server.session() as session:
         tables = session.run(_TABLES)
-    bad: list[str] = []
+    found: dict[_State, list[str]] = {one: [] for one in _State}
     for number, (database, table) in enumerate(tables):
         progress.report(99 * number // len(tables))
         left = end - monotonic()
         if left <= 0:
             raise _late(seconds)
         rows = _check(server, f"{sql.name(database)}.{sql.name(table)}", left)
-        if rows is None:
-            if monotonic() >= end or alive():
-                raise _late(seconds)
-            # it ends rather than work on with a page that is damaged
-            bad.append(f"{database}.{table}")
-            break
-        if not all(map(_well, rows)):
-            bad.append(f"{database}.{table}")
+        if rows is not None:
+            found[_judge(rows)].append(f"{database}.{table}")
+            continue
+        if monotonic() >= end:
+            raise _late(seconds)
+        if cause() != DAMAGED:
+            raise GuestError(f"The server did not answer while it checked {database}.{table}.")
+        # it ends rather than work on with a page that is damaged
+        found[_State.DAMAGED].append(f"{database}.{table}")
+        break
+    problems = _tell(found[_State.DAMAGED], "damaged")
+    if found[_State.UNKNOWN] and not problems:
+        raise GuestError(" ".join(_tell(found[_State.UNKNOWN], "not in a state to be checked")))
     counts = {"databases": len({database for database, _ in tables}), "tables": len(tables)}
-    return m.DataReport(counts=counts, problems=_tell(bad))
+    return m.DataReport(counts=counts, problems=problems)
 
 
 def _check(server: sql.Server, table: str, seconds: float) -> Sequence[sql.Row] | None:
@@ -68,20 +88,25 @@ def _check(server: sql.Server, table: str, seconds: float) -> Sequence[sql.Row] 
             connection.close()
 
 
-def _well(row: sql.Row) -> bool:
-    """Return whether a line of the answer (table, op, kind, text) tells of no damage."""
-    kind, text = str(row[2]).lower(), str(row[3]).lower()
-    if text.startswith(_OLD):
-        return True
-    return kind != "error" and (kind != "status" or text in ("ok", "table is already up to date"))
+def _judge(rows: Sequence[sql.Row]) -> _State:
+    """Return how a table is by the lines (table, op, kind, text) of the answer."""
+    errors = [text for kind, text in ((str(row[2]).lower(), str(row[3]).lower()) for row in rows)
+              if not text.startswith(_OLD) and (
+                  kind == "error" or kind == "status" and text not in _GOOD)]
+    if not errors:
+        return _State.WELL
+    if any(map(_DAMAGE.search, errors)) and not any(
+            text.startswith(_TAKEN_AWAY) for text in errors):
+        return _State.DAMAGED
+    return _State.UNKNOWN
 
 
 def _late(seconds: float) -> GuestError:
     return GuestError(f"The tables were not checked within {seconds:g} seconds.")
 
 
-def _tell(bad: Sequence[str]) -> list[str]:
-    told = [f"Table {one} is damaged." for one in bad[:_TOLD]]
-    if len(bad) > _TOLD:
-        told.append(f"{len(bad) - _TOLD} more tables are damaged.")
+def _tell(tables: Sequence[str], how: str) -> list[str]:
+    told = [f"Table {one} is {how}." for one in tables[:_TOLD]]
+    if len(tables) > _TOLD:
+        told.append(f"{len(tables) - _TOLD} more tables are {how}.")
     return told

@@ -178,7 +178,7 @@ class MySqlFamilyManager(SqlManager):
         """Have the server check every table."""
         return checks.check_tables(
             self.server, self.ctx.clock.monotonic, seconds, progress,
-            lambda: self._process_state() is ServiceStatus.RUNNING)
+            lambda: self._cause() if self._process_state() is ServiceStatus.SHUTDOWN else "")
 
     def _sync(self) -> None:
         commands.run(["sync", "-f", self.paths.mount], timeout=_SYNC_SECONDS)
