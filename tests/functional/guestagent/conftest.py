@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.guestagent.store import serve
+from tests.integration.guestagent.store import serve, short_directory
 
 
 @pytest.fixture
 def home() -> Iterator[pathlib.Path]:
-    # a socket's path is short
-    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
-    yield path
-    shutil.rmtree(path)
+    yield from short_directory()
 
 
 @pytest.fixture

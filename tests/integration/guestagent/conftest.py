@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
-from tests.integration.guestagent.store import serve
+from tests.integration.guestagent.store import serve, short_directory
 from trove_ng.common.threads import use_native_threads
 from trove_ng.conf import rpc as rpc_options
 from trove_ng.rpc import keys
@@ -287,11 +286,7 @@ def steps_on_disk(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def home() -> Iterator[pathlib.Path]:
-    # a socket's path is short, and the server's user must reach it
-    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    yield from short_directory()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 
@@ -29,6 +31,14 @@ def serve(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
     thread.start()
     yield f"http://127.0.0.1:{http.bind_addr[1]}", swift
     http.stop()
+
+
+def short_directory() -> Iterator[pathlib.Path]:
+    """Make a directory for sockets, whose paths are short; any user may reach it."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tm-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 def grant(url: str, prefix: str = "backup_1/") -> m.ObjectStoreGrant:
