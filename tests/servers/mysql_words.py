@@ -190,6 +190,10 @@ class State:
     def named(self, name: str) -> list[list[Any]]:
         return [[name] for key in self.data["users"] if key.startswith(f"{name}@")]
 
+    def nameless_or(self, prefix: str) -> list[list[Any]]:
+        return [list(key.rpartition("@")[::2]) for key in self.data["users"]
+                if key.startswith(("@", prefix))]
+
     def using(self, plugin: str) -> list[list[Any]]:
         return [[1] for one in self.data["users"].values() if one[1:] == [plugin, "N"]][:1]
 
@@ -264,6 +268,8 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
         (rf"SELECT Host FROM mysql.user WHERE User = {_Q}(?: AND Host NOT IN "
          r"\('localhost', '127.0.0.1', '::1'\))?", (5, 7), State.hosts),
         (rf"SELECT User FROM mysql.user WHERE User = {_Q}", (5, 7), State.named),
+        (rf"SELECT User, Host FROM mysql.user WHERE User = '' OR LEFT\(User, \d+\) = {_Q}",
+         (5, 7), State.nameless_or),
         (rf"SELECT Db FROM mysql.db WHERE User = {_Q} AND Host = {_Q}", (5, 7), State.granted),
         (rf"(CREATE|ALTER) USER (IF NOT EXISTS )?{_WHO} IDENTIFIED (?:WITH (\w+) )?BY {_Q}"
          rf"(?:{_LAST})?", (5, 7), State.put_user),
