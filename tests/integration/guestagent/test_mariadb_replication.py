@@ -87,6 +87,11 @@ def test_replicas_follow_with_accounts_of_their_own(
     assert [user.name for user in server.manager.list_users(m.PageRequest()).users] == ["app"]
     follow(replica, server, one, dict(stored.metadata))
     eventually(lambda: values(replica) == [1, 2, 3], "what was written since the backup")
+    # the step is repeated when its answer was lost
+    follow(replica, server, one, dict(stored.metadata))
+    server.query("UPDATE t SET v = v + 10 WHERE v = 3", *APP)
+    eventually(lambda: values(replica) == [1, 2, 13], "a change after the step was repeated")
+    server.query("UPDATE t SET v = v - 10 WHERE v = 13", *APP)
     # accounts, and passwords of the agents, are each server's own
     with replica.manager.server.session() as session:
         assert session.run("SELECT User FROM mysql.user WHERE User LIKE 'os\\_replica%'") == []

@@ -119,19 +119,25 @@ class Replication:
     def follow(self, request: rm.FollowRequest) -> None:
         """Follow a source from a position on, and wait until it sends.
 
+        A server that follows it already goes on where it is: again from the position would
+        apply changes twice.
+
         :raises GuestError: it does not
         """
         position = request.position
         if position is not None and GTID not in position:
             raise BadRequest("The backup does not tell its position in the binary log.")
+        followed = self.status()
+        known = [followed.get(name) for name in ("Master_Host", "Master_Port", "Master_User")] == [
+            request.host, request.port, request.user]
         with self._server.session() as session:
             session.run("SET GLOBAL read_only = 1")
             session.run("STOP SLAVE")
-            if position is not None:
+            if position is not None and not known:
                 session.run("RESET SLAVE ALL")
                 session.run("RESET MASTER")
                 session.run("SET GLOBAL gtid_slave_pos = %s", (position[GTID],))
-            else:
+            elif position is None:
                 # what this server wrote itself is part of where it goes on
                 ((current,),) = session.run("SELECT @@GLOBAL.gtid_current_pos")
                 session.run("SET GLOBAL gtid_slave_pos = %s", (current,))
