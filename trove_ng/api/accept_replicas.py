@@ -92,10 +92,13 @@ def _plan(call: Call, body: dict[str, Any]) -> tuple[accept_create.Wanted, dict[
 def _volumes(call: Call, body: dict[str, Any], held: list[Volume]) -> list[Volume]:
     """Return the volumes of the source, with the data volume that the request wants."""
     given = body.get("volume") or {}
+    if given and not any(one.kind == DATA for one in held):
+        raise BadRequest("Validation error: instance.volume: the source has no data volume.")
+    size = int(given.get("size") or 0)
     most = call.services.conf.max_accepted_volume_size
-    if given.get("size", 0) > most:
+    if size > most:
         raise BadRequest(f"Validation error: instance.volume.size must be from 1 to {most} GB.")
-    return [dataclasses.replace(one, size=given.get("size") or one.size,
+    return [dataclasses.replace(one, size=size or one.size,
                                 volume_type=given.get("type") or one.volume_type)
             if one.kind == DATA else one for one in held]
 

@@ -84,8 +84,9 @@ def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str)
     ask(plane, instance, 422)
     plane.wait(instance, "ACTIVE")
     assert "at least 2 GB" in ask(plane, instance, 400, volume={"size": 1})
-    replica = ask(plane, instance)["id"]
-    plane.wait(replica, "ACTIVE")
+    assert "must be from 1 to" in ask(plane, instance, 400, volume={"size": "99999"})
+    replica = ask(plane, instance, volume={"size": "3"})["id"]
+    assert plane.wait(replica, "ACTIVE")["volume"]["size"] == 3
     plane.wait(instance, "ACTIVE")
     assert "replica itself" in ask(plane, replica, 403)
     for method, path, body in (
@@ -96,6 +97,15 @@ def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str)
         assert "is a replica" in answer.text
     answer = plane.request("DELETE", f"/instances/{instance}", status=403)
     assert "has replicas" in answer.text
+
+
+def test_a_replica_gets_no_volume_where_its_source_has_none(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    plane.conf.set_override("trove_volume_support", False)
+    source = plane.request("POST", "/instances", {"instance": {
+        "name": "shop", "flavorRef": "1"}}).json["instance"]["id"]
+    plane.wait(source, "ACTIVE")
+    assert "instance.volume" in ask(plane, source, 400, volume={"size": 5})
 
 
 @pytest.mark.parametrize("call", ["create_backup", "enable_as_source", "set_replica_accounts",
