@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from trove_ng.api import accept, accept_create, effective_versions, regions
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.instances import render
+from trove_ng.api.schemas.common import TITLE
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, Forbidden, NotFound, NotSupported
 from trove_ng.common.secret import Secret, generate_password
@@ -27,6 +28,8 @@ from trove_ng.operations.readiness import Loaded
 #: what a replica has as its source does, so that a request may not say it
 _OF_SOURCE = ("databases", "users", "locality", "volume_list", "volume_config")
 _PASSWORD_LENGTH = 40
+#: characters of an instance's name
+_MOST_OF_NAME: int = TITLE["maxLength"]
 
 
 @retry_on_db_error
@@ -57,7 +60,16 @@ def create_replicas(call: Call) -> dict[str, Any]:
 
 
 def _names(name: str, count: int) -> list[str]:
-    return [name] if count == 1 else [f"{name}-{number + 1}" for number in range(count)]
+    """Return the names of replicas, which are numbered if there are several.
+
+    :raises BadRequest: they are too long
+    """
+    found = [name] if count == 1 else [f"{name}-{number + 1}" for number in range(count)]
+    if len(found[-1]) > _MOST_OF_NAME:
+        raise BadRequest("Validation error: instance.name must have at most "
+                         f"{_MOST_OF_NAME - len(found[-1]) + len(name)} characters for "
+                         f"{count} replicas.")
+    return found
 
 
 def _plan(call: Call, body: dict[str, Any]) -> tuple[accept_create.Wanted, dict[str, Any]]:

@@ -76,6 +76,8 @@ def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str)
             (400, {"nics": [{"ip_address": "10.0.0.9"}]}), (400, {"replica_count": 4}),
             (404, {"datastore": {"type": "mariadb", "version": "9"}})):
         ask(plane, instance, status, **more)
+    assert "instance.name must have at most 253" in ask(
+        plane, instance, 400, name="n" * 254, replica_count=2)
     plane.request("POST", "/instances", {"instance": {
         "name": "two", "flavorRef": "1", "volume": {"size": 1}, "replica_count": 2}}, status=400)
     ask(plane, "11111111-1111-4111-8111-111111111111", 404)
