@@ -25,7 +25,7 @@ from trove_ng.common.states import ReportState
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
-from trove_ng.guestagent.storage.http import DamagedBackup
+from trove_ng.guestagent.storage.http import DamagedBackup, SeemsDamaged
 from trove_ng.rpc import messages as m
 
 LOG = logging.getLogger(__name__)
@@ -362,8 +362,7 @@ class StepEngine:
         except BaseException as err:
             LOG.exception("step %s of operation %s failed", record.step,
                           record.operation_id)
-            self._end(record, ReportState.FAILED, error=public_text(err),
-                      result={m.DAMAGED: True} if isinstance(err, DamagedBackup) else None)
+            self._end(record, ReportState.FAILED, error=public_text(err), result=_blame(err))
         else:
             self._end(record, ReportState.SUCCEEDED, result=result)
 
@@ -405,6 +404,12 @@ def public_text(err: BaseException) -> str:
     if isinstance(err, OSError) and err.errno in _DISK_TROUBLE:
         return f"A disk of the database server {_DISK_TROUBLE[err.errno]}."
     return f"The guest agent failed with {type(err).__name__}; its log tells more."
+
+
+def _blame(err: BaseException) -> dict[str, Any]:
+    if not isinstance(err, DamagedBackup):
+        return {}
+    return {m.DAMAGED: _plain(m.Damage(proved=not isinstance(err, SeemsDamaged)))}
 
 
 def _plain(message: m.Message) -> dict[str, Any]:

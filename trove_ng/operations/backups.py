@@ -275,6 +275,15 @@ def find_broken(chain: Sequence[Backup]) -> Backup | None:
     return next((one for one in chain if not is_whole(one)), None)
 
 
+def is_restorable(backup: Backup, action: str) -> bool:
+    """Return whether an operation may restore a backup, or what continues it.
+
+    One that was found to be damaged is verified again: what found it may have been wrong.
+    """
+    return is_whole(backup) or (action == payloads.BACKUP_VERIFY and not backup.deleted
+                                and backup.state == BackupState.CORRUPT)
+
+
 def is_whole(backup: Backup) -> bool:
     """Return whether a backup can be restored, or continued, as far as is known."""
     return not backup.deleted and backup.state in (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
@@ -24,12 +27,12 @@ _STOPPED = frozenset({ServiceStatus.SHUTDOWN})
 class AgentFailed(StepFailed):
     """An agent did not succeed.
 
-    :param damaged: because a backup is not what was stored
+    :param damage: of a backup, if that is to blame
     """
 
-    def __init__(self, message: str, *, damaged: bool) -> None:
+    def __init__(self, message: str, *, damage: messages.Damage | None) -> None:
         super().__init__(message)
-        self.damaged = damaged
+        self.damage = damage
 
 
 def wait_for_agent(work: Work, instance_id: str,
@@ -126,8 +129,16 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
     report = work.wait(f"the agent to {step.replace('_', ' ')}", ended)
     if report.state != ReportState.SUCCEEDED:
         raise AgentFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.",
-                          damaged=report.result.get(messages.DAMAGED) is True)
+                          damage=_damage(report.result))
     return dict(report.result)
+
+
+def _damage(result: dict[str, Any]) -> messages.Damage | None:
+    if messages.DAMAGED not in result:
+        return None
+    with contextlib.suppress(msgspec.ValidationError):
+        return msgspec.convert(result[messages.DAMAGED], messages.Damage)
+    return messages.Damage()
 
 
 def stop_step(work: Work, instance_id: str, step: str) -> None:

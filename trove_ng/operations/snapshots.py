@@ -14,10 +14,10 @@ import msgspec
 
 from trove_ng.cloud.errors import CloudConflict, CloudRejected
 from trove_ng.cloud.types import Volume
-from trove_ng.common.states import BackupState
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups
 from trove_ng.operations import removal
+from trove_ng.operations.backups import is_restorable
 from trove_ng.operations.work import StepFailed, Work
 
 LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def taken(work: Work, backup_id: str) -> Taken | None:
     if backup is None or backup.storage_driver != backups.CINDER:
         return None
     found = known(backup)
-    if found is None or not found.snapshot_id or backup.state != BackupState.COMPLETED:
+    if found is None or not found.snapshot_id or not is_restorable(backup, work.action):
         raise StepFailed(f"Backup {backup_id} cannot be restored any more.")
     return found
 

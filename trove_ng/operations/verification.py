@@ -16,7 +16,7 @@ from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, quotas
 from trove_ng.operations import payloads
-from trove_ng.operations.backups import find_broken, is_whole
+from trove_ng.operations.backups import find_broken, is_restorable
 from trove_ng.operations.requests import Requests
 
 GOOD, CORRUPT, FAILED = (
@@ -60,9 +60,9 @@ def begin(session: Session, conf: cfg.ConfigOpts, requests: Requests, backup: Ba
     """
     if backup.for_replicas:
         raise Conflict(f"Backup {backup.id} is there for new replicas only.")
-    if not is_whole(backup):
+    if not is_restorable(backup, payloads.BACKUP_VERIFY):
         raise Conflict(f"Backup {backup.id} cannot be verified: it is {backup.state}.")
-    broken = find_broken(backups.chain(session, backup.id))
+    broken = find_broken(backups.chain(session, backup.id)[:-1])
     if broken is not None:
         raise Conflict(f"Backup {backup.id} cannot be verified: it continues backup "
                        f"{broken.id}, which cannot be used.")

@@ -22,7 +22,7 @@ HISTORY = {"1.0": "first release"}
 
 T = TypeVar("T")
 
-#: in the result of a step that failed: a backup is to blame
+#: in the result of a step that failed: a backup is to blame, :class:`Damage`
 DAMAGED = "damaged"
 #: what a guest may say is bounded by what the store can hold
 Count = Annotated[int, msgspec.Meta(ge=0, le=2 ** 63 - 1)]
@@ -362,11 +362,21 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     details: dict[str, Any] = {}
 
 
+class Damage(Message, frozen=True, kw_only=True):
+    """That a backup is not what was stored.
+
+    :param proved: by what it holds; otherwise the store says so, and may say another thing to
+        who asks elsewhere, or later
+    """
+
+    proved: bool = False
+
+
 class StepReport(Message, frozen=True, kw_only=True):
     """Progress or end of a step that the guest was asked for by a cast.
 
-    :param result: JSON of the step's result message when it succeeded; :data:`DAMAGED` → True
-        when it failed because a backup is not what was stored
+    :param result: JSON of the step's result message when it succeeded; :data:`DAMAGED` →
+        :class:`Damage` when it failed because a backup is not what was stored
     :param error: a sentence without secrets when it failed
     """
 

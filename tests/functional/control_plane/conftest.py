@@ -106,8 +106,8 @@ class Agent:
         self.version, self.trial, self.before = "1.0", "", "1.0"
         #: what it finds when it looks through its data
         self.problems: list[str] = []
-        #: why the backup that it is to restore is to blame
-        self.damaged = ""
+        #: why the backup that it is to restore is to blame, and what it knows of that
+        self.damaged, self.damage = "", m.Damage(proved=True)
         #: token of who keeps the data as they are
         self.held: str | None = None
         #: accounts of its replicas with their passwords, and whom it follows itself
@@ -160,7 +160,7 @@ class Agent:
         self._reports.report_step(m.StepReport(
             operation_id=request.operation_id, step=request.step, sequence=self.sequence,
             state=ReportState.FAILED if error else ReportState.SUCCEEDED, error=error,
-            result={m.DAMAGED: True} if damaged else
+            result={m.DAMAGED: _plain(self.damage)} if damaged else
             {} if result is None or error else _plain(result)))
 
     def _prepare(self, request: m.PrepareRequest) -> m.Empty:

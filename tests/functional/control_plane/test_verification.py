@@ -16,6 +16,7 @@ from trove_ng.common.states import VERIFICATION_PROJECT
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import quotas, usage
 from trove_ng.operations.reconcile.findings import Repair
+from trove_ng.rpc import messages as m
 
 __all__ = ["instance"]
 
@@ -123,9 +124,50 @@ def test_a_backup_that_is_damaged_is_never_restored_again(
             "name": "r", "flavorRef": "1", "volume": {"size": 1},
             "restorePoint": {"backupRef": ident}}})
         assert (answer.status_int, why in answer.text) == (400, True), answer.text
-        assert first in begin(plane, ident, 409).text
+    assert first in begin(plane, second, 409).text
     assert plane.request("POST", "/backups", {"backup": {
         "name": "b", "instance": instance, "parent_id": first}}).status_int == 409
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_the_store_tells_an_agent_is_asked_again(plane: ControlPlane, instance: str,
+                                                      lost: bool) -> None:
+    ident = make(plane, instance)["id"]
+
+    def refuse(agent: LivingAgent) -> None:
+        agent.damaged, agent.damage = "The backup is damaged: 000 is missing (404).", m.Damage()
+        if lost:
+            plane.minicloud.swift._store.delete(
+                f"AUTH_{plane.project_id}", "database_backups", f"backup_{ident}/000")
+
+    script(plane, refuse)
+    operation = end(plane, begin(plane, ident))
+    assert operation["status"] == "FAILED"
+    found = shown(plane, ident)
+    verdict = found["verification"]["result"]
+    assert (found["status"], verdict) == (("CORRUPT", "CORRUPT") if lost
+                                          else ("COMPLETED", "FAILED"))
+    assert found["verification"]["reason"] in operation["error"]
+    assert violations(plane) == []
+
+
+@pytest.mark.parametrize("driver", ["swift", "cinder"])
+def test_a_backup_that_is_found_to_be_good_is_good_again(plane: ControlPlane, instance: str,
+                                                         driver: str) -> None:
+    ident = make(plane, instance, storage_driver=driver)["id"]
+    script(plane, lambda agent: agent.problems.append("Table shop.orders is damaged."))
+    end(plane, begin(plane, ident))
+    assert shown(plane, ident)["status"] == "CORRUPT"
+    script(plane, lambda agent: None)
+    operation = end(plane, begin(plane, ident))
+    assert operation["status"] == "SUCCEEDED", operation
+    found = shown(plane, ident)
+    assert (found["status"], found["verification"]["result"]) == ("COMPLETED", "GOOD")
+    assert row(plane, ident).error is None
+    assert violations(plane) == []
+    plane.request("POST", "/instances", {"instance": {
+        "name": "r", "flavorRef": "1", "volume": {"size": 1},
+        "restorePoint": {"backupRef": ident}}}, status=200)
 
 
 def test_a_parent_that_is_damaged_is_the_one_that_is_told(plane: ControlPlane,

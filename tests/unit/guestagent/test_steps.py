@@ -17,7 +17,7 @@ from trove_ng.common.states import ReportState
 from trove_ng.guestagent import leftovers, steps
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
-from trove_ng.guestagent.storage.http import DamagedBackup
+from trove_ng.guestagent.storage.http import DamagedBackup, SeemsDamaged
 from trove_ng.rpc import messages as m
 
 RUNNING, SUCCEEDED, FAILED = ReportState.RUNNING, ReportState.SUCCEEDED, ReportState.FAILED
@@ -137,13 +137,16 @@ def test_reports_wait_for_the_bus(life: Life) -> None:
     assert life.last().state is SUCCEEDED
 
 
-def test_a_damaged_backup_is_reported_as_the_one_to_blame(life: Life) -> None:
+@pytest.mark.parametrize(("kind", "told"), [(DamagedBackup, {"proved": True}),
+                                            (SeemsDamaged, {})])
+def test_a_damaged_backup_is_reported_as_the_one_to_blame(
+        life: Life, kind: type[DamagedBackup], told: dict[str, object]) -> None:
     def work(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
-        raise DamagedBackup("The backup is damaged.")
+        raise kind("The backup is damaged.")
 
     life.engine.submit(request(), work)
     assert (life.last().state, life.last().error, life.last().result) == (
-        FAILED, "The backup is damaged.", {m.DAMAGED: True})
+        FAILED, "The backup is damaged.", {m.DAMAGED: told})
 
 
 def test_a_step_that_a_crash_cut_off_is_reported_failed_by_the_next_life(

@@ -157,7 +157,7 @@ def note_corrupt(session: Session, backup_id: str, why: str) -> None:
     """Say that a backup is not what was stored."""
     session.execute(update(Backup).where(
         Backup.id == backup_id, Backup.deleted.is_(False),
-        Backup.state.in_(_USABLE),
+        Backup.state.in_((*_USABLE, BackupState.CORRUPT)),
     ).values(state=BackupState.CORRUPT, error=why[:255]))
 
 

@@ -39,6 +39,10 @@ class DamagedBackup(StorageError):
     """A backup is not what was stored, whoever reads it, and when."""
 
 
+class SeemsDamaged(DamagedBackup):
+    """The store says that it has not what was stored; it may say another thing to others."""
+
+
 class Broken(Exception):
     """One attempt failed in a way that another one may not; the text says how.
 

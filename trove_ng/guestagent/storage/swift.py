@@ -16,7 +16,13 @@ from typing import TypeVar
 import msgspec
 
 from trove_ng.guestagent.storage import http as wire
-from trove_ng.guestagent.storage.http import Broken, DamagedBackup, Patience, StorageError
+from trove_ng.guestagent.storage.http import (
+    Broken,
+    DamagedBackup,
+    Patience,
+    SeemsDamaged,
+    StorageError,
+)
 from trove_ng.rpc.messages import ObjectStoreGrant, Segment, StoredBackup
 
 LOG = logging.getLogger(__name__)
@@ -114,7 +120,7 @@ def _head(segment: Segment, grant: ObjectStoreGrant, patience: Patience) -> None
         length = response.getheader("Content-Length") or ""
         etag = (response.getheader("ETag") or "").strip('"').lower()
     if length != str(segment.size) or etag != segment.md5:
-        raise DamagedBackup(f"The backup is damaged: {segment.name} is not what was stored.")
+        raise SeemsDamaged(f"The backup is damaged: {segment.name} is not what was stored.")
 
 
 def _read_segment(segment: Segment, grant: ObjectStoreGrant, patience: Patience,
@@ -185,7 +191,7 @@ class _Get:
         if status == (206 if start else 200):
             return
         if status == 404:
-            raise DamagedBackup(f"The backup is damaged: {segment.name} is missing (404).")
+            raise SeemsDamaged(f"The backup is damaged: {segment.name} is missing (404).")
         if status in wire.TRANSIENT:
             raise wire.transient(self._response)
         if start and status == 200:

@@ -25,7 +25,7 @@ from trove_ng.operations import (
     usage,
     volumes,
 )
-from trove_ng.operations.backups import is_whole
+from trove_ng.operations.backups import is_restorable
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -96,7 +96,7 @@ def _password(secrets: dict[str, Secret], name: str) -> Secret:
 def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:
     with work.reader() as session:
         chain = backups.chain(session, backup_id)
-    if not chain or not all(map(is_whole, chain)):
+    if not chain or not all(is_restorable(one, work.action) for one in chain):
         raise StepFailed(f"Backup {backup_id} cannot be restored any more.")
     return messages.RestoreSpec(
         backup_id=backup_id, chain=[storage.stored(one) for one in chain],

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from trove_ng.common.clock import isoformat
-from trove_ng.common.states import VERIFICATION_PROJECT, VerificationState
+from trove_ng.common.states import VERIFICATION_PROJECT, BackupState, VerificationState
 from trove_ng.db.models import Instance, InstanceVolume
 from trove_ng.db.repositories import backups, faults, instances, operations, quotas, schedules
 from trove_ng.db.repositories import volumes as stored_volumes
@@ -88,8 +88,10 @@ def _restore(work: Work) -> None:
     try:
         _STEPS[_RESTORE].do(_scratch(work))
     except guest.AgentFailed as err:
-        if err.damaged:
+        if err.damage is not None and err.damage.proved:
             _condemn(work, err.message)
+        elif err.damage is not None:
+            _look_at_objects(work)
         raise
 
 
@@ -111,7 +113,10 @@ def _check(work: Work) -> None:
         _condemn(work, why)
         raise StepFailed(f"The backup is damaged: {why}")
     now = work.tools.clock.now()
-    note(work, verified_at=now, restore_seconds=_restore_seconds(work, instance_id),
+    # what was held against it before was not its own fault
+    healed: dict[str, object] = ({"state": BackupState.COMPLETED, "error": None}
+                                 if load(work).state == BackupState.CORRUPT else {})
+    note(work, **healed, verified_at=now, restore_seconds=_restore_seconds(work, instance_id),
          verification=verification.plain(msgspec.structs.replace(
              _verdict(work, verification.GOOD), size=report.size, counts=report.counts)))
 

@@ -20,7 +20,7 @@ import pytest
 
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.storage import swift, upload
-from trove_ng.guestagent.storage.http import Patience, StorageError
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience, SeemsDamaged, StorageError
 from trove_ng.rpc.messages import ObjectStoreGrant, Segment, StoredBackup
 
 
@@ -407,7 +407,7 @@ def test_what_the_store_has_is_looked_at_before_anything_is_read(
             "flip": content[:-1] + b"!", "longer": content + b"x", "cut": content[:-1],
             "empty": b"", "swapped": store.objects[backup.segments[0].name]}[damage]
     store.requests.clear()
-    with pytest.raises(StorageError, match=f"damaged: {name}"):
+    with pytest.raises(SeemsDamaged, match=f"damaged: {name}"):
         swift.verify(backup, grant(store), QUICK)
     assert {method for method, _, _ in store.requests} == {"HEAD"}
 
@@ -420,8 +420,9 @@ def test_the_segment_of_a_byte_is_checked_alone(store: ObjectServer) -> None:
     for offset in (0, 999, 2000, 2559, 99999):
         swift.check_segment_at(backup, grant(store), offset, QUICK)
     for offset in (1000, 1999):
-        with pytest.raises(StorageError, match=f"checksum of {name}"):
+        with pytest.raises(DamagedBackup, match=f"checksum of {name}") as caught:
             swift.check_segment_at(backup, grant(store), offset, QUICK)
+        assert not isinstance(caught.value, SeemsDamaged)
     assert [asked[-1] for _, asked, _ in store.requests] == ["1", "1", "3", "3", "2", "2"]
 
 
