@@ -76,7 +76,7 @@ def _is_of(kind: str, value: Any) -> bool:
 def _is_text(value: Any) -> bool:
     # a line break would begin another setting in a configuration file
     return isinstance(value, str) and len(value) <= _LONGEST_TEXT and not any(
-        ord(one) < 32 or ord(one) == 127 for one in value)
+        ord(one) < 32 or one in "\x7f\x85\u2028\u2029" for one in value)
 
 
 def _compare(value: float, limit: str) -> int:

@@ -44,7 +44,9 @@ def test_a_good_value_is_taken(values: dict[str, Any]) -> None:
     ("share", True, "of type float"), ("on", 1, "of type boolean"),
     ("on", "ON", "of type boolean"), ("text", 5, "of type string"),
     ("text", "a\nmax_connections=1", "of type string"), ("text", "x" * 4097, "of type string"),
-    ("names", "x", "of type list"), ("names", [1], "of type list"),
+    *(("text", f"a{end}b", "of type string") for end in "\x0b\x0c\x1c\x1e\x85\u2028\u2029"),
+    ("names", ["a\u2028"], "of type list"), ("names", "x", "of type list"),
+    ("names", [1], "of type list"),
     ("names", ["a\0"], "of type list"), ("mode", "slow", "must be one of fast, safe"),
     ("modes", ["a", "c"], "must be one of a, b"), ("unknown", 1, "is not a parameter")])
 def test_a_bad_value_is_refused_by_name_and_rule(name: str, value: Any, why: str) -> None:

@@ -145,7 +145,7 @@ class IniCodec:
     def deserialize(self, text: str) -> dict[str, dict[str, Any]]:
         data: dict[str, dict[str, Any]] = {}
         section = ""
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             line = line.strip()
             if not line or line.startswith(self._comments):
                 continue
@@ -221,7 +221,7 @@ class PropertiesCodec:
 
     def deserialize(self, text: str) -> dict[str, Any]:
         rows: dict[str, list[list[Any]]] = {}
-        for line in text.splitlines():
+        for line in text.split("\n"):
             line = line.strip()
             if not line or line.startswith(self._comments):
                 continue
@@ -283,7 +283,7 @@ class KeyValueCodec:
 
     def deserialize(self, text: str) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        for line in text.splitlines():
+        for line in text.split("\n"):
             line = line.strip()
             if not line or line.startswith(self._comment):
                 continue
@@ -387,7 +387,8 @@ def _add(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _one_line(text: str) -> str:
-    if "\n" in text or "\r" in text or "\0" in text:
+    # whatever some reader takes for the end of a line
+    if len(f"{text}.".splitlines()) > 1 or "\0" in text:
         raise ValueError("a value has more than one line")
     return text
 

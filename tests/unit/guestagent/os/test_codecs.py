@@ -50,6 +50,20 @@ def test_a_value_can_not_add_a_line_to_a_file() -> None:
         codecs.PropertiesCodec().serialize({"a": ["x\ny"]})
     with pytest.raises(ValueError, match="more than one line"):
         codecs.KeyValueCodec().serialize({"a\nb": "x"})
+    for end in "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\0":
+        for value in (f"a{end}", f"a{end}b = 1"):
+            with pytest.raises(ValueError, match="more than one line"):
+                codecs.KeyValueCodec(value_quotes=True).serialize({"a": value})
+
+
+@pytest.mark.parametrize("end", list("\x0b\x0c\x1c\x85\u2028\u2029"))
+def test_only_a_line_break_ends_a_line(end: str) -> None:
+    """A program reads no more: what stands behind is no setting."""
+    assert codecs.KeyValueCodec(value_quotes=True).deserialize(
+        f"a = 'x{end}b = 1'\n") == {"a": f"x{end}b = 1"}
+    assert codecs.IniCodec().deserialize(f"[s]\na = x{end}b = 1\n") == {
+        "s": {"a": f"x{end}b = 1"}}
+    assert codecs.PropertiesCodec(unpack=True).deserialize(f"a x{end}b") == {"a": f"x{end}b"}
 
 
 def test_a_section_that_does_not_end_is_refused() -> None:
