@@ -24,6 +24,8 @@ class Directory:
     path: str
     owner: str = "root"
     mode: int = 0o755
+    #: None means the owner's
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ PROGRAMS = (
         log="/var/log/postgresql/server.log",
         needs=("/usr/lib/postgresql/15/bin/postgres",),
         directories=(
-            Directory("/etc/postgresql", "postgres"),
+            Directory("/etc/postgresql"),
             Directory("/run/postgresql", "postgres", 0o2775),
-            Directory("/var/log/postgresql", "postgres", 0o2750),
+            # root opens the log: no other may put something else in its place
+            Directory("/var/log/postgresql", mode=0o2750, group="postgres"),
             Directory("/var/lib/postgresql", "postgres"),
         ),
         autostart=False,
@@ -167,6 +170,6 @@ def install(programs: Iterable[Program], bin_dir: str) -> None:
         path = Path(directory.path)
         path.mkdir(parents=True, exist_ok=True)
         if not os.path.ismount(path):
-            shutil.chown(path, directory.owner, directory.owner)
+            shutil.chown(path, directory.owner, directory.group or directory.owner)
             path.chmod(directory.mode)
     Path(CONFIG).write_text(render(found, bin_dir))

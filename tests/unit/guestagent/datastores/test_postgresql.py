@@ -39,7 +39,8 @@ def paths(tmp_path: Path) -> Paths:
 @pytest.fixture
 def configuration(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Configuration:
     # the server's user is not on every machine
-    monkeypatch.setattr(pg_config, "OWNER", None)
+    for name in ("OWNER", "KEEPER"):
+        monkeypatch.setattr(pg_config, name, None)
     made = Configuration(paths)
     made.write({"postgresql": {"work_mem": "4MB", "max_connections": 64}}, {},
                {"logging_collector": "off"})
@@ -84,6 +85,17 @@ def test_users_settings_stand_over_the_agents_but_for_what_is_final(
         "20-system", "80-system"]
 
 
+def test_what_fails_leaves_the_files_as_they_were(configuration: Configuration,
+                                                  paths: Paths) -> None:
+    configuration.set_overrides({"log_line_prefix": "a\\b", "work_mem": "8MB"})
+    before = {path: path.read_bytes() for path in paths.changes.iterdir()}
+    with pytest.raises(GuestError), configuration.undoing():
+        configuration.set_overrides({"work_mem": "9MB"})
+        configuration.set_final("log_statement", "all")
+        raise GuestError("refused")
+    assert {path: path.read_bytes() for path in paths.changes.iterdir()} == before
+
+
 @pytest.mark.parametrize(("size", "wal", "kept"), [
     (512 * MB, "64MB", "128MB"), (1024 * MB, "128MB", "204MB"),
     (1024 * 1024 * MB, "4096MB", "209715MB")])
@@ -100,7 +112,8 @@ def test_what_a_version_does_not_have_is_not_set(configuration: Configuration,
     old.write({}, {}, {})
     old.apply_volume(1024 * MB)
     assert old.setting("max_slot_wal_keep_size") is None
-    assert "idle_session_timeout" not in sql.Server("/r", 1, 12)._options
+    for since_13 in ("idle_session_timeout", "log_min_duration_sample"):
+        assert since_13 not in sql.Server("/r", 1, 12)._options
     assert "idle_session_timeout=0" in sql.Server("/r", 1, 15)._options
 
 

@@ -92,6 +92,12 @@ class TestPrograms:
         section = self.parsed()["program:postgresql"]
         assert (section["stopsignal"], section["user"]) == ("INT", "postgres")
 
+    def test_where_root_writes_for_postgresql_it_can_put_no_files(self) -> None:
+        found, = (one for one in programs.PROGRAMS if one.name == "postgresql")
+        owners = {one.path: (one.owner, bool(one.mode & 0o022)) for one in found.directories}
+        for path in ("/etc/postgresql", "/var/log/postgresql"):
+            assert owners[path] == ("root", False)
+
     def test_only_root_reaches_the_control_socket(self) -> None:
         section = self.parsed()["unix_http_server"]
         assert (section["file"], section["chmod"]) == ("/run/supervisor.sock", "0700")

@@ -5,7 +5,8 @@ Form: PostgreSQL, "Server Configuration" and "Client Authentication".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trove_ng.datastores.postgresql.rules import ADMIN
@@ -17,6 +18,9 @@ from trove_ng.guestagent.os.configuration import ConfigurationManager, ImportOve
 
 #: user that the server runs as
 OWNER = "postgres"
+#: user that the server's files belong to: what runs as the server can turn none of them, nor
+#: their directories, into what the agent would write or read as root
+KEEPER = "root"
 _MEMORY = "memory"
 _VOLUME = "volume"
 #: changes of one setting each are named after it
@@ -55,10 +59,11 @@ class Configuration:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+        self._how: dict[str, Any] = {"owner": KEEPER, "group": OWNER, "mode": _MODE}
         self._codec = KeyValueCodec(value_quotes=True, delimiter=" = ")
         self._manager = ConfigurationManager(
             paths.config, self._codec, ImportOverrideStrategy(paths.changes, ".conf"),
-            owner=OWNER, mode=_MODE)
+            **self._how)
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
               log: Mapping[str, str]) -> None:
@@ -69,10 +74,11 @@ class Configuration:
         :param log: settings that say where the server writes its log
         """
         paths = self._paths
-        files.make_directory(paths.config_dir, mode=0o755, owner=OWNER)
-        files.make_directory(paths.changes, mode=0o750, owner=OWNER)
+        for folder in (*reversed(paths.config_dir.parents[:2]), paths.config_dir):
+            files.make_directory(folder, mode=0o755, owner=KEEPER, group=OWNER)
+        files.make_directory(paths.changes, mode=0o750, owner=KEEPER, group=OWNER)
         for name, text in (("pg_hba.conf", _HBA), ("pg_ident.conf", _IDENT)):
-            files.write_text(paths.config_dir / name, text, mode=_MODE, owner=OWNER)
+            files.write_text(paths.config_dir / name, text, **self._how)
         self._manager.save({
             "data_directory": str(paths.data), "hba_file": str(paths.config_dir / "pg_hba.conf"),
             "ident_file": str(paths.config_dir / "pg_ident.conf"),
@@ -115,6 +121,19 @@ class Configuration:
         else:
             self._manager.remove_user()
 
+    @contextlib.contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Put the changes back, byte for byte, if the block fails."""
+        before = {path: path.read_bytes() for path in self._paths.changes.iterdir()}
+        try:
+            yield
+        except BaseException:
+            for path in {*self._paths.changes.iterdir()} - {*before}:
+                files.remove(path)
+            for path, content in before.items():
+                files.write_bytes(path, content, **self._how)
+            raise
+
     def overrides(self) -> dict[str, Any]:
         """Return the user's settings, as they are in the file."""
         return self._manager.user_override()
@@ -132,8 +151,7 @@ class Configuration:
         """Write the file that would be in force with other settings of the user."""
         settings = {**self._manager.without_user(), **_lines(values), **self._manager.final()}
         del settings[_INCLUDE]
-        files.write(self._paths.draft, settings, self._codec, owner=OWNER, mode=_MODE,
-                    durable=False)
+        files.write(self._paths.draft, settings, self._codec, durable=False, **self._how)
 
 
 def _lines(values: Mapping[str, Any]) -> dict[str, str]:

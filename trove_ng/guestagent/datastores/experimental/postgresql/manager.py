@@ -18,7 +18,11 @@ from trove_ng.guestagent.datastores.experimental.postgresql.backup import (
     BaseBackup,
     look_through,
 )
-from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
+from trove_ng.guestagent.datastores.experimental.postgresql.config import (
+    KEEPER,
+    OWNER,
+    Configuration,
+)
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.databases import (
     Databases,
@@ -215,7 +219,7 @@ class PostgreSqlManager(SqlManager):
         kept = folder / self.paths.changes.name if folder is not None else None
         if kept is not None and kept.is_dir():
             files.copy_tree(kept, self.paths.changes)
-            files.change_owner(self.paths.changes, OWNER, OWNER, recursive=True)
+            files.change_owner(self.paths.changes, KEEPER, OWNER, recursive=True)
         self._write_configuration(request)
         if self.paths.data.owner() != OWNER:
             files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)

@@ -36,16 +36,10 @@ class Overrides:
         :param running: the server is up
         :raises GuestError: the server refuses a value; nothing has changed then
         """
-        before = self._configuration.overrides()
         self._check(values)
-        self._configuration.set_overrides(values)
-        if not running:
-            return False
-        try:
-            return self.reload()
-        except GuestError:
-            self._configuration.set_overrides(before)
-            raise
+        with self._configuration.undoing():
+            self._configuration.set_overrides(values)
+            return running and self.reload()
 
     def _check(self, values: Mapping[str, Any]) -> None:
         """Have the server's program look through what would be its settings."""
