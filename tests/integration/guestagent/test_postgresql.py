@@ -14,6 +14,7 @@ import msgspec
 import psycopg
 import pytest
 from oslo_config import cfg
+from psycopg.sql import Composed
 
 from tests.integration.guestagent.conftest import wait_for
 from tests.integration.guestagent.processes import Nothing, Process
@@ -39,6 +40,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     Paths,
     installed_version,
 )
+from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import StorageError
@@ -176,6 +178,11 @@ def test_only_the_machines_root_is_the_agent(server: Server) -> None:
         psycopg.connect(host="127.0.0.1", port=server.paths.port, user="app",
                         password="app-Pw1", replication="true")
     assert server.paths.config_dir.joinpath("pg_hba.conf").stat().st_mode & 0o007 == 0
+    # nor may what runs as the server's user change what the agent reads and writes as root
+    server.override(work_mem=6000)
+    etc = pathlib.Path(server.paths.etc)
+    for path in (etc, *etc.rglob("*")):
+        assert (path.owner(), path.stat().st_mode & 0o022) == ("root", 0)
 
 
 def _sql(text: str) -> Any:
@@ -295,6 +302,51 @@ def test_databases_have_the_encoding_and_locale_that_is_asked_for(server: Server
             server.manager.delete_database(m.NameRequest(name=name))
 
 
+def test_a_database_that_is_not_made_or_dropped_whole_is_no_hole(
+        server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Session.run
+
+    def fails_at(part: str) -> None:
+        def run(session: Session, query: Any, values: Any = ()) -> Any:
+            if part in (query if isinstance(query, Composed) else Composed([query])).as_string():
+                raise GuestError("interrupted")
+            return real(session, query, values)
+
+        monkeypatch.setattr(Session, "run", run)
+
+    server.manager.enable_root(m.RootRequest(password=Secret("root's")))
+    server.ask("CREATE DATABASE roots; ", "postgres", "root's")
+    for part in ("OWNER TO", "REVOKE ALL"):
+        fails_at(part)
+        with pytest.raises(GuestError, match="interrupted"):
+            server.manager.grant_access(m.AccessRequest(name="app", databases=["roots"]))
+        # it is done from the beginning when it is asked for again
+        with server.manager.server.session() as session:
+            assert real(session, _sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE "
+                                      "'trove_db_%'")) == [(1,)]
+    fails_at("CREATE ROLE")
+    with pytest.raises(GuestError, match="interrupted"):
+        server.manager.create_databases(m.DatabasesRequest(
+            databases=[m.DatabaseSpec(name="half")]))
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting"):
+        server.ask("SELECT 1", database="half")
+    fails_at("DROP DATABASE")
+    with pytest.raises(GuestError, match="interrupted"):
+        server.manager.delete_database(m.NameRequest(name="shop"))
+    monkeypatch.setattr(Session, "run", real)
+    assert server.ask("SELECT 1") == [(1,)]
+    server.manager.delete_database(m.NameRequest(name="half"))
+    # what its owner can make of it keeps nobody from dropping it
+    server.override(max_prepared_transactions=2)
+    server.manager.restart_db()
+    server.ask("ALTER DATABASE shop IS_TEMPLATE true")
+    server.ask("BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'it''s'")
+    assert {one.name for one in server.manager.list_databases(PAGE).databases} == {
+        "shop", "roots"}
+    server.manager.delete_database(m.NameRequest(name="shop"))
+    assert [one.name for one in server.manager.list_databases(PAGE).databases] == ["roots"]
+
+
 def test_all_who_may_use_a_database_may_use_all_of_it(server: Server) -> None:
     server.manager.create_users(m.UsersRequest(users=[user("second", "shop"), user("nobody")]))
     server.ask("CREATE SCHEMA own CREATE TABLE own.t (n int)")
@@ -321,6 +373,20 @@ def test_grants_come_and_go(server: Server) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         server.ask("SELECT 1", database="one")
     assert server.ask("SELECT 1", database="two") == [(1,)]
+    # it is out, whatever it gave itself in the name of the database's role
+    server.ask("GRANT ALL ON DATABASE two TO app, PUBLIC;"
+               "CREATE TABLE u (n int); GRANT ALL ON u TO app; SET role none;"
+               "CREATE TABLE public.own (n int)", database="two")
+    inside = server.login("app", "app-Pw1", "two")
+    inside.execute("CREATE TABLE public.mine (n int)")
+    server.manager.revoke_access(m.AccessRequest(name="app", databases=["two"]))
+    with pytest.raises(psycopg.OperationalError):
+        inside.execute("GRANT CONNECT ON DATABASE two TO app")
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        server.ask("SELECT 1", database="two")
+    server.manager.create_users(m.UsersRequest(users=[user("heir", "two")]))
+    assert server.ask("SELECT n FROM u UNION TABLE mine UNION TABLE own", "heir",
+                      database="two") == []
     for call, request in (
             (server.manager.grant_access, {"name": "app", "databases": ["none"]}),
             (server.manager.grant_access, {"name": "none", "databases": ["one"]}),
@@ -362,7 +428,9 @@ def test_a_user_is_changed_and_dropped_with_what_it_made(server: Server) -> None
 
 def test_passwords_are_in_no_log(server: Server) -> None:
     server.override(log_min_messages="debug1", log_min_duration_statement=0,
-                    log_min_error_statement="debug1")
+                    log_min_error_statement="debug1", log_min_duration_sample=0,
+                    log_transaction_sample_rate=1.0, log_statement_stats=True,
+                    debug_print_parse=True, debug_print_plan=True, debug_print_rewritten=True)
     server.manager.set_log(lm.LogSwitch(name="general", enabled=True))
     server.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-pw")]))
     with pytest.raises(Conflict):

@@ -38,19 +38,43 @@ def owner_of(session: Session, name: str) -> str:
     ((number, known),) = rows
     role = f"{PREFIX}{number}"
     if not known:
-        session.run(statement("CREATE ROLE {} NOLOGIN", role))
-        session.run(statement("ALTER DATABASE {} OWNER TO {}", name, role))
-        session.run(statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", name))
+        with session.together():
+            session.run(statement("CREATE ROLE {} NOLOGIN", role))
+            session.run(statement("ALTER DATABASE {} OWNER TO {}", name, role))
+            session.run(statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", name))
     return role
 
 
-def drop(session: Session, name: str, role: str) -> None:
-    """Drop a database whoever is in it, and then its role."""
-    session.run(statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", name))
-    session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = %s"), (name,))
-    session.run(statement("DROP DATABASE IF EXISTS {}", name))
-    session.run(statement("DROP ROLE IF EXISTS {}", role))
+def drop(server: Server, session: Session, name: str) -> None:
+    """Drop a database whoever is in it, and then its role.
+
+    :raises GuestError: it cannot be dropped; it is as open as it was then
+    """
+    role = owner_of(session, name)
+    ((opened,),) = session.run(SQL("SELECT datallowconn FROM pg_database WHERE datname = %s"),
+                               (name,))
+    session.run(statement("ALTER DATABASE {} IS_TEMPLATE false", name))
+    try:
+        if opened:
+            _roll_back_prepared(server, session, name)
+        session.run(statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", name))
+        session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = %s"), (name,))
+        session.run(statement("DROP DATABASE {}", name))
+    except Exception:
+        if opened:
+            session.run(statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", name))
+        raise
+    session.run(statement("DROP ROLE {}", role))
+
+
+def _roll_back_prepared(server: Server, session: Session, name: str) -> None:
+    """End the transactions that wait for their second phase: with them nothing is dropped."""
+    prepared = session.run(SQL("SELECT gid FROM pg_prepared_xacts WHERE database = %s"), (name,))
+    if prepared:
+        with server.session(name) as inside:
+            for (gid,) in prepared:
+                inside.run(statement("ROLLBACK PREPARED {gid}", gid=gid))
 
 
 def close_own(server: Server) -> None:
@@ -80,7 +104,7 @@ class Databases:
         with self._server.session() as session:
             rows = session.run(SQL(
                 "SELECT datname, pg_encoding_to_char(encoding), datcollate FROM pg_database "
-                "WHERE NOT datistemplate AND datname <> ALL(%s) {}").format(end),
+                "WHERE datname <> ALL(%s) {}").format(end),
                 [sorted(SYSTEM_DATABASES), *values])
         page = [m.DatabaseSpec(name=row[0], character_set=row[1], collate=row[2])
                 for row in rows[:request.limit]]
@@ -103,14 +127,17 @@ class Databases:
                     self._create(session, one)
                     made.append(one.name)
                     owner_of(session, one.name)
+                    session.run(statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", one.name))
             except Exception:
                 for name in made:
-                    drop(session, name, owner_of(session, name))
+                    drop(self._server, session, name)
                 raise
 
     @staticmethod
     def _create(session: Session, database: m.DatabaseSpec) -> None:
-        query = statement("CREATE DATABASE {} TEMPLATE template0", database.name)
+        # nobody comes in before it has its owner
+        query = statement("CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false",
+                          database.name)
         for option, value in (("ENCODING", database.character_set),
                               ("LC_COLLATE", database.collate),
                               ("LC_CTYPE", database.collate)):
@@ -124,4 +151,4 @@ class Databases:
         :raises NotFound: there is none
         """
         with self._server.session() as session:
-            drop(session, name, owner_of(session, name))
+            drop(self._server, session, name)

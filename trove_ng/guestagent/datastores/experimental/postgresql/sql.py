@@ -29,14 +29,16 @@ MAINTENANCE = "postgres"
 #: what owners may set must not keep the agent from its work, and what the agent does stands
 #: in no log
 _SETTINGS = {
-    "client_min_messages": "error", "default_transaction_read_only": "off",
+    "client_min_messages": "error", "debug_print_parse": "off", "debug_print_plan": "off",
+    "debug_print_rewritten": "off", "default_transaction_read_only": "off",
     "exit_on_error": "off", "idle_session_timeout": "0", "lock_timeout": "60000",
-    "log_duration": "off", "log_min_duration_statement": "-1",
-    "log_min_error_statement": "panic", "log_statement": "none", "search_path": "pg_catalog",
+    "log_duration": "off", "log_min_duration_sample": "-1", "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic", "log_statement": "none",
+    "log_transaction_sample_rate": "0", "search_path": "pg_catalog",
     "session_replication_role": "origin", "standard_conforming_strings": "on",
     "statement_timeout": "0"}
 #: first version that has it
-_SINCE = {"idle_session_timeout": 14}
+_SINCE = {"idle_session_timeout": 14, "log_min_duration_sample": 13}
 #: the server takes no more connections
 FULL = re.compile("too many (clients|connections)|remaining connection slots")
 #: it is there, and begins or ends
@@ -82,6 +84,12 @@ class Session:
         except psycopg.Error as err:
             # without its cause: the server's words quote the statement
             raise translate(err) from None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Have all statements of the block take effect, or none."""
+        with self._connection.transaction():
+            yield
 
     def verifier(self, user: str, password: Secret) -> str:
         """Return what the server keeps of a password, which it is not told."""

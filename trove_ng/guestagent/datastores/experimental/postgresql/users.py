@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from psycopg.sql import SQL, Composed
@@ -11,12 +12,12 @@ from trove_ng.common.secret import Secret
 from trove_ng.datastores.postgresql.rules import (
     ADMIN,
     ANY_HOST,
+    SYSTEM_DATABASES,
     SYSTEM_PREFIXES,
     SYSTEM_USERS,
 )
 from trove_ng.guestagent.datastores.experimental.postgresql.databases import PREFIX, owner_of
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import (
-    MAINTENANCE,
     Dependent,
     Server,
     Session,
@@ -37,6 +38,11 @@ _ROWS = SQL(
     "LEFT JOIN pg_roles g ON g.oid = a.roleid "
     "LEFT JOIN pg_database d ON g.rolname = %s || d.oid::text WHERE {} {} {}")
 _GROUP = SQL("GROUP BY r.rolname")
+
+
+#: seconds that connections take to end, at most
+_END_SECONDS = 20
+_POLL_SECONDS = 0.05
 
 
 class Users:
@@ -130,13 +136,19 @@ class Users:
 
     def _give_away(self, session: Session, name: str) -> None:
         """Give what a user made to the roles of the databases that it is in."""
-        rows = session.run(SQL("SELECT datname FROM pg_database WHERE datallowconn "
-                               "AND NOT datistemplate"))
-        for (database,) in rows:
-            with self._server.session(database) as inside:
-                heir = ADMIN if database == MAINTENANCE else owner_of(inside, database)
-                inside.run(statement("REASSIGN OWNED BY {} TO {}", name, heir))
-                inside.run(statement("DROP OWNED BY {}", name))
+        for (database,) in session.run(SQL("SELECT datname FROM pg_database WHERE datallowconn")):
+            self._take(session, name, database)
+
+    def _take(self, session: Session, name: str, database: str) -> None:
+        """Give what a user made in a database to its role, and take the user's rights there."""
+        # whole databases of the user are not this one's
+        for (own,) in session.run(SQL("SELECT datname FROM pg_database JOIN pg_roles r "
+                                      "ON r.oid = datdba WHERE rolname = %s"), (name,)):
+            owner_of(session, own)
+        with self._server.session(database) as inside:
+            heir = ADMIN if database in SYSTEM_DATABASES else owner_of(inside, database)
+            inside.run(statement("REASSIGN OWNED BY {} TO {}", name, heir))
+            inside.run(statement("DROP OWNED BY {}", name))
 
     def update(self, name: str, host: str | None, change: m.UserChange) -> None:
         """Change name or password of a user; its grants stay.
@@ -205,13 +217,27 @@ class Users:
             for one in databases:
                 session.run(statement("REVOKE {} FROM {}", owner_of(session, one), name))
                 session.run(statement("ALTER ROLE {} IN DATABASE {} RESET role", name, one))
+                # what still runs is in the role, and may give itself rights
+                _end_connections(session, name, SQL("AND datname = %s"), one)
+                self._take(session, name, one)
+                session.run(statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", one))
                 _end_connections(session, name, SQL("AND datname = %s"), one)
 
 
 def _end_connections(session: Session, name: str, where: SQL | Composed | None = None,
                      *values: str) -> None:
-    session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE usename = %s {}").format(where or SQL("")), [name, *values])
+    """End a user's connections, and wait for that; those that come meanwhile stay.
+
+    :raises GuestError: they do not end
+    """
+    found = session.run(SQL("SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
+                            "WHERE usename = %s {}").format(where or SQL("")), [name, *values])
+    end = time.monotonic() + _END_SECONDS
+    while session.run(SQL("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s) AND usename = %s"),
+                      ([row[0] for row in found], name)):
+        if time.monotonic() > end:
+            raise GuestError(f"The connections of user {name} do not end.")
+        time.sleep(_POLL_SECONDS)
 
 
 def _spec(name: str, databases: Sequence[str]) -> m.UserSpec:
