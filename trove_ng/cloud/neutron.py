@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from oslo_utils import uuidutils
@@ -38,6 +38,12 @@ def _floating_ip(found: dict[str, Any]) -> FloatingIP:
 def _whole(cidr: str | None) -> str:
     """Return a CIDR in the one form that means the same, which services make of it."""
     return str(ipaddress.ip_network(cidr or "0.0.0.0/0", strict=False))
+
+
+def _same(rules: Sequence[Rule]) -> dict[Rule, None]:
+    """Return rules once each, with their networks written as the cloud does."""
+    return dict.fromkeys((protocol, low, high, _whole(cidr))
+                         for protocol, low, high, cidr in rules)
 
 
 class Network:
@@ -119,22 +125,37 @@ class Network:
 
     def ensure_rules(self, group_id: str, rules: Sequence[Rule]) -> None:
         """Make a group let in exactly what the rules say; what goes out is left alone."""
+        have, wanted = self._rules(group_id), _same(rules)
+        self._create_rules(group_id, [rule for rule in wanted if rule not in have])
+        self._delete_rules([ident for rule, ident in have.items() if rule not in wanted])
+
+    def add_rules(self, group_id: str, rules: Sequence[Rule]) -> None:
+        """Make a group let in also what the rules say."""
+        have = self._rules(group_id)
+        self._create_rules(group_id, [rule for rule in _same(rules) if rule not in have])
+
+    def remove_rules(self, group_id: str, rules: Sequence[Rule]) -> None:
+        """Remove rules from a group; those that are gone are no error."""
+        have = self._rules(group_id)
+        self._delete_rules([have[rule] for rule in _same(rules) if rule in have])
+
+    def _rules(self, group_id: str) -> dict[Rule, str]:
         found = self._calls.again(
             self._client.list_security_group_rules, security_group_id=group_id,
             direction="ingress")["security_group_rules"]
-        have = {(one["protocol"], one["port_range_min"], one["port_range_max"],
+        return {(one["protocol"], one["port_range_min"], one["port_range_max"],
                  one.get("remote_group_id") or _whole(one["remote_ip_prefix"])): one["id"]
                 for one in found}
-        wanted = dict.fromkeys((protocol, low, high, _whole(cidr))
-                               for protocol, low, high, cidr in rules)
-        for rule in wanted:
-            if rule not in have:
-                # a rule that is there already is one whose answer was lost
-                with contextlib.suppress(CloudConflict):
-                    self._create_rule(group_id, rule)
-        for rule, ident in have.items():
-            if rule not in wanted:
-                self._calls.found(self._client.delete_security_group_rule, ident)
+
+    def _create_rules(self, group_id: str, rules: Iterable[Rule]) -> None:
+        for rule in rules:
+            # a rule that is there already is one whose answer was lost
+            with contextlib.suppress(CloudConflict):
+                self._create_rule(group_id, rule)
+
+    def _delete_rules(self, idents: Iterable[str]) -> None:
+        for ident in idents:
+            self._calls.found(self._client.delete_security_group_rule, ident)
 
     def _create_rule(self, group_id: str, rule: Rule) -> None:
         protocol, low, high, cidr = rule

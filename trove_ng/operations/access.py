@@ -6,7 +6,7 @@ All functions may be repeated: what carries the instance's id is found first.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trove_ng.cloud.errors import CloudConflict
@@ -31,27 +31,42 @@ def open_for(work: Work, access: Access) -> None:
                     [*allowed, *_of_replicas(work, instance, allowed)])
 
 
-def let_set_in(work: Work, source: Instance, *, but: str | None = None) -> None:
-    """Let the replicas of an instance in, beside those that it is open to.
+def let_in(work: Work, source: Instance) -> None:
+    """Let the instance of the operation in at its source.
 
-    :param but: one that is let in no more
+    Nothing else changes there: which networks its owner allows may be about to change, and the
+    row tells those only when all is done.
     """
-    allowed = (source.access or {}).get("allowed_cidrs")
-    if source.security_group_id is not None and allowed is not None:
-        servers.open_to(work, source.security_group_id,
-                        [*allowed, *_of_replicas(work, source, allowed, but)])
+    if source.security_group_id is not None:
+        work.tools.clouds.network.add_rules(source.security_group_id, servers.rules(
+            work, _networks([servers.load(work)])))
 
 
-def _of_replicas(work: Work, source: Instance, allowed: Sequence[str],
-                 but: str | None = None) -> list[str]:
+def let_out(work: Work, source: Instance) -> None:
+    """Let the instance of the operation in at its source no more, but as others are."""
+    allowed = {ipaddress.ip_network(one, strict=False)
+               for one in (source.access or {}).get("allowed_cidrs") or ()}
+    if source.security_group_id is not None:
+        work.tools.clouds.network.remove_rules(source.security_group_id, servers.rules(work, [
+            one for one in _networks([servers.load(work)])
+            if ipaddress.ip_network(one) not in allowed]))
+
+
+def _of_replicas(work: Work, source: Instance, allowed: Sequence[str]) -> list[str]:
     """Return the addresses of an instance's replicas that are in none of some networks."""
     networks = [ipaddress.ip_network(one, strict=False) for one in allowed]
     with work.reader() as session:
         replicas = instances.replicas(session, source.id)
-    found = {ipaddress.ip_address(address["address"]) for one in replicas if one.id != but
+    return [one for one in _networks(replicas)
+            if not any(ipaddress.ip_network(one).network_address in network
+                       for network in networks)]
+
+
+def _networks(replicas: Iterable[Instance]) -> list[str]:
+    """Return the addresses of instances, each as a network of its own."""
+    found = {ipaddress.ip_address(address["address"]) for one in replicas
              for address in one.addresses or ()}
-    return [f"{one}/{one.max_prefixlen}" for one in sorted(found, key=str)
-            if not any(one in network for network in networks)]
+    return [f"{one}/{one.max_prefixlen}" for one in sorted(found, key=str)]
 
 
 def set_address(work: Work, access: Access) -> None:

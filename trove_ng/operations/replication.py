@@ -63,7 +63,7 @@ def open_account(work: Work) -> None:
     """Let the new replica in at its source: its address, its account."""
     instance = servers.load(work)
     source = load(work, instance.slave_of_id)
-    access.let_set_in(work, source)
+    access.let_in(work, source)
     _set_accounts(work, source, messages.UserSpec(
         name=account(instance.id), password=_password(work)))
 
@@ -85,7 +85,7 @@ def leave(work: Work, source_id: str) -> None:
         source = instances.get(session, source_id)
     if source is None:
         return
-    access.let_set_in(work, source, but=work.resource_id)
+    access.let_out(work, source)
     try:
         _set_accounts(work, source, None)
     except (StoreAway, BusAway):

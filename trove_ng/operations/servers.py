@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from trove_ng.cloud.errors import CloudConflict, CloudError
+from trove_ng.cloud.neutron import Rule
 from trove_ng.cloud.types import Image, Port, Server
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance
@@ -70,10 +71,14 @@ def make_security_group(work: Work) -> None:
 
 def open_to(work: Work, group_id: str, allowed: Sequence[str]) -> None:
     """Make a security group let in exactly some networks, to the database."""
+    work.tools.clouds.network.ensure_rules(group_id, rules(work, allowed))
+
+
+def rules(work: Work, allowed: Sequence[str]) -> list[Rule]:
+    """Return the rules that let some networks in, to the database."""
     version, _ = load_version(work, load(work))
     ports = work.tools.datastores[version.manager].ports
-    work.tools.clouds.network.ensure_rules(group_id, [
-        (protocol, low, high, cidr) for protocol, low, high in ports for cidr in allowed])
+    return [(protocol, low, high, cidr) for protocol, low, high in ports for cidr in allowed]
 
 
 def row(work: Work, session: Session) -> Instance:

@@ -142,9 +142,17 @@ def test_a_closed_source_lets_its_replicas_in(plane: ControlPlane) -> None:
             and one["direction"] == "ingress"}
 
     assert open_to() == {"192.0.2.0/24", f"{shown['ip'][0]}/32"}
+    # a change of the access is under way: its rules hold before the row says so
+    plane.tools.clouds.network.ensure_rules(group, [
+        ("tcp", 3306, 3306, one) for one in ("198.51.100.0/24", f"{shown['ip'][0]}/32")])
+    second = ask(plane, source)["id"]
+    after = plane.wait(second, "ACTIVE")
+    assert open_to() == {"198.51.100.0/24", f"{shown['ip'][0]}/32", f"{after['ip'][0]}/32"}
+    plane.request("DELETE", f"/instances/{second}", status=202)
+    plane.wait_gone(f"/instances/{second}")
     plane.request("DELETE", f"/instances/{replica}", status=202)
     plane.wait_gone(f"/instances/{replica}")
-    assert open_to() == {"192.0.2.0/24"}
+    assert open_to() == {"198.51.100.0/24"}
 
 
 @pytest.mark.parametrize("way", ["replica_of", "slave_of", "action"])
