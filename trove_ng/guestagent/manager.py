@@ -11,6 +11,7 @@ order that is the same for all datastores.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -19,7 +20,7 @@ import msgspec
 
 from trove_ng.common.errors import Conflict, GuestError, TroveError
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
-from trove_ng.guestagent import causes, health, leftovers
+from trove_ng.guestagent import health, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.devices import ServerVolumes
 from trove_ng.guestagent.health import Finding
@@ -30,6 +31,7 @@ from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage.backups import blaming
 from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.guestagent.upgrades import Upgrades
 from trove_ng.rpc import log_messages as lm
@@ -109,13 +111,8 @@ class BaseManager(DatastoreHooks):
             self.status.volume_mounted()
             self.status.volume_mounted()
         progress.report(5)
-        try:
+        with blaming(None) if request.restore is not None else contextlib.nullcontext():
             self.do_prepare(request, progress)
-        except GuestError as err:
-            # every segment was what had been stored: so were the files of the database
-            if request.restore is not None and err.message.endswith(causes.DAMAGED):
-                raise DamagedBackup(err.message) from err
-            raise
         progress.report(90)
         if request.databases:
             self.create_databases(m.DatabasesRequest(databases=request.databases))

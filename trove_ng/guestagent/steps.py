@@ -409,7 +409,8 @@ def public_text(err: BaseException) -> str:
 def _blame(err: BaseException) -> dict[str, Any]:
     if not isinstance(err, DamagedBackup):
         return {}
-    return {m.DAMAGED: _plain(m.Damage(proved=not isinstance(err, SeemsDamaged)))}
+    return {m.DAMAGED: _plain(m.Damage(
+        proved=not isinstance(err, SeemsDamaged), checksum=err.checksum))}
 
 
 def _plain(message: m.Message) -> dict[str, Any]:

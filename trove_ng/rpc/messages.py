@@ -367,9 +367,12 @@ class Damage(Message, frozen=True, kw_only=True):
 
     :param proved: by what it holds; otherwise the store says so, and may say another thing to
         who asks elsewhere, or later
+    :param checksum: of the backup, one of those that were to be restored; empty if it is not
+        known which of them it is
     """
 
     proved: bool = False
+    checksum: str = ""
 
 
 class StepReport(Message, frozen=True, kw_only=True):

@@ -170,11 +170,22 @@ def test_a_backup_that_is_found_to_be_good_is_good_again(plane: ControlPlane, in
         "restorePoint": {"backupRef": ident}}}, status=200)
 
 
-def test_a_parent_that_is_damaged_is_the_one_that_is_told(plane: ControlPlane,
-                                                          instance: str) -> None:
+@pytest.mark.parametrize("how", ["restore", "objects"])
+def test_a_parent_that_is_damaged_is_the_one_that_is_told(
+        plane: ControlPlane, instance: str, how: str) -> None:
     first, second = (make(plane, instance, incremental=1)["id"] for _ in range(2))
-    plane.minicloud.swift._store.delete(
-        f"AUTH_{plane.project_id}", "database_backups", f"backup_{first}/000")
+    checksum = row(plane, first).checksum or ""
+    assert checksum != row(plane, second).checksum
+
+    def refuse(agent: LivingAgent) -> None:
+        agent.damaged = "The checksum of 000 is wrong: the backup is damaged."
+        agent.damage = m.Damage(proved=True, checksum=checksum)
+
+    if how == "restore":
+        script(plane, refuse)
+    else:
+        plane.minicloud.swift._store.delete(
+            f"AUTH_{plane.project_id}", "database_backups", f"backup_{first}/000")
     operation = end(plane, begin(plane, second))
     assert first in operation["error"]
     assert [shown(plane, one)["status"] for one in (first, second)] == ["CORRUPT", "COMPLETED"]

@@ -137,12 +137,14 @@ def test_reports_wait_for_the_bus(life: Life) -> None:
     assert life.last().state is SUCCEEDED
 
 
-@pytest.mark.parametrize(("kind", "told"), [(DamagedBackup, {"proved": True}),
-                                            (SeemsDamaged, {})])
+@pytest.mark.parametrize(("kind", "told"), [
+    (DamagedBackup, {"proved": True, "checksum": "a"}), (SeemsDamaged, {"checksum": "a"})])
 def test_a_damaged_backup_is_reported_as_the_one_to_blame(
         life: Life, kind: type[DamagedBackup], told: dict[str, object]) -> None:
     def work(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
-        raise kind("The backup is damaged.")
+        err = kind("The backup is damaged.")
+        err.checksum = "a"
+        raise err
 
     life.engine.submit(request(), work)
     assert (life.last().state, life.last().error, life.last().result) == (

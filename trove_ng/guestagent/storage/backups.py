@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import pathlib
 import subprocess
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent import causes
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import swift, upload
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.guestagent.storage.packing import Packer, unpack
 from trove_ng.rpc import messages as m
 
@@ -158,6 +160,27 @@ def links(restore: m.RestoreSpec, form: Form) -> list[Link]:
     return found
 
 
+@contextlib.contextmanager
+def blaming(backup: m.StoredBackup | None) -> Iterator[None]:
+    """Have damage be a backup's: its segments were what had been stored, so were the files.
+
+    :param backup: the one that is worked with; None if several were
+    :raises DamagedBackup: files of the database are damaged, as far as a program says
+    """
+    checksum = backup.checksum if backup is not None else ""
+    try:
+        yield
+    except DamagedBackup as err:
+        err.checksum = err.checksum or checksum
+        raise
+    except GuestError as err:
+        if not err.message.endswith(causes.DAMAGED):
+            raise
+        damaged = DamagedBackup(err.message)
+        damaged.checksum = checksum
+        raise damaged from err
+
+
 class Restore(abc.ABC):
     """Makes the data directory from a chain of backups.
 
@@ -208,7 +231,8 @@ class Restore(abc.ABC):
         found = links(restore, self._form)
         self.check(restore.chain)
         for one in found:
-            swift.verify(one.stored, one.grant, self._patience, self._progress.check)
+            with blaming(one.stored):
+                swift.verify(one.stored, one.grant, self._patience, self._progress.check)
         self._all += sum(one.size for one in restore.chain)
         self._clear()
         check_room(self.needed(restore.chain),

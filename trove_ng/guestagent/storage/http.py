@@ -36,7 +36,12 @@ class StorageError(GuestError):
 
 
 class DamagedBackup(StorageError):
-    """A backup is not what was stored, whoever reads it, and when."""
+    """A backup is not what was stored, whoever reads it, and when.
+
+    :ivar checksum: of that backup; empty if it is not known which of several it is
+    """
+
+    checksum = ""
 
 
 class SeemsDamaged(DamagedBackup):

@@ -89,10 +89,26 @@ def _restore(work: Work) -> None:
         _STEPS[_RESTORE].do(_scratch(work))
     except guest.AgentFailed as err:
         if err.damage is not None and err.damage.proved:
-            _condemn(work, err.message)
+            _blame(work, err.damage.checksum, err.message)
         elif err.damage is not None:
             _look_at_objects(work)
         raise
+
+
+def _blame(work: Work, checksum: str, why: str) -> None:
+    """Condemn the backup that is damaged, the one to verify if it is not known which.
+
+    :raises StepFailed: another one is, which this one continues
+    """
+    with work.reader() as session:
+        chain = backups.chain(session, work.resource_id)
+    blamed = next((one.id for one in chain if one.checksum == checksum), work.resource_id)
+    if blamed == work.resource_id:
+        _condemn(work, why)
+        return
+    with work.writer() as session:
+        backups.note_corrupt(session, blamed, why)
+    raise StepFailed(f"Backup {blamed}, which this one continues: {why}")
 
 
 def _check(work: Work) -> None:

@@ -16,6 +16,7 @@ from pymysql.constants import ER
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent.causes import DAMAGED
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import MariaBackup
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.guestagent.datastores.mysql_family import backup, causes, restore, sql
@@ -25,7 +26,7 @@ from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups, swift
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, Patience, SeemsDamaged
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import messages as m
 
@@ -299,6 +300,33 @@ def test_a_piece_that_becomes_very_much_does_not_fill_the_memory(
     more = msgspec.structs.replace(STORED, data_size=size - 1)
     with pytest.raises(GuestError, match="holds more than was recorded"):
         made.extract(["mbstream"], backups.Link(more, GRANT, None))
+
+
+@pytest.mark.parametrize("found", ["looked at", "applied"])
+def test_damage_is_told_of_the_backup_that_has_it(
+        paths: Paths, monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    chain = [backups.Link(msgspec.structs.replace(STORED, checksum=one), GRANT, None)
+             for one in "abc"]
+
+    def verify(stored: m.StoredBackup, *_: object) -> None:
+        if found == "looked at" and stored.checksum == "b":
+            raise SeemsDamaged("The backup is damaged: 000 is missing (404).")
+
+    def prepare(_self: object, _staging: object, increment: object, *, last: bool) -> None:
+        if increment is not None:
+            raise GuestError(f"The program p ended with status 1: {DAMAGED}")
+
+    monkeypatch.setattr(swift, "verify", verify)
+    monkeypatch.setattr(restore, "OWNER", None)
+    for name, instead in (("check", lambda *_: None), ("extract", lambda *_: None),
+                          ("_prepare", prepare)):
+        monkeypatch.setattr(restore.FamilyRestore, name, instead)
+    paths.data.parent.mkdir(parents=True)
+    made = restore.FamilyRestore(TOOL, paths, Patience(), progress())
+    with pytest.raises(DamagedBackup) as caught:
+        made.run(m.RestoreSpec(backup_id="c", chain=[one.stored for one in chain],
+                               grants=[GRANT] * 3))
+    assert caught.value.checksum == "b"
 
 
 def test_a_program_that_writes_without_end_does_not_fill_the_memory() -> None:

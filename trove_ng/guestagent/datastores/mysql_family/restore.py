@@ -14,7 +14,7 @@ from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import Link, Restore
+from trove_ng.guestagent.storage.backups import Link, Restore, blaming
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.rpc import messages as m
 
@@ -47,9 +47,10 @@ class FamilyRestore(Restore):
         for number, link in enumerate(links):
             target = increment if number else staging
             files.make_directory(target, mode=0o700, owner=OWNER)
-            self.extract([self._tool.unpacker, "-x", "-C", str(target)], link)
-            self._prepare(staging, increment if number else None,
-                          last=number == len(links) - 1)
+            with blaming(link.stored):
+                self.extract([self._tool.unpacker, "-x", "-C", str(target)], link)
+                self._prepare(staging, increment if number else None,
+                              last=number == len(links) - 1)
             files.remove(increment, recursive=True)
 
     def _prepare(self, staging: pathlib.Path, increment: pathlib.Path | None, *,

@@ -13,7 +13,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import Form, Link, Restore
+from trove_ng.guestagent.storage.backups import Form, Link, Restore, blaming
 from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.rpc import messages as m
 
@@ -41,7 +41,8 @@ class PostgreSqlRestore(Restore):
         target = self._paths.staging
         files.make_directory(target, mode=0o700, owner=OWNER)
         for link in links:
-            self.extract(["tar", "--extract", "--directory", str(target)], link)
+            with blaming(link.stored):
+                self.extract(["tar", "--extract", "--directory", str(target)], link)
             target = self._paths.staging / "pg_wal"
         for name in _NOT_OURS:
             files.remove(self._paths.staging / name)
