@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from trove_ng.common.errors import TroveError
+from trove_ng.common.errors import GuestError, ServiceUnavailable, TroveError
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import BackupState
 from trove_ng.datastores.mysql.rules import REPLICA_USERS
@@ -64,8 +64,12 @@ def open_account(work: Work) -> None:
     instance = servers.load(work)
     source = load(work, instance.slave_of_id)
     access.let_in(work, source)
-    _set_accounts(work, source, messages.UserSpec(
-        name=account(instance.id), password=_password(work)))
+    try:
+        _set_accounts(work, source, messages.UserSpec(
+            name=account(instance.id), password=_password(work)))
+    except GuestError as err:
+        # its database may be restarted just now: it is asked again
+        raise ServiceUnavailable(err.message) from err
 
 
 def close_account(work: Work) -> None:

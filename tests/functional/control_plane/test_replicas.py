@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.functional.control_plane.conftest import Agent, ControlPlane
-from tests.functional.control_plane.world import LivingAgent
+from tests.functional.control_plane.world import LivingAgent, wait_for
 from trove_ng.operations.replication import account
 
 
@@ -124,6 +124,18 @@ def test_what_fails_leaves_the_source_as_it_was(plane: ControlPlane, instance: s
     plane.request("DELETE", f"/instances/{replica}", status=202)
     plane.wait_gone(f"/instances/{replica}")
     assert "replicas" not in plane.show(instance)
+
+
+def test_a_source_that_is_briefly_away_is_asked_again(plane: ControlPlane, instance: str) -> None:
+    plane.conf.set_override("guest_long_call_timeout", 60)
+    plane.hypervisor.failures["set_replica_accounts"] = "The server cannot be reached."
+    replica = ask(plane, instance)["id"]
+    source = agent(plane, instance)
+    wait_for(lambda: [name for name, _ in source.asked].count("set_replica_accounts") > 1,
+             "another attempt")
+    plane.hypervisor.failures.clear()
+    plane.wait(replica, "ACTIVE")
+    assert set(source.accounts) == {account(replica)}
 
 
 def test_a_closed_source_lets_its_replicas_in(plane: ControlPlane) -> None:

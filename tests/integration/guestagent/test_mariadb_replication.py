@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.guestagent.store import grant
 from tests.integration.guestagent.test_mariadb import APP, Server, backup, server
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.datastores.mysql.rules import REPLICA_USERS
 from trove_ng.rpc import messages as m
@@ -111,7 +111,7 @@ def test_replicas_follow_with_accounts_of_their_own(
     server.manager.set_replica_accounts(rm.ReplicaAccounts(keep=[two.name]))
     eventually(lambda: replica.manager._replication.status()["Slave_IO_Running"] != "Yes",
                "a replica without an account to be cut off")
-    with pytest.raises(GuestError, match="does not get changes"):
+    with pytest.raises(ServiceUnavailable, match="does not get changes"):
         follow(replica, server, one, None)
 
 

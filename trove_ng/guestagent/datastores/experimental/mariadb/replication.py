@@ -17,7 +17,7 @@ from typing import Any
 import pymysql
 import pymysql.cursors
 
-from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.datastores.mysql.rules import REPLICA_USERS
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.guestagent.datastores.mysql_family import sql
@@ -122,7 +122,8 @@ class Replication:
         A server that follows it already goes on where it is: again from the position would
         apply changes twice.
 
-        :raises GuestError: it does not
+        :raises ServiceUnavailable: it does not, and may do later
+        :raises GuestError: what it sends cannot be applied
         """
         position = request.position
         if position is not None and GTID not in position:
@@ -172,11 +173,10 @@ class Replication:
             found = self.status()
             if (found["Slave_IO_Running"], found["Slave_SQL_Running"]) == ("Yes", "Yes"):
                 return
-            errors = [str(found[name]) for name in ("Last_IO_Errno", "Last_SQL_Errno")
-                      if found[name]]
-            if time.monotonic() > deadline or found["Last_SQL_Errno"]:
-                raise GuestError("The replica does not get changes from its source" + (
-                    f" (error {', '.join(errors)})." if errors else "."))
+            if found["Last_SQL_Errno"]:
+                raise GuestError(_sentence(found))
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(_sentence(found))
             time.sleep(0.2)
 
     def status(self) -> dict[str, Any]:
@@ -191,6 +191,13 @@ class Replication:
                 return dict(cursor.fetchone() or {})
         except (pymysql.MySQLError, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    """Return what is wrong with a replica, by its word on its source."""
+    errors = [str(found[name]) for name in ("Last_IO_Errno", "Last_SQL_Errno") if found[name]]
+    return "The replica does not get changes from its source" + (
+        f" (error {', '.join(errors)})." if errors else ".")
 
 
 def forget_files(data: pathlib.Path) -> None:

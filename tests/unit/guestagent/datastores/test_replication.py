@@ -1,0 +1,41 @@
+"""What a replica's word on its source means."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+
+from trove_ng.common.errors import GuestError, ServiceUnavailable
+from trove_ng.guestagent.datastores.experimental.mariadb import replication
+from trove_ng.guestagent.datastores.experimental.mariadb.replication import Replication
+
+FOLLOWS = {"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes",
+           "Last_IO_Errno": 0, "Last_SQL_Errno": 0}
+AWAY = {**FOLLOWS, "Slave_IO_Running": "Connecting", "Last_IO_Errno": 2003}
+BROKEN = {**FOLLOWS, "Slave_SQL_Running": "No", "Last_SQL_Errno": 1062}
+
+
+@pytest.fixture
+def one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Replication:
+    # only its word is asked for, which tests give
+    nothing: Any = None
+    monkeypatch.setattr(replication, "_ANSWER_SECONDS", 0)
+    return Replication(nothing, nothing, nothing, "1", lambda: tmp_path / "role", "mysql")
+
+
+def says(one: Replication, monkeypatch: pytest.MonkeyPatch, word: dict[str, Any]) -> None:
+    monkeypatch.setattr(one, "status", lambda *_seconds: word)
+
+
+def test_only_what_cannot_be_applied_ends_the_wait_for_a_source(
+        one: Replication, monkeypatch: pytest.MonkeyPatch) -> None:
+    says(one, monkeypatch, FOLLOWS)
+    one._wait()
+    says(one, monkeypatch, AWAY)
+    with pytest.raises(ServiceUnavailable, match="2003"):
+        one._wait()
+    says(one, monkeypatch, BROKEN)
+    with pytest.raises(GuestError, match="1062"):
+        one._wait()
