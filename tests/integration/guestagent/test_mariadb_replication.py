@@ -87,6 +87,7 @@ def test_replicas_follow_with_accounts_of_their_own(
     assert [user.name for user in server.manager.list_users(m.PageRequest()).users] == ["app"]
     follow(replica, server, one, dict(stored.metadata))
     eventually(lambda: values(replica) == [1, 2, 3], "what was written since the backup")
+    assert replica.manager.examine().reason == server.manager.examine().reason == ""
     # the step is repeated when its answer was lost
     follow(replica, server, one, dict(stored.metadata))
     server.query("UPDATE t SET v = v + 10 WHERE v = 3", *APP)
@@ -111,6 +112,7 @@ def test_replicas_follow_with_accounts_of_their_own(
     server.manager.set_replica_accounts(rm.ReplicaAccounts(keep=[two.name]))
     eventually(lambda: replica.manager._replication.status()["Slave_IO_Running"] != "Yes",
                "a replica without an account to be cut off")
+    assert "does not get changes" in replica.manager.examine().reason
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
         follow(replica, server, one, None)
 

@@ -9,7 +9,7 @@ import pytest
 
 from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.guestagent.datastores.experimental.mariadb import replication
-from trove_ng.guestagent.datastores.experimental.mariadb.replication import Replication
+from trove_ng.guestagent.datastores.experimental.mariadb.replication import Replication, Role
 
 FOLLOWS = {"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes",
            "Last_IO_Errno": 0, "Last_SQL_Errno": 0}
@@ -39,3 +39,18 @@ def test_only_what_cannot_be_applied_ends_the_wait_for_a_source(
     says(one, monkeypatch, BROKEN)
     with pytest.raises(GuestError, match="1062"):
         one._wait()
+
+
+@pytest.mark.parametrize(("word", "told"), [
+    (FOLLOWS, ""), ({}, ""), (AWAY, "(error 2003)"), (BROKEN, "(error 1062)"),
+    ({**FOLLOWS, "Slave_SQL_Running": "No"}, "source.")])
+def test_a_replica_tells_that_it_does_not_follow(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path,
+        word: dict[str, Any], told: str) -> None:
+    says(one, monkeypatch, word)
+    assert one.trouble(1) == ""
+    for role in Role:
+        (tmp_path / "role").write_text(role)
+        found = one.trouble(1)
+        assert bool(found) == (role is Role.REPLICA and told != "")
+        assert told in found or role is Role.SOURCE

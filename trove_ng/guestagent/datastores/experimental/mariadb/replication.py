@@ -8,6 +8,7 @@ the role is kept on the data volume too, for a root disk that is lost.
 from __future__ import annotations
 
 import enum
+import logging
 import pathlib
 import time
 import zlib
@@ -26,6 +27,8 @@ from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import files
 from trove_ng.rpc import replication_messages as rm
+
+LOG = logging.getLogger(__name__)
 
 #: seconds until the source must have answered a new replica
 _ANSWER_SECONDS = 30
@@ -80,11 +83,15 @@ class Replication:
 
     def configure_again(self) -> None:
         """Write the settings of the role that the data volume tells, if it tells one."""
+        role = self._role()
+        if role is not None:
+            self.configure(role)
+
+    def _role(self) -> Role | None:
         try:
-            role = Role(self._marker().read_text())
+            return Role(self._marker().read_text())
         except FileNotFoundError:
-            return
-        self.configure(role)
+            return None
 
     def in_force(self) -> bool:
         """Return whether the running server has what only a start changes."""
@@ -179,13 +186,28 @@ class Replication:
                 raise ServiceUnavailable(_sentence(found))
             time.sleep(0.2)
 
-    def status(self) -> dict[str, Any]:
+    def trouble(self, seconds: int) -> str:
+        """Return why a replica does not follow its source; empty if it does, or is none.
+
+        :param seconds: how long the server may take to answer
+        """
+        try:
+            found = self.status(seconds) if self._role() is Role.REPLICA else {}
+        except (GuestError, OSError) as err:
+            LOG.warning("it cannot be told whether the replica follows: %s", err)
+            return ""
+        # while the source is away for a moment there is an error, too
+        stopped = found and (found["Slave_SQL_Running"] != "Yes" or found["Last_IO_Errno"])
+        return _sentence(found) if stopped else ""
+
+    def status(self, seconds: int = 60) -> dict[str, Any]:
         """Return the server's word on its source; empty if it follows none.
 
+        :param seconds: how long it may take to answer
         :raises GuestError: it does not answer
         """
         try:
-            with self._server.connect() as connection, connection.cursor(
+            with self._server.connect(answer_timeout=seconds) as connection, connection.cursor(
                     pymysql.cursors.DictCursor) as cursor:
                 cursor.execute("SHOW SLAVE STATUS")
                 return dict(cursor.fetchone() or {})
