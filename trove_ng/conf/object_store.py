@@ -22,9 +22,9 @@ OPTS: list[cfg.Opt] = [
                help="Backups that continue each other at most, the full one among them: a "
                     "restore needs them all."),
     cfg.IntOpt("backup_verification_limit", default=2, min=0,
-               help="Backups that are verified at once at most: each is restored into an "
-                    "instance of the service's own, which no project sees or pays. 0 verifies "
-                    "none."),
+               help="Backups that are verified at once at most, of each project one: each is "
+                    "restored into an instance of the service's own, which no project sees or "
+                    "pays. 0 verifies none."),
     cfg.StrOpt("backup_verification_flavor",
                help="Flavor of these instances; by default that of the instance that was "
                     "backed up. Its memory must do for a restore."),

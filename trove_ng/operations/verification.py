@@ -14,7 +14,7 @@ from trove_ng.common.errors import Conflict, QuotaExceeded, UnprocessableEntity
 from trove_ng.common.states import VERIFICATION_PROJECT, VerificationState
 from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import backups, quotas
+from trove_ng.db.repositories import backups, operations, quotas
 from trove_ng.operations import payloads
 from trove_ng.operations.backups import find_broken, is_restorable
 from trove_ng.operations.requests import Requests
@@ -56,7 +56,8 @@ def begin(session: Session, conf: cfg.ConfigOpts, requests: Requests, backup: Ba
     :param conf: with the options of conf.object_store
     :param backup: locked
     :raises Conflict: it cannot be restored, or something works on it
-    :raises UnprocessableEntity: too many are verified now, or it is not known how
+    :raises UnprocessableEntity: too many are verified now, or another one of the project, or it
+        is not known how
     """
     if backup.for_replicas:
         raise Conflict(f"Backup {backup.id} is there for new replicas only.")
@@ -85,4 +86,8 @@ def begin(session: Session, conf: cfg.ConfigOpts, requests: Requests, backup: Ba
     except QuotaExceeded:
         raise UnprocessableEntity(
             f"No more than {most} backups are verified at once; ask again later.") from None
+    # read when what all of them share is locked
+    if len(operations.live_payloads(session, backup.tenant_id, payloads.BACKUP_VERIFY)) > 1:
+        raise UnprocessableEntity(
+            "Another backup of the project is verified now; ask again later.")
     return accepted

@@ -217,6 +217,9 @@ def test_a_backup_is_verified_by_one_at_a_time_and_few_at_once(
     answer = begin(plane, first)
     begin(plane, first, 409)
     assert "No more than 1 backups" in begin(plane, second, 422).text
+    # others are to have the rest
+    plane.conf.set_override("backup_verification_limit", 9)
+    assert "of the project" in begin(plane, second, 422).text
     # what is verified is needed
     assert plane.request("DELETE", f"/backups/{first}").status_int in (409, 422)
     ident = answer.headers["X-Trove-Operation-Id"]
