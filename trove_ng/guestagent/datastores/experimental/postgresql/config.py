@@ -26,6 +26,8 @@ _VOLUME = "volume"
 #: changes of one setting each are named after it
 _SETTING = "setting_"
 _INCLUDE = "include_dir"
+#: from how many milliseconds on a statement is logged; less than none: from none
+THRESHOLD = "log_min_duration_statement"
 _MB = 1024 ** 2
 #: share of the volume that write-ahead log may take between two checkpoints, and for
 #: backups that continue another one
@@ -120,6 +122,7 @@ class Configuration:
             self._manager.apply_user(_lines(values))
         else:
             self._manager.remove_user()
+        self._settle_threshold()
 
     @contextlib.contextmanager
     def undoing(self) -> Iterator[None]:
@@ -142,16 +145,40 @@ class Configuration:
         """Set what nothing replaces."""
         self._manager.apply_system(_lines({name: value}), _SETTING + name, final=True)
 
+    def unset_final(self, name: str) -> None:
+        """Leave a setting to the user again."""
+        self._manager.remove_system(_SETTING + name, final=True)
+
+    def set_threshold(self, milliseconds: int | None) -> None:
+        """Have slow statements logged, by the user's threshold if there is one.
+
+        :param milliseconds: None leaves it to the user
+        """
+        change = _SETTING + THRESHOLD
+        if milliseconds is None:
+            self._manager.remove_system(change)
+        else:
+            self._manager.apply_system(_lines({THRESHOLD: milliseconds}), change)
+        self._settle_threshold()
+
+    def _settle_threshold(self) -> None:
+        """Have a user's threshold that logs nothing not end what is switched on."""
+        self.unset_final(THRESHOLD)
+        wanted = self._manager.without_user().get(THRESHOLD)
+        if wanted is not None and self.overrides().get(THRESHOLD, "").startswith("-"):
+            self.set_final(THRESHOLD, wanted)
+
     def setting(self, name: str) -> str | None:
         """Return a setting of the files; None if they leave it to the server."""
         found = self._manager.get_value(name)
         return None if found is None else str(found)
 
-    def write_draft(self, values: Mapping[str, Any]) -> None:
-        """Write the file that would be in force with other settings of the user."""
+    def write_draft(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the file that would be in force with other settings of the user; return them."""
         settings = {**self._manager.without_user(), **_lines(values), **self._manager.final()}
         del settings[_INCLUDE]
         files.write(self._paths.draft, settings, self._codec, durable=False, **self._how)
+        return settings
 
 
 def _lines(values: Mapping[str, Any]) -> dict[str, str]:

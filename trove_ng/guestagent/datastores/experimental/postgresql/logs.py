@@ -12,7 +12,11 @@ from psycopg.sql import SQL
 
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.guestagent.causes import LOOKED_AT
-from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
+from trove_ng.guestagent.datastores.experimental.postgresql.config import (
+    OWNER,
+    THRESHOLD,
+    Configuration,
+)
 from trove_ng.guestagent.datastores.experimental.postgresql.overrides import Overrides
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server
@@ -22,7 +26,6 @@ from trove_ng.guestagent.os import files
 ERROR, GENERAL, SLOW = "error", "general", "slow_query"
 
 _STATEMENTS = "log_statement"
-_THRESHOLD = "log_min_duration_statement"
 
 
 class ServerLog:
@@ -60,12 +63,12 @@ class ServerLog:
 
     def _threshold(self) -> str | None:
         """Return from how many milliseconds on a statement is logged; None: from none."""
-        found = self._configuration.setting(_THRESHOLD)
+        found = self._configuration.setting(THRESHOLD)
         return None if found is None or found.startswith("-") else found
 
     def switch(self, name: str, enabled: bool, long_query_time: float, *,
                running: bool) -> None:
-        """Write statements from now on, over restarts too, or do not.
+        """Write statements from now on, over restarts too, or what the owner says.
 
         :param long_query_time: seconds from which a query is slow, unless the owner says
         :param running: the server is up and takes it at once
@@ -76,11 +79,13 @@ class ServerLog:
         if name == ERROR:
             raise BadRequest(f"The log {name} is always written.")
         if name == GENERAL:
-            self._configuration.set_final(_STATEMENTS, "all" if enabled else "none")
+            if enabled:
+                self._configuration.set_final(_STATEMENTS, "all")
+            else:
+                self._configuration.unset_final(_STATEMENTS)
         elif name == SLOW:
-            wanted = self._configuration.overrides().get(_THRESHOLD, "-1")
-            slow = wanted if not wanted.startswith("-") else str(round(long_query_time * 1000))
-            self._configuration.set_final(_THRESHOLD, slow if enabled else "-1")
+            self._configuration.set_threshold(
+                round(long_query_time * 1000) if enabled else None)
         else:
             raise NotFound.of("Log", name)
         if running:

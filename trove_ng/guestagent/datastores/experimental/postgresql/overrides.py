@@ -18,6 +18,12 @@ from trove_ng.guestagent.os import commands, files
 #: seconds that the server takes to read its files, at most
 _READ_SECONDS = 20
 _POLL_SECONDS = 0.05
+#: what the server takes where nothing else is said
+_CONNECTIONS = 100
+_RESERVED = {"superuser_reserved_connections": 3, "reserved_connections": 0}
+#: two segments of the log, in MiB
+_LEAST_WAL_MB = 32
+_WAL_SIZES = ("max_wal_size", "min_wal_size")
 _NAMED = re.compile(r'parameter "([a-z_.]+)"', re.IGNORECASE)
 
 
@@ -36,15 +42,18 @@ class Overrides:
         :param running: the server is up
         :raises GuestError: the server refuses a value; nothing has changed then
         """
-        self._check(values)
+        self.check(values)
         with self._configuration.undoing():
             self._configuration.set_overrides(values)
             return running and self.reload()
 
-    def _check(self, values: Mapping[str, Any]) -> None:
-        """Have the server's program look through what would be its settings."""
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Have the server's program look through what would be its settings.
+
+        :raises GuestError: it refuses them, or would not start with them
+        """
         try:
-            self._configuration.write_draft(values)
+            settings = self._configuration.write_draft(values)
             commands.run([self._paths.program("postgres"), "-C", "port", "-c",
                           f"config_file={self._paths.draft}"], user=OWNER, cwd="/", timeout=60)
         except ValueError as err:
@@ -59,6 +68,7 @@ class Overrides:
                                 else "the settings.")) from err
         finally:
             files.remove(self._paths.draft)
+        _check_starts(settings, values)
 
     def reload(self) -> bool:
         """Have the server read its files; return whether some of it waits for a restart.
@@ -78,3 +88,15 @@ class Overrides:
             if time.monotonic() > end:
                 raise GuestError("The database does not take its settings; its log says why.")
             time.sleep(_POLL_SECONDS)
+
+
+def _check_starts(settings: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Refuse what the server's program looks at no earlier than when it starts."""
+    reserved = sum(int(settings.get(name, usual)) for name, usual in _RESERVED.items())
+    if reserved >= int(settings.get("max_connections", _CONNECTIONS)):
+        raise GuestError("The database refuses the value of max_connections: it must be more "
+                         f"than those that are reserved ({reserved}).")
+    for name in _WAL_SIZES:
+        if name in values and int(values[name]) < _LEAST_WAL_MB:
+            raise GuestError(f"The database refuses the value of {name}: it must be "
+                             f"{_LEAST_WAL_MB} or more.")
