@@ -33,6 +33,7 @@ from trove_ng.common.states import ServiceStatus
 from trove_ng.conf import guestagent as options
 from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.context import AgentContext
+from trove_ng.guestagent.datastores.experimental.postgresql import backup as pg_backup
 from trove_ng.guestagent.datastores.experimental.postgresql.config import Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
@@ -41,9 +42,10 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     installed_version,
 )
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import Kept
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import StorageError
+from trove_ng.guestagent.storage.http import DamagedBackup, StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -474,6 +476,8 @@ def test_root_comes_and_goes(server: Server) -> None:
 
 def test_root_can_be_there_from_the_beginning(make: Any) -> None:
     one: Server = make("one")
+    with pytest.raises(GuestError, match="max_connections"):
+        one.prepare(overrides={"max_connections": 3})
     one.prepare(root_password=Secret("first"))
     assert one.manager.is_root_enabled(m.Empty()).value
     assert one.ask("SELECT 1", "postgres", "first", "postgres") == [(1,)]
@@ -518,6 +522,7 @@ def test_a_refused_value_changes_nothing(server: Server) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"work_mem": "many"}, "the value of work_mem"), ({"wal_sync_method": "x"}, "wal_sync"),
         ({"work_mem": 100000, "not_there": 1}, "not_there"), ({"max_connections": -1}, "max_co"),
+        ({"max_connections": 3}, "max_connections"), ({"min_wal_size": 31}, "min_wal_size"),
         ({"timezone": "Nowhere/Else"}, "timezone"), ({"log_line_prefix": "a\nb"}, "one line")]
     for values, why in refused:
         with pytest.raises(GuestError, match=why):
@@ -613,7 +618,12 @@ def test_statements_are_logged_when_they_are_to_be(server: Server) -> None:
     text = log.read_text()
     assert ("'unseen'" in text, "'seen'" in text, "'fast'" in text) == (False, True, False)
     assert (state("general"), state("slow_query")) == (False, True)
+    server.override(log_min_duration_statement=60000, log_statement="ddl")
     server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=False))
+    # the owner's group counts
+    assert (server.setting("log_min_duration_statement"), server.setting("log_statement")) == (
+        "1min", "ddl")
+    server.override()
     assert server.setting("log_min_duration_statement") == "-1"
     with pytest.raises(BadRequest, match="always written"):
         server.manager.set_log(lm.LogSwitch(name="error", enabled=False))
@@ -754,9 +764,14 @@ def test_a_damaged_backup_is_refused(server: Server, make: Any,
     with pytest.raises((GuestError, StorageError)):
         restored(make, url, stored)
     path.write_bytes(data)
-    short = msgspec.structs.replace(stored, metadata={**stored.metadata, "to_lsn": "F/0"})
-    with pytest.raises(GuestError, match="ends too early"):
-        restored(make, url, short, name="short")
+    # also by less than the agent itself writes
+    high, low = stored.metadata["to_lsn"].split("/")
+    segment = 16 * 1024 ** 2
+    just = f"{high}/{(int(low, 16) // segment + 1) * segment + 64:X}"
+    for number, end in enumerate(("F/0", just)):
+        short = msgspec.structs.replace(stored, metadata={**stored.metadata, "to_lsn": end})
+        with pytest.raises(DamagedBackup, match="ends too early"):
+            restored(make, url, short, name=f"short{number}")
 
 
 @pytest.mark.parametrize(("change", "why"), [
@@ -773,6 +788,30 @@ def test_a_backup_for_another_server_is_refused(make: Any, change: dict[str, str
     with pytest.raises(BadRequest, match="strategy pgdump is not known"):
         restored(make, "http://127.0.0.1:1",
                  msgspec.structs.replace(stored, strategy="pgdump"), name="three")
+
+
+def test_log_is_kept_from_a_full_backup_on_and_for_no_failed_one_without_bound(
+        server: Server, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch) -> None:
+    def slots() -> int:
+        with server.manager.server.session() as session:
+            return len(session.run(_sql("SELECT 1 FROM pg_replication_slots")))
+
+    backup(server, store[0])
+    with server.manager.server.session() as session:
+        session.run(_sql("CHECKPOINT"))
+        ((position,),) = session.run(_sql("SELECT pg_current_wal_lsn()"))
+    backup(server, store[0])
+    with server.manager.server.session() as session:
+        assert session.run(_sql("SELECT restart_lsn > %s::pg_lsn FROM pg_replication_slots"),
+                           (position,)) == [(True,)]
+    monkeypatch.setattr(pg_backup, "KEEPS_WAL", 99)
+    with pytest.raises(StorageError):
+        backup(server, "http://127.0.0.1:1")
+    assert slots() == 0
+    with server.manager.server.session() as session:
+        Kept(session, 0).begin()
+    server.manager.clean()
+    assert slots() == 0
 
 
 def test_damaged_pages_are_found(server: Server) -> None:

@@ -13,6 +13,7 @@ from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.guestagent.datastores.experimental.postgresql import (
     backup,
     causes,
+    overrides,
     restore,
     sql,
     wal,
@@ -73,6 +74,9 @@ def test_users_settings_stand_over_the_agents_but_for_what_is_final(
     assert configuration.overrides()["search_path"] == "a'b"
     configuration.set_final("log_statement", "none")
     assert configuration.setting("log_statement") == "none"
+    configuration.unset_final("log_statement")
+    assert configuration.setting("log_statement") == "all"
+    configuration.set_final("log_statement", "none")
     configuration.write_draft({"work_mem": 9000})
     draft = paths.draft.read_text().splitlines()
     assert "work_mem = 9000" in draft
@@ -83,6 +87,36 @@ def test_users_settings_stand_over_the_agents_but_for_what_is_final(
     # in the order in which the server reads them
     assert [path.name[:9] for path in sorted(paths.changes.iterdir())] == [
         "20-system", "80-system"]
+
+
+def test_slow_statements_are_logged_by_the_users_threshold_while_it_has_one(
+        configuration: Configuration) -> None:
+    name = pg_config.THRESHOLD
+
+    def seen(*values: int | None) -> list[str | None]:
+        found = []
+        for value in values:
+            configuration.set_overrides({} if value is None else {name: value})
+            found.append(configuration.setting(name))
+        return found
+
+    configuration.set_threshold(2500)
+    assert seen(None, 100, -1, 200, None, -1) == ["2500", "100", "2500", "200", "2500", "2500"]
+    configuration.set_threshold(None)
+    assert configuration.setting(name) == "-1"
+    assert seen(100, None) == ["100", None]
+
+
+@pytest.mark.parametrize(("values", "why"), [
+    ({"max_connections": 3}, r"max_connections: .* \(3\)"),
+    ({"superuser_reserved_connections": 64}, r"max_connections: .* \(64\)"),
+    ({"reserved_connections": 61}, r"max_connections: .* \(64\)"),
+    ({"min_wal_size": 31}, "min_wal_size"), ({"max_wal_size": 2}, "max_wal_size")])
+def test_settings_that_no_server_starts_with_are_refused(values: dict[str, Any],
+                                                         why: str) -> None:
+    with pytest.raises(GuestError, match=why):
+        overrides._check_starts({"max_connections": "64", **values}, values)
+    overrides._check_starts({"max_connections": "4"}, {"min_wal_size": 32})
 
 
 def test_what_fails_leaves_the_files_as_they_were(configuration: Configuration,
@@ -220,7 +254,8 @@ def test_segments_have_the_names_that_the_server_gives_them() -> None:
 
 def stored(**about: str) -> m.StoredBackup:
     return m.StoredBackup(strategy="pg_basebackup", segments=[], checksum="sum", size=1,
-                          metadata={"engine": "postgresql", "version": "15", **about})
+                          metadata={
+                              "engine": "postgresql", "version": "15", "to_lsn": "0/5", **about})
 
 
 NEXT = "0000000100000000000000AB"
@@ -249,6 +284,7 @@ def test_only_a_chain_without_gaps_is_restored() -> None:
     restore.check_chain([full, second, third], "15")
     for chain, why in (([second], "not a full one"), ([full, third], "Backup 2 of the chain"),
                        ([full, full], "Backup 2"), ([full, stored(wal_from=NEXT)], "Backup 2"),
-                       ([stored(version="14")], "of version 14")):
+                       ([stored(version="14")], "of version 14"),
+                       ([stored(to_lsn="0/5'; x")], "where it ends")):
         with pytest.raises(BadRequest, match=why):
             restore.check_chain(chain, "15")

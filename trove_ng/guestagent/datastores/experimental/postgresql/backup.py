@@ -73,21 +73,27 @@ class BaseBackup:
         about = {"version": self._paths.version, "lineage": lineage,
                  **FORM.describe(request.key)}
         since = _since(request.parent, self._paths.version, lineage) if request.parent else None
-        # no session lasts as long as a backup may take
-        with self._session() as (session, kept):
-            segments = Segments.of(session)
-            if since is None:
-                kept.begin()
-                kept.make_room()
-            end = _end_segment(session) if since is not None else ""
-        stored = (self._store_data(request, progress, segments, about) if since is None
-                  else self._store_log(request, progress, segments, since, end, about))
-        with self._session() as (_, kept):
+        try:
+            # no session lasts as long as a backup may take
+            with self._session() as (session, kept):
+                segments = Segments.of(session)
+                if since is None:
+                    kept.begin()
+                end = _end_segment(session) if since is not None else ""
+            stored = (self._store_data(request, progress, segments, about) if since is None
+                      else self._store_log(request, progress, segments, since, end, about))
             if keeps:
-                kept.make_room(stored.metadata["to_lsn"])
-            else:
-                kept.end()
+                with self._session() as (_, kept):
+                    kept.make_room(stored.metadata["to_lsn"])
+        finally:
+            self.clean()
         return stored
+
+    def clean(self) -> None:
+        """Keep no log after a backup, however it ended, where nothing bounds what is kept."""
+        if int(self._paths.version) < KEEPS_WAL:
+            with self._session() as (_, kept):
+                kept.end()
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[tuple[Session, Kept]]:

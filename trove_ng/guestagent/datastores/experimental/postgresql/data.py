@@ -8,10 +8,18 @@ from trove_ng.guestagent.datastores.experimental.postgresql import causes
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.storage.http import DamagedBackup
 
 _MAKE_SECONDS = 600
 #: reading the write-ahead log of a long time takes long
 _RECOVERY_SECONDS = 24 * 3600
+
+_SHORT = "its write-ahead log ends too early"
+_REACHED = f"""\
+DO 'BEGIN IF coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_current_wal_lsn()) \
+< ''{{position}}'' THEN RAISE EXCEPTION ''{_SHORT}''; END IF; END';
+
+"""
 
 #: whatever those who had the data before made of the agent's role
 _TAKE_OVER = f"""\
@@ -49,14 +57,20 @@ class DataDirectory:
                    "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
                    "--auth-local=peer", "--auth-host=reject"], _MAKE_SECONDS)
 
-    def take_over(self) -> None:
+    def take_over(self, reaches: str | None = None) -> None:
         """Recover what is not in the tables yet, and give the agent its role.
 
         The server runs without clients for this, whoever may come in otherwise.
+
+        :param reaches: position up to which there must be write-ahead log
+        :raises DamagedBackup: it ends before
         """
+        # first: what is written here is log too
+        reached = _REACHED.format(position=reaches) if reaches is not None else ""
         self._run([self._paths.program("postgres"), "--single", "-j", "-D",
                    str(self._paths.config_dir), "-c", "exit_on_error=on", "-c",
-                   "logging_collector=off", "template1"], _RECOVERY_SECONDS, _TAKE_OVER)
+                   "logging_collector=off", "-c", "log_min_messages=warning", "template1"],
+                  _RECOVERY_SECONDS, reached + _TAKE_OVER)
 
     @staticmethod
     def _run(argv: list[str], seconds: float, stdin: str | None = None) -> None:
@@ -64,6 +78,8 @@ class DataDirectory:
             commands.run(argv, user=OWNER, cwd="/", timeout=seconds, disposable=True,
                          stdin=stdin)
         except commands.CommandError as err:
+            if _SHORT in err.stderr:
+                raise DamagedBackup(f"The backup is damaged: {_SHORT}.") from err
             cause = causes.find(err.stderr)
             if not cause:
                 raise

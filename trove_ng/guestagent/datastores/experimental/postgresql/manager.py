@@ -93,13 +93,14 @@ class PostgreSqlManager(SqlManager):
         if self.paths.data.exists() and any(self.paths.data.iterdir()):
             raise Conflict("The volume holds a database already.")
         self._write_configuration(request)
+        self._overrides.check(request.overrides)
         progress.report(10)
         restore = request.restore
         if restore is None:
             self.directory.make()
         else:
             self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
-            self.directory.take_over()
+            self.directory.take_over(restore.chain[-1].metadata["to_lsn"])
         progress.report(70)
         self.ctx.services.enable(self.services)
         self.start_db()
@@ -119,6 +120,8 @@ class PostgreSqlManager(SqlManager):
         super().clean()
         files.remove(self.paths.staging, recursive=True)
         files.remove(self.paths.draft)
+        if self.probe() is ServiceStatus.HEALTHY:
+            self._backups().clean()
 
     def _ask(self) -> Finding:
         try:

@@ -11,6 +11,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql import causes
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import POSITION
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import Form, Link, Restore, blaming
@@ -67,6 +68,8 @@ def check_chain(chain: Sequence[m.StoredBackup], installed: str) -> None:
               or about.get("parent") != chain[number - 1].checksum):
             raise BadRequest(f"Backup {number + 1} of the chain does not continue the one "
                              "before it.")
+    if not POSITION.fullmatch(chain[-1].metadata.get("to_lsn", "")):
+        raise BadRequest("The backup does not tell where it ends.")
 
 
 def check_reached(server: Server, stored: m.StoredBackup) -> None:

@@ -16,6 +16,8 @@ from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
 SLOT = "trove_backup"
 #: name of a segment's file: timeline, and two halves of its number
 NAME = re.compile(r"[0-9A-F]{24}")
+#: place in the log, as the server writes it
+POSITION = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 _HALF = 2 ** 32
 
 
@@ -71,25 +73,17 @@ class Kept:
         self._limit = limit
 
     def begin(self) -> None:
-        """Keep what is written from now on, unless it is kept already."""
-        rows = self._session.run(SQL(
-            "SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = %s"), (SLOT,))
-        if rows and rows[0][0] is None:
-            # there was too much of it
-            self.end()
-            rows = []
-        if not rows:
-            self._session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"),
-                              (SLOT,))
+        """Keep what is written from now on, and nothing of before."""
+        self.end()
+        self._session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"), (SLOT,))
 
-    def make_room(self, position: str | None = None) -> None:
+    def make_room(self, position: str) -> None:
         """Keep less if it is much.
 
-        :param position: before which nothing is needed then; none: all that there is now
+        :param position: before which nothing is needed then
         """
         self._session.run(SQL(
-            "SELECT pg_replication_slot_advance(slot_name, "
-            "coalesce(%s::pg_lsn, pg_current_wal_lsn())) FROM pg_replication_slots "
+            "SELECT pg_replication_slot_advance(slot_name, %s::pg_lsn) FROM pg_replication_slots "
             "WHERE slot_name = %s AND pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > %s"),
             (position, SLOT, self._limit // 2))
 
