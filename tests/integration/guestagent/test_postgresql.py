@@ -69,7 +69,9 @@ class Server:
             run=str(home / "run"), log=str(home / "log"), port=free_port())
         user = pwd.getpwnam("postgres")
         self.process = Process(
-            [self.paths.program("postgres"), "-D", str(self.paths.config_dir)], home / "out",
+            # no test cuts the power
+            [self.paths.program("postgres"), "-D", str(self.paths.config_dir), "-c", "fsync=off"],
+            home / "out",
             stop_signal=signal.SIGINT, user=user.pw_uid, group=user.pw_gid, cwd="/")
         conf = cfg.ConfigOpts()
         options.register(conf)
@@ -764,14 +766,13 @@ def test_a_damaged_backup_is_refused(server: Server, make: Any,
     with pytest.raises((GuestError, StorageError)):
         restored(make, url, stored)
     path.write_bytes(data)
-    # also by less than the agent itself writes
+    # by less than the agent itself writes
     high, low = stored.metadata["to_lsn"].split("/")
     segment = 16 * 1024 ** 2
     just = f"{high}/{(int(low, 16) // segment + 1) * segment + 64:X}"
-    for number, end in enumerate(("F/0", just)):
-        short = msgspec.structs.replace(stored, metadata={**stored.metadata, "to_lsn": end})
-        with pytest.raises(DamagedBackup, match="ends too early"):
-            restored(make, url, short, name=f"short{number}")
+    short = msgspec.structs.replace(stored, metadata={**stored.metadata, "to_lsn": just})
+    with pytest.raises(DamagedBackup, match="ends too early"):
+        restored(make, url, short, name="short")
 
 
 @pytest.mark.parametrize(("change", "why"), [
@@ -798,8 +799,9 @@ def test_log_is_kept_from_a_full_backup_on_and_for_no_failed_one_without_bound(
 
     backup(server, store[0])
     with server.manager.server.session() as session:
-        session.run(_sql("CHECKPOINT"))
         ((position,),) = session.run(_sql("SELECT pg_current_wal_lsn()"))
+        server.ask("CREATE TABLE t (n int)")
+        session.run(_sql("CHECKPOINT"))
     backup(server, store[0])
     with server.manager.server.session() as session:
         assert session.run(_sql("SELECT restart_lsn > %s::pg_lsn FROM pg_replication_slots"),
