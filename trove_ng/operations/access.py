@@ -24,39 +24,41 @@ def open_for(work: Work, access: Access) -> None:
     instance = servers.load(work)
     if instance.security_group_id is None:
         raise StepFailed("The instance has no security group.")
-    allowed = access.get("allowed_cidrs")
-    if allowed is None:
-        allowed = work.tools.conf.default_allowed_cidrs
-    servers.open_to(work, instance.security_group_id,
-                    [*allowed, *_of_replicas(work, instance, allowed)])
+    allowed = _allowed(work, access)
+    with work.reader() as session:
+        replicas = instances.replicas(session, instance.id)
+    servers.open_to(work, instance.security_group_id, [*allowed, *_outside(allowed, replicas)])
+
+
+def _allowed(work: Work, access: Access) -> Sequence[str]:
+    found: Sequence[str] | None = access.get("allowed_cidrs")
+    return work.tools.conf.default_allowed_cidrs if found is None else found
 
 
 def let_in(work: Work, source: Instance) -> None:
-    """Let the instance of the operation in at its source.
+    """Let the instance of the operation in at its source, if that does not allow its address.
 
     Nothing else changes there: which networks its owner allows may be about to change, and the
     row tells those only when all is done.
     """
     if source.security_group_id is not None:
         work.tools.clouds.network.add_rules(source.security_group_id, servers.rules(
-            work, _networks([servers.load(work)])))
+            work, _outside(_allowed(work, source.access or {}), [servers.load(work)])))
 
 
 def let_out(work: Work, source: Instance) -> None:
     """Let the instance of the operation in at its source no more, but as others are."""
     allowed = {ipaddress.ip_network(one, strict=False)
-               for one in (source.access or {}).get("allowed_cidrs") or ()}
+               for one in _allowed(work, source.access or {})}
     if source.security_group_id is not None:
         work.tools.clouds.network.remove_rules(source.security_group_id, servers.rules(work, [
             one for one in _networks([servers.load(work)])
             if ipaddress.ip_network(one) not in allowed]))
 
 
-def _of_replicas(work: Work, source: Instance, allowed: Sequence[str]) -> list[str]:
-    """Return the addresses of an instance's replicas that are in none of some networks."""
+def _outside(allowed: Sequence[str], replicas: Iterable[Instance]) -> list[str]:
+    """Return the addresses of replicas that are in none of some networks."""
     networks = [ipaddress.ip_network(one, strict=False) for one in allowed]
-    with work.reader() as session:
-        replicas = instances.replicas(session, source.id)
     return [one for one in _networks(replicas)
             if not any(ipaddress.ip_network(one).network_address in network
                        for network in networks)]
