@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import pathlib
 import pwd
 import shutil
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,7 +20,7 @@ from psycopg.sql import Composed
 
 from tests.integration.guestagent.conftest import wait_for
 from tests.integration.guestagent.processes import Nothing, Process
-from tests.integration.guestagent.store import grant, progress
+from tests.integration.guestagent.store import grant, progress, short_directory
 from tests.servers.mariadb import free_port
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import (
@@ -117,6 +119,18 @@ class Server:
             databases=[m.DatabaseSpec(name="shop")]))
         self.manager.create_users(m.UsersRequest(users=[user("app", "shop")]))
 
+    def clear(self) -> None:
+        """Leave nothing of what a test made."""
+        for name in ("general", "slow_query"):
+            self.manager.set_log(lm.LogSwitch(name=name, enabled=False))
+        if self.override():
+            self.manager.restart_db()
+        self.manager.disable_root(m.Empty())
+        for database in self.manager.list_databases(PAGE).databases:
+            self.manager.delete_database(m.NameRequest(name=database.name))
+        for one in self.manager.list_users(PAGE).users:
+            self.manager.delete_user(m.UserRequest(name=one.name))
+
 
 def user(name: str, *databases: str, password: str = "app-Pw1") -> m.UserSpec:
     return m.UserSpec(name=name, password=Secret(password), databases=list(databases))
@@ -128,8 +142,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return tmp_path_factory.mktemp("first") / "data"
 
 
-@pytest.fixture(autouse=True)
-def alike(first: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def alike(first: pathlib.Path) -> Iterator[None]:
     """Copy the first data directory instead of making another one like it."""
     really_make = DataDirectory.make
 
@@ -139,52 +153,72 @@ def alike(first: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
             files.copy_tree(directory._paths.data, first)
         files.copy_tree(first, directory._paths.data)
 
-    monkeypatch.setattr(DataDirectory, "make", make_or_copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DataDirectory, "make", make_or_copy)
+        yield
 
 
 @pytest.fixture
 def server(make: Any) -> Server:
-    """A prepared server."""
+    """A prepared server of the test's own."""
     one: Server = make("one")
     one.prepare()
     one.fill()
     return one
 
 
+@pytest.fixture(scope="module")
+def lasting(alike: None) -> Iterator[Server]:
+    """A prepared server of all tests that need no other."""
+    with contextlib.contextmanager(short_directory)() as home:
+        one = Server(home / "lasting")
+        one.prepare()
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def shared(lasting: Server) -> Iterator[Server]:
+    """That server, as if it had just been prepared."""
+    lasting.fill()
+    yield lasting
+    lasting.clear()
+
+
 # ---- life ----------------------------------------------------------------------------
 
 
-def test_a_prepared_server_serves_and_plans_with_its_memory(server: Server) -> None:
-    assert server.manager.probe() is ServiceStatus.HEALTHY
-    server.ask("CREATE TABLE t AS SELECT generate_series(1, 10) AS n")
-    assert server.ask("SELECT sum(n) FROM t") == [(55,)]
-    assert (server.setting("shared_buffers"), server.setting("max_connections")) == (
+def test_a_prepared_server_serves_and_plans_with_its_memory(shared: Server) -> None:
+    assert shared.manager.probe() is ServiceStatus.HEALTHY
+    shared.ask("CREATE TABLE t AS SELECT generate_series(1, 10) AS n")
+    assert shared.ask("SELECT sum(n) FROM t") == [(55,)]
+    assert (shared.setting("shared_buffers"), shared.setting("max_connections")) == (
         "128MB", "64")
-    assert server.setting("data_checksums") == "on"
+    assert shared.setting("data_checksums") == "on"
     with pytest.raises(Conflict):
-        server.prepare()
-    server.manager.restart_db()
-    assert server.ask("SELECT sum(n) FROM t") == [(55,)]
+        shared.prepare()
+    shared.manager.restart_db()
+    assert shared.ask("SELECT sum(n) FROM t") == [(55,)]
 
 
-def test_only_the_machines_root_is_the_agent(server: Server) -> None:
+def test_only_the_machines_root_is_the_agent(shared: Server) -> None:
     for database in ("postgres", "shop"):
         with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
-            server.login("os_admin", "", database)
-    done = server.manager.server
+            shared.login("os_admin", "", database)
+    done = shared.manager.server
     with done.session() as session:
         session.run(_sql("ALTER ROLE app SUPERUSER"))
     # neither another role over the socket, nor a superuser for what backups read
     with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
-        psycopg.connect(host=server.paths.run, port=server.paths.port, user="app",
+        psycopg.connect(host=shared.paths.run, port=shared.paths.port, user="app",
                         dbname="shop")
     with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects"):
-        psycopg.connect(host="127.0.0.1", port=server.paths.port, user="app",
+        psycopg.connect(host="127.0.0.1", port=shared.paths.port, user="app",
                         password="app-Pw1", replication="true")
-    assert server.paths.config_dir.joinpath("pg_hba.conf").stat().st_mode & 0o007 == 0
+    assert shared.paths.config_dir.joinpath("pg_hba.conf").stat().st_mode & 0o007 == 0
     # nor may what runs as the server's user change what the agent reads and writes as root
-    server.override(work_mem=6000)
-    etc = pathlib.Path(server.paths.etc)
+    shared.override(work_mem=6000)
+    etc = pathlib.Path(shared.paths.etc)
     for path in (etc, *etc.rglob("*")):
         assert (path.owner(), path.stat().st_mode & 0o022) == ("root", 0)
 
@@ -249,31 +283,31 @@ def test_why_a_server_does_not_start_is_told(server: Server, spoil: Any, why: st
 # ---- databases and users -------------------------------------------------------------
 
 
-def test_names_are_taken_as_they_are(server: Server) -> None:
-    server.manager.create_databases(m.DatabasesRequest(
+def test_names_are_taken_as_they_are(shared: Server) -> None:
+    shared.manager.create_databases(m.DatabasesRequest(
         databases=[m.DatabaseSpec(name=one) for one in ODD]))
-    server.manager.create_users(m.UsersRequest(
+    shared.manager.create_users(m.UsersRequest(
         users=[user(one, one, password=f"{one} '\"%s pw") for one in ODD]))
     for one in ODD:
-        assert server.ask("SELECT current_database()", one, f"{one} '\"%s pw", one) == [(one,)]
-    listed = server.manager.list_databases(PAGE).databases
+        assert shared.ask("SELECT current_database()", one, f"{one} '\"%s pw", one) == [(one,)]
+    listed = shared.manager.list_databases(PAGE).databases
     assert {one.name for one in listed} == {*ODD, "shop"}
-    found = {one.name: one for one in server.manager.list_users(PAGE).users}
+    found = {one.name: one for one in shared.manager.list_users(PAGE).users}
     assert {name: found[name].databases for name in ODD} == {name: [name] for name in ODD}
     assert {(one.host, one.password) for one in found.values()} == {("%", None)}
     for one in ODD:
-        server.manager.delete_database(m.NameRequest(name=one))
-        server.manager.delete_user(m.UserRequest(name=one))
-    assert [one.name for one in server.manager.list_databases(PAGE).databases] == ["shop"]
-    assert [one.name for one in server.manager.list_users(PAGE).users] == ["app"]
+        shared.manager.delete_database(m.NameRequest(name=one))
+        shared.manager.delete_user(m.UserRequest(name=one))
+    assert [one.name for one in shared.manager.list_databases(PAGE).databases] == ["shop"]
+    assert [one.name for one in shared.manager.list_users(PAGE).users] == ["app"]
 
 
-def test_pages_give_each_once(server: Server) -> None:
-    server.manager.create_databases(m.DatabasesRequest(
+def test_pages_give_each_once(shared: Server) -> None:
+    shared.manager.create_databases(m.DatabasesRequest(
         databases=[m.DatabaseSpec(name=one) for one in ODD]))
-    server.manager.create_users(m.UsersRequest(users=[user(one) for one in ODD]))
-    for call, part, more in ((server.manager.list_databases, "databases", "shop"),
-                             (server.manager.list_users, "users", "app")):
+    shared.manager.create_users(m.UsersRequest(users=[user(one) for one in ODD]))
+    for call, part, more in ((shared.manager.list_databases, "databases", "shop"),
+                             (shared.manager.list_users, "users", "app")):
         names: list[str] = []
         marker = None
         while True:
@@ -285,29 +319,29 @@ def test_pages_give_each_once(server: Server) -> None:
         assert sorted(names) == sorted([*ODD, more])
 
 
-def test_databases_have_the_encoding_and_locale_that_is_asked_for(server: Server) -> None:
-    server.manager.create_databases(m.DatabasesRequest(databases=[
+def test_databases_have_the_encoding_and_locale_that_is_asked_for(shared: Server) -> None:
+    shared.manager.create_databases(m.DatabasesRequest(databases=[
         m.DatabaseSpec(name="latin", character_set="LATIN1", collate="C"),
         m.DatabaseSpec(name="plain")]))
     found = {one.name: (one.character_set, one.collate)
-             for one in server.manager.list_databases(PAGE).databases}
+             for one in shared.manager.list_databases(PAGE).databases}
     assert (found["latin"], found["plain"]) == (("LATIN1", "C"), ("UTF8", "C.UTF-8"))
     for wrong in ({"character_set": "none"}, {"collate": "xx_YY"},
                   {"character_set": "LATIN1", "collate": "C.UTF-8"}):
         with pytest.raises(GuestError, match="character set or collation"):
-            server.manager.create_databases(m.DatabasesRequest(databases=[
+            shared.manager.create_databases(m.DatabasesRequest(databases=[
                 m.DatabaseSpec(name="first"), m.DatabaseSpec(name="wrong", **wrong)]))
-    assert "first" not in {one.name for one in server.manager.list_databases(PAGE).databases}
+    assert "first" not in {one.name for one in shared.manager.list_databases(PAGE).databases}
     with pytest.raises(Conflict, match="plain exists already"):
-        server.manager.create_databases(m.DatabasesRequest(
+        shared.manager.create_databases(m.DatabasesRequest(
             databases=[m.DatabaseSpec(name="new"), m.DatabaseSpec(name="plain")]))
     for name in ("none", "postgres", "template1"):
         with pytest.raises(NotFound):
-            server.manager.delete_database(m.NameRequest(name=name))
+            shared.manager.delete_database(m.NameRequest(name=name))
 
 
 def test_a_database_that_is_not_made_or_dropped_whole_is_no_hole(
-        server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Session.run
 
     def fails_at(part: str) -> None:
@@ -318,131 +352,131 @@ def test_a_database_that_is_not_made_or_dropped_whole_is_no_hole(
 
         monkeypatch.setattr(Session, "run", run)
 
-    server.manager.enable_root(m.RootRequest(password=Secret("root's")))
-    server.ask("CREATE DATABASE roots; ", "postgres", "root's")
+    shared.manager.enable_root(m.RootRequest(password=Secret("root's")))
+    shared.ask("CREATE DATABASE roots; ", "postgres", "root's")
     for part in ("OWNER TO", "REVOKE ALL"):
         fails_at(part)
         with pytest.raises(GuestError, match="interrupted"):
-            server.manager.grant_access(m.AccessRequest(name="app", databases=["roots"]))
+            shared.manager.grant_access(m.AccessRequest(name="app", databases=["roots"]))
         # it is done from the beginning when it is asked for again
-        with server.manager.server.session() as session:
+        with shared.manager.server.session() as session:
             assert real(session, _sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE "
                                       "'trove_db_%'")) == [(1,)]
     fails_at("CREATE ROLE")
     with pytest.raises(GuestError, match="interrupted"):
-        server.manager.create_databases(m.DatabasesRequest(
+        shared.manager.create_databases(m.DatabasesRequest(
             databases=[m.DatabaseSpec(name="half")]))
     with pytest.raises(psycopg.OperationalError, match="not currently accepting"):
-        server.ask("SELECT 1", database="half")
+        shared.ask("SELECT 1", database="half")
     fails_at("DROP DATABASE")
     with pytest.raises(GuestError, match="interrupted"):
-        server.manager.delete_database(m.NameRequest(name="shop"))
+        shared.manager.delete_database(m.NameRequest(name="shop"))
     monkeypatch.setattr(Session, "run", real)
-    assert server.ask("SELECT 1") == [(1,)]
-    server.manager.delete_database(m.NameRequest(name="half"))
+    assert shared.ask("SELECT 1") == [(1,)]
+    shared.manager.delete_database(m.NameRequest(name="half"))
     # what its owner can make of it keeps nobody from dropping it
-    server.override(max_prepared_transactions=2)
-    server.manager.restart_db()
-    server.ask("ALTER DATABASE shop IS_TEMPLATE true")
-    server.ask("BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'it''s'")
-    assert {one.name for one in server.manager.list_databases(PAGE).databases} == {
+    shared.override(max_prepared_transactions=2)
+    shared.manager.restart_db()
+    shared.ask("ALTER DATABASE shop IS_TEMPLATE true")
+    shared.ask("BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'it''s'")
+    assert {one.name for one in shared.manager.list_databases(PAGE).databases} == {
         "shop", "roots"}
-    server.manager.delete_database(m.NameRequest(name="shop"))
-    assert [one.name for one in server.manager.list_databases(PAGE).databases] == ["roots"]
+    shared.manager.delete_database(m.NameRequest(name="shop"))
+    assert [one.name for one in shared.manager.list_databases(PAGE).databases] == ["roots"]
 
 
-def test_all_who_may_use_a_database_may_use_all_of_it(server: Server) -> None:
-    server.manager.create_users(m.UsersRequest(users=[user("second", "shop"), user("nobody")]))
-    server.ask("CREATE SCHEMA own CREATE TABLE own.t (n int)")
-    server.ask("CREATE TABLE t (n int)")
-    server.ask("INSERT INTO own.t VALUES (1); INSERT INTO t VALUES (2)", "second")
-    server.ask("ALTER TABLE own.t ADD COLUMN more int; DROP TABLE t", "second")
-    assert server.ask("SELECT n FROM own.t") == [(1,)]
+def test_all_who_may_use_a_database_may_use_all_of_it(shared: Server) -> None:
+    shared.manager.create_users(m.UsersRequest(users=[user("second", "shop"), user("nobody")]))
+    shared.ask("CREATE SCHEMA own CREATE TABLE own.t (n int)")
+    shared.ask("CREATE TABLE t (n int)")
+    shared.ask("INSERT INTO own.t VALUES (1); INSERT INTO t VALUES (2)", "second")
+    shared.ask("ALTER TABLE own.t ADD COLUMN more int; DROP TABLE t", "second")
+    assert shared.ask("SELECT n FROM own.t") == [(1,)]
     for database in ("shop", "postgres", "template1"):
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
-            server.ask("SELECT 1", "nobody", database=database)
+            shared.ask("SELECT 1", "nobody", database=database)
 
 
-def test_grants_come_and_go(server: Server) -> None:
-    server.manager.create_databases(m.DatabasesRequest(
+def test_grants_come_and_go(shared: Server) -> None:
+    shared.manager.create_databases(m.DatabasesRequest(
         databases=[m.DatabaseSpec(name="one"), m.DatabaseSpec(name="two")]))
-    server.manager.grant_access(m.AccessRequest(name="app", databases=["one", "two"]))
-    server.ask("CREATE TABLE t (n int)", database="one")
-    shown = server.manager.list_access(m.UserRequest(name="app")).databases
+    shared.manager.grant_access(m.AccessRequest(name="app", databases=["one", "two"]))
+    shared.ask("CREATE TABLE t (n int)", database="one")
+    shown = shared.manager.list_access(m.UserRequest(name="app")).databases
     assert [one.name for one in shown] == ["one", "shop", "two"]
-    inside = server.login("app", "app-Pw1", "one")
-    server.manager.revoke_access(m.AccessRequest(name="app", databases=["one"]))
+    inside = shared.login("app", "app-Pw1", "one")
+    shared.manager.revoke_access(m.AccessRequest(name="app", databases=["one"]))
     with pytest.raises(psycopg.OperationalError):
         wait_for(lambda: inside.execute("SELECT 1") and False)
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
-        server.ask("SELECT 1", database="one")
-    assert server.ask("SELECT 1", database="two") == [(1,)]
+        shared.ask("SELECT 1", database="one")
+    assert shared.ask("SELECT 1", database="two") == [(1,)]
     # it is out, whatever it gave itself in the name of the database's role
-    server.ask("GRANT ALL ON DATABASE two TO app, PUBLIC;"
+    shared.ask("GRANT ALL ON DATABASE two TO app, PUBLIC;"
                "CREATE TABLE u (n int); GRANT ALL ON u TO app; SET role none;"
                "CREATE TABLE public.own (n int)", database="two")
-    inside = server.login("app", "app-Pw1", "two")
+    inside = shared.login("app", "app-Pw1", "two")
     inside.execute("CREATE TABLE public.mine (n int)")
-    server.manager.revoke_access(m.AccessRequest(name="app", databases=["two"]))
+    shared.manager.revoke_access(m.AccessRequest(name="app", databases=["two"]))
     with pytest.raises(psycopg.OperationalError):
         inside.execute("GRANT CONNECT ON DATABASE two TO app")
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
-        server.ask("SELECT 1", database="two")
-    server.manager.create_users(m.UsersRequest(users=[user("heir", "two")]))
-    assert server.ask("SELECT n FROM u UNION TABLE mine UNION TABLE own", "heir",
+        shared.ask("SELECT 1", database="two")
+    shared.manager.create_users(m.UsersRequest(users=[user("heir", "two")]))
+    assert shared.ask("SELECT n FROM u UNION TABLE mine UNION TABLE own", "heir",
                       database="two") == []
     for call, request in (
-            (server.manager.grant_access, {"name": "app", "databases": ["none"]}),
-            (server.manager.grant_access, {"name": "none", "databases": ["one"]}),
-            (server.manager.grant_access, {"name": "app", "databases": ["postgres"]}),
-            (server.manager.revoke_access, {"name": "app", "databases": ["one"]}),
-            (server.manager.grant_access, {"name": "app", "host": "10.0.0.1",
+            (shared.manager.grant_access, {"name": "app", "databases": ["none"]}),
+            (shared.manager.grant_access, {"name": "none", "databases": ["one"]}),
+            (shared.manager.grant_access, {"name": "app", "databases": ["postgres"]}),
+            (shared.manager.revoke_access, {"name": "app", "databases": ["one"]}),
+            (shared.manager.grant_access, {"name": "app", "host": "10.0.0.1",
                                            "databases": ["one"]})):
         with pytest.raises(NotFound):
             call(m.AccessRequest(**request))
 
 
-def test_a_user_is_changed_and_dropped_with_what_it_made(server: Server) -> None:
-    inside = server.login("app", "app-Pw1", "shop")
+def test_a_user_is_changed_and_dropped_with_what_it_made(shared: Server) -> None:
+    inside = shared.login("app", "app-Pw1", "shop")
     inside.execute("RESET role")
     inside.execute("SET role none")
     inside.execute("CREATE TABLE public.mine (n int)")
-    server.manager.update_user(m.UserUpdateRequest(name="app", change=m.UserChange(
+    shared.manager.update_user(m.UserUpdateRequest(name="app", change=m.UserChange(
         name="new name", password=Secret("another"))))
-    assert server.ask("SELECT 1", "new name", "another") == [(1,)]
+    assert shared.ask("SELECT 1", "new name", "another") == [(1,)]
     with pytest.raises(NotFound):
-        server.manager.get_user(m.UserRequest(name="app"))
-    server.manager.change_passwords(m.UsersRequest(
+        shared.manager.get_user(m.UserRequest(name="app"))
+    shared.manager.change_passwords(m.UsersRequest(
         users=[user("new name", password="third")]))
-    assert server.ask("SELECT 1", "new name", "third") == [(1,)]
-    server.manager.create_users(m.UsersRequest(users=[user("heir", "shop")]))
+    assert shared.ask("SELECT 1", "new name", "third") == [(1,)]
+    shared.manager.create_users(m.UsersRequest(users=[user("heir", "shop")]))
     for change, error in ((m.UserChange(name="heir"), Conflict),
                           (m.UserChange(name="postgres"), BadRequest),
                           (m.UserChange(host="10.0.0.1"), BadRequest)):
         with pytest.raises(error):
-            server.manager.update_user(m.UserUpdateRequest(name="new name", change=change))
-    server.manager.delete_user(m.UserRequest(name="new name", host="%"))
+            shared.manager.update_user(m.UserUpdateRequest(name="new name", change=change))
+    shared.manager.delete_user(m.UserRequest(name="new name", host="%"))
     with pytest.raises(psycopg.OperationalError):
         inside.execute("SELECT 1")
-    assert server.ask("SELECT count(*) FROM mine", "heir") == [(0,)]
+    assert shared.ask("SELECT count(*) FROM mine", "heir") == [(0,)]
     for name in ("os_admin", "postgres", "pg_monitor", "none"):
         with pytest.raises(NotFound):
-            server.manager.delete_user(m.UserRequest(name=name))
+            shared.manager.delete_user(m.UserRequest(name=name))
 
 
-def test_passwords_are_in_no_log(server: Server) -> None:
-    server.override(log_min_messages="debug1", log_min_duration_statement=0,
+def test_passwords_are_in_no_log(shared: Server) -> None:
+    shared.override(log_min_messages="debug1", log_min_duration_statement=0,
                     log_min_error_statement="debug1", log_min_duration_sample=0,
                     log_transaction_sample_rate=1.0, log_statement_stats=True,
                     debug_print_parse=True, debug_print_plan=True, debug_print_rewritten=True)
-    server.manager.set_log(lm.LogSwitch(name="general", enabled=True))
-    server.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-pw")]))
+    shared.manager.set_log(lm.LogSwitch(name="general", enabled=True))
+    shared.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-pw")]))
     with pytest.raises(Conflict):
-        server.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-2")]))
-    server.manager.enable_root(m.RootRequest(password=Secret("s3cret-root")))
-    server.ask("SELECT 'shown'")
-    wait_for(lambda: "'shown'" in server.process.recent_log(()))
-    said = server.process.recent_log(())
+        shared.manager.create_users(m.UsersRequest(users=[user("logged", password="s3cret-2")]))
+    shared.manager.enable_root(m.RootRequest(password=Secret("s3cret-root")))
+    shared.ask("SELECT 'shown'")
+    wait_for(lambda: "'shown'" in shared.process.recent_log(()))
+    said = shared.process.recent_log(())
     assert "s3cret" not in said
     assert "SCRAM-SHA-256" not in said
 
@@ -450,30 +484,30 @@ def test_passwords_are_in_no_log(server: Server) -> None:
 # ---- root ----------------------------------------------------------------------------
 
 
-def test_root_comes_and_goes(server: Server) -> None:
-    assert server.manager.is_root_enabled(m.Empty()).value is False
-    root = server.manager.enable_root(m.RootRequest(password=None))
+def test_root_comes_and_goes(shared: Server) -> None:
+    assert shared.manager.is_root_enabled(m.Empty()).value is False
+    root = shared.manager.enable_root(m.RootRequest(password=None))
     assert (root.name, root.host) == ("postgres", "%")
-    assert server.manager.is_root_enabled(m.Empty()).value is True
+    assert shared.manager.is_root_enabled(m.Empty()).value is True
     assert root.password is not None
-    inside = server.login("postgres", root.password.reveal(), "shop")
+    inside = shared.login("postgres", root.password.reveal(), "shop")
     assert inside.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
                           ).fetchall() == [(True,)]
     inside.execute("CREATE DATABASE roots")
-    server.manager.grant_access(m.AccessRequest(name="app", databases=["roots"]))
-    server.ask("CREATE TABLE t (n int)", database="roots")
-    again = server.manager.enable_root(m.RootRequest(password=Secret("my 'own\"")))
+    shared.manager.grant_access(m.AccessRequest(name="app", databases=["roots"]))
+    shared.ask("CREATE TABLE t (n int)", database="roots")
+    again = shared.manager.enable_root(m.RootRequest(password=Secret("my 'own\"")))
     assert again.password is not None
-    assert server.ask("SELECT 1", "postgres", "my 'own\"") == [(1,)]
-    assert "postgres" not in [one.name for one in server.manager.list_users(PAGE).users]
-    server.manager.disable_root(m.Empty())
+    assert shared.ask("SELECT 1", "postgres", "my 'own\"") == [(1,)]
+    assert "postgres" not in [one.name for one in shared.manager.list_users(PAGE).users]
+    shared.manager.disable_root(m.Empty())
     with pytest.raises(psycopg.OperationalError):
         inside.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError):
-        server.login("postgres", "my 'own\"", "shop")
-    server.manager.disable_root(m.Empty())
-    assert server.manager.is_root_enabled(m.Empty()).value is False
-    server.manager.delete_database(m.NameRequest(name="roots"))
+        shared.login("postgres", "my 'own\"", "shop")
+    shared.manager.disable_root(m.Empty())
+    assert shared.manager.is_root_enabled(m.Empty()).value is False
+    shared.manager.delete_database(m.NameRequest(name="roots"))
 
 
 def test_root_can_be_there_from_the_beginning(make: Any) -> None:
@@ -488,39 +522,39 @@ def test_root_can_be_there_from_the_beginning(make: Any) -> None:
 # ---- settings ------------------------------------------------------------------------
 
 
-def test_settings_are_in_force_at_once_and_after_a_restart(server: Server) -> None:
+def test_settings_are_in_force_at_once_and_after_a_restart(shared: Server) -> None:
     wanted: dict[str, Any] = {
         "work_mem": 8192, "random_page_cost": 1.5, "enable_seqscan": False,
         "search_path": "\"$user\", it's\\, public", "log_line_prefix": "%m [%p] %q%u \\' ",
         "default_transaction_isolation": "repeatable read", "statement_timeout": 50000,
         "default_transaction_read_only": True, "exit_on_error": True}
-    assert server.override(**wanted) is False
+    assert shared.override(**wanted) is False
     for _ in range(2):
-        assert (server.setting("work_mem"), server.setting("random_page_cost"),
-                server.setting("enable_seqscan")) == ("8MB", "1.5", "off")
-        assert server.setting("search_path") == wanted["search_path"]
-        assert server.setting("default_transaction_isolation") == "repeatable read"
-        server.manager.restart_db()
+        assert (shared.setting("work_mem"), shared.setting("random_page_cost"),
+                shared.setting("enable_seqscan")) == ("8MB", "1.5", "off")
+        assert shared.setting("search_path") == wanted["search_path"]
+        assert shared.setting("default_transaction_isolation") == "repeatable read"
+        shared.manager.restart_db()
     # the agent is not held up by them
-    server.manager.create_databases(m.DatabasesRequest(databases=[m.DatabaseSpec(name="x")]))
-    server.override()
-    assert (server.setting("work_mem"), server.setting("enable_seqscan")) == ("4MB", "on")
+    shared.manager.create_databases(m.DatabasesRequest(databases=[m.DatabaseSpec(name="x")]))
+    shared.override()
+    assert (shared.setting("work_mem"), shared.setting("enable_seqscan")) == ("4MB", "on")
 
 
-def test_what_takes_effect_later_says_so(server: Server) -> None:
-    assert server.override(max_connections=77, work_mem=8192) is True
-    assert (server.setting("max_connections"), server.setting("work_mem")) == ("64", "8MB")
-    server.manager.restart_db()
-    assert server.setting("max_connections") == "77"
-    assert server.override(max_connections=77, work_mem=8193) is False
-    assert server.override() is True
-    server.manager.restart_db()
-    assert server.setting("max_connections") == "64"
+def test_what_takes_effect_later_says_so(shared: Server) -> None:
+    assert shared.override(max_connections=77, work_mem=8192) is True
+    assert (shared.setting("max_connections"), shared.setting("work_mem")) == ("64", "8MB")
+    shared.manager.restart_db()
+    assert shared.setting("max_connections") == "77"
+    assert shared.override(max_connections=77, work_mem=8193) is False
+    assert shared.override() is True
+    shared.manager.restart_db()
+    assert shared.setting("max_connections") == "64"
 
 
-def test_a_refused_value_changes_nothing(server: Server) -> None:
-    server.override(work_mem=6000)
-    before = {path.name: path.read_text() for path in server.paths.changes.iterdir()}
+def test_a_refused_value_changes_nothing(shared: Server) -> None:
+    shared.override(work_mem=6000)
+    before = {path.name: path.read_text() for path in shared.paths.changes.iterdir()}
     refused: list[tuple[dict[str, Any], str]] = [
         ({"work_mem": "many"}, "the value of work_mem"), ({"wal_sync_method": "x"}, "wal_sync"),
         ({"work_mem": 100000, "not_there": 1}, "not_there"), ({"max_connections": -1}, "max_co"),
@@ -528,15 +562,15 @@ def test_a_refused_value_changes_nothing(server: Server) -> None:
         ({"timezone": "Nowhere/Else"}, "timezone"), ({"log_line_prefix": "a\nb"}, "one line")]
     for values, why in refused:
         with pytest.raises(GuestError, match=why):
-            server.override(**values)
-    assert {path.name: path.read_text() for path in server.paths.changes.iterdir()} == before
-    assert (server.setting("work_mem"), server.paths.draft.exists()) == ("6000kB", False)
+            shared.override(**values)
+    assert {path.name: path.read_text() for path in shared.paths.changes.iterdir()} == before
+    assert (shared.setting("work_mem"), shared.paths.draft.exists()) == ("6000kB", False)
 
 
-def test_all_that_owners_may_set_can_be_set(server: Server) -> None:
+def test_all_that_owners_may_set_can_be_set(shared: Server) -> None:
     """Each setting is given the value that it has."""
     names = [one.name for one in datastores.get("postgresql").parameters()]
-    with server.manager.server.session() as session:
+    with shared.manager.server.session() as session:
         known = {row[0].lower(): row for row in session.run(_sql(
             "SELECT name, reset_val, vartype, context = 'postmaster' FROM pg_settings"))}
     later = {one.name for one in datastores.get("postgresql").parameters()
@@ -544,18 +578,18 @@ def test_all_that_owners_may_set_can_be_set(server: Server) -> None:
     assert {name for name in names if known[name][3]} == later
     kinds: dict[str, Any] = {"integer": int, "real": float, "bool": lambda one: one == "on"}
     values = {name: kinds.get(known[name][2], str)(known[name][1]) for name in names}
-    server.override(**values)
-    server.manager.restart_db()
-    with server.manager.server.session() as session:
+    shared.override(**values)
+    shared.manager.restart_db()
+    with shared.manager.server.session() as session:
         after = dict(session.run(_sql("SELECT lower(name), reset_val FROM pg_settings")))
     assert {name: after[name] for name in names} == {name: known[name][1] for name in names}
 
 
-def test_no_owner_may_set_what_is_the_agents(server: Server) -> None:
+def test_no_owner_may_set_what_is_the_agents(shared: Server) -> None:
     declared = {one.name for one in datastores.get("postgresql").parameters()}
     engine = datastores.get("postgresql")
     assert not [one for one in declared if engine.owns(one)]
-    with server.manager.server.session() as session:
+    with shared.manager.server.session() as session:
         rows = session.run(_sql("SELECT lower(name) FROM pg_settings WHERE sourcefile LIKE "
                                 "'%postgresql.conf'"))
     # what the agent's base says, but for what owners may say otherwise
@@ -602,35 +636,35 @@ def test_another_root_disk_finds_its_data_settings_and_password(server: Server,
         "7000kB", "2500ms")
 
 
-def test_statements_are_logged_when_they_are_to_be(server: Server) -> None:
+def test_statements_are_logged_when_they_are_to_be(shared: Server) -> None:
     def state(name: str) -> bool:
-        return server.manager.log_files()[name].enabled
+        return shared.manager.log_files()[name].enabled
 
-    log = server.manager.log_files()["error"].path
+    log = shared.manager.log_files()["error"].path
     wait_for(lambda: "ready to accept connections" in log.read_text())
-    server.ask("SELECT 'unseen'")
+    shared.ask("SELECT 'unseen'")
     assert [state(one) for one in ("error", "general", "slow_query")] == [True, False, False]
-    server.manager.set_log(lm.LogSwitch(name="general", enabled=True))
-    server.ask("SELECT 'seen'")
-    server.manager.set_log(lm.LogSwitch(name="general", enabled=False))
-    server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=True, long_query_time=0.2))
-    server.ask("SELECT 'fast'")
-    server.ask("SELECT 'slow', pg_sleep(0.3)")
+    shared.manager.set_log(lm.LogSwitch(name="general", enabled=True))
+    shared.ask("SELECT 'seen'")
+    shared.manager.set_log(lm.LogSwitch(name="general", enabled=False))
+    shared.manager.set_log(lm.LogSwitch(name="slow_query", enabled=True, long_query_time=0.2))
+    shared.ask("SELECT 'fast'")
+    shared.ask("SELECT 'slow', pg_sleep(0.3)")
     wait_for(lambda: "'slow'" in log.read_text())
     text = log.read_text()
     assert ("'unseen'" in text, "'seen'" in text, "'fast'" in text) == (False, True, False)
     assert (state("general"), state("slow_query")) == (False, True)
-    server.override(log_min_duration_statement=60000, log_statement="ddl")
-    server.manager.set_log(lm.LogSwitch(name="slow_query", enabled=False))
+    shared.override(log_min_duration_statement=60000, log_statement="ddl")
+    shared.manager.set_log(lm.LogSwitch(name="slow_query", enabled=False))
     # the owner's group counts
-    assert (server.setting("log_min_duration_statement"), server.setting("log_statement")) == (
+    assert (shared.setting("log_min_duration_statement"), shared.setting("log_statement")) == (
         "1min", "ddl")
-    server.override()
-    assert server.setting("log_min_duration_statement") == "-1"
+    shared.override()
+    assert shared.setting("log_min_duration_statement") == "-1"
     with pytest.raises(BadRequest, match="always written"):
-        server.manager.set_log(lm.LogSwitch(name="error", enabled=False))
+        shared.manager.set_log(lm.LogSwitch(name="error", enabled=False))
     with pytest.raises(NotFound):
-        server.manager.set_log(lm.LogSwitch(name="binlog", enabled=True))
+        shared.manager.set_log(lm.LogSwitch(name="binlog", enabled=True))
 
 
 def test_a_server_without_a_supervisor_writes_its_own_log(make: Any,
