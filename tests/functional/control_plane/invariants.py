@@ -6,7 +6,7 @@ One checker for all tests: :func:`violations` compares the store with the cloud.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import select
@@ -27,7 +27,7 @@ from trove_ng.db.models import (
     OperationRecord,
     Reservation,
 )
-from trove_ng.db.repositories import operations, quotas, volumes
+from trove_ng.db.repositories import instances, operations, quotas, volumes
 from trove_ng.operations import storage
 
 Document = dict[str, Any]
@@ -198,6 +198,7 @@ def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
             yield f"{what} is deleted and knows {known}"
         if not row.deleted and not row.error:
             yield from _working(row, held, what, cloud)
+            yield from _reached(row, instances.replicas(session, row.id), what, cloud)
 
 
 def _working(row: Instance, held: list[InstanceVolume], what: str, cloud: Cloud,
@@ -212,7 +213,6 @@ def _working(row: Instance, held: list[InstanceVolume], what: str, cloud: Cloud,
         yield f"{what} has flavor {row.flavor_id}, its server {server['flavor']['id']}"
     if (server["vm_state"], server["task_state"]) != ("active", None):
         yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
-    yield from _reached(row, what, cloud)
     for known in held:
         volume = next((one for one in found if one["id"] == known.volume_id), None)
         kind = f"the volume {known.volume_kind} of {what}"
@@ -229,13 +229,16 @@ def _working(row: Instance, held: list[InstanceVolume], what: str, cloud: Cloud,
             yield f"{kind} is attached to {links}"
 
 
-def _reached(row: Instance, what: str, cloud: Cloud) -> Iterator[str]:
-    """Check who reaches an instance that works."""
-    allowed = sorted(one["remote_ip_prefix"] for one in cloud.rules
-                     if one["security_group_id"] == row.security_group_id
-                     and one["direction"] == "ingress")
-    if allowed != sorted(row.access["allowed_cidrs"]):
-        yield f"{what} lets in {allowed}, its row says {row.access}"
+def _reached(row: Instance, replicas: Iterable[Instance], what: str, cloud: Cloud,
+             ) -> Iterator[str]:
+    """Check who reaches an instance that works: whom its owner allows, and its replicas."""
+    allowed = Counter(one["remote_ip_prefix"] for one in cloud.rules
+                      if one["security_group_id"] == row.security_group_id
+                      and one["direction"] == "ingress")
+    wanted = Counter(row.access["allowed_cidrs"])
+    let_in = {f"{one['address']}/32" for replica in replicas for one in replica.addresses or ()}
+    if wanted - allowed or (allowed - wanted).keys() - let_in:
+        yield f"{what} lets in {sorted(allowed)}, its row says {row.access}"
     public = [one["port_id"] for one in cloud.floating.get(row.id, [])]
     if public != (row.port_ids[:1] if row.access.get("is_public") else []):
         yield f"{what} has public addresses at {public}, its row says {row.access}"
