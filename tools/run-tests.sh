@@ -27,7 +27,7 @@ for stage in $stages; do
         unit) pytest -q -n 2 tests/unit ;;
         functional) pytest -q -n 2 --durations 20 tests/functional ;;
         # mostly waiting; a folder stays in one process
-        integration) pytest -q -n 2 --dist loadgroup --durations 20 tests/integration ;;
+        integration) pytest -q -n 2 --durations 20 tests/integration ;;
         *) die "unknown stage $stage" ;;
     esac
 done

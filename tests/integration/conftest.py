@@ -6,8 +6,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.integration.cloud import REGIONS, AllInOne
 from tests.servers import mariadb, postgresql
@@ -15,18 +17,23 @@ from tests.servers import mariadb, postgresql
 HERE = Path(__file__).parent
 
 
-#: folders that name network devices alike
-_NETWORKS = {"all_in_one", "engines", "runtime"}
+class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps each folder in one process of xdist: its tests share servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    """Have whole folders given to processes."""
+    return FolderScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each folder in one process of xdist: its tests share servers."""
+    """Mark the tests of this folder."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.integration)
-            folder = item.path.relative_to(HERE).parts[0]
-            item.add_marker(pytest.mark.xdist_group(
-                "networks" if folder in _NETWORKS else folder))
 
 
 @pytest.fixture(scope="session", autouse=True)
