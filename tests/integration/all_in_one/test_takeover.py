@@ -27,8 +27,10 @@ _SOME = [("instance.create", "done server"), ("instance.create", "written prepar
          ("instance.resize_volume", "done extend"), ("backup.create", "done stream"),
          ("backup.delete", "done objects"), ("instance.delete", "done server")]
 #: what cannot be asked for again and again: a disk that somebody else replaced, and a release
-#: of the agent; test_servers.py has them, and the functional suites each of their points
-_ELSEWHERE = {"instance.recover", "instance.upgrade_agent"}
+#: of the agent; test_servers.py has them.  What makes further instances has tests of its own.
+#: The functional suites have each of their points.
+_ELSEWHERE = {"instance.recover", "instance.upgrade_agent", "instance.create_replica",
+              "instance.detach_replica", "backup.seed_replicas", "backup.verify"}
 _ALL = [(action, point) for action, book in runbooks().items() if action not in _ELSEWHERE
         for point in points(book, fails=False)]
 _POINTS = _ALL if os.environ.get("TROVE_CRASH_POINTS") == "all" else _SOME
