@@ -81,7 +81,29 @@ def close_account(work: Work) -> None:
 
 
 def leave(work: Work, source_id: str) -> None:
-    """Let the instance in at a source no more, if that is there still.
+    """Let the instance in at a source no more, if that is there still."""
+    shut_out(work, source_id)
+    drop_account(work, source_id)
+
+
+def shut_out(work: Work, source_id: str) -> None:
+    """Let the address of the instance in at a source no more, if that is there still."""
+    with work.reader() as session:
+        source = instances.get(session, source_id)
+    if source is not None:
+        access.let_out(work, source)
+
+
+def let_back(work: Work, source_id: str) -> None:
+    """Let the address of the instance in at its source again, if it follows that still."""
+    with work.reader() as session:
+        source = instances.get(session, source_id)
+    if source is not None and servers.load(work).slave_of_id == source_id:
+        access.let_in(work, source)
+
+
+def drop_account(work: Work, source_id: str) -> None:
+    """Take the account of the instance from a source, if that is there still.
 
     A source that does not answer keeps the account until the accounts are set the next time.
     """
@@ -89,7 +111,6 @@ def leave(work: Work, source_id: str) -> None:
         source = instances.get(session, source_id)
     if source is None:
         return
-    access.let_out(work, source)
     try:
         _set_accounts(work, source, None)
     except (StoreAway, BusAway):

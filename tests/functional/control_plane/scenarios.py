@@ -264,7 +264,7 @@ def _import_backup(world: World) -> str:
 SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
     payloads.INSTANCE_CREATE_REPLICA: Scenario(_create_replica, bad="ERROR", agent="account"),
-    payloads.INSTANCE_DETACH_REPLICA: Scenario(_detach_replica),
+    payloads.INSTANCE_DETACH_REPLICA: Scenario(_detach_replica, agent="detach"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR", agent=None),
     payloads.INSTANCE_FORCE_DELETE: Scenario(
         _force_delete, good=None, bad="ERROR", agent=None),

@@ -9,6 +9,19 @@ from trove_ng.operations.work import Work
 from trove_ng.rpc import messages
 
 
+def _source(work: Work) -> str:
+    return work.payload(payloads.DetachReplica).source_id
+
+
+def _shut_out(work: Work) -> None:
+    """Close the way to the source first: after the detach there is no way back."""
+    replication.shut_out(work, _source(work))
+
+
+def _let_back(work: Work) -> None:
+    replication.let_back(work, _source(work))
+
+
 def _detach(work: Work) -> None:
     """Detach, and write it down at once: there is no way back."""
     work.tools.guests(work.resource_id, work.context).detach_replica(
@@ -16,11 +29,12 @@ def _detach(work: Work) -> None:
     servers.note(work, slave_of_id=None)
 
 
-def _close_account(work: Work) -> None:
-    replication.leave(work, work.payload(payloads.DetachReplica).source_id)
+def _drop_account(work: Work) -> None:
+    replication.drop_account(work, _source(work))
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_DETACH_REPLICA, (
+    Step("rules", _shut_out, _let_back),
     Step("detach", _detach, final=True),
-    Step("account", _close_account),
+    Step("account", _drop_account),
 ), ending.succeed, ending.fail_unchanged)
