@@ -6,7 +6,7 @@ import logging
 import uuid
 
 from trove_ng.cloud.types import Snapshot
-from trove_ng.common.errors import TroveError
+from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import instances
@@ -46,8 +46,9 @@ def _take(work: Work) -> None:
         _let_go(work, client, hold)
         raise
     if not client.release_data(hold):
-        raise StepFailed("The database could not be kept from writing until the snapshot was "
-                         "made.")
+        # it took too long, or what an earlier attempt sent came late: another one may do
+        raise ServiceUnavailable("The database could not be kept from writing until the "
+                                 "snapshot was made.")
     about = snapshots.Taken(volume_id=volume_id, snapshot_id=made.id, version=held.version,
                             fstype=held.fstype)
     note(work, state=BackupState.SAVING, percent=100, manifest=snapshots.plain(about),
