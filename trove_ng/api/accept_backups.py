@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import backups as views
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, datastores, operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.operations import verification
@@ -74,11 +77,7 @@ def verify_backup(call: Call) -> None:
     """Begin to restore a backup where nobody sees it, and to look through it."""
     services = call.services
     with services.db.writer() as session:
-        ident = call.params["id"]
-        found = backups.get(session, ident, call.owner, lock=True)
-        if found is None:
-            raise NotFound.of("Backup", ident)
-        call.authorize_owner(found.tenant_id)
+        found = _locked(session, call)
         accepted = verification.begin(
             session, services.conf, services.requests, found, call.context,
             services.clock.now())
@@ -91,14 +90,23 @@ def delete_backup(call: Call) -> None:
     """Begin to delete a backup, and those that continue it; asking again is no error."""
     services = call.services
     with services.db.writer() as session:
-        ident = call.params["id"]
-        found = backups.get(session, ident, call.owner, lock=True)
-        if found is None:
-            raise NotFound.of("Backup", ident)
-        call.authorize_owner(found.tenant_id)
+        found = _locked(session, call)
         begun = Backups(services.conf, services.requests).begin_delete(
             session, found, call.context, services.clock.now())
-        running = operations.live(session, ident)
+        running = operations.live(session, found.id)
         call.operation_id = running.id if running is not None else None
     for operation_id in begun:
         wake(call, operation_id)
+
+
+def _locked(session: Session, call: Call) -> Backup:
+    """Lock the backup of the path, and return it.
+
+    :raises NotFound: the caller knows of none
+    """
+    ident = call.params["id"]
+    found = backups.get(session, ident, call.owner, lock=True)
+    if found is None:
+        raise NotFound.of("Backup", ident)
+    call.authorize_owner(found.tenant_id)
+    return found

@@ -11,6 +11,7 @@ from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os.services import ServiceError
+from trove_ng.guestagent.storage.http import Patience
 
 LOG = logging.getLogger(__name__)
 
@@ -83,6 +84,19 @@ class ServerManager(BaseManager):
             return found._replace(reason=f"The database has ended: {cause}" if cause else
                                   "The database has ended, and its log does not say why.")
         return found
+
+    @property
+    def patience(self) -> Patience:
+        """How long the object store is waited for."""
+        conf = self.ctx.conf.guest_agent
+        return Patience(tries=conf.object_store_tries, silence=conf.object_store_timeout)
+
+    def _not_running(self) -> Finding | None:
+        """Return what it means for a server that does not answer if it is not seen to run."""
+        state = self._process_state()
+        if state is ServiceStatus.UNKNOWN:
+            return Finding(state, "It cannot be told whether the database runs.")
+        return Finding(state) if state is ServiceStatus.SHUTDOWN else None
 
     def _process_state(self) -> ServiceStatus:
         try:

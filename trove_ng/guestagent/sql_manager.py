@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from trove_ng.common.secret import Secret
+from trove_ng.common.states import ServiceStatus
+from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.server import ServerManager
+from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 
 
@@ -68,12 +71,30 @@ class Root(Protocol):
         """Take its login away; not enabled is no error."""
 
 
+class ServerLogs(Protocol):
+    """The logs that the server writes."""
+
+    def files(self) -> dict[str, LogFile]:
+        """Return them by name."""
+
+    def switch(self, name: str, enabled: bool, long_query_time: float, *,
+               running: bool) -> None:
+        """Write one from now on, or do not; raises BadRequest, NotFound."""
+
+    def own(self) -> str:
+        """Return the end of the log of errors, if the server was told to write one."""
+
+    def reopen(self) -> None:
+        """Make the server write new files."""
+
+
 class SqlManager(ServerManager):
-    """The calls for databases, users and root; an engine sets what does the work."""
+    """The calls for databases, users, root and logs; an engine sets what does the work."""
 
     databases: Databases
     users: Users
     root: Root
+    server_logs: ServerLogs
 
     def list_databases(self, request: m.PageRequest) -> m.DatabasePage:
         """Return a page of databases."""
@@ -146,3 +167,20 @@ class SqlManager(ServerManager):
         """Disable root."""
         self.root.disable()
         return m.Empty()
+
+    def _own_log(self) -> str:
+        return self.server_logs.own()
+
+    def log_files(self) -> dict[str, LogFile]:
+        """Return the agent's log and those of the server."""
+        return {**super().log_files(), **self.server_logs.files()}
+
+    def set_log(self, switch: lm.LogSwitch) -> None:
+        """Write a log from now on, or do not."""
+        self.server_logs.switch(switch.name, switch.enabled, switch.long_query_time,
+                                running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    def reopen_logs(self) -> None:
+        """Make the server write new files, if it runs."""
+        if self.probe() is not ServiceStatus.SHUTDOWN:
+            self.server_logs.reopen()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent.os import commands
 
 _SERIES = re.compile(r"(\d+)\.(\d+)")
@@ -30,3 +30,18 @@ def installed(program: str, pattern: re.Pattern[str],
     if found is None:
         raise GuestError("The database server does not tell its version.")
     return f"{found[1]}.{found[2]}"
+
+
+def check_recorded(version: str, installed: str, *, upgrades: bool = True) -> None:
+    """Refuse data of a version that a server cannot use.
+
+    :param version: what the record of a backup says
+    :param installed: of the server
+    :param upgrades: the server takes data of older versions
+    :raises BadRequest: it cannot, or the version cannot be read
+    """
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
+        raise BadRequest("The version in the record of the backup cannot be read.")
+    if is_older(installed, version) or not upgrades and version != installed:
+        raise BadRequest(f"The backup is of version {version}, and the server has "
+                         f"{installed}.")

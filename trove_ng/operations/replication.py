@@ -34,11 +34,15 @@ def load(work: Work, instance_id: str | None) -> Instance:
 
     :raises StepFailed: it is gone
     """
-    with work.reader() as session:
-        found = instances.get(session, instance_id or "")
+    found = _find(work, instance_id or "")
     if found is None:
         raise StepFailed("The source of the replica is gone.")
     return found
+
+
+def _find(work: Work, instance_id: str) -> Instance | None:
+    with work.reader() as session:
+        return instances.get(session, instance_id)
 
 
 def wait_for_snapshot(work: Work) -> None:
@@ -74,8 +78,7 @@ def open_account(work: Work) -> None:
 
 def close_account(work: Work) -> None:
     """Take the account of a replica that goes away from its source."""
-    with work.reader() as session:
-        instance = instances.get(session, work.resource_id)
+    instance = _find(work, work.resource_id)
     if instance is not None and instance.slave_of_id is not None:
         leave(work, instance.slave_of_id)
 
@@ -88,16 +91,14 @@ def leave(work: Work, source_id: str) -> None:
 
 def shut_out(work: Work, source_id: str) -> None:
     """Let the address of the instance in at a source no more, if that is there still."""
-    with work.reader() as session:
-        source = instances.get(session, source_id)
+    source = _find(work, source_id)
     if source is not None:
         access.let_out(work, source)
 
 
 def let_back(work: Work, source_id: str) -> None:
     """Let the address of the instance in at its source again, if it follows that still."""
-    with work.reader() as session:
-        source = instances.get(session, source_id)
+    source = _find(work, source_id)
     if source is not None and servers.load(work).slave_of_id == source_id:
         access.let_in(work, source)
 
@@ -107,8 +108,7 @@ def drop_account(work: Work, source_id: str) -> None:
 
     A source that does not answer keeps the account until the accounts are set the next time.
     """
-    with work.reader() as session:
-        source = instances.get(session, source_id)
+    source = _find(work, source_id)
     if source is None:
         return
     try:

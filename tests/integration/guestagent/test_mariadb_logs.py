@@ -169,7 +169,7 @@ def test_a_server_whose_supervisor_keeps_no_log_writes_its_errors_itself(
         make: Any, home: pathlib.Path) -> None:  # noqa: F811
     one: Server = make("one")
     one.process.log_path = lambda names: None  # type: ignore[method-assign]
-    one.manager._server_logs._paths = dataclasses.replace(
+    one.manager.server_logs._paths = dataclasses.replace(
         one.paths, error_log=str(home / "errors/error.log"))
     one.prepare()
     errors = home / "errors/error.log"

@@ -53,6 +53,17 @@ def seeded(make: Any, source: Server, url: str, name: str, stored: m.StoredBacku
     return one
 
 
+def following(server: Server, make: Any, url: str) -> Server:
+    """Return a replica of a server, which gets an empty table first."""
+    server.query("CREATE TABLE t (v INT PRIMARY KEY)", *APP)
+    server.manager.enable_as_source(step("source"))
+    stored, user = backup(server, url), account("one")
+    replica = seeded(make, server, url, "replica", stored)
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=user))
+    follow(replica, server, user, dict(stored.metadata))
+    return replica
+
+
 def values(one: Server) -> list[int]:
     return [row[0] for row in one.query("SELECT v FROM t ORDER BY v", *APP)]
 
@@ -119,12 +130,7 @@ def test_replicas_follow_with_accounts_of_their_own(
 
 def test_a_lost_root_disk_does_not_end_a_replica(
         server: Server, make: Any, store: tuple[str, Swift]) -> None:
-    server.query("CREATE TABLE t (v INT PRIMARY KEY)", *APP)
-    server.manager.enable_as_source(step("source"))
-    stored, user = backup(server, store[0]), account("one")
-    replica = seeded(make, server, store[0], "replica", stored)
-    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=user))
-    follow(replica, server, user, dict(stored.metadata))
+    replica = following(server, make, store[0])
     replica.manager.stop_db()
     for path in pathlib.Path(replica.paths.changes).iterdir():
         path.unlink()
@@ -139,12 +145,7 @@ def test_a_lost_root_disk_does_not_end_a_replica(
 
 def test_a_detached_replica_is_written_to_and_has_replicas(
         server: Server, make: Any, store: tuple[str, Swift]) -> None:
-    server.query("CREATE TABLE t (v INT PRIMARY KEY)", *APP)
-    server.manager.enable_as_source(step("source"))
-    stored, user = backup(server, store[0]), account("one")
-    replica = seeded(make, server, store[0], "replica", stored)
-    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=user))
-    follow(replica, server, user, dict(stored.metadata))
+    replica = following(server, make, store[0])
     for value in range(50):
         insert(server, value)
     eventually(lambda: len(values(replica)) == 50, "all changes")
@@ -158,6 +159,7 @@ def test_a_detached_replica_is_written_to_and_has_replicas(
     # it comes back as a replica of what was its replica
     other = seeded(make, server, store[0], "other", backup(replica, store[0]))
     replica.manager.enable_as_source(step("source"))
+    user = account("one")
     replica.manager.set_replica_accounts(rm.ReplicaAccounts(add=user))
     follow(other, replica, user, dict(backup(replica, store[0]).metadata))
     insert(replica, 2000)

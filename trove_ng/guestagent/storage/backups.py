@@ -7,7 +7,7 @@ import contextlib
 import pathlib
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, NamedTuple
 
 from trove_ng.common.errors import BadRequest, GuestError
@@ -91,6 +91,17 @@ class Way(NamedTuple):
             data_size=packer.read, metadata={
                 **describe(), **({"parent": request.parent.checksum}
                                  if request.parent is not None else {})})
+
+
+def check_strategies(known: str, wanted: Iterable[str]) -> None:
+    """Refuse backups that are made in another way.
+
+    :param known: entry point name of the engine's own way
+    :raises BadRequest: names the other
+    """
+    for one in wanted:
+        if one != known:
+            raise BadRequest(f"The backup strategy {one} is not known.")
 
 
 def pump(source: IO[bytes], packer: Packer, expected: int, progress: Progress) -> None:

@@ -198,17 +198,14 @@ def _succeed(work: Work, session: Session) -> None:
 def _fail(work: Work, session: Session, why: str) -> None:
     _end(work, session)
     row = backups.get(session, work.resource_id)
-    if row is not None and not work.cancelled and not _found_out(work, row.verification):
-        row.verification = verification.plain(_verdict(work, verification.FAILED, why))
+    verdict = row.verification if row is not None else None
     state = VerificationState.FAILED
-    if row is not None and row.verification and _found_out(work, row.verification):
-        state = VerificationState(row.verification["result"])
+    if verdict is not None and verdict["operation_id"] == work.id:
+        # it found out how the backup is, whatever failed then
+        state = VerificationState(verdict["result"])
+    elif row is not None and not work.cancelled:
+        row.verification = verification.plain(_verdict(work, verification.FAILED, why))
     schedules.note_verification(session, work.resource_id, state)
-
-
-def _found_out(work: Work, verdict: dict[str, object] | None) -> bool:
-    """Return whether the operation found out how the backup is, whatever failed then."""
-    return verdict is not None and verdict["operation_id"] == work.id
 
 
 _BUILD = tuple(

@@ -11,7 +11,7 @@ from typing import Any
 import pymysql
 from oslo_config import cfg
 
-from trove_ng.common.errors import BadRequest, Conflict, GuestError, UnprocessableEntity
+from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.datastores.base import Config
 from trove_ng.datastores.mysql.rules import REPLICA_USERS
@@ -30,15 +30,13 @@ from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
-from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.server import HUNG
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.versions import is_older
-from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
 
@@ -74,6 +72,7 @@ class MySqlFamilyManager(SqlManager):
     #: makes backups
     strategy: type[PhysicalBackup]
     dialect: Dialect
+    server_logs: ServerLogs
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.paths = paths or default_paths(ctx.conf)
@@ -85,9 +84,9 @@ class MySqlFamilyManager(SqlManager):
         self.databases = Databases(self.server)
         self.users = Users(self.server, self.dialect)
         self.root = Root(self.server, self.dialect)
-        self._server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
-                                       lambda: self.ctx.services.log_path(self.services),
-                                       lambda: self.volumes.has(USER_LOG))
+        self.server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
+                                      lambda: self.ctx.services.log_path(self.services),
+                                      lambda: self.volumes.has(USER_LOG))
         self._overrides = Overrides(self.configuration, self.server, self.dialect)
 
     # ---- what an engine must say --------------------------------------------
@@ -127,12 +126,8 @@ class MySqlFamilyManager(SqlManager):
         :param strategies: those that are asked for
         :raises BadRequest: they are others
         """
-        for one in strategies:
-            if one != self.strategy.name:
-                raise BadRequest(f"The backup strategy {one} is not known.")
-        conf = self.ctx.conf.guest_agent
-        return self.strategy(self.paths, self.admin, self.ctx.scratch(), Patience(
-            tries=conf.object_store_tries, silence=conf.object_store_timeout))
+        check_strategies(self.strategy.name, strategies)
+        return self.strategy(self.paths, self.admin, self.ctx.scratch(), self.patience)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""
@@ -229,7 +224,7 @@ class MySqlFamilyManager(SqlManager):
         binlogs = self.paths.binlogs if self.volumes.has(BINLOG) else None
         if binlogs is not None:
             files.make_directory(binlogs, mode=0o750, owner=OWNER)
-        self.configuration.write(config, overrides, self._server_logs.prepare(), binlogs)
+        self.configuration.write(config, overrides, self.server_logs.prepare(), binlogs)
 
     def _check_data(self, existing: m.ExistingData) -> None:
         if is_older(self.installed_version(), than=existing.version):
@@ -298,17 +293,16 @@ class MySqlFamilyManager(SqlManager):
         code = err.args[0] if err.args and isinstance(err, pymysql.MySQLError) else 0
         if code in sql.TOO_MANY_CONNECTIONS:
             return Finding(ServiceStatus.BLOCKED, "The database takes no more connections.")
-        state = self._process_state()
-        if state is ServiceStatus.UNKNOWN:
-            return Finding(state, "It cannot be told whether the database runs.")
-        if state is ServiceStatus.SHUTDOWN:
-            return Finding(state)
+        down = self._not_running()
+        if down is not None:
+            return down
         if code in sql.ACCOUNT_REFUSED:
-            return Finding(state, "The database refuses the agent's account.")
+            return Finding(ServiceStatus.RUNNING, "The database refuses the agent's account.")
         if isinstance(err, GuestError):
-            return Finding(state, "The agent has no account in the database.")
+            return Finding(ServiceStatus.RUNNING, "The agent has no account in the database.")
         if sql.is_not_listening(err):
-            return Finding(state, "The database runs and takes no connections yet.")
+            return Finding(ServiceStatus.RUNNING,
+                           "The database runs and takes no connections yet.")
         return Finding(ServiceStatus.BLOCKED, HUNG)
 
     def _incarnation(self) -> str:
@@ -319,9 +313,6 @@ class MySqlFamilyManager(SqlManager):
 
     def _find_cause(self, log: str) -> str:
         return causes.find(log)
-
-    def _own_log(self) -> str:
-        return self._server_logs.own()
 
     def apply_config(self, request: m.ResizeRequest) -> None:
         """Write the settings for another amount of memory."""
@@ -357,23 +348,6 @@ class MySqlFamilyManager(SqlManager):
             if place.is_dir() and place.owner() != OWNER:
                 files.change_owner(place, OWNER, recursive=True)
         self.ctx.services.enable(self.services)
-
-    # ---- logs -----------------------------------------------------------------------
-
-    def log_files(self) -> dict[str, LogFile]:
-        """Return the agent's log and those of the server."""
-        return {**super().log_files(), **self._server_logs.files()}
-
-    def set_log(self, switch: lm.LogSwitch) -> None:
-        """Write a log from now on, or do not."""
-        self._server_logs.switch(
-            switch.name, switch.enabled, switch.long_query_time,
-            running=self.probe() is not ServiceStatus.SHUTDOWN)
-
-    def reopen_logs(self) -> None:
-        """Make the server write new files, if it runs."""
-        if self.probe() is not ServiceStatus.SHUTDOWN:
-            self._server_logs.reopen()
 
     def apply_overrides(self, request: m.OverridesRequest) -> bool:
         """Make the user's settings exactly these; return whether a restart is needed."""

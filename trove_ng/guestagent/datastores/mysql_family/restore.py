@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import re
 from collections.abc import Sequence
 
 from trove_ng.common.errors import BadRequest
@@ -76,12 +75,8 @@ def check_fits(stored: m.StoredBackup, tool: Tool, installed: str) -> None:
         form
     """
     tool.stored.check(stored)
-    version = stored.metadata.get("version", installed)
-    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
-        raise BadRequest("The version in the record of the backup cannot be read.")
-    if versions.is_older(installed, version) or not tool.upgrades and version != installed:
-        raise BadRequest(f"The backup is of version {version}, and the server has "
-                         f"{installed}.")
+    versions.check_recorded(stored.metadata.get("version", installed), installed,
+                            upgrades=tool.upgrades)
 
 
 def check_chain(chain: Sequence[m.StoredBackup], tool: Tool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from trove_ng.common.errors import BadRequest, Conflict, GuestError, UnprocessableEntity
+from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import devices
 from trove_ng.guestagent.context import AgentContext
@@ -39,14 +39,12 @@ from trove_ng.guestagent.datastores.experimental.postgresql.restore import check
 from trove_ng.guestagent.datastores.experimental.postgresql.root import Root
 from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
 from trove_ng.guestagent.health import Finding
-from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.server import HUNG
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import Patience
-from trove_ng.rpc import log_messages as lm
+from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
 
@@ -63,6 +61,7 @@ class PostgreSqlManager(SqlManager):
     """
 
     name = "postgresql"
+    server_logs: ServerLog
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.paths = paths or Paths(
@@ -78,8 +77,9 @@ class PostgreSqlManager(SqlManager):
         self.users = Users(self.server)
         self.root = Root(self.server)
         self._overrides = Overrides(self.configuration, self.server, self.paths)
-        self._log = ServerLog(self.paths, self.configuration, self.server, self._overrides,
-                              lambda: self.ctx.services.log_path(self.services))
+        self.server_logs = ServerLog(
+            self.paths, self.configuration, self.server, self._overrides,
+            lambda: self.ctx.services.log_path(self.services))
 
     @property
     def volume_mount_point(self) -> str:
@@ -112,7 +112,7 @@ class PostgreSqlManager(SqlManager):
             self.root.enable(request.root_password)
 
     def _write_configuration(self, request: m.PrepareRequest | sm.PostUpgrade) -> None:
-        self.configuration.write(request.config, request.overrides, self._log.prepare())
+        self.configuration.write(request.config, request.overrides, self.server_logs.prepare())
         self.configuration.apply_volume(filesystem_stats(self.paths.mount).total)
 
     def clean(self) -> None:
@@ -136,22 +136,18 @@ class PostgreSqlManager(SqlManager):
         said = str(err)
         if sql.FULL.search(said):
             return Finding(ServiceStatus.BLOCKED, "The database takes no more connections.")
-        state = self._process_state()
-        if state is ServiceStatus.UNKNOWN:
-            return Finding(state, "It cannot be told whether the database runs.")
-        if state is ServiceStatus.SHUTDOWN:
-            return Finding(state)
+        down = self._not_running()
+        if down is not None:
+            return down
         if sql.NOT_YET.search(said):
-            return Finding(state, "The database runs and takes no connections yet.")
+            return Finding(ServiceStatus.RUNNING,
+                           "The database runs and takes no connections yet.")
         if "FATAL:" in said:
-            return Finding(state, "The database refuses the agent's account.")
+            return Finding(ServiceStatus.RUNNING, "The database refuses the agent's account.")
         return Finding(ServiceStatus.BLOCKED, HUNG)
 
     def _find_cause(self, log: str) -> str:
         return causes.find(log)
-
-    def _own_log(self) -> str:
-        return self._log.own()
 
     # ---- settings ---------------------------------------------------------------
 
@@ -180,13 +176,9 @@ class PostgreSqlManager(SqlManager):
         :param strategies: those that are asked for
         :raises BadRequest: they are others
         """
-        for one in strategies:
-            if one != BaseBackup.name:
-                raise BadRequest(f"The backup strategy {one} is not known.")
-        conf = self.ctx.conf.guest_agent
-        return BaseBackup(
-            self.paths, self.server, self.agent_dir / "lineage", self.ctx.scratch(), Patience(
-                tries=conf.object_store_tries, silence=conf.object_store_timeout))
+        check_strategies(BaseBackup.name, strategies)
+        return BaseBackup(self.paths, self.server, self.agent_dir / "lineage",
+                          self.ctx.scratch(), self.patience)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""
@@ -227,19 +219,3 @@ class PostgreSqlManager(SqlManager):
         if self.paths.data.owner() != OWNER:
             files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
         self.ctx.services.enable(self.services)
-
-    # ---- logs -------------------------------------------------------------------
-
-    def log_files(self) -> dict[str, LogFile]:
-        """Return the agent's log and those of the server."""
-        return {**super().log_files(), **self._log.files()}
-
-    def set_log(self, switch: lm.LogSwitch) -> None:
-        """Write a log from now on, or do not."""
-        self._log.switch(switch.name, switch.enabled, switch.long_query_time,
-                         running=self.probe() is not ServiceStatus.SHUTDOWN)
-
-    def reopen_logs(self) -> None:
-        """Make the server write a new file, if it runs."""
-        if self.probe() is not ServiceStatus.SHUTDOWN:
-            self._log.reopen()

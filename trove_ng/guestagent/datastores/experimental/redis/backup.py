@@ -174,9 +174,4 @@ def look_through(path: pathlib.Path, seconds: float) -> None:
 def _check_fits(stored: m.StoredBackup, installed: str) -> None:
     """Refuse a backup that this server cannot read; raises BadRequest."""
     FORM.check(stored)
-    version = stored.metadata.get("version", "")
-    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", version):
-        raise BadRequest("The version in the record of the backup cannot be read.")
-    if versions.is_older(installed, version):
-        raise BadRequest(f"The backup is of version {version}, and the server has "
-                         f"{installed}.")
+    versions.check_recorded(stored.metadata.get("version", ""), installed)

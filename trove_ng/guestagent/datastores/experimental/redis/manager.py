@@ -30,7 +30,7 @@ from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.commands import CommandError, CommandTimeout
 from trove_ng.guestagent.server import HUNG, ServerManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -86,9 +86,8 @@ class RedisManager(ServerManager):
                                  self._log())
         progress.report(10)
         if request.restore is not None:
-            for stored in request.restore.chain:
-                _check_strategy(stored.strategy)
-            self._strategy().restore(request.restore, progress)
+            self._backups(*(one.strategy for one in request.restore.chain)).restore(
+                request.restore, progress)
         progress.report(70)
         self.start_db()
         self.ctx.services.enable(self.services)
@@ -135,20 +134,18 @@ class RedisManager(ServerManager):
         """Return what it means that the server did not answer as it should."""
         if isinstance(err, redis.ConnectionError) and self.server.is_full():
             return Finding(ServiceStatus.BLOCKED, "The database takes no more connections.")
-        state = self._process_state()
-        if state is ServiceStatus.UNKNOWN:
-            return Finding(state, "It cannot be told whether the database runs.")
-        if state is ServiceStatus.SHUTDOWN:
-            return Finding(state)
+        down = self._not_running()
+        if down is not None:
+            return down
         if isinstance(err, redis.BusyLoadingError):
-            return Finding(state, "The database reads its data.")
+            return Finding(ServiceStatus.RUNNING, "The database reads its data.")
         if isinstance(err, redis.AuthenticationError | redis.ResponseError):
-            return Finding(state, "The database refuses the agent's account.")
+            return Finding(ServiceStatus.RUNNING, "The database refuses the agent's account.")
         if isinstance(err, GuestError):
-            return Finding(state, "The agent has no account in the database.")
+            return Finding(ServiceStatus.RUNNING, "The agent has no account in the database.")
         if isinstance(err, redis.TimeoutError):
             return Finding(ServiceStatus.BLOCKED, HUNG)
-        return Finding(state, "The database runs and takes no connections yet.")
+        return Finding(ServiceStatus.RUNNING, "The database runs and takes no connections yet.")
 
     def _find_cause(self, log: str) -> str:
         return causes.find(log)
@@ -169,15 +166,18 @@ class RedisManager(ServerManager):
 
     # ---- backups ----------------------------------------------------------------
 
-    def _strategy(self) -> RdbBackup:
-        conf = self.ctx.conf.guest_agent
-        return RdbBackup(self.paths, self.server, self.ctx.scratch(), Patience(
-            tries=conf.object_store_tries, silence=conf.object_store_timeout))
+    def _backups(self, *strategies: str) -> RdbBackup:
+        """Return what makes and restores backups.
+
+        :param strategies: those that are asked for
+        :raises BadRequest: they are others
+        """
+        check_strategies(RdbBackup.name, strategies)
+        return RdbBackup(self.paths, self.server, self.ctx.scratch(), self.patience)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Store a snapshot."""
-        _check_strategy(request.strategy)
-        return self._strategy().create(request, progress)
+        return self._backups(request.strategy).create(request, progress)
 
     def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
         """Count the keys that the server has read, and have its program look at the file."""
@@ -273,10 +273,5 @@ class RedisManager(ServerManager):
             self.access.set_root(before)
             self.configuration.set_access(self.access.settings())
             raise
-
-
-def _check_strategy(name: str) -> None:
-    if name != RdbBackup.name:
-        raise BadRequest(f"The backup strategy {name} is not known.")
 
 
