@@ -12,7 +12,7 @@ from oslo_config import cfg
 
 from trove_ng.api import idempotency
 from trove_ng.api.authorization import Authorizer
-from trove_ng.api.memory import Memory
+from trove_ng.api.memory import Generation, Memory
 from trove_ng.api.middleware.ratelimit import Buckets, limits_of
 from trove_ng.api.services import Services
 from trove_ng.api.wake import BackgroundWaker
@@ -80,10 +80,12 @@ class _Bus:
                            instance_id, context, self._recorder, self._lines)
 
 
-def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services:
+def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT,
+                  datastores: Generation | None = None) -> Services:
     """Return the parts that requests need; nothing is connected yet.
 
     :param recorder: is told what is measured
+    :param datastores: that of the memories of datastores, common to all workers
     """
     database = Database(conf, recorder)
     provider = instance_keys.StoreKeys(
@@ -111,7 +113,7 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT) -> Services
         guests=bus.guest, objects=lambda region: clouds().in_region(region).objects,
         estate=Estate(clouds), waker=bus,
         clock=SystemClock(), buckets=Buckets(limits_of(conf)),
-        datastores=Memory(conf.api.datastore_cache_time),
+        datastores=Memory(conf.api.datastore_cache_time, datastores),
         requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE), notices),
         notices=notices,
         idempotency_box=SecretBox(conf.inst_rpc_key_encr_key, idempotency.PURPOSE),

@@ -25,6 +25,7 @@ from trove_ng.conf import (
 )
 
 if TYPE_CHECKING:
+    from trove_ng.api.memory import Generation
     from trove_ng.api.middleware.wsgi import App
 
 PROG = "trove-api"
@@ -38,15 +39,16 @@ def load(argv: list[str] | None) -> cfg.ConfigOpts:
         object_store.register))
 
 
-def make_app(conf: cfg.ConfigOpts, measured: WorkersMetrics) -> App:
+def make_app(conf: cfg.ConfigOpts, measured: WorkersMetrics, datastores: Generation) -> App:
     """Return the WSGI application of a worker, whose metrics are served from then on.
 
+    :param datastores: shared by all workers, see :class:`trove_ng.api.memory.Memory`
     :raises trove_ng.rpc.keys.KeysMissing: the configuration has no keys
     """
     from trove_ng.api.app import build_app
     from trove_ng.api.wiring import make_services
 
-    services = make_services(conf, measured.recorder())
+    services = make_services(conf, measured.recorder(), datastores)
     measured.serve(services.db)
     return build_app(services)
 
@@ -80,6 +82,9 @@ def _serve(conf: cfg.ConfigOpts, measured: WorkersMetrics) -> None:
     """Run gunicorn; it ends the process."""
     from gunicorn.app.base import BaseApplication
 
+    from trove_ng.api.memory import Generation
+
+    datastores = Generation()
     settings: dict[str, Any] = {
         "bind": f"{_bracketed(conf.bind_host)}:{conf.bind_port}",
         "workers": conf.trove_api_workers or os.cpu_count() or 1, "worker_class": "gthread",
@@ -99,7 +104,7 @@ def _serve(conf: cfg.ConfigOpts, measured: WorkersMetrics) -> None:
 
         def load(self) -> App:
             """Make the application, in the worker."""
-            return make_app(conf, measured)
+            return make_app(conf, measured, datastores)
 
     Application().run()
 

@@ -27,8 +27,9 @@ API_OPTS: list[cfg.Opt] = [
     cfg.IntOpt("token_cache_size", default=10000, min=1,
                help="Tokens that a worker remembers at most."),
     cfg.FloatOpt("datastore_cache_time", default=5, min=0,
-                 help="Seconds that the list of datastores is remembered in a worker. 0 "
-                      "turns it off."),
+                 help="Seconds that the list of datastores is remembered in a worker. What this "
+                      "process changes shows at once; what trove-manage or the API on another "
+                      "host changes, after that time. 0 turns it off."),
     cfg.IntOpt("max_request_body_size", default=114688, min=1024,
                help="Bytes of a request body at most."),
     cfg.URIOpt("public_endpoint", schemes=["http", "https"],
