@@ -12,6 +12,8 @@ from trove_ng.common.errors import BadRequest
 from trove_ng.datastores.guest_logs import Log
 
 NAMESPACE = "trove_ng.datastores"
+#: what the names begin with of the accounts that replicas use at their source
+REPLICA_USERS = "os_replica_"
 
 #: section → option → value, as the engine's configuration file has them
 Config = dict[str, dict[str, Any]]

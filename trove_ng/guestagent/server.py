@@ -77,13 +77,19 @@ class ServerManager(BaseManager):
         return self._ask().status
 
     def examine(self) -> Finding:
-        """Look whether the server answers, and find in its log why it ended."""
+        """Look whether the server answers and follows, and find in its log why it ended."""
         found = self._ask()
         if found.status is ServiceStatus.SHUTDOWN and self.status.expects_running:
             cause = self._cause()
             return found._replace(reason=f"The database has ended: {cause}" if cause else
                                   "The database has ended, and its log does not say why.")
+        if found.status is ServiceStatus.HEALTHY and not found.reason:
+            return found._replace(reason=self.replication_trouble())
         return found
+
+    def replication_trouble(self) -> str:
+        """Return why a replica that answers does not follow; empty if it does, or is none."""
+        return ""
 
     @property
     def patience(self) -> Patience:

@@ -11,7 +11,7 @@ import uuid
 from trove_ng.common.errors import GuestError, ServiceUnavailable, TroveError
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import BackupState
-from trove_ng.datastores.mysql.rules import REPLICA_USERS
+from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
 from trove_ng.db.trouble import StoreAway

@@ -104,6 +104,7 @@ class PostgreSql(Engine):
     dynamic = ("geqo_threshold", 20, 30)
     static = ("max_worker_processes", 11)
     started = "database system is ready to accept connections"
+    read_only = "read-only transaction"
 
     def body(self) -> dict[str, Any]:
         return sql_body(self)

@@ -14,7 +14,7 @@ from tests.integration.guestagent.store import grant
 from tests.integration.guestagent.test_mariadb import APP, Server, backup, server
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.secret import Secret
-from trove_ng.datastores.mysql.rules import REPLICA_USERS
+from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.standalone.minicloud.swift import Swift

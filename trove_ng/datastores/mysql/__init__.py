@@ -23,5 +23,5 @@ DATASTORE = Datastore(
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
     volume_kinds=("data", "binlog", "user_log"),
-    why_not={"replication": "This release makes replicas of MariaDB only, not of MySQL."},
+    why_not={"replication": "Replicas of MySQL are not made yet."},
 )

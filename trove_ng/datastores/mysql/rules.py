@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from trove_ng.common.errors import BadRequest
 from trove_ng.datastores import passwords
+from trove_ng.datastores.base import REPLICA_USERS
 
 #: databases of the server itself
 SYSTEM_DATABASES = frozenset({
@@ -17,9 +18,6 @@ SYSTEM_DATABASES = frozenset({
 SYSTEM_USERS = frozenset({
     "os_admin", "root", "mysql", "mariadb.sys", "mysql.sys", "mysql.session",
     "mysql.infoschema", "debian-sys-maint", "public"})
-
-#: what the names begin with of the accounts that replicas use at their source
-REPLICA_USERS = "os_replica_"
 
 _DATABASE_LENGTH = 64
 _PASSWORD_LENGTH = 128

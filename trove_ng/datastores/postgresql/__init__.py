@@ -21,7 +21,8 @@ DATASTORE = Datastore(
     mount_point="/var/lib/postgresql",
     ports=(("tcp", 5432, 5432),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
-                              incremental_backups=True, configuration=True, upgrades=True),
+                              incremental_backups=True, configuration=True, upgrades=True,
+                              replication=True),
     rules=PostgreSqlRules(),
     config=template.config,
     parameters=_parameters,
@@ -30,7 +31,6 @@ DATASTORE = Datastore(
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
     why_not={
-        "replication": "Replicas of PostgreSQL are not made yet.",
         "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
     },
 )

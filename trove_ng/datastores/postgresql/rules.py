@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from trove_ng.common.errors import BadRequest
 from trove_ng.datastores import passwords
+from trove_ng.datastores.base import REPLICA_USERS
 
 #: databases of the server itself
 SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
 #: the agent's role, and the owner's superuser
 ADMIN, ROOT = "os_admin", "postgres"
+#: the role that all accounts of replicas are in
+REPLICAS = "trove_replicas"
 #: roles that the service or the server owns, and words that are none
-SYSTEM_USERS = frozenset({ADMIN, ROOT, "public", "none", "root"})
+SYSTEM_USERS = frozenset({ADMIN, ROOT, REPLICAS, "public", "none", "root"})
 #: what the names of the server's own roles, and of the agent's, begin with
-SYSTEM_PREFIXES = ("pg_", "trove_db_")
+SYSTEM_PREFIXES = ("pg_", "trove_db_", REPLICA_USERS)
 #: from everywhere: users of PostgreSQL have no host
 ANY_HOST = "%"
 

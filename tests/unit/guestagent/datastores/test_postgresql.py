@@ -288,3 +288,17 @@ def test_only_a_chain_without_gaps_is_restored() -> None:
                        ([stored(to_lsn="0/5'; x")], "where it ends")):
         with pytest.raises(BadRequest, match=why):
             restore.check_chain(chain, "15")
+
+
+def test_a_replicas_setting_is_as_large_as_it_must_be_and_no_larger(
+        configuration: Configuration) -> None:
+    configuration.set_overrides({"max_connections": 20, "max_worker_processes": 12})
+    configuration.set_least({"max_connections": 150, "max_worker_processes": 8,
+                             "max_locks_per_transaction": 64})
+    assert [configuration.setting(name) for name in (
+        "max_connections", "max_worker_processes", "max_locks_per_transaction")] == [
+            "150", "12", "64"]
+    configuration.set_overrides({"max_connections": 200})
+    configuration.set_least({"max_connections": 150})
+    assert [configuration.setting(name) for name in (
+        "max_connections", "max_locks_per_transaction")] == ["200", None]

@@ -13,8 +13,7 @@ from oslo_config import cfg
 
 from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
-from trove_ng.datastores.base import Config
-from trove_ng.datastores.mysql.rules import REPLICA_USERS
+from trove_ng.datastores.base import REPLICA_USERS, Config
 from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.mysql_family import causes, checks, sql

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
 from trove_ng.common.secret import Secret
-from trove_ng.datastores.mysql.rules import (
-    REPLICA_USERS,
-    SYSTEM_DATABASES,
-    SYSTEM_USERS,
-)
+from trove_ng.datastores.base import REPLICA_USERS
+from trove_ng.datastores.mysql.rules import SYSTEM_DATABASES, SYSTEM_USERS
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.rpc import messages as m

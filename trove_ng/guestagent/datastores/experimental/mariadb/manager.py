@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import (
     MariaBackup,
@@ -20,7 +19,6 @@ from trove_ng.guestagent.datastores.mysql_family.manager import (
     MySqlFamilyManager,
 )
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
@@ -80,12 +78,9 @@ class MariaDbManager(MySqlFamilyManager):
         """Write the settings of the role that the volume tells."""
         self._replication.configure_again()
 
-    def examine(self) -> Finding:
-        """Look at the server, and whether a replica follows its source."""
-        found = super().examine()
-        if found.status is ServiceStatus.HEALTHY and not found.reason:
-            return found._replace(reason=self._replication.trouble(PROBE_SECONDS))
-        return found
+    def replication_trouble(self) -> str:
+        """Return why a replica does not follow its source."""
+        return self._replication.trouble(PROBE_SECONDS)
 
     def forget_source(self) -> None:
         """Remove whom a copy of a replica's data followed."""

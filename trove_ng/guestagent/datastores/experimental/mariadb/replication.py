@@ -19,13 +19,14 @@ import pymysql
 import pymysql.cursors
 
 from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
-from trove_ng.datastores.mysql.rules import REPLICA_USERS
+from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.backup import GTID
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import files
+from trove_ng.guestagent.replicas import account_names
 from trove_ng.rpc import replication_messages as rm
 
 LOG = logging.getLogger(__name__)
@@ -105,9 +106,7 @@ class Replication:
     def set_accounts(self, request: rm.ReplicaAccounts) -> None:
         """Have exactly these accounts for replicas."""
         wanted = request.add
-        names = {*request.keep, *([wanted.name] if wanted is not None else [])}
-        if any(not one.startswith(REPLICA_USERS) for one in names):
-            raise BadRequest(f"The account of a replica is named {REPLICA_USERS}...")
+        names = account_names(request)
         with self._server.session() as session:
             session.run(sql.LOCALLY)
             for name, host in session.run(

@@ -67,7 +67,13 @@ class BaseBackup:
         :raises BadRequest: it cannot continue the other backup
         :raises GuestError: the program, the server or the object store failed
         """
-        keeps = int(self._paths.version) >= KEEPS_WAL
+        with self._session() as (session, _):
+            ((standby,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
+        if standby and request.parent is not None:
+            raise BadRequest("Backups of a replica do not continue each other: a full one is "
+                             "needed.")
+        # a replica keeps no log for backups: none continues these
+        keeps = int(self._paths.version) >= KEEPS_WAL and not standby
         files.make_directory(self._lineage.parent, mode=0o700)
         lineage = backups.lineage(self._lineage)
         about = {"version": self._paths.version, "lineage": lineage,
@@ -77,7 +83,7 @@ class BaseBackup:
             # no session lasts as long as a backup may take
             with self._session() as (session, kept):
                 segments = Segments.of(session)
-                if since is None:
+                if since is None and not standby:
                     kept.begin()
                 end = _end_segment(session) if since is not None else ""
             stored = (self._store_data(request, progress, segments, about) if since is None

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trove_ng.datastores.postgresql.rules import ADMIN
+from trove_ng.datastores.postgresql.rules import ADMIN, REPLICAS
 from trove_ng.datastores.postgresql.template import SECTION
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.os import files
@@ -23,6 +23,8 @@ OWNER = "postgres"
 KEEPER = "root"
 _MEMORY = "memory"
 _VOLUME = "volume"
+_SOURCE = "source"
+_LEAST = "least"
 #: changes of one setting each are named after it
 _SETTING = "setting_"
 _INCLUDE = "include_dir"
@@ -36,13 +38,16 @@ _WAL_SHARE, _KEPT_SHARE = 8, 5
 KEEPS_WAL = 13
 _MODE = 0o640
 
-#: the agent comes in over the socket, as the machine's root; owners over the network
+#: the agent comes in over the socket, as the machine's root; owners over the network, and
+#: replicas for nothing but replication
 _HBA = f"""\
 local  all          {ADMIN}  peer map=trove
 local  replication  {ADMIN}  peer map=trove
 local  all          all       reject
 host   all          {ADMIN}  all  reject
+host   replication  +{REPLICAS}  all  scram-sha-256
 host   replication  all       all  reject
+host   all          +{REPLICAS}  all  reject
 host   all          all       all  scram-sha-256
 """
 _IDENT = f"trove  root  {ADMIN}\n"
@@ -87,7 +92,8 @@ class Configuration:
             "external_pid_file": paths.pid_file, "listen_addresses": "*",
             "port": str(paths.port), "unix_socket_directories": paths.run,
             "unix_socket_permissions": "0700", "password_encryption": "scram-sha-256",
-            "wal_level": "replica", "max_wal_senders": "10", "max_replication_slots": "10",
+            "wal_level": "replica", "max_wal_senders": "20", "max_replication_slots": "20",
+            "wal_retrieve_retry_interval": "1s",
             "lc_messages": "C", "timezone": "UTC", "log_timezone": "UTC",
             "log_line_prefix": "%m [%p] %q%u@%d ", **log, _INCLUDE: str(paths.changes)})
         self.apply_computed(computed)
@@ -148,6 +154,27 @@ class Configuration:
     def unset_final(self, name: str) -> None:
         """Leave a setting to the user again."""
         self._manager.remove_system(_SETTING + name, final=True)
+
+    def set_source(self, conninfo: str, slot: str | None) -> None:
+        """Say whom a replica follows; its password is in a file of its own.
+
+        :param slot: that keeps the log for it there
+        """
+        self._manager.apply_system(
+            _lines({"primary_conninfo": conninfo, "primary_slot_name": slot or ""}), _SOURCE,
+            final=True)
+
+    def unset_source(self) -> None:
+        """Follow nobody."""
+        self._manager.remove_system(_SOURCE, final=True)
+
+    def set_least(self, least: Mapping[str, int]) -> None:
+        """Have settings be no less than this, whatever the user or the memory says."""
+        self._manager.remove_system(_LEAST, final=True)
+        now = self._manager.effective()
+        lower = {name: value for name, value in least.items() if int(now.get(name, 0)) < value}
+        if lower:
+            self._manager.apply_system(_lines(lower), _LEAST, final=True)
 
     def set_threshold(self, milliseconds: int | None) -> None:
         """Have slow statements logged, by the user's threshold if there is one.

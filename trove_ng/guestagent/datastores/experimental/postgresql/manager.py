@@ -35,6 +35,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     Paths,
     installed_version,
 )
+from trove_ng.guestagent.datastores.experimental.postgresql.replication import Replication
 from trove_ng.guestagent.datastores.experimental.postgresql.restore import check_reached
 from trove_ng.guestagent.datastores.experimental.postgresql.root import Root
 from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
@@ -46,6 +47,7 @@ from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +78,10 @@ class PostgreSqlManager(SqlManager):
         self.databases = Databases(self.server)
         self.users = Users(self.server)
         self.root = Root(self.server)
-        self._overrides = Overrides(self.configuration, self.server, self.paths)
+        self._overrides = Overrides(self.configuration, self.server, self.paths,
+                                    lambda: self._replication.least())
+        self._replication = Replication(self.server, self.configuration, self._overrides,
+                                        self.paths, lambda: self.agent_dir / "replication")
         self.server_logs = ServerLog(
             self.paths, self.configuration, self.server, self._overrides,
             lambda: self.ctx.services.log_path(self.services))
@@ -100,16 +105,39 @@ class PostgreSqlManager(SqlManager):
             self.directory.make()
         else:
             self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
+        if request.replica:
+            self._replication.stand_by()
+        elif restore is not None:
             self.directory.take_over(restore.chain[-1].metadata["to_lsn"])
         progress.report(70)
         self.ctx.services.enable(self.services)
         self.start_db()
-        if restore is not None:
-            check_reached(self.server, restore.chain[-1])
         progress.report(80)
+        if not request.replica:
+            self._make_own(request)
+
+    def _make_own(self, request: m.PrepareRequest) -> None:
+        """Check and change what is in the database, which is no replica's."""
+        if request.restore is not None:
+            check_reached(self.server, request.restore.chain[-1])
+            # the accounts of another instance's replicas
+            self._replication.set_accounts(rm.ReplicaAccounts())
         close_own(self.server)
         if request.root_password is not None:
             self.root.enable(request.root_password)
+
+    def start_db(self) -> None:
+        """Start the server, with settings that a replica can go on with."""
+        least = self._replication.least()
+        self._overrides.settle()
+        try:
+            super().start_db()
+        except GuestError:
+            # before version 14 it ends when it reads that its source has got larger settings
+            if self._replication.least() == least:
+                raise
+            self._overrides.settle()
+            super().start_db()
 
     def _write_configuration(self, request: m.PrepareRequest | sm.PostUpgrade) -> None:
         self.configuration.write(request.config, request.overrides, self.server_logs.prepare())
@@ -145,6 +173,10 @@ class PostgreSqlManager(SqlManager):
         if "FATAL:" in said:
             return Finding(ServiceStatus.RUNNING, "The database refuses the agent's account.")
         return Finding(ServiceStatus.BLOCKED, HUNG)
+
+    def replication_trouble(self) -> str:
+        """Return why a replica does not follow its source."""
+        return self._replication.trouble(PROBE_SECONDS)
 
     def _find_cause(self, log: str) -> str:
         return causes.find(log)
@@ -190,6 +222,37 @@ class PostgreSqlManager(SqlManager):
         return m.DataReport(counts={"databases": count(self.server)}, problems=[] if whole else [
             "Pages of the data are damaged; the log of errors names their files."])
 
+    # ---- replication ------------------------------------------------------------
+
+    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
+        """Keep log for replicas; all else that a source needs is always set."""
+        self._replication.enable()
+        return m.Empty()
+
+    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
+        """Have exactly these accounts for replicas."""
+        self._replication.set_accounts(request)
+        return m.Empty()
+
+    def follow(self, request: rm.FollowRequest) -> m.Empty:
+        """Follow a source, and wait until its changes arrive."""
+        self._replication.follow(request)
+        if self._replication.needs_restart:
+            self._restart()
+        else:
+            self._overrides.reload()
+        self._replication.wait(self._restart)
+        return m.Empty()
+
+    def _restart(self) -> None:
+        with self.status.restarting():
+            self.restart_db()
+
+    def detach_replica(self, request: m.StepRequest) -> m.Empty:
+        """Follow nobody any more, and let clients write."""
+        self._replication.detach()
+        return m.Empty()
+
     # ---- another root disk ------------------------------------------------------
 
     def check_upgrade(self, version: str) -> None:
@@ -216,6 +279,7 @@ class PostgreSqlManager(SqlManager):
             files.copy_tree(kept, self.paths.changes)
             files.change_owner(self.paths.changes, KEEPER, OWNER, recursive=True)
         self._write_configuration(request)
+        self._replication.configure_again()
         if self.paths.data.owner() != OWNER:
             files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
         self.ctx.services.enable(self.services)

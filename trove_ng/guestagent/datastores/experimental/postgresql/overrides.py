@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from psycopg.sql import SQL
@@ -28,12 +28,17 @@ _NAMED = re.compile(r'parameter "([a-z_.]+)"', re.IGNORECASE)
 
 
 class Overrides:
-    """Brings settings into force and into the server's files."""
+    """Brings settings into force and into the server's files.
 
-    def __init__(self, configuration: Configuration, server: Server, paths: Paths) -> None:
+    :param least: tells what settings must be at least
+    """
+
+    def __init__(self, configuration: Configuration, server: Server, paths: Paths,
+                 least: Callable[[], Mapping[str, int]]) -> None:
         self._configuration = configuration
         self._server = server
         self._paths = paths
+        self._least = least
 
     def apply(self, values: Mapping[str, Any], *, running: bool) -> bool:
         """Make the settings exactly these; return whether a restart is needed.
@@ -45,7 +50,12 @@ class Overrides:
         self.check(values)
         with self._configuration.undoing():
             self._configuration.set_overrides(values)
+            self.settle()
             return running and self.reload()
+
+    def settle(self) -> None:
+        """Write what settings must be at least now."""
+        self._configuration.set_least(self._least())
 
     def check(self, values: Mapping[str, Any]) -> None:
         """Have the server's program look through what would be its settings.

@@ -62,6 +62,16 @@ class Paths:
         return self.config_dir / "trove-draft.conf"
 
     @property
+    def password_file(self) -> pathlib.Path:
+        """The password that a replica has at its source, for the server."""
+        return self.config_dir / "source.pgpass"
+
+    @property
+    def standby_signal(self) -> pathlib.Path:
+        """What makes the server one that follows, and is gone when it is promoted."""
+        return self.data / "standby.signal"
+
+    @property
     def pid_file(self) -> str:
         """Where the server writes its process id; its unit looks there."""
         return f"{self.run}/{self.version}-main.pid"

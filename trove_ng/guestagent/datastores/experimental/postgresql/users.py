@@ -29,7 +29,7 @@ from trove_ng.rpc import messages as m
 #: roles that are users: they may log in, and are not the server's or the agent's own
 _USERS = SQL(
     "r.rolcanlogin AND r.rolname <> ALL(%s) AND NOT starts_with(r.rolname, 'pg_') "
-    "AND NOT starts_with(r.rolname, 'trove_db_')")
+    "AND NOT starts_with(r.rolname, 'trove_db_') AND NOT starts_with(r.rolname, 'os_replica_')")
 #: with the databases of which they are in the role
 _ROWS = SQL(
     "SELECT r.rolname, coalesce(array_agg(d.datname::text ORDER BY d.datname) "
