@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept
+from trove_ng.api import accept, effective_versions
 from trove_ng.api.accept_configurations import for_instance
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
@@ -36,7 +36,8 @@ def upgrade_instance(call: Call, wanted: str, also: Callable[[Instance], None]) 
     with call.services.db.writer() as session:
         loaded = accept.load(session, call, call.params["id"])
         version = _version(session, call, loaded, wanted)
-        _check_keeps_data(session, loaded)
+        _check_keeps_data(session, loaded, effective_versions.engine(
+            session, loaded.instance.datastore_version_id, loaded.manager))
         accept.usable(call, loaded)
         also(loaded.instance)
         operation_id = accept.begin(
@@ -72,13 +73,13 @@ def _version(session: Session, call: Call, loaded: Loaded, ident: str) -> Datast
     return own[0]
 
 
-def _check_keeps_data(session: Session, loaded: Loaded) -> None:
+def _check_keeps_data(session: Session, loaded: Loaded, engine: engines.Datastore) -> None:
     """Check that the database outlives the root disk.
 
     :raises NotSupported: the datastore cannot put itself in force on another one
     :raises BadRequest: the data are on it
     """
-    if not engines.get(loaded.manager).capabilities.upgrades:
+    if not engine.capabilities.upgrades:
         raise NotSupported(f"{loaded.manager} does not offer upgrades.")
     data = volumes.get(session, loaded.instance.id, DATA)
     if data is None or data.provider == NOVA:
@@ -99,7 +100,8 @@ def rebuild_instance(call: Call, image_id: str) -> None:
     """Begin to replace the root disk, whatever the database does now."""
     def check(session: Session, loaded: Loaded) -> None:
         _repairable(session, loaded)
-        _check_keeps_data(session, loaded)
+        # what the operator switched off is off for users
+        _check_keeps_data(session, loaded, engines.get(loaded.manager))
 
     accept.submit(call, check, payloads.INSTANCE_REBUILD, Task.REBUILDING,
                   payloads.RebuildInstance(image_id=image_id))

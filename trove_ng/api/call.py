@@ -84,6 +84,13 @@ class Call:
         """
         return parse_flag(name, self.query.get(name, ""))
 
+    def asks(self, name: str) -> bool:
+        """Return whether a field of the body says yes, in whichever way; False when absent.
+
+        :raises BadRequest: it says neither yes nor no
+        """
+        return parse_flag(name, str(self.body.get(name, "")))
+
     def choice(self, name: str) -> str | None:
         """Return a query parameter that has one of a few values, None when it is absent.
 

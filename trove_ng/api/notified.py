@@ -59,7 +59,7 @@ class Notify:
 
     def tells(self, call: Call) -> bool:
         """Return whether a request changes something."""
-        return self.changes is None or any(call.body.get(name) for name in self.changes)
+        return self.changes is None or any(map(call.asks, self.changes))
 
     def starts(self, call: Call) -> list[dict[str, Any]]:
         """Return what the starts say, one for each item."""

@@ -102,8 +102,8 @@ def at_least(lowest: int) -> Callable[[str], int]:
 
 
 def words(text: str) -> list[str]:
-    """A type of arguments: at least one word, separated by commas."""
-    found = [one.strip() for one in text.split(",") if one.strip()]
+    """A type of arguments: at least one word, separated by commas; repeats are left out."""
+    found = list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
     if not found:
         raise argparse.ArgumentTypeError("must not be empty")
     return found

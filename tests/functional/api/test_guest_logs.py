@@ -96,7 +96,19 @@ def test_a_log_is_switched_on_and_off(app: Api) -> None:
     assert act(app, "slow_query", "disable")["status"] == "Disabled"
 
 
-@pytest.mark.parametrize("value", [0, False])
+@pytest.mark.parametrize("value", [1, True, "True", "true"])
+def test_a_flag_is_set_in_any_of_these_ways(app: Api, value: object) -> None:
+    answer = app("POST", LOG, {"name": "general", "enable": value, "disable": "False"})
+    assert answer.json["log"]["status"] == "Enabled"
+
+
+@pytest.mark.parametrize("value", [2, -1, "yes please", None, ["True"]])
+def test_what_is_no_flag_is_refused(app: Api, value: object) -> None:
+    assert app("POST", LOG, {"name": "general", "enable": value}).status_int == 400
+    assert app.guest.asked == []
+
+
+@pytest.mark.parametrize("value", [0, False, "False", "false"])
 def test_a_flag_that_is_not_set_does_nothing(app: Api, value: object) -> None:
     answer = app("POST", LOG, {"name": "general", "enable": value, "publish": value})
     assert answer.json["log"]["status"] == "Disabled"

@@ -66,6 +66,20 @@ def test_an_upgrade_is_accepted(versions: Api, method: str, named: str) -> None:
     assert again.status_int == 422
 
 
+def test_upgrades_that_are_switched_off_are_not_offered(versions: Api) -> None:
+    switch = "/mgmt/datastores/versions/v/capabilities/upgrades"
+    assert versions("PUT", switch, {"capability": {"enabled": False}},
+                    token="admin").status_int == 200
+    upgrade = {"instance": {"datastore_version": "n"}}
+    answer = versions("PATCH", ONE, upgrade)
+    assert (answer.status_int, "does not offer upgrades" in answer.text) == (501, True)
+    # it is users who are kept from it
+    rebuild = {"rebuild": {"image_id": UNKNOWN}}
+    assert versions("POST", f"/mgmt{ONE}/action", rebuild, token="admin").status_int == 202
+    assert versions("DELETE", switch, token="admin").status_int == 200
+    assert versions("PATCH", f"/instances/{OWN}2", upgrade).status_int == 202
+
+
 def test_an_instance_is_upgraded_to_the_version_that_it_has(versions: Api) -> None:
     assert versions("PATCH", ONE, {"instance": {"datastore_version": "v"}}).status_int == 202
 

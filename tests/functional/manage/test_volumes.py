@@ -10,7 +10,8 @@ from .conftest import Operator
 def test_a_configuration_is_made_changed_shown_and_removed(mariadb: Operator) -> None:
     mariadb.does("volume-config-add", "fast", "data", "cinder", "ssd", "block_xfs", "true",
                  "--size", "4")
-    mariadb.does("volume-config-add", "fast", "binlog", "cinder", "", "block_ext3", "false")
+    # as the spec prints it
+    mariadb.does("volume-config-add", "fast", "binlog", "cinder", "", "block_ext3", "False")
     assert mariadb.does("volume-config-list", "fast") == [
         "binlog: no size, cinder default type, block_ext3",
         "data: 4 GB, cinder ssd, block_xfs, required"]

@@ -47,7 +47,7 @@ def index(call: Call) -> dict[str, Any]:
 
 def act(call: Call) -> dict[str, Any]:
     """Show a log, after what the body asks for was done."""
-    wanted = {name for name in ACTIONS if call.body.get(name)}
+    wanted = set(filter(call.asks, ACTIONS))
     if wanted >= {"enable", "disable"}:
         raise BadRequest("Validation error: enable and disable exclude each other.")
     if wanted:

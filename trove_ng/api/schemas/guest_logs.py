@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from trove_ng.api.schemas.common import Schema, obj
 
-_SWITCH: Schema = {"oneOf": [{"type": "boolean"},
-                             {"type": "integer", "minimum": 0, "maximum": 1}]}
+#: released clients send 0 and 1, the spec prints texts
+_SWITCH: Schema = {"enum": [True, False, 0, 1, "True", "False", "true", "false"]}
 #: what may be done with a log
 ACTIONS = ("enable", "disable", "publish", "discard")
 ACTION: Schema = obj({
