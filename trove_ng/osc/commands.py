@@ -84,3 +84,10 @@ def given(options: argparse.Namespace, names: Iterable[str]) -> Item:
     """Return the options that were given, by name."""
     return {name: getattr(options, name) for name in names
             if getattr(options, name) is not None}
+
+
+def datastore(options: argparse.Namespace) -> Item:
+    """Return what a request says of the datastore and version that the options name."""
+    found = {key: value for key, value in (
+        ("type", options.datastore), ("version", options.datastore_version)) if value}
+    return {"datastore": found} if found else {}

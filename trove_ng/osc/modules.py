@@ -17,6 +17,7 @@ from trove_ng.osc.commands import (
     Shown,
     ShowOne,
     Table,
+    datastore,
     one,
     paged,
     table,
@@ -85,11 +86,7 @@ def _body(options: argparse.Namespace) -> Item:
         body["module_type"] = options.type
     if getattr(options, "file", None):
         body["contents"] = base64.b64encode(_read(options.file)).decode()
-    datastore = {key: value for key, value in (
-        ("type", options.datastore), ("version", options.datastore_version)) if value}
-    if datastore:
-        body["datastore"] = datastore
-    return {"module": body}
+    return {"module": {**body, **datastore(options)}}
 
 
 def _read(path: str) -> bytes:
