@@ -55,6 +55,7 @@ def change(call: Call, *, merge: bool) -> None:
     :param merge: keep the values that the request does not name
     """
     body = call.body["configuration"]
+    event, says = _notification(call.params["id"], body, merge=merge)
     operation_id = None
     with call.services.db.writer() as session:
         group = load(session, call, call.params["id"])
@@ -74,7 +75,10 @@ def change(call: Call, *, merge: bool) -> None:
         if changed or before.keys() - wanted.keys():
             configurations.set_values(session, group.id, wanted)
             group.revision += 1
-            operation_id = _spread(session, call, group)
+            operation_id = _spread(session, call, group, event, says)
+        if operation_id is None:
+            call.services.notices.both(
+                session, event, call.context, group.tenant_id, says, group.updated)
     if operation_id is not None:
         wake(call, operation_id)
 
@@ -84,14 +88,26 @@ def _same(before: Any, value: Any) -> bool:
     return type(before) is type(value) and bool(before == value)
 
 
-def _spread(session: Session, call: Call, group: Configuration) -> str | None:
+def _notification(ident: str, body: Mapping[str, Any], *, merge: bool,
+                  ) -> tuple[str, dict[str, Any]]:
+    """Return how a change of a group is told, and what its start says."""
+    if merge:
+        return "configuration_edit", {"configuration_id": ident}
+    return "configuration_update", {
+        "configuration_id": ident, "name": body.get("name"),
+        "description": body.get("description")}
+
+
+def _spread(session: Session, call: Call, group: Configuration, event: str,
+            says: Mapping[str, Any]) -> str | None:
     """Ask for the values to be given to the group's instances; None if it has none."""
     if not configurations.instance_ids(session, group.id):
         return None
     return call.services.requests.submit(
         session, action=payloads.CONFIGURATION_APPLY, resource_type="configuration",
         resource_id=group.id, tenant_id=group.tenant_id, context=call.context,
-        payload=payloads.ApplyConfiguration(), now=call.services.clock.now(),
+        payload=payloads.ApplyConfiguration(event=event), now=call.services.clock.now(),
+        told=lambda: says,
         # what is under way would give older values
         supersede=True).id
 

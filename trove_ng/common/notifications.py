@@ -126,6 +126,7 @@ _EVENTS = (
           frozenset({"name", "description"})),
     Event("configuration_edit", ("configuration_id",)),
     # the spec's table leaves these out; they change something all the same
+    Event("instance_update", ("instance_id", "name")),
     Event("instance_reset_status", _INSTANCE),
     Event("root_enable", _INSTANCE),
     Event("root_disable", _INSTANCE),

@@ -140,6 +140,8 @@ _DETACH = _Told("instance_detach_configuration")
 
 
 def _told(row: Operation) -> _Told | None:
+    if row.action == payloads.CONFIGURATION_APPLY:
+        return _Told(row.payload["event"])
     if row.action == payloads.INSTANCE_CONFIGURE:
         return _ATTACH if row.payload.get("configuration_id") else _DETACH
     return _TOLD.get(row.action)

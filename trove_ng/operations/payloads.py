@@ -114,7 +114,12 @@ class ConfigureInstance(Payload, frozen=True, kw_only=True):
 
 
 class ApplyConfiguration(Payload, frozen=True, kw_only=True):
-    """Give all instances of a group its settings as they are now."""
+    """Give all instances of a group its settings as they are now.
+
+    :param event: how it is told, by the name of the event
+    """
+
+    event: str = "configuration_update"
 
 
 class ResizeFlavor(Payload, frozen=True, kw_only=True):

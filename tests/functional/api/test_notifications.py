@@ -16,7 +16,7 @@ from trove_ng.api.routes import ROUTES, Route
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
 from trove_ng.common.notifications import BASE, EVENTS
-from trove_ng.db.models import InstanceFault, Notification
+from trove_ng.db.models import Instance, InstanceFault, Notification
 from trove_ng.db.repositories import notifications, operations
 from trove_ng.rpc.notifier import is_on
 
@@ -273,13 +273,52 @@ def test_a_reset_is_told_with_what_it_ends(app: Api) -> None:
         "dbaas.instance_reset_status.start", "dbaas.instance_reset_status.end"]
 
 
+CHANGES = [
+    ("PUT", {"name": "n", "values": {"max_connections": 5}}, "configuration_update",
+     {"name": "n"}),
+    ("PATCH", {"values": {"max_connections": 5}}, "configuration_edit", {})]
+
+
+@pytest.mark.parametrize("attached", [False, True])
+@pytest.mark.parametrize(("method", "body", "event", "says"), CHANGES)
+def test_a_change_of_a_group_ends_when_its_instances_have_it(
+        app: Api, method: str, body: dict[str, Any], event: str, says: dict[str, str],
+        attached: bool) -> None:
+    if attached:
+        with app.db.writer() as session:
+            session.get_one(Instance, f"{OWN}1").configuration_id = f"{OWN}7"
+    answer = app(method, f"/configurations/{OWN}7", {"configuration": body})
+    assert answer.status_int in (200, 202)
+    start, *ends = told(app)
+    assert (start.event_type, own(start)) == (
+        f"dbaas.{event}.start", {"configuration_id": f"{OWN}7"} | says)
+    assert [one.event_type for one in ends] == ([] if attached else [f"dbaas.{event}.end"])
+    if attached:
+        with app.db.reader() as session:
+            row = operations.get(session, answer.headers["X-Trove-Operation-Id"])
+        assert row is not None
+        assert row.notification["event"] == event
+    refused = {"configuration": {"values": {"no_such": 1}}}
+    assert app(method, f"/configurations/{OWN}7", refused).status_int == 422
+    assert len(told(app)) == 1 + len(ends)
+
+
+def test_another_name_is_told(app: Api) -> None:
+    app("PATCH", ONE, {"instance": {}})
+    assert not told(app)
+    app("PATCH", ONE, {"instance": {"name": "new"}})
+    assert [(one.event_type, own(one)) for one in told(app)] == [
+        ("dbaas.instance_update.start", {"instance_id": f"{OWN}1", "name": "new"}),
+        ("dbaas.instance_update.end", {})]
+
+
 #: changes that are told where they are accepted (or, the last ones, that are the
 #: operators' own or no change of a resource)
 ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:act", "backups:create", "backups:delete", "schedules:run", "management:act",
     "management:upgrade", "estate:act", "instances:update", "operations:cancel",
-    "quotas:update", "modules:reapply",
+    "quotas:update", "modules:reapply", "configurations:replace", "configurations:merge",
     "management_versions:delete_datastore",
     "security_groups:create_rule", "security_groups:delete_rule"}
 

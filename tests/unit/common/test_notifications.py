@@ -53,7 +53,7 @@ ENDS = {"instance_create": INSTANCE, "cluster_create": CLUSTER,
 ERRORS = {"instance_create": INSTANCE}
 
 #: what is told besides: the spec wants each change told, and lists these not
-MORE = {"instance_reset_status", "root_enable", "root_disable", "instance_log",
+MORE = {"instance_update", "instance_reset_status", "root_enable", "root_disable", "instance_log",
         "instance_upgrade", "instance_reboot", "instance_stop", "instance_migrate",
         "instance_upgrade_agent", "instance_recover",
         "instance_rebuild", "instance_update_access", "instance_metadata_update",

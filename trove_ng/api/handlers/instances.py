@@ -142,7 +142,13 @@ def _detach(call: Call, wanted: dict[str, Any], name: str | None) -> None:
 @retry_on_db_error
 def _update(call: Call, name: str | None) -> None:
     with call.services.db.writer() as session:
-        _rename(load(session, call, lock=True), name)
+        found = load(session, call, lock=True)
+        if name is None:
+            return
+        found.name = name
+        call.services.notices.both(
+            session, "instance_update", call.context, found.tenant_id,
+            {"instance_id": found.id, "name": name}, call.services.clock.now())
 
 
 def _rename(found: Instance, name: str | None) -> None:

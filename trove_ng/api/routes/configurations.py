@@ -6,9 +6,6 @@ from trove_ng.api.notified import Notify
 from trove_ng.api.routes.base import PAGE, WORK, Route
 from trove_ng.api.schemas import answers, configurations
 
-#: a notification of the group that the path names
-_CONFIGURATION = {"configuration_id": "path:id"}
-
 CONFIGURATIONS = (
     Route("GET", "/configurations", "configurations:index", "configuration:index", 200,
           answers.CONFIGURATIONS, query=PAGE),
@@ -20,15 +17,12 @@ CONFIGURATIONS = (
                "datastore_version": "body:configuration.datastore.version"},
               {"configuration_id": "answer:configuration.id"})),
     Route("PUT", "/configurations/{id}", "configurations:replace", "configuration:update",
-          202, None, configurations.REPLACE, fails=WORK, notify=Notify(
-              "configuration_update",
-              {**_CONFIGURATION, "name": "body:configuration.name",
-               "description": "body:configuration.description"})),
+          202, None, configurations.REPLACE, fails=WORK),
     Route("PATCH", "/configurations/{id}", "configurations:merge", "configuration:edit",
-          200, {"type": "null"}, configurations.MERGE, fails=WORK,
-          notify=Notify("configuration_edit", _CONFIGURATION)),
+          200, {"type": "null"}, configurations.MERGE, fails=WORK),
     Route("DELETE", "/configurations/{id}", "configurations:delete", "configuration:delete",
-          202, notify=Notify("configuration_delete", _CONFIGURATION)),
+          202, notify=Notify(
+              "configuration_delete", {"configuration_id": "path:id"})),
     Route("GET", "/configurations/{id}", "configurations:show", "configuration:show", 200,
           answers.CONFIGURATION),
     Route("GET", "/configurations/{id}/instances", "configurations:instances",
