@@ -252,7 +252,7 @@ def _target(session: Session, call: Call, wanted: Mapping[str, Any]) -> tuple[st
     datastore = find_datastore(session, name)
     if version == ALL:
         return datastore.id, ALL
-    rows = datastores.find_versions(session, version, call.owner, datastore_id=datastore.id,
+    rows = datastores.find_versions(session, version, call.owner, datastore=datastore.id,
                                     lock=True)
     if not rows:
         raise NotFound.of("Datastore version", version)

@@ -50,11 +50,11 @@ def named(session: Session, call: Call) -> tuple[DatastoreVersion, Datastore]:
     :raises NotFound: there is none that the caller sees
     :raises BadRequest: the name fits several versions of other numbers
     """
-    ident, datastore_id = call.params["id"], None
+    ident, datastore = call.params["id"], None
     if "datastore" in call.params:
-        datastore_id = find_datastore(session, call.params["datastore"]).id
-    rows = datastores.find_versions(session, ident, call.owner, datastore_id=datastore_id)
-    if datastore_id is None:
+        datastore = find_datastore(session, call.params["datastore"]).id
+    rows = datastores.find_versions(session, ident, call.owner, datastore=datastore)
+    if datastore is None:
         rows = [row for row in rows if row[0].id == ident]
     if not rows:
         raise NotFound.of("Datastore version", ident)
@@ -79,15 +79,16 @@ def wanted(session: Session, call: Call, body: Mapping[str, Any], field: str, *,
     if name is None:
         raise BadRequest(f"Validation error: {field}.type is required: there is no default "
                          "datastore.")
-    datastore = find_datastore(session, name)
-    version = body.get("version") or datastore.default_version_id
-    if version is None:
-        raise BadRequest(f"Validation error: {field}.version is required: datastore {name} has "
-                         "no default version.")
-    rows = datastores.find_versions(session, version, call.owner, datastore_id=datastore.id,
+    version = body.get("version")
+    rows = datastores.find_versions(session, version, call.owner, datastore=name,
                                     number=body.get("version_number"), active=True,
                                     lock=lock)
     if not rows:
+        known = find_datastore(session, name)
+        version = version or known.default_version_id
+        if version is None:
+            raise BadRequest(f"Validation error: {field}.version is required: datastore {name} "
+                             "has no default version.")
         raise NotFound.of("Datastore version", version)
     if len(rows) > 1:
         raise BadRequest(f"Validation error: {field}.version {version} is the name of several "

@@ -397,10 +397,13 @@ class Api:
         """Return the list that each further statement is added to."""
         seen: list[str] = []
 
-        def note(_conn: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-            if statement.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE") and (
+        def note(_conn: Any, _cursor: Any, statement: str, values: Any, _context: Any,
+                 many: bool) -> None:
+            verb = statement.split()[0]
+            if verb in ("SELECT", "INSERT", "UPDATE", "DELETE") and (
                     "alembic_version" not in statement):
-                seen.append(statement)
+                # drivers send one for each row, but inserts together
+                seen.extend([statement] * (len(values) if many and verb != "INSERT" else 1))
 
         event.listen(self.db.engine, "before_cursor_execute", note)
         return seen

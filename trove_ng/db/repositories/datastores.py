@@ -99,32 +99,36 @@ def versions_of(session: Session, datastore_id: str, tenant_id: str | None,
     return _versions_of(session, tenant_id, [datastore_id]).get(datastore_id, [])
 
 
-def find_versions(session: Session, ident: str, tenant_id: str | None, *,
-                  datastore_id: str | None = None, number: str | None = None,
+def find_versions(session: Session, ident: str | None, tenant_id: str | None, *,
+                  datastore: str | None = None, number: str | None = None,
                   active: bool = False, lock: bool = False,
                   ) -> list[tuple[DatastoreVersion, Datastore]]:
     """Return the versions with this id, else all with this name (several numbers).
 
+    :param ident: None: the default one of the datastore
     :param tenant_id: whose eyes; None sees all
+    :param datastore: id or name of the only datastore to look at
     :param number: version number that tells versions of one name apart
     :param active: leave those out that are not, which administrators see
     :param lock: keep them from being deleted until the transaction ends
     """
     statement = _versions().where(
         _seen_by(tenant_id, listing=False),
+        DatastoreVersion.id == Datastore.default_version_id if ident is None else
         or_(DatastoreVersion.id == ident, DatastoreVersion.name == ident))
     if active:
         statement = statement.where(DatastoreVersion.active.is_(True))
     if lock:
         statement = statement.with_for_update(read=True)
-    if datastore_id is not None:
-        statement = statement.where(DatastoreVersion.datastore_id == datastore_id)
+    if datastore is not None:
+        statement = statement.where(or_(Datastore.id == datastore, Datastore.name == datastore))
     if number is not None:
         statement = statement.where(DatastoreVersion.version == number)
     rows = [(row[0], row[1]) for row in session.execute(
         statement.order_by(DatastoreVersion.version, DatastoreVersion.id))]
-    by_id = [row for row in rows if row[0].id == ident]
-    return by_id or rows
+    # an id wins over a name that looks like it
+    rows = [row for row in rows if row[1].id == datastore] or rows
+    return [row for row in rows if row[0].id == ident] or rows
 
 
 def image_tags(version: DatastoreVersion) -> list[str]:

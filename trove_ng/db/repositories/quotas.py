@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import QuotaExceeded
@@ -77,21 +77,21 @@ def reserve(session: Session, tenant_id: str, operation_id: str, deltas: Mapping
     :raises QuotaExceeded: names the resource, what was asked, is used and allowed
     """
     wanted = {name: delta for name, delta in sorted(deltas.items()) if delta}
-    rows = take(session, tenant_id, wanted, defaults)
-    for name, delta in wanted.items():
-        rows[name].reserved += delta
-        session.add(Reservation(operation_id=operation_id, tenant_id=tenant_id,
-                                resource=name, delta=delta))
+    take(session, tenant_id, wanted, defaults, reserved=True)
+    session.add_all(Reservation(operation_id=operation_id, tenant_id=tenant_id, resource=name,
+                                delta=delta) for name, delta in wanted.items())
 
 
 def take(session: Session, tenant_id: str, wanted: Mapping[str, int],
-         defaults: Mapping[str, int]) -> dict[str, QuotaUsage]:
-    """Take what exists from this transaction on; return what is in use now, locked.
+         defaults: Mapping[str, int], *, reserved: bool = False) -> None:
+    """Take what exists from this transaction on.
 
+    :param wanted: resource → amount
+    :param reserved: an operation may still give it back
     :raises QuotaExceeded: as :func:`reserve`
     """
     if not wanted:
-        return {}
+        return
     allowed = limits(session, tenant_id, defaults)
     rows = _locked(session, tenant_id, list(wanted))
     for name, delta in wanted.items():
@@ -100,9 +100,14 @@ def take(session: Session, tenant_id: str, wanted: Mapping[str, int],
             raise QuotaExceeded(
                 f"Quota exceeded for {name}: requested {delta}, in use "
                 f"{rows[name].in_use}, limit {limit}.")
-    for name, delta in wanted.items():
-        rows[name].in_use += delta
-    return rows
+    # one statement for all of them; the rows are locked
+    amount = case(dict(wanted), value=QuotaUsage.resource)
+    values = {"in_use": QuotaUsage.in_use + amount}
+    if reserved:
+        values["reserved"] = QuotaUsage.reserved + amount
+    session.execute(update(QuotaUsage).where(
+        QuotaUsage.tenant_id == tenant_id, QuotaUsage.resource.in_(wanted),
+    ).values(values).execution_options(synchronize_session=False))
 
 
 def _settle(session: Session, operation_id: str, status: str, keep: bool) -> None:
