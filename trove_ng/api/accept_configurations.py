@@ -12,7 +12,7 @@ from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.datastores import base as engines
-from trove_ng.db.models import Configuration, Instance
+from trove_ng.db.models import Configuration, Datastore, Instance
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import configurations, datastores
 from trove_ng.db.session import retry_on_db_error
@@ -41,6 +41,12 @@ def create(call: Call, render: Callable[[Session, str], dict[str, Any]]) -> dict
         session.add(group)
         session.flush()
         configurations.set_values(session, group.id, body["values"])
+        # the default ones too, when the request names none
+        datastore = session.get_one(Datastore, version.datastore_id)
+        call.services.notices.both(
+            session, "configuration_create", call.context, group.tenant_id,
+            {"name": group.name, "datastore": datastore.name,
+             "datastore_version": version.name}, now, configuration_id=group.id)
         answer = {"configuration": render(session, group.id)}
         call.keep(session, answer, None)
     return answer

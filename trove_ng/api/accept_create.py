@@ -29,7 +29,7 @@ from trove_ng.conf.cloud import own_region
 from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion, Instance, InstanceVolume
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import backups, instances, quotas
+from trove_ng.db.repositories import backups, datastores, instances, quotas
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.catalog import Flavor, VolumeType
@@ -89,7 +89,7 @@ def create_instance(call: Call) -> dict[str, Any]:
     root: Secret | None = None
     with call.services.db.writer() as session:
         version = effective_versions.wanted(
-            session, call, body.get("datastore") or {}, "instance.datastore")
+            session, call, _datastore(session, call, body), "instance.datastore")
         engine = effective_versions.engine(session, version.id, version.manager)
         check_kinds(wanted.volumes, engine.volume_kinds)
         wanted = limited(session, call, version, wanted)
@@ -116,8 +116,20 @@ def _check_image(call: Call, body: dict[str, Any], region: str) -> None:
     # the cloud is not asked while the store is written to
     with call.services.db.reader() as session:
         version = effective_versions.wanted(
-            session, call, body.get("datastore") or {}, "instance.datastore", lock=False)
+            session, call, _datastore(session, call, body), "instance.datastore", lock=False)
     regions.check_image(call, version, region)
+
+
+def _datastore(session: Session, call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    """Return which version is asked for: that of the backup, when nothing is said."""
+    asked: dict[str, Any] = body.get("datastore") or {}
+    point = body.get("restorePoint")
+    if asked or not point:
+        return asked
+    backup = backups.get(session, point["backupRef"], call.context.project_id)
+    found = (datastores.get_version(session, backup.datastore_version_id)
+             if backup is not None and backup.datastore_version_id else None)
+    return {} if found is None else {"type": found[1].id, "version": found[0].id}
 
 
 def check(call: Call, body: dict[str, Any], region: str,

@@ -89,12 +89,16 @@ class Notices:
                   {**known, **more()}, now)
 
     def both(self, session: Session, name: str, context: RequestContext, tenant_id: str,
-             values: Mapping[str, Any], now: datetime.datetime) -> None:
-        """Tell start and end of a request that is done in one transaction."""
+             values: Mapping[str, Any], now: datetime.datetime, **end: Any) -> None:
+        """Tell start and end of a request that is done in one transaction.
+
+        :param values: what the start says
+        :param end: what the end says
+        """
         if self.on():
             event = EVENTS[name]
             self.tell(session, event, Phase.START, context, tenant_id, values, now)
-            self.tell(session, event, Phase.END, context, tenant_id, {}, now)
+            self.tell(session, event, Phase.END, context, tenant_id, end, now)
 
 
 @dataclasses.dataclass(frozen=True)

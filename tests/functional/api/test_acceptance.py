@@ -7,7 +7,14 @@ import pytest
 from tests.functional.api.conftest import FOREIGN, MINE, OWN, RUNNING, Api
 from tests.functional.api.test_instances import create
 from trove_ng.common.clock import utcnow
-from trove_ng.db.models import Backup, Instance, InstanceFault, InstanceVolume, Operation
+from trove_ng.db.models import (
+    Backup,
+    DatastoreVersion,
+    Instance,
+    InstanceFault,
+    InstanceVolume,
+    Operation,
+)
 from trove_ng.db.repositories import quotas
 
 ONE = f"/instances/{OWN}1"
@@ -243,6 +250,25 @@ def test_a_backup_is_kept_while_an_instance_is_made_of_it(app: Api, restored: st
     assert create(app, restorePoint={"backupRef": f"{OWN}{restored}"}).status_int == 200
     assert app("DELETE", f"/backups/{OWN}8").status_int == 422
     assert "backup.delete" not in live(app).values()
+
+
+def test_a_restored_instance_is_of_the_version_of_its_backup(app: Api) -> None:
+    now = utcnow()
+    with app.db.writer() as session:
+        session.add(DatastoreVersion(id="w", datastore_id="d", name="11", version="11.4",
+                                     manager="mariadb", created=now, updated=now))
+        session.flush()
+        session.get_one(Backup, f"{OWN}8").datastore_version_id = "w"
+    body = {"restorePoint": {"backupRef": f"{OWN}8"}}
+    made = create(app, **body)
+    assert (made.status_int, made.json["instance"]["datastore"]["version"]) == (200, "11")
+    answer = create(app, **body, datastore={"type": "mariadb", "version": "10.11"})
+    assert (answer.status_int, "another datastore version" in answer.text) == (400, True)
+    assert create(app, restorePoint={"backupRef": f"{FOREIGN}8"}).status_int == 404
+    # an operator has to offer it still
+    with app.db.writer() as session:
+        session.get_one(DatastoreVersion, "w").visibility = "deprecated"
+    assert create(app, **body).status_int == 404
 
 
 @pytest.mark.parametrize("state", ["NEW", "SAVING", "FAILED", "DELETING"])

@@ -303,6 +303,17 @@ def test_a_change_of_a_group_ends_when_its_instances_have_it(
     assert len(told(app)) == 1 + len(ends)
 
 
+@pytest.mark.parametrize("asked", [{}, {"datastore": {"type": "d", "version": "v"}}])
+def test_a_new_group_is_told_with_the_version_that_it_is_for(
+        app: Api, asked: dict[str, Any]) -> None:
+    body = {"configuration": {"name": "g", "values": {"max_connections": 5}, **asked}}
+    made = app("POST", "/configurations", body).json["configuration"]
+    assert [(one.event_type, own(one)) for one in told(app)] == [
+        ("dbaas.configuration_create.start",
+         {"name": "g", "datastore": "mariadb", "datastore_version": "10.11"}),
+        ("dbaas.configuration_create.end", {"configuration_id": made["id"]})]
+
+
 def test_another_name_is_told(app: Api) -> None:
     app("PATCH", ONE, {"instance": {}})
     assert not told(app)
@@ -318,7 +329,8 @@ ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:act", "backups:create", "backups:delete", "schedules:run", "management:act",
     "management:upgrade", "estate:act", "instances:update", "operations:cancel",
-    "quotas:update", "modules:reapply", "configurations:replace", "configurations:merge",
+    "quotas:update", "modules:reapply", "configurations:create",
+    "configurations:replace", "configurations:merge",
     "management_versions:delete_datastore",
     "security_groups:create_rule", "security_groups:delete_rule"}
 

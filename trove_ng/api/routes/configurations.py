@@ -10,12 +10,7 @@ CONFIGURATIONS = (
     Route("GET", "/configurations", "configurations:index", "configuration:index", 200,
           answers.CONFIGURATIONS, query=PAGE),
     Route("POST", "/configurations", "configurations:create", "configuration:create", 200,
-          answers.CONFIGURATION, configurations.CREATE, fails=(404, 422), notify=Notify(
-              "configuration_create",
-              {"name": "body:configuration.name",
-               "datastore": "body:configuration.datastore.type",
-               "datastore_version": "body:configuration.datastore.version"},
-              {"configuration_id": "answer:configuration.id"})),
+          answers.CONFIGURATION, configurations.CREATE, fails=(404, 422)),
     Route("PUT", "/configurations/{id}", "configurations:replace", "configuration:update",
           202, None, configurations.REPLACE, fails=WORK),
     Route("PATCH", "/configurations/{id}", "configurations:merge", "configuration:edit",
