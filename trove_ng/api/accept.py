@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,12 +17,13 @@ from trove_ng.common.errors import (
     NotSupported,
     UnprocessableEntity,
 )
+from trove_ng.common.secret import Secret
 from trove_ng.common.states import EventKind
 from trove_ng.conf import quota
 from trove_ng.db.models import Instance, Operation
 from trove_ng.db.repositories import events, faults, instances, operations, quotas, volumes
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.instance_status import Task, refuse_delete
+from trove_ng.domain.instance_status import Task, refuse_delete, status
 from trove_ng.domain.volumes import CINDER, DATA, Volume, check_room
 from trove_ng.operations import payloads, readiness
 from trove_ng.operations.readiness import Loaded
@@ -51,16 +52,18 @@ def usable(call: Call, loaded: Loaded) -> None:
 
 
 def begin(session: Session, call: Call, loaded: Loaded, action: str, task: Task,
-          payload: payloads.Payload, *, supersede: bool = False, answer: Any = None) -> str:
+          payload: payloads.Payload, *, supersede: bool = False, answer: Any = None,
+          secrets: Mapping[str, Secret] | None = None) -> str:
     """Write the operation and what the instance shows; return the operation's id.
 
     :param answer: body of the answer, for a repeat of the request
+    :param secrets: see :meth:`trove_ng.operations.requests.Requests.submit`
     """
     instance = loaded.instance
     accepted = call.services.requests.submit(
         session, action=action, resource_type="instance", resource_id=instance.id,
         tenant_id=instance.tenant_id, context=call.context, payload=payload,
-        now=call.services.clock.now(), supersede=supersede)
+        now=call.services.clock.now(), supersede=supersede, secrets=secrets)
     instance.task, instance.operation_id = task, accepted.id
     call.keep(session, answer, accepted.id)
     return accepted.id
@@ -138,11 +141,15 @@ def force_delete_instance(call: Call) -> None:
     """Begin to delete an instance whatever is done with it now."""
     with call.services.db.writer() as session:
         loaded = load(session, call, call.params["id"])
-        running = operations.live(session, loaded.instance.id)
+        running = _running(session, loaded.instance)
         if running is not None and running.action == payloads.INSTANCE_FORCE_DELETE:
             call.operation_id = running.id
             return
         _refuse_source(session, loaded.instance)
+        if running is not None and running.action in payloads.OF_SETS:
+            # the others would wait for it, and may need it
+            raise UnprocessableEntity(f"Instance {loaded.instance.id} cannot be deleted now: "
+                                      f"its status is {status(loaded.facts)}.")
         if running is not None:
             _settle(session, running, loaded.instance)
         operation_id = begin(
@@ -158,10 +165,11 @@ def reset_status(call: Call) -> None:
     now = call.services.clock.now()
     with call.services.db.writer() as session:
         instance = load(session, call, call.params["id"]).instance
-        running = operations.live(session, instance.id)
+        running = _running(session, instance)
         if running is not None:
             _settle(session, running, instance)
-            operations.cancel_live(session, instance.id, now)
+            operations.cancel_live(session, running.resource_id, now)
+            instances.let_go(session, running.id)
         instance.task, instance.error, instance.operation_id = Task.NONE, "", None
         faults.clear(session, instance.id, now)
         events.add(session, EventKind.STATUS_RESET, "An operator reset the status.", now,
@@ -171,6 +179,14 @@ def reset_status(call: Call) -> None:
                                    instance.tenant_id, {"instance_id": instance.id}, now)
         call.keep(session, None, None)
     _tell_cancelled(call, running)
+
+
+def _running(session: Session, instance: Instance) -> Operation | None:
+    """Return the operation under way on an instance, or on the set that it is in."""
+    found = operations.live(session, instance.id)
+    if found is None and instance.operation_id is not None:
+        found = operations.get(session, instance.operation_id)
+    return found if found is not None and found.live_key is not None else None
 
 
 def _tell_cancelled(call: Call, running: Operation | None) -> None:

@@ -13,21 +13,19 @@ from trove_ng.api.handlers.instances import render
 from trove_ng.api.schemas.common import TITLE
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, Forbidden, NotFound, NotSupported
-from trove_ng.common.secret import Secret, generate_password
 from trove_ng.conf.cloud import own_region
 from trove_ng.db.models import Backup, DatastoreVersion, Instance
 from trove_ng.db.repositories import backups, datastores, instances
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.volumes import DATA, Volume
-from trove_ng.operations import payloads
+from trove_ng.operations import payloads, replication
 from trove_ng.operations.backups import Backups
 from trove_ng.operations.backups import Wanted as WantedBackup
 from trove_ng.operations.readiness import Loaded
 
 #: what a replica has as its source does, so that a request may not say it
 _OF_SOURCE = ("databases", "users", "locality", "volume_list", "volume_config")
-_PASSWORD_LENGTH = 40
 #: characters of an instance's name
 _MOST_OF_NAME: int = TITLE["maxLength"]
 
@@ -165,7 +163,7 @@ def _begin(session: Session, call: Call, body: dict[str, Any], source: Instance,
             session, call, engine, body["configuration"], version)
     operation_id = accept_create.begin(
         session, call, instance, wanted, payloads.INSTANCE_CREATE_REPLICA,
-        {payloads.REPLICA_SECRET: Secret(generate_password(_PASSWORD_LENGTH))},
+        {payloads.REPLICA_SECRET: replication.new_password()},
         payloads.CreateReplica(backup_id=backup.id, modules=accept_create.wanted_modules(
             session, call, body, version)), replica_of=source.id, replica_count=count)
     return instance.id, operation_id

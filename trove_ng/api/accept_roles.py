@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy.orm import Session
+
 from trove_ng.api import accept
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, NotSupported
+from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.instance_status import Task
-from trove_ng.operations import payloads
+from trove_ng.domain.instance_status import Task, refuse_statement
+from trove_ng.operations import payloads, replication
+from trove_ng.operations.readiness import Loaded
 
 
 @retry_on_db_error
@@ -38,16 +41,68 @@ def detach(call: Call, also: Callable[[Instance], None], *, named: bool = False)
 
 
 @retry_on_db_error
-def refuse_replication(call: Call, *, promote: bool) -> None:
-    """Say why an instance cannot be promoted, or ejected, as a source of replicas.
+def promote(call: Call) -> None:
+    """Begin to make a replica the source of its set.
 
-    :raises BadRequest: it is no replica, or no source
+    :raises BadRequest: it is no replica
+    :raises UnprocessableEntity: something is done with the set, or not all of it works
+    """
+    with call.services.db.writer() as session:
+        loaded = accept.load(session, call, call.params["id"])
+        source_id = loaded.instance.slave_of_id
+        if source_id is None:
+            raise BadRequest(f"Instance {loaded.instance.id} is not a replica.")
+        source = accept.load(session, call, source_id)
+        replicas = _replicas(session, call, source_id)
+        for one in (source, *replicas):
+            _answers(call, one)
+        operation_id = _begin(session, call, loaded, source, replicas,
+                              payloads.INSTANCE_PROMOTE, Task.PROMOTING)
+    wake(call, operation_id)
+
+
+def _replicas(session: Session, call: Call, source_id: str) -> list[Loaded]:
+    """Lock all replicas of a locked source, and return them."""
+    found = [accept.load(session, call, one)
+             for one in instances.replica_ids(session, [source_id]).get(source_id, [])]
+    # one may have been detached before it was locked
+    return [one for one in found if one.instance.slave_of_id == source_id]
+
+
+def _answers(call: Call, loaded: Loaded) -> None:
+    """Check that a member can change its role.
+
+    :raises UnprocessableEntity: it cannot
+    """
+    accept.usable(call, loaded)
+    why = refuse_statement(loaded.facts)
+    if why is not None:
+        raise UnprocessableEntity(
+            f"Instance {loaded.instance.id} is not ready for this: {why}.")
+
+
+def _begin(session: Session, call: Call, asked: Loaded, source: Loaded,
+           replicas: list[Loaded], action: str, task: Task) -> str:
+    """Write an operation on a whole set; return its id."""
+    payload = payloads.ChangeSource(
+        source_id=source.instance.id, replica_ids=[one.instance.id for one in replicas])
+    operation_id = accept.begin(session, call, asked, action, task, payload, secrets={
+        payloads.member_secret(one): replication.new_password()
+        for one in payload.members})
+    for one in (source, *replicas):
+        one.instance.task, one.instance.operation_id = task, operation_id
+    return operation_id
+
+
+@retry_on_db_error
+def refuse_eject(call: Call) -> None:
+    """Say why an instance cannot be ejected as a source of replicas.
+
+    :raises BadRequest: it is no source
     :raises NotSupported: it is one
     """
     with call.services.db.writer() as session:
         instance = accept.load(session, call, call.params["id"]).instance
-        if promote and not instance.slave_of_id:
-            raise BadRequest(f"Instance {instance.id} is not a replica.")
-        if not promote and not instances.has_replicas(session, instance.id):
+        if not instances.has_replicas(session, instance.id):
             raise BadRequest(f"Instance {instance.id} is not a replica source.")
-    raise NotSupported("Changing the source of replicas is not supported.")
+    raise NotSupported("Ejecting the source of replicas is not supported.")

@@ -10,6 +10,7 @@ from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os import machine
 from trove_ng.guestagent.steps import Progress, StepEngine
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 
 A = TypeVar("A", bound=m.Message)
 GuestHandler = Callable[[Any], m.Message]
@@ -19,7 +20,8 @@ DATA_CALLS = (
     "list_databases", "create_databases", "delete_database", "list_users", "get_user",
     "create_users", "delete_user", "update_user", "change_passwords", "list_access",
     "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
-    "list_logs", "switch_log", "publish_log", "set_replica_accounts",
+    "list_logs", "switch_log", "publish_log", "set_replica_accounts", "get_position",
+    "wait_for_position",
 )
 
 
@@ -50,10 +52,12 @@ def handlers(manager: BaseManager, engine: StepEngine,
                        ("pre_upgrade", manager.upgrades.before),
                        ("enable_as_source", manager.enable_as_source),
                        ("follow", manager.follow),
-                       ("detach_replica", manager.detach_replica)):
+                       ("detach_replica", manager.detach_replica),
+                       ("allow_writes", manager.allow_writes)):
         table[name] = _prepared(manager, _step(engine, step, m.Empty))
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))
+    table["stop_writes"] = _prepared(manager, _step(engine, manager.stop_writes, rm.Position))
     table["module_list"] = _prepared(manager, manager.modules.look)
     for name, change in (("module_apply", manager.modules.apply),
                          ("module_remove", manager.modules.remove)):

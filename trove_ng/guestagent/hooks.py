@@ -25,12 +25,12 @@ LOG = logging.getLogger(__name__)
 
 #: calls that a datastore may leave out
 OPTIONAL = (
-    "apply_config", "apply_overrides", "change_passwords", "create_backup",
+    "allow_writes", "apply_config", "apply_overrides", "change_passwords", "create_backup",
     "create_databases", "create_users", "delete_database", "delete_user", "detach_replica",
-    "disable_root", "enable_as_source", "enable_root", "follow", "get_user",
+    "disable_root", "enable_as_source", "enable_root", "follow", "get_position", "get_user",
     "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
-    "list_users", "release_data", "revoke_access", "set_log",
-    "set_replica_accounts", "update_user",
+    "list_users", "release_data", "revoke_access", "set_log", "set_replica_accounts",
+    "stop_writes", "update_user", "wait_for_position",
 )
 
 
@@ -208,8 +208,30 @@ class DatastoreHooks(abc.ABC):
         """
         raise self._unsupported("replication")
 
-    def detach_replica(self, request: m.StepRequest) -> m.Empty:
-        """Follow nobody any more, with all that was received; what was read only is not."""
+    def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
+        """Follow nobody any more, with all that was received.
+
+        Clients may write then, unless the request says otherwise.
+        """
+        raise self._unsupported("replication")
+
+    def stop_writes(self, request: m.StepRequest) -> rm.Position:
+        """Let no client write any more, over restarts too; say where the last change is."""
+        raise self._unsupported("replication")
+
+    def allow_writes(self, request: m.StepRequest) -> m.Empty:
+        """Let clients write; the server follows nobody."""
+        raise self._unsupported("replication")
+
+    def get_position(self, request: m.Empty) -> rm.Position:
+        """Say how far the changes go that the server has, its own and those it received."""
+        raise self._unsupported("replication")
+
+    def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
+        """Say whether the server has all changes up to a position, after some time.
+
+        :raises GuestError: it will not have them
+        """
         raise self._unsupported("replication")
 
     def list_databases(self, request: m.PageRequest) -> m.DatabasePage:

@@ -16,6 +16,7 @@ from trove_ng.common.states import DATA_VOLUME
 INSTANCE_CREATE = "instance.create"
 INSTANCE_CREATE_REPLICA = "instance.create_replica"
 INSTANCE_DETACH_REPLICA = "instance.detach_replica"
+INSTANCE_PROMOTE = "instance.promote"
 INSTANCE_DELETE = "instance.delete"
 INSTANCE_FORCE_DELETE = "instance.force_delete"
 INSTANCE_RESTART = "instance.restart"
@@ -39,6 +40,9 @@ BACKUP_SEED_REPLICAS = "backup.seed_replicas"
 BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
 BACKUP_VERIFY = "backup.verify"
 MODULE_REAPPLY = "module.reapply"
+
+#: work on a whole set of replicas, whose payload is a :class:`ChangeSource`
+OF_SETS = frozenset({INSTANCE_PROMOTE})
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +98,25 @@ class DetachReplica(Payload, frozen=True, kw_only=True):
     """
 
     source_id: str
+
+
+class ChangeSource(Payload, frozen=True, kw_only=True):
+    """Give a set of replicas another source.
+
+    The passwords that the members get at other members are in the secrets, under
+    :func:`member_secret`.
+
+    :param source_id: of the source that the set has
+    :param replica_ids: of all that follow it
+    """
+
+    source_id: str
+    replica_ids: list[str]
+
+    @property
+    def members(self) -> list[str]:
+        """The ids of the whole set."""
+        return [self.source_id, *self.replica_ids]
 
 
 class DeleteInstance(Payload, frozen=True, kw_only=True):
@@ -267,6 +290,11 @@ P = TypeVar("P", bound=Payload)
 def user_secret(name: str, host: str | None) -> str:
     """Return the key of a user's password in an operation's secrets."""
     return f"user:{name}@{host or '%'}"
+
+
+def member_secret(instance_id: str) -> str:
+    """Return the key of the password that a member of a set gets, in an operation's secrets."""
+    return f"{REPLICA_SECRET}:{instance_id}"
 
 
 def dump(payload: Payload) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import logging
 import uuid
 
 from trove_ng.common.errors import GuestError, ServiceUnavailable, TroveError
-from trove_ng.common.secret import Secret
+from trove_ng.common.secret import Secret, generate_password
 from trove_ng.common.states import BackupState
 from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.db.models import Instance
@@ -23,10 +23,17 @@ from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
 
+_PASSWORD_LENGTH = 40
+
 
 def account(instance_id: str) -> str:
     """Return the name of the account that a replica has at its source."""
     return REPLICA_USERS + uuid.UUID(instance_id).hex
+
+
+def new_password() -> Secret:
+    """Return a password for an account at a source."""
+    return Secret(generate_password(_PASSWORD_LENGTH))
 
 
 def load(work: Work, instance_id: str | None) -> Instance:
@@ -104,7 +111,7 @@ def let_back(work: Work, source_id: str) -> None:
 
 
 def drop_account(work: Work, source_id: str) -> None:
-    """Take the account of the instance from a source, if that is there still.
+    """Take the account of the instance from a source, and those of all that do not follow it.
 
     A source that does not answer keeps the account until the accounts are set the next time.
     """
@@ -116,8 +123,8 @@ def drop_account(work: Work, source_id: str) -> None:
     except (StoreAway, BusAway):
         raise
     except TroveError as err:
-        LOG.warning("operation %s: instance %s keeps the account of replica %s: %s", work.id,
-                    source.id, work.resource_id, err.message)
+        LOG.warning("operation %s: instance %s keeps accounts that no replica needs: %s",
+                    work.id, source.id, err.message)
 
 
 def _set_accounts(work: Work, source: Instance, add: messages.UserSpec | None) -> None:
@@ -138,16 +145,27 @@ def follow_first(work: Work) -> None:
     """Have the new replica go on where its data end."""
     instance = servers.load(work)
     source = load(work, instance.slave_of_id)
-    version, _ = servers.load_version(work, instance)
     with work.reader() as session:
         backup = backups.get(session, work.payload(payloads.CreateReplica).backup_id or "")
     if backup is None:
         raise StepFailed("The snapshot of the source is gone.")
+    follow(work, source, "follow", _password(work),
+           dict(backup.manifest.get("metadata", {})))
+
+
+def follow(work: Work, source: Instance, step: str, password: Secret,
+           position: dict[str, str] | None = None) -> None:
+    """Have the instance follow a source, at which it has an account.
+
+    :param step: for the memory of its agent
+    :param position: where its data end; None: its database knows
+    """
+    instance = servers.load(work)
+    version, _ = servers.load_version(work, instance)
     (_, port, _), *_ = work.tools.datastores[version.manager].ports
     work.tools.guests(instance.id, work.context).follow(rm.FollowRequest(
-        operation_id=work.id, step="follow", host=_address(source, instance), port=port,
-        user=account(instance.id), password=_password(work),
-        position=dict(backup.manifest.get("metadata", {}))))
+        operation_id=work.id, step=step, host=_address(source, instance), port=port,
+        user=account(instance.id), password=password, position=position))
 
 
 def _address(source: Instance, replica: Instance) -> str:

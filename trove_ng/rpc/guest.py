@@ -76,7 +76,11 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "enable_as_source": GuestMethod(m.StepRequest, m.Empty),
     "set_replica_accounts": GuestMethod(rm.ReplicaAccounts, m.Empty),
     "follow": GuestMethod(rm.FollowRequest, m.Empty),
-    "detach_replica": GuestMethod(m.StepRequest, m.Empty),
+    "detach_replica": GuestMethod(rm.DetachRequest, m.Empty),
+    "stop_writes": GuestMethod(m.StepRequest, rm.Position),
+    "allow_writes": GuestMethod(m.StepRequest, m.Empty),
+    "get_position": GuestMethod(m.Empty, rm.Position),
+    "wait_for_position": GuestMethod(rm.PositionRequest, m.Flag),
     "module_list": GuestMethod(mm.ModuleQuery, mm.ModuleStates),
     "module_apply": GuestMethod(mm.ModulesRequest, mm.ModuleStates),
     "module_remove": GuestMethod(mm.ModuleRemoval, m.Empty),
@@ -300,9 +304,25 @@ class GuestClient:
         """Have the database follow a source, once per step."""
         self._done("follow", request)
 
-    def detach_replica(self, request: m.StepRequest) -> None:
+    def detach_replica(self, request: rm.DetachRequest) -> None:
         """Have the database follow nobody any more, once per step."""
         self._done("detach_replica", request)
+
+    def stop_writes(self, request: m.StepRequest) -> str:
+        """Have clients write no more, once per step; return the position of the last change."""
+        return self._call("stop_writes", request, rm.Position).position
+
+    def allow_writes(self, request: m.StepRequest) -> None:
+        """Have clients write, once per step."""
+        self._done("allow_writes", request)
+
+    def get_position(self) -> str:
+        """Return the position of the last change that the server has."""
+        return self._call("get_position", m.Empty(), rm.Position).position
+
+    def wait_for_position(self, request: rm.PositionRequest) -> bool:
+        """Return whether a replica has all changes up to a position, after some time."""
+        return self._call("wait_for_position", request, m.Flag).value
 
     def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
         """Return the modules that were applied, each looked at by its driver."""

@@ -31,3 +31,31 @@ class FollowRequest(StepRequest, frozen=True, kw_only=True):
     user: str
     password: Secret
     position: dict[str, str] | None = None
+
+
+class DetachRequest(StepRequest, frozen=True, kw_only=True):
+    """Follow nobody any more.
+
+    :param hold: clients may not write yet: the server is about to have another role
+    """
+
+    hold: bool = False
+
+
+class Position(Message, frozen=True, kw_only=True):
+    """How far the changes go that a server has.
+
+    :param position: in the words of the datastore; of a set's servers, one that has another's
+        position has all that it had then
+    """
+
+    position: str
+
+
+class PositionRequest(Position, frozen=True, kw_only=True):
+    """Wait until a replica has all changes up to a position.
+
+    :param seconds: the longest that it waits
+    """
+
+    seconds: float

@@ -113,6 +113,9 @@ class Agent:
         #: accounts of its replicas with their passwords, and whom it follows itself
         self.accounts: dict[str, str] = {}
         self.follows: rm.FollowRequest | None = None
+        self.read_only = False
+        #: the last change that it has, and whether it ever has what it is asked for
+        self.position, self.reaches = "0-1-7", True
         #: settings of the user's configuration group
         self.overrides: dict[str, Any] = {}
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
@@ -165,6 +168,7 @@ class Agent:
 
     def _prepare(self, request: m.PrepareRequest) -> m.Empty:
         self.overrides = dict(request.overrides)
+        self.read_only = request.replica
         failed = "prepare" in self._failures
         self.beat(ServiceStatus.FAILED if failed else ServiceStatus.HEALTHY)
         self._report(request, None)
@@ -198,12 +202,26 @@ class Agent:
         return m.Empty()
 
     def _follow(self, request: rm.FollowRequest) -> m.Empty:
-        self.follows = request
+        self.follows, self.read_only = request, True
         return m.Empty()
 
-    def _detach_replica(self, _request: m.StepRequest) -> m.Empty:
-        self.follows = None
+    def _detach_replica(self, request: rm.DetachRequest) -> m.Empty:
+        self.follows, self.read_only = None, request.hold
         return m.Empty()
+
+    def _stop_writes(self, _request: m.StepRequest) -> rm.Position:
+        self.read_only = True
+        return rm.Position(position=self.position)
+
+    def _allow_writes(self, _request: m.StepRequest) -> m.Empty:
+        self.read_only = False
+        return m.Empty()
+
+    def _get_position(self, _request: m.Empty) -> rm.Position:
+        return rm.Position(position=self.position)
+
+    def _wait_for_position(self, _request: rm.PositionRequest) -> m.Flag:
+        return m.Flag(value=self.reaches)
 
     def _cancel_step(self, _request: m.StepRequest) -> m.Flag:
         return m.Flag(value=True)

@@ -97,6 +97,7 @@ def violations(plane: ControlPlane) -> list[str]:
                  *_snapshots(session, cloud),
                  *_elsewhere(session, cloud, own_region(plane.conf)),
                  *(_told(session) if plane.tools.told else ())]
+        found += _roles(session, plane)
         found += _names(session, plane.designate.addresses())
     return found + list(_hypervisor(plane, cloud))
 
@@ -227,6 +228,29 @@ def _working(row: Instance, held: list[InstanceVolume], what: str, cloud: Cloud,
                  if one["volume_id"] == volume["id"]]
         if links != [server["id"]]:
             yield f"{kind} is attached to {links}"
+
+
+def _roles(session: Session, plane: ControlPlane) -> Iterator[str]:
+    """Check that each set has one source, which alone is written to."""
+    agents = {one.instance_id: one for one in plane.hypervisor.agents.values()}
+    rows = {row.id: row for row in session.scalars(
+        select(Instance).where(Instance.deleted.is_(False)))}
+    for row in rows.values():
+        agent = agents.get(row.id)
+        if row.error or agent is None:
+            continue
+        source = rows.get(row.slave_of_id or "")
+        follows = agent.follows
+        if (source is not None) != agent.read_only:
+            yield f"instance {row.id} of {row.slave_of_id}: read only is {agent.read_only}"
+        if (source is None) != (follows is None):
+            yield f"instance {row.id} of {row.slave_of_id} follows {follows}"
+        if source is None or follows is None or source.error:
+            continue
+        if follows.host not in [one["address"] for one in source.addresses]:
+            yield f"instance {row.id} follows {follows.host}, its source is {source.addresses}"
+        if agents[source.id].accounts.get(follows.user) != follows.password.reveal():
+            yield f"instance {row.id} has no account at its source"
 
 
 def _reached(row: Instance, replicas: Iterable[Instance], what: str, cloud: Cloud,

@@ -252,6 +252,12 @@ def _detach_replica(world: World) -> str:
     return replica
 
 
+def _promote(world: World) -> str:
+    replica = _replica(world)
+    world.act(replica, {"promote_to_replica_source": {}})
+    return replica
+
+
 def _import_backup(world: World) -> str:
     source = world.backup()
     location = world.plane.request("GET", f"/backups/{source}").json["backup"]["locationRef"]
@@ -265,6 +271,7 @@ SCENARIOS = {
     payloads.INSTANCE_CREATE: Scenario(World.new_instance, bad="ERROR", agent="prepare"),
     payloads.INSTANCE_CREATE_REPLICA: Scenario(_create_replica, bad="ERROR", agent="account"),
     payloads.INSTANCE_DETACH_REPLICA: Scenario(_detach_replica, agent="detach"),
+    payloads.INSTANCE_PROMOTE: Scenario(_promote),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR", agent=None),
     payloads.INSTANCE_FORCE_DELETE: Scenario(
         _force_delete, good=None, bad="ERROR", agent=None),

@@ -157,7 +157,7 @@ def test_a_worker_that_comes_back_does_no_more(
 
 @pytest.mark.parametrize("action", some([
     action for action in runbooks() if SCENARIOS[action].kind == "instances"
-    and action != payloads.INSTANCE_FORCE_DELETE], 0.5))
+    and action not in {payloads.INSTANCE_FORCE_DELETE, *payloads.OF_SETS}], 0.5))
 def test_a_force_delete_wins_against_a_worker_in_a_call(world: World, action: str) -> None:
     """The worker does not know yet, and has a call on its way that arrives."""
     scenario = SCENARIOS[action]

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from tests.functional.control_plane.conftest import Agent, ControlPlane
+from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, wait_for
+from trove_ng.common.states import ServiceStatus
+from trove_ng.db.repositories import instances
 from trove_ng.operations.replication import account
 
 
@@ -33,6 +36,33 @@ def ask(plane: ControlPlane, source: str, status: int = 200, **more: Any) -> Any
 
 def ids(plane: ControlPlane, source: str) -> list[str]:
     return [one["id"] for one in plane.show(source).get("replicas", [])]
+
+
+def let_in(plane: ControlPlane, instance_id: str) -> set[str]:
+    """Return the networks that reach an instance."""
+    rules = plane.minicloud.store.list("security_group_rule")
+    group = next(one["id"] for one in plane.minicloud.store.list("security_group")
+                 if instance_id in one["name"])
+    return {one["remote_ip_prefix"] for one in rules if one["security_group_id"] == group
+            and one["direction"] == "ingress"}
+
+
+@pytest.fixture
+def pair(plane: ControlPlane) -> tuple[str, str, str]:
+    """A source that few reach, with two replicas that follow it."""
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create(access={"allowed_cidrs": ["192.0.2.0/24"]})
+    plane.wait(source, "ACTIVE")
+    ask(plane, source, replica_count=2)
+    one, two = ids(plane, source)
+    for ident in (one, two, source):
+        plane.wait(ident, "ACTIVE")
+    return source, one, two
+
+
+def promote(plane: ControlPlane, replica: str, status: int = 202) -> str:
+    return str(plane.request("POST", f"/instances/{replica}/action", {
+        "promote_to_replica_source": {}}, status=status).text)
 
 
 def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
@@ -149,9 +179,7 @@ def test_a_closed_source_lets_its_replicas_in(plane: ControlPlane) -> None:
                  if source in one["name"])
 
     def open_to() -> set[str]:
-        return {one["remote_ip_prefix"] for one in plane.minicloud.store.list(
-            "security_group_rule") if one["security_group_id"] == group
-            and one["direction"] == "ingress"}
+        return let_in(plane, source)
 
     assert open_to() == {"192.0.2.0/24", f"{shown['ip'][0]}/32"}
     # a change of the access is under way: its rules hold before the row says so
@@ -199,3 +227,93 @@ def test_a_replica_that_cannot_be_detached_follows_still(plane: ControlPlane,
     assert shown["replica_of"]["id"] == instance
     assert shown["fault"]["message"] == "It does not want to."
     assert account(replica) in agent(plane, instance).accounts
+
+
+def test_a_promoted_replica_is_the_source_of_all_others(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, chosen, other = pair
+    with plane.db.writer() as session:
+        instances.note_root_enabled(session, source, "u", plane.clock.now())
+    promote(plane, chosen)
+    assert {plane.show(one)["status"] for one in pair} <= {"PROMOTE", "ACTIVE"}
+    for one in pair:
+        plane.wait(one, "ACTIVE")
+    assert (plane.show(chosen).get("replica_of"), set(ids(plane, chosen))) == (
+        None, {source, other})
+    assert violations(plane) == []
+    assert agent(plane, source).accounts == {}
+    own = {one: f"{plane.show(one)['ip'][0]}/32" for one in pair}
+    assert let_in(plane, chosen) == {"192.0.2.0/24", own[source], own[other]}
+    assert let_in(plane, source) == let_in(plane, other) == {"192.0.2.0/24"}
+    assert plane.request("GET", f"/instances/{chosen}/root", status=200).json == {
+        "rootEnabled": True}
+    asked = {one: [name for name, _ in agent(plane, one).asked] for one in pair}
+    assert asked[source][-3:] == ["stop_writes", "follow", "set_replica_accounts"]
+    assert asked[chosen][-1] == "allow_writes"
+    # and back
+    promote(plane, source)
+    for one in pair:
+        plane.wait(one, "ACTIVE")
+    assert set(ids(plane, source)) == {chosen, other}
+    assert violations(plane) == []
+    assert let_in(plane, chosen) == {"192.0.2.0/24"}
+
+
+@pytest.mark.parametrize(("call", "status"), [
+    ("stop_writes", "ACTIVE"), ("detach_replica", "ACTIVE"), ("follow", "ERROR")])
+def test_what_fails_before_the_roles_change_leaves_the_source_writable(
+        plane: ControlPlane, pair: tuple[str, str, str], call: str, status: str) -> None:
+    source, chosen, other = pair
+    plane.hypervisor.failures[call] = "It does not want to."
+    promote(plane, chosen)
+    for one, after in ((source, "ACTIVE"), (chosen, status), (other, "ACTIVE")):
+        plane.wait(one, after)
+    assert "does not want to" in plane.show(chosen)["fault"]["message"]
+    assert set(ids(plane, source)) == {chosen, other}
+    assert not agent(plane, source).read_only
+    # what does not follow can tell no more than that
+    assert status == "ERROR" or (violations(plane), agent(plane, chosen).accounts) == ([], {})
+    plane.hypervisor.failures.clear()
+    if status == "ERROR":
+        plane.request("POST", f"/instances/{chosen}/action", {"reset_status": {}},
+                      token="admin", status=202)
+    promote(plane, chosen)
+    plane.wait(chosen, "ACTIVE")
+    assert set(ids(plane, chosen)) == {source, other}
+
+
+def test_a_source_that_cannot_be_written_to_says_so(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, chosen, other = pair
+    plane.hypervisor.failures["allow_writes"] = "It does not want to."
+    promote(plane, chosen)
+    assert "does not want to" in plane.wait(chosen, "ACTIVE")["fault"]["message"]
+    # the others follow it already: there is no way back
+    assert set(ids(plane, chosen)) == {source, other}
+    assert agent(plane, source).read_only
+
+
+def test_nothing_else_is_done_with_a_set_that_changes(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, chosen, other = pair
+    agent(plane, other).reaches = False
+    promote(plane, chosen)
+    for one in pair:
+        assert plane.show(one)["status"] == "PROMOTE"
+        for body in ({"restart": {}}, {"reset_status": {"force_delete": True}},
+                     {"detach_replica": {}}, {"promote_to_replica_source": {}}):
+            if one != source or "restart" in body:
+                plane.request("POST", f"/instances/{one}/action", body, token="admin",
+                              status=422)
+    ask(plane, source, 422)
+    plane.request("DELETE", f"/instances/{other}", status=422)
+    assert [one for one in plane.reconcile() if one.repaired] == []
+    # an operator ends it, from any of them
+    plane.request("POST", f"/instances/{source}/action", {"reset_status": {}}, token="admin",
+                  status=202)
+    assert {plane.show(one)["status"] for one in pair} == {"ACTIVE"}
+    agent(plane, other).reaches = True
+    agent(plane, source).beat(ServiceStatus.SHUTDOWN)
+    wait_for(lambda: plane.show(source)["operating_status"] == "SHUTDOWN", "the stop")
+    assert "its database is SHUTDOWN" in promote(plane, chosen, 422)
+    promote(plane, source, 400)

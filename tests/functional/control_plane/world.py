@@ -435,8 +435,16 @@ class World:
 
         return stored
 
+    def _part(self) -> None:
+        """Have the instance that later cases use be one of its own again."""
+        kept = self._instance and self.plane.request("GET", f"/instances/{self._instance}")
+        if kept and kept.status_int == 200 and "replica_of" in kept.json["instance"]:
+            self.act(str(self._instance), {"detach_replica": {}})
+            self.finish(self.live(str(self._instance)))
+
     def tidy(self) -> None:
         """Delete what later cases do not need, and see that it is gone."""
+        self._part()
         for kind, keep in (("backups", (self._backup,)),
                            ("instances", (self._instance,))):
             listed = self.plane.request("GET", f"/{kind}", status=200).json[kind]

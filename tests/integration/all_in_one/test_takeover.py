@@ -30,7 +30,8 @@ _SOME = [("instance.create", "done server"), ("instance.create", "written prepar
 #: of the agent; test_servers.py has them.  What makes further instances has tests of its own.
 #: The functional suites have each of their points.
 _ELSEWHERE = {"instance.recover", "instance.upgrade_agent", "instance.create_replica",
-              "instance.detach_replica", "backup.seed_replicas", "backup.verify"}
+              "instance.detach_replica", "instance.promote",
+              "backup.seed_replicas", "backup.verify"}
 _ALL = [(action, point) for action, book in runbooks().items() if action not in _ELSEWHERE
         for point in points(book, fails=False)]
 _POINTS = _ALL if os.environ.get("TROVE_CRASH_POINTS") == "all" else _SOME

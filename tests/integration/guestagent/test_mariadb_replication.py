@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -150,7 +151,7 @@ def test_a_detached_replica_is_written_to_and_has_replicas(
         insert(server, value)
     eventually(lambda: len(values(replica)) == 50, "all changes")
     for _ in range(2):
-        replica.manager.detach_replica(step("detach"))
+        replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="detach"))
         insert(server, len(values(server)))
         insert(replica, 1000 + len(values(replica)))
         replica.manager.restart_db()
@@ -164,3 +165,90 @@ def test_a_detached_replica_is_written_to_and_has_replicas(
     follow(other, replica, user, dict(backup(replica, store[0]).metadata))
     insert(replica, 2000)
     eventually(lambda: values(other) == values(replica), "the change")
+
+
+class Writer(threading.Thread):
+    """Writes rows one after another, and remembers those that were acknowledged.
+
+    :param target: says which server is written to now
+    """
+
+    def __init__(self, target: Callable[[], Server], first: int, *login: str) -> None:
+        super().__init__(daemon=True)
+        self._target, self._next, self._login = target, first, login
+        self.written: list[int] = []
+        self.refused = 0
+        self.ends = False
+
+    def run(self) -> None:
+        while not self.ends:
+            try:
+                with self._target().login(*self._login) as connection:
+                    while not self.ends:
+                        self._next += 1
+                        connection.query(f"INSERT INTO shop.t VALUES ({self._next})")
+                        self.written.append(self._next)
+            except pymysql.MySQLError:
+                self.refused += 1
+
+
+def test_a_promotion_loses_nothing_that_was_acknowledged(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    root = server.manager.enable_root(m.RootRequest()).password
+    assert root is not None
+    one = following(server, make, store[0])
+    stored = backup(server, store[0])
+    two, users = seeded(make, server, store[0], "two", stored), {
+        name: account(name) for name in ("old", "one", "two")}
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(
+        keep=[users["one"].name], add=users["two"]))
+    follow(two, server, users["two"], dict(stored.metadata))
+    source = server
+    writers = [Writer(lambda: source, 1_000_000 * number, *login) for number, login in enumerate(
+        (APP[:2], APP[:2], ("root", root.reveal())), 1)]
+    for writer in writers:
+        writer.start()
+    eventually(lambda: all(len(writer.written) > 50 for writer in writers), "some rows")
+    position = server.manager.stop_writes(step("freeze")).position
+    frozen = [len(writer.written) for writer in writers]
+    refused = [writer.refused for writer in writers]
+    eventually(lambda: all(writer.refused > before for writer, before in zip(
+        writers, refused, strict=True)), "all writers, root too, to be refused")
+    # a server that is started again lets nobody write either
+    server.manager.restart_db()
+    assert server.manager.get_position(m.Empty()).position == position
+    for replica in (one, two):
+        assert replica.manager.wait_for_position(
+            rm.PositionRequest(position=position, seconds=20)).value
+    one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    with pytest.raises(pymysql.err.OperationalError, match="read-only"):
+        insert(one, 99)
+    for name, follower in (("two", two), ("old", server)):
+        one.manager.set_replica_accounts(rm.ReplicaAccounts(
+            keep=[users["two"].name, users["old"].name], add=users[name]))
+        follow(follower, one, users[name], None)
+    assert [len(writer.written) for writer in writers] == frozen
+    one.manager.allow_writes(step("writable"))
+    source = one
+    eventually(lambda: all(len(writer.written) > before + 20 for writer, before in zip(
+        writers, frozen, strict=True)), "rows at the new source")
+    for writer in writers:
+        writer.ends = True
+        writer.join(30)
+    acknowledged = {value for writer in writers for value in writer.written}
+    assert acknowledged <= set(values(one))
+    for follower in (two, server):
+        eventually(lambda follower=follower: values(follower) == values(one), "all rows")
+        with pytest.raises(pymysql.err.OperationalError, match="read-only"):
+            insert(follower, 99)
+    with pytest.raises(pymysql.err.OperationalError, match="locked"):
+        server.login("root", root.reveal())
+    # it is taken back: the first source goes on where all are
+    one.manager.stop_writes(step("freeze"))
+    server.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="go", hold=True))
+    server.manager.allow_writes(step("thaw"))
+    server.query("INSERT INTO shop.t VALUES (7)", "root", root.reveal())
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=users["one"]))
+    follow(one, server, users["one"], None)
+    eventually(lambda: 7 in values(one), "the row")

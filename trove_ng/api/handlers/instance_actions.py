@@ -22,9 +22,9 @@ def act(call: Call) -> None:
         accept.resize_flavor(asking(call, "instance:resize_flavor"),
                              str(arguments["flavorRef"]))
     elif name == "promote_to_replica_source":
-        accept_roles.refuse_replication(asking(call, f"instance:{name}"), promote=True)
+        accept_roles.promote(asking(call, f"instance:{name}"))
     elif name == "eject_replica_source":
-        accept_roles.refuse_replication(asking(call, f"instance:{name}"), promote=False)
+        accept_roles.refuse_eject(asking(call, f"instance:{name}"))
     elif name == "detach_replica":
         accept_roles.detach(asking(call, "instance:update"), lambda _: None, named=True)
     elif (arguments or {}).get("force_delete"):

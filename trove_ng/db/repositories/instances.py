@@ -115,6 +115,12 @@ def get_with_status(session: Session, instance_id: str, tenant_id: str | None = 
     return row[0], row[1], bool(running), row[2]
 
 
+def let_go(session: Session, operation_id: str) -> None:
+    """Show no work of an operation any more, on none of its instances."""
+    session.connection().execute(update(Instance).where(
+        Instance.operation_id == operation_id).values(task="NONE", operation_id=None))
+
+
 def has_replicas(session: Session, instance_id: str) -> bool:
     """Return True if another existing instance replicates from this one."""
     return bool(session.scalar(select(exists().where(

@@ -59,8 +59,9 @@ def _recoveries() -> ScalarSelect[int]:
 
 
 def _instance_is_live() -> ColumnElement[bool]:
-    # two conditions that an index answers each
-    return or_(_is_live(Instance.id), _is_live(Instance.verifies_id))
+    # conditions that an index answers each; an operation on a set names all its members
+    return or_(_is_live(Instance.id), _is_live(Instance.verifies_id), exists().where(
+        Operation.id == Instance.operation_id, Operation.live_key.is_not(None)))
 
 
 class Volume(NamedTuple):

@@ -6,7 +6,7 @@ from trove_ng.operations import payloads, replication, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
-from trove_ng.rpc import messages
+from trove_ng.rpc import replication_messages as rm
 
 
 def _source(work: Work) -> str:
@@ -25,7 +25,7 @@ def _let_back(work: Work) -> None:
 def _detach(work: Work) -> None:
     """Detach, and write it down at once: there is no way back."""
     work.tools.guests(work.resource_id, work.context).detach_replica(
-        messages.StepRequest(operation_id=work.id, step="detach"))
+        rm.DetachRequest(operation_id=work.id, step="detach"))
     servers.note(work, slave_of_id=None)
 
 

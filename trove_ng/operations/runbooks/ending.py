@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import faults, instances, operations, quotas
+from trove_ng.operations import payloads
 from trove_ng.operations.work import Work
 
 
@@ -54,6 +55,24 @@ def fail_unchanged(work: Work, session: Session, why: str) -> None:
         found.error = "UNDO"
     quotas.rollback(session, work.id)
     note_fault(work, session, why)
+
+
+def succeed_set(work: Work, session: Session) -> None:
+    """End well what was done with a set of replicas."""
+    _release(work, session)
+    succeed(work, session)
+
+
+def fail_set(work: Work, session: Session, why: str) -> None:
+    """End badly what was done with a set; the fault is that of the operation's instance."""
+    _release(work, session)
+    fail_unchanged(work, session, why)
+
+
+def _release(work: Work, session: Session) -> None:
+    # locked in the order in which all lock them
+    for one in sorted(work.payload(payloads.ChangeSource).members):
+        idle(work.on(one), session)
 
 
 def fail_for_good(code: str, work: Work, session: Session, why: str) -> None:

@@ -19,6 +19,7 @@ from trove_ng.operations.runbooks import (
     detach_replica,
     import_backup,
     migrate_instance,
+    promote_replica,
     reapply_module,
     reboot_instance,
     rebuild_instance,
@@ -43,5 +44,5 @@ def runbooks() -> Mapping[str, Runbook]:
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
              reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
              create_snapshot.DELETION, create_replica.RUNBOOK, detach_replica.RUNBOOK,
-             seed_replicas.RUNBOOK, verify_backup.RUNBOOK)
+             promote_replica.RUNBOOK, seed_replicas.RUNBOOK, verify_backup.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

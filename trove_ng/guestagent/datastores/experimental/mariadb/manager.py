@@ -65,10 +65,27 @@ class MariaDbManager(MySqlFamilyManager):
         self._replication.follow(request)
         return m.Empty()
 
-    def detach_replica(self, request: m.StepRequest) -> m.Empty:
-        """Follow nobody any more, and let clients write."""
-        self._replication.detach()
+    def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
+        """Follow nobody any more, and let clients write unless they shall wait."""
+        self._replication.detach(hold=request.hold)
         return m.Empty()
+
+    def stop_writes(self, request: m.StepRequest) -> rm.Position:
+        """Let no client write any more, and say where the last change is."""
+        return rm.Position(position=self._replication.stop_writes())
+
+    def allow_writes(self, request: m.StepRequest) -> m.Empty:
+        """Let clients write."""
+        self._replication.allow_writes()
+        return m.Empty()
+
+    def get_position(self, request: m.Empty) -> rm.Position:
+        """Say how far the changes go that the server has."""
+        return rm.Position(position=self._replication.position())
+
+    def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
+        """Say whether the server has all changes up to a position, after some time."""
+        return m.Flag(value=self._replication.reaches(request.position, request.seconds))
 
     def configure_replica(self) -> None:
         """Write the settings of a replica."""

@@ -8,6 +8,7 @@ the role is kept on the data volume too, for a root disk that is lost.
 from __future__ import annotations
 
 import enum
+import json
 import logging
 import pathlib
 import time
@@ -36,6 +37,9 @@ _ANSWER_SECONDS = 30
 #: seconds that a replica that is detached may take to apply what it received; less than a
 #: connection waits for an answer
 _APPLY_SECONDS = 45
+#: seconds that a source waits for clients that hold tables before nobody may write
+_LOCK_SECONDS = 20
+_HELD = "Clients may not write: the source of the replicas is being changed."
 #: files of a replica beside its data
 FILES = ("master.info", "master-*.info", "relay-log.info", "relay-log-*.info",
          "multi-master.info", "relay*-bin.*")
@@ -46,6 +50,8 @@ class Role(enum.StrEnum):
 
     SOURCE = "source"
     REPLICA = "replica"
+    #: it follows nobody, and clients may not write: its role is about to change
+    HELD = "held"
 
 
 def server_id(instance_id: str) -> int:
@@ -78,7 +84,7 @@ class Replication:
         self._configuration.set_replication(folder, {
             "server_id": self._id, "log_slave_updates": "ON", "binlog_format": "MIXED",
             "gtid_strict_mode": "ON", "relay_log": "relay-bin", "relay_log_recovery": "ON",
-            "relay_log_purge": "ON", "read_only": "ON" if role is Role.REPLICA else "OFF"})
+            "relay_log_purge": "ON", "read_only": "OFF" if role is Role.SOURCE else "ON"})
         files.make_directory(self._marker().parent, mode=0o700)
         files.write_text(self._marker(), role, mode=0o600)
 
@@ -120,7 +126,90 @@ class Replication:
                             (wanted.name, wanted.password))
                 session.run("GRANT REPLICATION SLAVE ON *.* TO %s@'%%'", (wanted.name,))
 
+    def stop_writes(self) -> str:
+        """Let no client commit anything any more; return the position of the last change.
+
+        What is not committed by now never is.
+        """
+        self.configure(Role.HELD)
+        with self._server.session() as session:
+            # a client that holds a table is not waited for long: all others wait behind us
+            session.run("SET SESSION lock_wait_timeout = %s", (_LOCK_SECONDS,))
+            session.run("SET GLOBAL read_only = 1")
+            self._lock_accounts(session)
+        return self.position()
+
+    def allow_writes(self) -> None:
+        """Let clients write."""
+        with self._server.session() as session:
+            self._open(session)
+
+    def _open(self, session: sql.Session) -> None:
+        self.configure(Role.SOURCE)
+        self._unlock_accounts(session)
+        session.run("SET GLOBAL read_only = 0")
+
+    def _lock_accounts(self, session: sql.Session) -> None:
+        """Keep those out who may write in spite of ``read_only``; no replica hears of it.
+
+        They stay out until this is a source again: clients that know no other address would
+        write to a replica.
+        """
+        session.run(sql.LOCALLY)
+        found = [(str(user), str(host)) for user, host in session.run(
+            "SELECT DISTINCT User, Host FROM mysql.user JOIN "
+            "information_schema.user_privileges ON GRANTEE = CONCAT(QUOTE(User), '@', "
+            "QUOTE(Host)) WHERE Host <> 'localhost' AND PRIVILEGE_TYPE IN "
+            "('SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN')")]
+        known = self._locked_accounts()
+        new = [(user, host) for user, host in found if [user, host] not in known and not (
+            session.run("SELECT 1 FROM mysql.global_priv WHERE User = %s AND Host = %s AND "
+                        "JSON_VALUE(Priv, '$.account_locked') = 1", (user, host)))]
+        # what the owner has locked stays so: only ours are remembered
+        files.write_text(self._locked(), json.dumps([*known, *new]), mode=0o600)
+        for user, host in [*known, *new]:
+            session.run("ALTER USER IF EXISTS %s@%s ACCOUNT LOCK", (user, host))
+            MariaDbDialect().disconnect(session, user)
+
+    def _unlock_accounts(self, session: sql.Session) -> None:
+        known = self._locked_accounts()
+        if known:
+            session.run(sql.LOCALLY)
+        for user, host in known:
+            session.run("ALTER USER IF EXISTS %s@%s ACCOUNT UNLOCK", (user, host))
+        files.remove(self._locked())
+
+    def _locked(self) -> pathlib.Path:
+        return self._marker().with_name("locked-accounts")
+
+    def _locked_accounts(self) -> list[list[str]]:
+        try:
+            found: list[list[str]] = json.loads(self._locked().read_text())
+        except FileNotFoundError:
+            return []
+        return found
+
+    # ---- as either --------------------------------------------------------------
+
+    def position(self) -> str:
+        """Return the position of the last change, own or received."""
+        with self._server.session() as session:
+            ((found,),) = session.run("SELECT @@GLOBAL.gtid_current_pos")
+        return str(found)
+
     # ---- as a replica -----------------------------------------------------------
+
+    def reaches(self, position: str, seconds: float) -> bool:
+        """Return whether all changes up to a position are applied, after some time.
+
+        :raises GuestError: they cannot be
+        """
+        with self._server.session() as session:
+            ((found,),) = session.run("SELECT MASTER_GTID_WAIT(%s, %s)", (position, seconds))
+        status = {} if found == 0 else self.status()
+        if status and status["Last_SQL_Errno"]:
+            raise GuestError(_sentence(status))
+        return bool(found == 0)
 
     def follow(self, request: rm.FollowRequest) -> None:
         """Follow a source from a position on, and wait until it sends.
@@ -155,8 +244,10 @@ class Replication:
             session.run("START SLAVE")
         self._wait()
 
-    def detach(self) -> None:
+    def detach(self, *, hold: bool = False) -> None:
         """Apply all that was received, then follow nobody and let clients write.
+
+        :param hold: clients may not write
 
         The binary log goes on: a server that was in a set can be a source at once.
         """
@@ -170,8 +261,10 @@ class Replication:
                     session.run("SELECT MASTER_GTID_WAIT(%s, %s)", (received, _APPLY_SECONDS))
                 session.run("STOP SLAVE")
                 session.run("RESET SLAVE ALL")
-            self.configure(Role.SOURCE)
-            session.run("SET GLOBAL read_only = 0")
+            if hold:
+                self.configure(Role.HELD)
+            else:
+                self._open(session)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS
@@ -191,7 +284,10 @@ class Replication:
         :param seconds: how long the server may take to answer
         """
         try:
-            found = self.status(seconds) if self._role() is Role.REPLICA else {}
+            role = self._role()
+            if role is Role.HELD:
+                return _HELD
+            found = self.status(seconds) if role is Role.REPLICA else {}
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
             return ""

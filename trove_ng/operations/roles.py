@@ -1,0 +1,110 @@
+"""Instances of a set of replicas that change their roles.
+
+All of the set belongs to the operation until that ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.orm import Session
+
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import instances
+from trove_ng.operations import access, payloads, replication, servers
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
+from trove_ng.rpc import replication_messages as rm
+from trove_ng.rpc.guest import GuestClient
+
+
+def wanted(work: Work) -> payloads.ChangeSource:
+    """Return which set it is."""
+    return work.payload(payloads.ChangeSource)
+
+
+def guest(work: Work, instance_id: str) -> GuestClient:
+    """Return the client of a member's agent."""
+    return work.tools.guests(instance_id, work.context)
+
+
+def step(work: Work, name: str) -> messages.StepRequest:
+    """Return a step for the memory of an agent."""
+    return messages.StepRequest(operation_id=work.id, step=name)
+
+
+def move(work: Work, follower_id: str, source_id: str, name: str,
+         before_id: str | None = None) -> None:
+    """Have a member follow another one, which has all changes that it has.
+
+    :param name: of the step, for the memory of the follower's agent
+    :param before_id: whom it followed before, and needs not reach any more
+    """
+    one, source = work.on(follower_id), replication.load(work, source_id)
+    password = work.secrets().get(payloads.member_secret(follower_id))
+    if password is None:
+        raise StepFailed("The password of a replica is lost.")
+    access.let_in(one, source)
+    guest(work, source_id).set_replica_accounts(rm.ReplicaAccounts(
+        keep=[replication.account(member) for member in wanted(work).members
+              if member != source_id],
+        add=messages.UserSpec(name=replication.account(follower_id), password=password)))
+    replication.follow(one, source, name, password)
+    if before_id is not None:
+        leave(work, follower_id, before_id)
+
+
+def leave(work: Work, follower_id: str, source_id: str) -> None:
+    """Let the address of a member in at another one no more, but as others are."""
+    replication.shut_out(work.on(follower_id), source_id)
+
+
+def let_go(work: Work, member_id: str, name: str) -> None:
+    """Have a member follow nobody, with all that it received; nobody writes to it yet."""
+    guest(work, member_id).detach_replica(
+        rm.DetachRequest(operation_id=work.id, step=name, hold=True))
+
+
+def each(members: Iterable[str], do: Callable[[str], None]) -> None:
+    """Do something for each member, also when it fails for another one.
+
+    :raises Exception: the first failure, when all were tried
+    """
+    failures = []
+    for one in members:
+        try:
+            do(one)
+        except Exception as err:  # noqa: BLE001  raised below
+            failures.append(err)
+    if failures:
+        raise failures[0]
+
+
+def is_done(work: Work, source_id: str) -> bool:
+    """Return whether an instance is the source by now: there is no way back then."""
+    return servers.load(work.on(source_id)).slave_of_id is None
+
+
+def write(work: Work, source_id: str, *, keeps_former: bool) -> None:
+    """Write who follows whom, at once.
+
+    :param source_id: of the new source
+    :param keeps_former: the source of before follows it, too
+    """
+    set_, now = wanted(work), work.tools.clock.now()
+    with work.writer() as session:
+        for one in _rows(session, set_):
+            if one.id == source_id:
+                one.slave_of_id = None
+            elif one.id != set_.source_id or keeps_former:
+                one.slave_of_id = source_id
+        root = instances.root_was_enabled(session, set_.source_id)
+        if root is not None:
+            # it came with the data
+            instances.note_root_enabled(session, source_id, root.user, now)
+
+
+def _rows(session: Session, set_: payloads.ChangeSource) -> list[Instance]:
+    """Return the members that are there, locked in the order in which all lock them."""
+    found = (instances.get(session, one, lock=True) for one in sorted(set_.members))
+    return [one for one in found if one is not None]

@@ -1,0 +1,108 @@
+"""Make a replica the source of its set, while the source lives: no committed change is lost.
+
+Nobody writes from ``freeze`` to ``writable``.  Until ``roles`` all of it is taken back when
+something fails, the source first; from there on the replica is the source.
+"""
+
+from __future__ import annotations
+
+from trove_ng.operations import payloads, replication, roles
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import Work
+from trove_ng.rpc import replication_messages as rm
+
+#: seconds that an agent waits in one call
+_AT_ONCE = 5.0
+#: seconds in which replicas that have almost all get the rest, while nobody can write
+_REST_SECONDS = 60.0
+
+
+def _others(work: Work) -> list[str]:
+    return [one for one in roles.wanted(work).replica_ids if one != work.resource_id]
+
+
+def _catch_up(work: Work, position: str, seconds: float) -> None:
+    """Wait until all replicas have all changes up to a position."""
+    for one in roles.wanted(work).replica_ids:
+        def reached(replica_id: str = one) -> bool | None:
+            return roles.guest(work, replica_id).wait_for_position(rm.PositionRequest(
+                position=position, seconds=_AT_ONCE)) or None
+
+        work.wait(f"replica {one} to have all changes", reached, seconds)
+
+
+def _ready(work: Work) -> None:
+    """Have the replicas near enough, so that nobody waits long for them."""
+    _catch_up(work, roles.guest(work, roles.wanted(work).source_id).get_position(),
+              work.tools.conf.guest_long_call_timeout)
+
+
+def _freeze(work: Work) -> None:
+    position = roles.guest(work, roles.wanted(work).source_id).stop_writes(
+        roles.step(work, "freeze"))
+    _catch_up(work, position, _REST_SECONDS)
+
+
+def _thaw(work: Work) -> None:
+    if not roles.is_done(work, work.resource_id):
+        roles.guest(work, roles.wanted(work).source_id).allow_writes(roles.step(work, "thaw"))
+
+
+def _take_over(work: Work) -> None:
+    roles.let_go(work, work.resource_id, "take_over")
+    roles.leave(work, work.resource_id, roles.wanted(work).source_id)
+
+
+def _give_back(work: Work) -> None:
+    if not roles.is_done(work, work.resource_id):
+        roles.move(work, work.resource_id, roles.wanted(work).source_id, "follow_back")
+        roles.guest(work, work.resource_id).set_replica_accounts(rm.ReplicaAccounts())
+
+
+def _follow(work: Work) -> None:
+    source_id = roles.wanted(work).source_id
+    for one in _others(work):
+        roles.move(work, one, work.resource_id, "follow", source_id)
+    roles.move(work, source_id, work.resource_id, "follow")
+
+
+def _follow_back(work: Work) -> None:
+    if roles.is_done(work, work.resource_id):
+        return
+    source_id = roles.wanted(work).source_id
+
+    def back(one: str) -> None:
+        if one == source_id:
+            roles.let_go(work, source_id, "let_go")
+            # its clients have waited long enough
+            _thaw(work)
+            roles.leave(work, source_id, work.resource_id)
+        else:
+            roles.move(work, one, source_id, "follow_back", work.resource_id)
+
+    roles.each([source_id, *_others(work)], back)
+
+
+def _roles(work: Work) -> None:
+    roles.write(work, work.resource_id, keeps_former=True)
+
+
+def _writable(work: Work) -> None:
+    roles.guest(work, work.resource_id).allow_writes(roles.step(work, "writable"))
+
+
+def _accounts(work: Work) -> None:
+    """Take the accounts of its former replicas from the source of before."""
+    replication.drop_account(work, roles.wanted(work).source_id)
+
+
+RUNBOOK = Runbook(payloads.INSTANCE_PROMOTE, (
+    Step("ready", _ready),
+    Step("freeze", _freeze, _thaw),
+    Step("take_over", _take_over, _give_back),
+    Step("follow", _follow, _follow_back),
+    Step("roles", _roles, final=True),
+    Step("writable", _writable),
+    Step("accounts", _accounts),
+), ending.succeed_set, ending.fail_set)
