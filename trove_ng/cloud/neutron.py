@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
@@ -149,9 +148,12 @@ class Network:
 
     def _create_rules(self, group_id: str, rules: Iterable[Rule]) -> None:
         for rule in rules:
-            # a rule that is there already is one whose answer was lost
-            with contextlib.suppress(CloudConflict):
+            try:
                 self._create_rule(group_id, rule)
+            except CloudConflict:
+                # the answer of an earlier try was lost, or a quota is used up: both are told so
+                if rule not in self._rules(group_id):
+                    raise
 
     def _delete_rules(self, idents: Iterable[str]) -> None:
         for ident in idents:

@@ -121,6 +121,15 @@ def test_an_update_that_fails_leaves_what_there_was(plane: ControlPlane) -> None
     assert plane.resources() == ONE
 
 
+def test_a_rule_that_the_network_service_refuses_fails_the_instance(
+        plane: ControlPlane) -> None:
+    # the answer of a quota that is used up has the status of a rule that is there already
+    plane.minicloud.faults.add({"kind": "error", "service": "network", "method": "POST",
+                                "path": "security-group-rules", "status": 409})
+    shown = plane.wait(plane.create(), "ERROR")
+    assert "network service refused" in shown["fault"]["message"]
+
+
 def test_the_database_may_be_down_but_nothing_else_under_way(plane: ControlPlane) -> None:
     plane.hypervisor.silent = True
     ident = plane.create()
