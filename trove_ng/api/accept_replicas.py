@@ -12,10 +12,17 @@ from trove_ng.api.call import Call
 from trove_ng.api.handlers.instances import render
 from trove_ng.api.schemas.common import TITLE
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, Forbidden, NotFound, NotSupported
+from trove_ng.common.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    NotSupported,
+    UnprocessableEntity,
+)
+from trove_ng.common.tls import BASIC, STRICT
 from trove_ng.conf.cloud import own_region
 from trove_ng.db.models import Backup, DatastoreVersion, Instance
-from trove_ng.db.repositories import backups, datastores, instances
+from trove_ng.db.repositories import backups, datastores, instances, tls
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.volumes import DATA, Volume
@@ -121,6 +128,10 @@ def _check(session: Session, call: Call, loaded: Loaded, body: dict[str, Any],
         raise Forbidden(f"Instance {source.id} is a replica itself; a replica of it cannot be "
                         "made.")
     accept.usable(call, loaded)
+    spoken = tls.get(session, source.id)
+    if spoken is not None and spoken.mode in STRICT:
+        raise UnprocessableEntity(f"Instance {source.id} lets nobody in without TLS, which "
+                                  f"replicas do not speak; set its mode to {BASIC} first.")
     if not effective_versions.engine(
             session, source.datastore_version_id, loaded.manager).capabilities.replication:
         raise NotSupported("The datastore does not offer replication.")

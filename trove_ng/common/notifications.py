@@ -103,6 +103,8 @@ _EVENTS = (
     Event("instance_detach", _INSTANCE),
     Event("instance_attach_configuration", ("instance_id", "configuration_id")),
     Event("instance_detach_configuration", _INSTANCE),
+    Event("instance_update_ssl", ("instance_id", "mode"), frozenset({"mode"})),
+    Event("instance_rollback_ssl", _INSTANCE),
     Event("cluster_create", ("name", "datastore", "datastore_version"), end=_CLUSTER),
     Event("cluster_delete", _CLUSTER),
     Event("cluster_add_shard", _CLUSTER),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import health, modules, volumes
+from trove_ng.conf import health, modules, tls, volumes
 
 SERVER_OPTS: list[cfg.Opt] = [
     cfg.HostAddressOpt("bind_host", default="0.0.0.0",  # noqa: S104 - a public service
@@ -72,6 +72,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     conf.register_opts(PACKAGE_OPTS, group=PACKAGE)
     health.register(conf)
     modules.register(conf)
+    tls.register(conf)
     volumes.register(conf)
     conf.register_opts(SERVER_OPTS)
     conf.register_opts(LIMIT_OPTS)

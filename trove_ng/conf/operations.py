@@ -18,6 +18,8 @@ _TIMEOUTS = {
     "instance.resize_volume": "1800",
     "instance.configure": "600",
     "configuration.apply": "3600",
+    "instance.set_tls": "600",
+    "instance.roll_back_tls": "600",
     "instance.stop": "600",
     "instance.reboot": "1800",
     "instance.migrate": "3600",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from trove_ng.conf import dns, health, modules, notifications, object_store, volumes
+from trove_ng.conf import dns, health, modules, notifications, object_store, tls, volumes
 
 OPTS: list[cfg.Opt] = [
     cfg.IntOpt("taskmanager_workers", default=32, min=1,
@@ -103,6 +103,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     modules.register(conf)
     notifications.register(conf)
     object_store.register(conf)
+    tls.register(conf)
     volumes.register(conf)
     conf.register_opts(OPTS)
 

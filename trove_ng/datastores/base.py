@@ -33,6 +33,7 @@ class Capabilities:
     resize: bool = True
     upgrades: bool = False
     replication: bool = False
+    tls: bool = False
 
 
 class Settings(Protocol):
@@ -102,6 +103,8 @@ class Datastore:
     :param parameters: tells what users may change
     :param volume_kinds: volumes that instances may have
     :param begun_anew: those of them whose content a restored instance does without
+    :param tls_modes: those of :data:`trove_ng.common.tls.MODES` that its servers know
+    :param tls_restarts: a server begins and ends to speak TLS at a start only
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
     """
@@ -118,6 +121,8 @@ class Datastore:
     begun_anew: tuple[str, ...] = ()
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
+    tls_modes: tuple[str, ...] = ()
+    tls_restarts: bool = False
     why_not: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def owns(self, setting: str) -> bool:

@@ -19,6 +19,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "snapshots": "Backups are made as snapshots of the volume.",
     "upgrades": "Instances are upgraded to other versions, which replaces the server's disk.",
     "replication": "Replicas are made, which follow an instance and are read only.",
+    "tls": "Connections of clients are encrypted with a certificate of the instance's own.",
     "configuration": "Configuration groups are attached.",
     "resize": "Flavor and volume are changed.",
 })

@@ -11,6 +11,7 @@ from trove_ng.guestagent.os import machine
 from trove_ng.guestagent.steps import Progress, StepEngine
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
+from trove_ng.rpc import tls_messages as tm
 
 A = TypeVar("A", bound=m.Message)
 GuestHandler = Callable[[Any], m.Message]
@@ -58,6 +59,10 @@ def handlers(manager: BaseManager, engine: StepEngine,
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))
     table["stop_writes"] = _prepared(manager, _step(engine, manager.stop_writes, rm.Position))
+    for name, about_tls in (("set_tls", manager.set_tls),
+                            ("roll_back_tls", manager.roll_back_tls)):
+        table[name] = _prepared(manager, _step(engine, about_tls, tm.TlsResult))
+    table["get_tls"] = _prepared(manager, manager.get_tls)
     table["module_list"] = _prepared(manager, manager.modules.look)
     for name, change in (("module_apply", manager.modules.apply),
                          ("module_remove", manager.modules.remove)):

@@ -16,6 +16,7 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
@@ -25,7 +26,8 @@ LOG = logging.getLogger(__name__)
 
 #: calls that a datastore may leave out
 OPTIONAL = (
-    "allow_writes", "apply_config", "apply_overrides", "change_passwords", "create_backup",
+    "allow_writes", "apply_config", "apply_overrides", "apply_tls", "change_passwords",
+    "create_backup",
     "create_databases", "create_users", "delete_database", "delete_user", "detach_replica",
     "disable_root", "enable_as_source", "enable_root", "follow", "get_position", "get_user",
     "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
@@ -42,6 +44,8 @@ class DatastoreHooks(abc.ABC):
 
     #: entry point name, for logs
     name = ""
+    #: user that the server runs as, and its group
+    server_user = ""
     #: True if a prepare that the agent's end cut off may simply run again
     prepare_rerun_safe = False
     #: True if files below the mount point are copied onto a new volume
@@ -128,6 +132,13 @@ class DatastoreHooks(abc.ABC):
         :raises GuestError: the database refuses them
         """
         raise self._unsupported("configuration groups")
+
+    def apply_tls(self, found: TlsFiles | None) -> bool:
+        """Use these files to speak TLS, or speak none; return whether a restart is needed.
+
+        :raises GuestError: the database refuses them
+        """
+        raise self._unsupported("TLS")
 
     def create_backup(self, request: m.BackupRequest,
                       progress: Progress) -> m.StoredBackup:

@@ -33,15 +33,19 @@ from trove_ng.guestagent.status import DatabaseStatus
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import blaming
 from trove_ng.guestagent.storage.http import DamagedBackup, Patience
+from trove_ng.guestagent.tls import TlsStore
 from trove_ng.guestagent.upgrades import Upgrades
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import tls_messages as tm
 
 LOG = logging.getLogger(__name__)
 
 #: directory on the data volume for the agent's own files; a datastore keeps its data
 #: in a directory next to it, never in the root of the volume
 AGENT_DIR = ".trove"
+#: one for what the server shows its clients, which the server has to read
+TLS_DIR = "tls"
 
 #: a log is put aside when it has this part of the volume, but not before it has some bytes
 _LOG_SHARE = 40
@@ -67,6 +71,8 @@ class BaseManager(DatastoreHooks):
         self.upgrades = Upgrades(self)
         self._logs = Logs(lambda: self.log_files(), ctx.clock, _LOG_PATIENCE)
         self.modules = ModuleManager(ctx, self._module_dir)
+        self.tls = TlsStore(
+            lambda: pathlib.Path(self.volume_mount_point) / TLS_DIR, self.server_user)
 
     def prepare(self, request: m.PrepareRequest, progress: Progress) -> m.Empty:
         """Make this server a database instance and report its status.
@@ -127,6 +133,8 @@ class BaseManager(DatastoreHooks):
         if folder is None:
             raise GuestError("The volume is not mounted.")
         files.remove(folder, recursive=True)
+        # what another server shows its clients is not this one's
+        self.tls.forget()
         # it may be larger than the one that it is a copy of
         self.ctx.volumes.grow(volume)
 
@@ -146,6 +154,28 @@ class BaseManager(DatastoreHooks):
         if self.apply_overrides(request):
             self.status.set_restart_required(True)
         return m.OverridesResult(restart_required=self.status.restart_required)
+
+    def set_tls(self, request: tm.TlsRequest) -> tm.TlsResult:
+        """Speak TLS with clients, or no more."""
+        self.tls.change(request)
+        return self._use_tls()
+
+    def roll_back_tls(self, request: tm.TlsRollback) -> tm.TlsResult:
+        """Speak with clients as before."""
+        if request.undo:
+            self.tls.undo(request.operation_id)
+        else:
+            self.tls.roll_back(request.operation_id)
+        return self._use_tls()
+
+    def _use_tls(self) -> tm.TlsResult:
+        if self.apply_tls(self.tls.in_force()):
+            self.status.set_restart_required(True)
+        return tm.TlsResult(restart_required=self.status.restart_required)
+
+    def get_tls(self, request: m.Empty) -> tm.TlsState:
+        """Return how the server speaks with its clients."""
+        return self.tls.state()
 
     def stop_database(self, request: m.StepRequest) -> m.Empty:
         """Stop the database on purpose; it stays stopped over an agent restart."""

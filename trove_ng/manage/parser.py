@@ -15,6 +15,7 @@ from trove_ng.manage import (
     quotas,
     reconcile,
     schema,
+    tls,
     visibility,
     volumes,
 )
@@ -23,7 +24,7 @@ from trove_ng.manage.command import Command
 COMMANDS: tuple[Command, ...] = (
     *schema.COMMANDS, *datastores.COMMANDS, *visibility.COMMANDS, *quotas.COMMANDS, *keys.COMMANDS,
     *key_rotation.COMMANDS, *operations.COMMANDS, *events.COMMANDS, *reconcile.COMMANDS,
-    *volumes.COMMANDS, *backups.COMMANDS)
+    *volumes.COMMANDS, *backups.COMMANDS, *tls.COMMANDS)
 
 
 def make() -> argparse.ArgumentParser:

@@ -24,6 +24,8 @@ INSTANCE_RESIZE_FLAVOR = "instance.resize_flavor"
 INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
 INSTANCE_CONFIGURE = "instance.configure"
 CONFIGURATION_APPLY = "configuration.apply"
+INSTANCE_SET_TLS = "instance.set_tls"
+INSTANCE_ROLL_BACK_TLS = "instance.roll_back_tls"
 INSTANCE_UPDATE_ACCESS = "instance.update_access"
 INSTANCE_STOP = "instance.stop"
 INSTANCE_REBOOT = "instance.reboot"
@@ -134,6 +136,19 @@ class ConfigureInstance(Payload, frozen=True, kw_only=True):
     """
 
     configuration_id: str | None = None
+
+
+class SetTls(Payload, frozen=True, kw_only=True):
+    """Have the database speak TLS with its clients.
+
+    :param mode: one of :data:`trove_ng.common.tls.MODES`; None: no TLS
+    """
+
+    mode: str | None = None
+
+
+class RollBackTls(Payload, frozen=True, kw_only=True):
+    """Have the database speak with its clients as before the last change of that."""
 
 
 class ApplyConfiguration(Payload, frozen=True, kw_only=True):

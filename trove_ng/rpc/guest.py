@@ -15,6 +15,7 @@ from trove_ng.rpc import messages as m
 from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
+from trove_ng.rpc import tls_messages as tm
 from trove_ng.rpc.lines import Lines
 from trove_ng.rpc.transport import SecureClient
 
@@ -81,6 +82,9 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "allow_writes": GuestMethod(m.StepRequest, m.Empty),
     "get_position": GuestMethod(m.Empty, rm.Position),
     "wait_for_position": GuestMethod(rm.PositionRequest, m.Flag),
+    "set_tls": GuestMethod(tm.TlsRequest, tm.TlsResult),
+    "roll_back_tls": GuestMethod(tm.TlsRollback, tm.TlsResult),
+    "get_tls": GuestMethod(m.Empty, tm.TlsState),
     "module_list": GuestMethod(mm.ModuleQuery, mm.ModuleStates),
     "module_apply": GuestMethod(mm.ModulesRequest, mm.ModuleStates),
     "module_remove": GuestMethod(mm.ModuleRemoval, m.Empty),
@@ -323,6 +327,21 @@ class GuestClient:
     def wait_for_position(self, request: rm.PositionRequest) -> bool:
         """Return whether a replica has all changes up to a position, after some time."""
         return self._call("wait_for_position", request, m.Flag).value
+
+    def set_tls(self, request: tm.TlsRequest) -> tm.TlsResult:
+        """Have the database speak TLS with its clients, or no more, once per step."""
+        return self._call("set_tls", request, tm.TlsResult)
+
+    def roll_back_tls(self, request: tm.TlsRollback) -> tm.TlsResult:
+        """Have it speak with its clients as before, once per step.
+
+        :raises UnprocessableEntity: nothing was before
+        """
+        return self._call("roll_back_tls", request, tm.TlsResult)
+
+    def get_tls(self) -> tm.TlsState:
+        """Return how the database speaks with its clients."""
+        return self._call("get_tls", m.Empty(), tm.TlsState)
 
     def module_list(self, query: mm.ModuleQuery) -> list[mm.ModuleState]:
         """Return the modules that were applied, each looked at by its driver."""

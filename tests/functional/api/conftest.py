@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import pathlib
 import sqlite3
 import types
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,7 @@ from trove_ng.db.models import (
     DatastoreVersionMember,
     Instance,
     InstanceMetadata,
+    InstanceTls,
     InstanceVolume,
     Module,
     Operation,
@@ -75,6 +77,7 @@ FOREIGN_NETWORK = "22222222-2222-4222-8222-222222222222"
 FOREIGN_SUBNET = "33333333-3333-4333-8333-333333333333"
 #: ids that begin so belong to the other project
 FOREIGN = "f0000000-0000-4000-8000-00000000000"
+HERE = pathlib.Path(__file__).parent
 OWN = "00000000-0000-4000-8000-00000000000"
 #: operations that are under way from the beginning
 RUNNING = (f"{OWN}6", f"{FOREIGN}6")
@@ -450,6 +453,7 @@ def api_conf(store_conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     for option, value in PACKAGE.items():
         store_conf.set_override(option, value, group="agent_package")
     store_conf.set_override("datastore_cache_time", 0, group="api")
+    store_conf.set_override("ca_certificate", "/etc/trove/authority.pem", group="tls")
     return store_conf
 
 
@@ -522,6 +526,10 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
             first = session.get(Instance, f"{prefix}1")
             assert first is not None
             first.security_group_id, first.access = "sg", {"allowed_cidrs": ["10.0.0.0/8"]}
+            session.add(InstanceTls(
+                instance_id=f"{prefix}1", place="current", mode="basic",
+                certificate=(HERE / "certificate.pem").read_text(),
+                authority=(HERE / "authority.pem").read_text()))
             session.add(InstanceMetadata(instance_id=f"{prefix}1", key="team",
                                          value='"shop"', created=now, updated=now))
             session.add(Configuration(id=f"{prefix}7", name="c", tenant_id=tenant,

@@ -328,6 +328,7 @@ def test_another_name_is_told(app: Api) -> None:
 ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:act", "backups:create", "backups:delete", "schedules:run", "management:act",
+    "ssl:update",
     "management:upgrade", "estate:act", "instances:update", "operations:cancel",
     "quotas:update", "modules:reapply", "configurations:create",
     "configurations:replace", "configurations:merge",

@@ -46,6 +46,8 @@ SAMPLES: list[tuple[str, str, object]] = [
     ("DELETE", f"{ONE}/users/app", None), ("GET", f"{ONE}/users/app/databases", None),
     ("PUT", f"{ONE}/users/app/databases", {"databases": [{"name": "wiki"}]}),
     ("DELETE", f"{ONE}/users/app/databases/shop", None),
+    ("GET", f"{ONE}/ssl", None),
+    ("POST", f"{ONE}/ssl", {"ssl": {"enable": True, "mode": "enforced"}}),
     ("GET", f"{ONE}/root", None), ("POST", f"{ONE}/root", {"password": "root-Pw1"}),
     ("DELETE", f"{ONE}/root", None),
     ("GET", "/backups", None), ("GET", f"/backups/{OWN}8", None),

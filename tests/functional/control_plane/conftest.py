@@ -49,6 +49,7 @@ from trove_ng.db.models import (
 )
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
+from trove_ng.domain.certificates import create_authority
 from trove_ng.operations import requests
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
@@ -64,6 +65,7 @@ from trove_ng.rpc import module_messages as mm
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import taskmanager as taskmanager_rpc
+from trove_ng.rpc import tls_messages as tm
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
 from trove_ng.rpc.notifier import is_on
@@ -116,6 +118,10 @@ class Agent:
         self.read_only = False
         #: the last change that it has, and whether it ever has what it is asked for
         self.position, self.reaches = "0-1-7", True
+        #: operations that changed TLS with what they made, the newest last
+        self.tls = [("", tm.TlsEntry())]
+        #: its server begins to speak it at a start only
+        self.tls_restarts = False
         #: settings of the user's configuration group
         self.overrides: dict[str, Any] = {}
         provider = GuestOptions(self.instance_id, info["instance_rpc_encr_key"])
@@ -292,6 +298,25 @@ class Agent:
         self.overrides = dict(request.values)
         return m.OverridesResult(restart_required=bool(
             {*request.values} & {*request.restart}))
+
+    def _set_tls(self, request: tm.TlsRequest) -> tm.TlsResult:
+        if self.tls[-1][0] != request.operation_id:
+            self.tls.append((request.operation_id, tm.TlsEntry(
+                mode=request.mode, certificate=request.certificate,
+                authority=request.authority, reference=request.reference)))
+        return tm.TlsResult(restart_required=self.tls_restarts)
+
+    def _roll_back_tls(self, request: tm.TlsRollback) -> tm.TlsResult:
+        made = self.tls[-1][0] == request.operation_id
+        if request.undo and made:
+            self.tls.pop()
+        elif not request.undo and not made:
+            self.tls.append((request.operation_id, self.tls[-2][1]))
+        return tm.TlsResult()
+
+    def _get_tls(self, _request: m.Empty) -> tm.TlsState:
+        return tm.TlsState(current=self.tls[-1][1],
+                           previous=self.tls[-2][1] if len(self.tls) > 1 else None)
 
     def _resize_fs(self, _request: m.VolumeSpec) -> m.FilesystemStats:
         return m.FilesystemStats(total=2, used=1, free=1)
@@ -474,6 +499,11 @@ class ControlPlane:
             "GET", f"/instances/{instance_id}", status=200).json["instance"]
         return found
 
+    def agent(self, instance_id: str) -> Agent:
+        """Return the agent of an instance."""
+        return next(one for one in self.hypervisor.agents.values()
+                    if one.instance_id == instance_id)
+
     def wait(self, instance_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
         end = time.monotonic() + seconds
         while (found := self.show(instance_id))["status"] not in statuses:
@@ -538,8 +568,13 @@ def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
         one.register(store_conf)
     guest_config = home / "trove-guestagent.conf"
     guest_config.write_text("[DEFAULT]\n")
+    certificate, key = create_authority("Tests", 1, SystemClock().now())
+    (home / "authority.pem").write_text(certificate)
+    (home / "authority.key").write_text(key.reveal())
     settings: dict[tuple[str | None, str], Any] = {
         (None, "guest_config"): str(guest_config), (None, "default_datastore"): "mariadb",
+        ("tls", "ca_certificate"): str(home / "authority.pem"),
+        ("tls", "ca_private_key"): str(home / "authority.key"),
         ("service_credentials", "auth_url"): f"http://127.0.0.1:{port}/identity/v3",
         ("service_credentials", "password"): "trove-pw",
         ("service_credentials", "tries"): 1,

@@ -219,6 +219,20 @@ def _apply_configuration(world: World) -> str:
     return group
 
 
+def _set_tls(world: World) -> str:
+    ident = world.instance()
+    world.plane.request("POST", f"/instances/{ident}/ssl", {"ssl": {"enable": True}}, status=200)
+    return ident
+
+
+def _roll_back_tls(world: World) -> str:
+    ident = _set_tls(world)
+    world.finish(world.live(ident))
+    world.plane.request("POST", f"/instances/{ident}/ssl", {"ssl": {"rollback": True}},
+                        status=200)
+    return ident
+
+
 def _new_replicas(world: World) -> tuple[str, str]:
     """Ask for a replica; return its id and that of the snapshot that it begins with."""
     source = world.instance()
@@ -279,6 +293,8 @@ SCENARIOS = {
     payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor, agent="stop"),
     payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume, agent="stop"),
     payloads.INSTANCE_CONFIGURE: Scenario(_configure, agent="overrides"),
+    payloads.INSTANCE_SET_TLS: Scenario(_set_tls, agent="tls"),
+    payloads.INSTANCE_ROLL_BACK_TLS: Scenario(_roll_back_tls, agent="tls"),
     payloads.CONFIGURATION_APPLY: Scenario(
         _apply_configuration, "configurations", good="", bad="", agent="instances"),
     payloads.INSTANCE_UPDATE_ACCESS: Scenario(_update_access, agent=None),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.control_plane.conftest import Agent, ControlPlane
+from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, wait_for
 from trove_ng.common.states import ServiceStatus
@@ -21,11 +21,6 @@ def instance(plane: ControlPlane) -> str:
     ident = plane.create()
     plane.wait(ident, "ACTIVE")
     return ident
-
-
-def agent(plane: ControlPlane, instance_id: str) -> Agent:
-    return next(one for one in plane.hypervisor.agents.values()
-                if one.instance_id == instance_id)
 
 
 def ask(plane: ControlPlane, source: str, status: int = 200, **more: Any) -> Any:
@@ -78,13 +73,13 @@ def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
     assert {one["name"] for one in shown} == {"follower-1", "follower-2"}
     assert {one["flavor"]["id"] for one in shown} == {"2"}
     assert plane.quota()["instances"] == (3, 0)
-    source = agent(plane, instance)
+    source = plane.agent(instance)
     assert set(source.accounts) == {account(one) for one in replicas}
     assert len(set(source.accounts.values())) == 2
     asked = [request for name, request in source.asked if name == "create_backup"]
     assert (len(asked), asked[1].parent is not None) == (2, True)
     for one in replicas:
-        found = agent(plane, one)
+        found = plane.agent(one)
         prepare, = (request for name, request in found.asked if name == "prepare")
         assert (prepare.replica, prepare.restore.backup_id) == (True, asked[1].backup_id)
         assert found.follows is not None
@@ -149,7 +144,7 @@ def test_what_fails_leaves_the_source_as_it_was(plane: ControlPlane, instance: s
     shown = plane.wait(replica, "ERROR")
     assert "does not want to" in shown["fault"]["message"]
     assert plane.wait(instance, "ACTIVE")["replicas"][0]["id"] == replica
-    assert agent(plane, instance).accounts == {}
+    assert plane.agent(instance).accounts == {}
     plane.hypervisor.failures.clear()
     plane.request("DELETE", f"/instances/{replica}", status=202)
     plane.wait_gone(f"/instances/{replica}")
@@ -160,7 +155,7 @@ def test_a_source_that_is_briefly_away_is_asked_again(plane: ControlPlane, insta
     plane.conf.set_override("guest_long_call_timeout", 60)
     plane.hypervisor.failures["set_replica_accounts"] = "The server cannot be reached."
     replica = ask(plane, instance)["id"]
-    source = agent(plane, instance)
+    source = plane.agent(instance)
     wait_for(lambda: [name for name, _ in source.asked].count("set_replica_accounts") > 1,
              "another attempt")
     plane.hypervisor.failures.clear()
@@ -211,7 +206,7 @@ def test_a_detached_replica_is_an_instance_of_its_own(plane: ControlPlane, insta
     assert (shown["status"], shown["name"] == "alone") == ("DETACH", way != "action")
     assert "replica_of" not in plane.wait(replica, "ACTIVE")
     assert "replicas" not in plane.show(instance)
-    assert (agent(plane, replica).follows, agent(plane, instance).accounts) == (None, {})
+    assert (plane.agent(replica).follows, plane.agent(instance).accounts) == (None, {})
     plane.request("POST", f"{path}/databases", {"databases": [{"name": "d"}]}, status=202)
     plane.request("PUT", path, {"instance": {"replica_of": None}}, status=202)
     plane.request("PUT", path, {"instance": {"replica_of": instance}}, status=501)
@@ -226,7 +221,7 @@ def test_a_replica_that_cannot_be_detached_follows_still(plane: ControlPlane,
     shown = plane.wait(replica, "ACTIVE")
     assert shown["replica_of"]["id"] == instance
     assert shown["fault"]["message"] == "It does not want to."
-    assert account(replica) in agent(plane, instance).accounts
+    assert account(replica) in plane.agent(instance).accounts
 
 
 def test_a_promoted_replica_is_the_source_of_all_others(
@@ -241,13 +236,13 @@ def test_a_promoted_replica_is_the_source_of_all_others(
     assert (plane.show(chosen).get("replica_of"), set(ids(plane, chosen))) == (
         None, {source, other})
     assert violations(plane) == []
-    assert agent(plane, source).accounts == {}
+    assert plane.agent(source).accounts == {}
     own = {one: f"{plane.show(one)['ip'][0]}/32" for one in pair}
     assert let_in(plane, chosen) == {"192.0.2.0/24", own[source], own[other]}
     assert let_in(plane, source) == let_in(plane, other) == {"192.0.2.0/24"}
     assert plane.request("GET", f"/instances/{chosen}/root", status=200).json == {
         "rootEnabled": True}
-    asked = {one: [name for name, _ in agent(plane, one).asked] for one in pair}
+    asked = {one: [name for name, _ in plane.agent(one).asked] for one in pair}
     assert asked[source][-3:] == ["stop_writes", "follow", "set_replica_accounts"]
     assert asked[chosen][-1] == "allow_writes"
     # and back
@@ -270,9 +265,9 @@ def test_what_fails_before_the_roles_change_leaves_the_source_writable(
         plane.wait(one, after)
     assert "does not want to" in plane.show(chosen)["fault"]["message"]
     assert set(ids(plane, source)) == {chosen, other}
-    assert not agent(plane, source).read_only
+    assert not plane.agent(source).read_only
     # what does not follow can tell no more than that
-    assert status == "ERROR" or (violations(plane), agent(plane, chosen).accounts) == ([], {})
+    assert status == "ERROR" or (violations(plane), plane.agent(chosen).accounts) == ([], {})
     plane.hypervisor.failures.clear()
     if status == "ERROR":
         plane.request("POST", f"/instances/{chosen}/action", {"reset_status": {}},
@@ -290,13 +285,13 @@ def test_a_source_that_cannot_be_written_to_says_so(
     assert "does not want to" in plane.wait(chosen, "ACTIVE")["fault"]["message"]
     # the others follow it already: there is no way back
     assert set(ids(plane, chosen)) == {source, other}
-    assert agent(plane, source).read_only
+    assert plane.agent(source).read_only
 
 
 def test_nothing_else_is_done_with_a_set_that_changes(
         plane: ControlPlane, pair: tuple[str, str, str]) -> None:
     source, chosen, other = pair
-    agent(plane, other).reaches = False
+    plane.agent(other).reaches = False
     promote(plane, chosen)
     for one in pair:
         assert plane.show(one)["status"] == "PROMOTE"
@@ -312,8 +307,8 @@ def test_nothing_else_is_done_with_a_set_that_changes(
     plane.request("POST", f"/instances/{source}/action", {"reset_status": {}}, token="admin",
                   status=202)
     assert {plane.show(one)["status"] for one in pair} == {"ACTIVE"}
-    agent(plane, other).reaches = True
-    agent(plane, source).beat(ServiceStatus.SHUTDOWN)
+    plane.agent(other).reaches = True
+    plane.agent(source).beat(ServiceStatus.SHUTDOWN)
     wait_for(lambda: plane.show(source)["operating_status"] == "SHUTDOWN", "the stop")
     assert "its database is SHUTDOWN" in promote(plane, chosen, 422)
     promote(plane, source, 400)

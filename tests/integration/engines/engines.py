@@ -57,6 +57,15 @@ class Engine(abc.ABC):
         """Return a setting as a user can see it in force."""
 
 
+    def encrypted(self, address: str, password: str, trusted: str | None) -> bool:
+        """Return whether a user's connection is encrypted.
+
+        :param trusted: file of what its client verifies the server with; None: it wants no
+            encryption
+        """
+        return False
+
+
 def sql_body(engine: Engine) -> dict[str, Any]:
     """Return a database and who may use it."""
     return {"databases": [{"name": DATABASE}], "users": [
@@ -77,6 +86,12 @@ class MariaDb(Engine):
 
     def _connect(self, address: str, password: str) -> pymysql.Connection[Any]:
         return connect(address, USER, password, DATABASE)
+
+    def encrypted(self, address: str, password: str, trusted: str | None) -> bool:
+        how: dict[str, Any] = {"ssl_disabled": True} if trusted is None else {
+            "ssl_ca": trusted, "ssl_verify_cert": True, "ssl_verify_identity": True}
+        with pymysql.connect(host=address, user=USER, password=password, **how) as connection:
+            return bool(rows(connection, "SHOW STATUS LIKE 'Ssl_cipher'")[0][1])
 
     def write(self, address: str, password: str, count: int) -> Any:
         with self._connect(address, password) as connection:
@@ -108,6 +123,12 @@ class PostgreSql(Engine):
 
     def body(self) -> dict[str, Any]:
         return sql_body(self)
+
+    def encrypted(self, address: str, password: str, trusted: str | None) -> bool:
+        with psycopg.connect(host=address, user=USER, password=password, dbname=DATABASE,
+                             sslmode="disable" if trusted is None else "verify-full",
+                             sslrootcert=trusted, connect_timeout=10) as connection:
+            return bool(connection.pgconn.ssl_in_use)
 
     def _ask(self, address: str, password: str, *statements: str) -> Any:
         with psycopg.connect(host=address, user=USER, password=password, dbname=DATABASE,

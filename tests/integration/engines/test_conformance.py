@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -251,6 +252,30 @@ def test_a_new_root_disk_keeps_data_and_settings(instance: Instance) -> None:
         "instance": {"datastore_version": instance.engine.version}})
     instance.cloud.wait_operations(instance.id, 180)
     instance.wait()
+    assert instance.read() == before
+
+
+def test_connections_are_encrypted(instance: Instance, tmp_path: pathlib.Path) -> None:
+    able(instance, "tls")
+    before, path = instance.read(), f"/instances/{instance.id}/ssl"
+
+    def ask(**wanted: Any) -> None:
+        instance.rest.post(path, {"ssl": wanted})
+        instance.cloud.wait_operations(instance.id)
+        if instance.rest.get(path).json()["ssl"]["restart_required"]:
+            instance.act("restart", {})
+
+    ask(enable=True, mode="enforced")
+    shown = instance.rest.get(f"{path}?include_certificate=true").json()["ssl"]
+    assert (shown["status"], shown["mode"]) == ("on", "enforced")
+    assert instance.address in shown["certificate"]["san"]
+    trusted = tmp_path / "authority.pem"
+    trusted.write_text(shown["certificate"]["authority"])
+    assert instance.engine.encrypted(instance.address, instance.password, str(trusted))
+    with pytest.raises(Exception, match="Access denied|insecure transport|no encryption"):
+        instance.engine.encrypted(instance.address, instance.password, None)
+    ask(disable=True)
+    assert not instance.engine.encrypted(instance.address, instance.password, None)
     assert instance.read() == before
 
 

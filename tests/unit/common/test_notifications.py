@@ -55,7 +55,8 @@ ERRORS = {"instance_create": INSTANCE}
 #: what is told besides: the spec wants each change told, and lists these not
 MORE = {"instance_update", "instance_reset_status", "root_enable", "root_disable", "instance_log",
         "instance_upgrade", "instance_reboot", "instance_stop", "instance_migrate",
-        "instance_upgrade_agent", "instance_recover",
+        "instance_upgrade_agent", "instance_recover", "instance_update_ssl",
+        "instance_rollback_ssl",
         "instance_rebuild", "instance_update_access", "instance_metadata_update",
         "instance_metadata_delete",
         "module_create", "module_update", "module_delete", "module_reapply",

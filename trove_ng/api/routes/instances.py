@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from trove_ng.api.notified import Notify
-from trove_ng.api.routes.base import EVENT_LIST, GUEST, INSTANCE_LIST, OFFSET, PAGE, WORK, Route
-from trove_ng.api.schemas import answers, guest_logs, instances, metadata, users
+from trove_ng.api.routes.base import (
+    EVENT_LIST,
+    FLAG,
+    GUEST,
+    INSTANCE_LIST,
+    OFFSET,
+    PAGE,
+    WORK,
+    Route,
+)
+from trove_ng.api.schemas import answers, guest_logs, instances, metadata, tls, users
 
 _METADATUM = {"instance_id": "path:id", "key": "path:key"}
 _METADATA = Notify("instance_metadata_update", _METADATUM)
@@ -49,6 +58,10 @@ INSTANCES = (
               "instance_metadata_delete", _METADATUM)),
     Route("GET", "/instances/{id}/volumes", "volumes:of_instance", "instance:volumes", 200,
           answers.VOLUMES),
+    Route("GET", "/instances/{id}/ssl", "ssl:show", "instance:ssl:show", 200, answers.SSL,
+          query={"include_certificate": FLAG}),
+    Route("POST", "/instances/{id}/ssl", "ssl:update", "instance:ssl:update", 200,
+          answers.SSL, tls.UPDATE, fails=(*WORK, 501)),
     Route("GET", "/instances/{id}/events", "events:index", "instance:events", 200,
           answers.EVENTS, query=EVENT_LIST),
     Route("GET", "/instances/{id}/log", "guest_logs:index", "instance:guest_log_list", 200,

@@ -64,6 +64,11 @@ _USER = obj({"name": _S, "host": _SN, "databases": array(_DATABASE)},
             ("name", "databases"))
 USER = _of("user", _USER)
 USERS = _page("users", _USER)
+SSL = _of("ssl", obj({
+    "status": {"enum": ["on", "off"]}, "mode": _SN, "restart_required": _B,
+    "container_ref": _SN, "certificate": obj({
+        "cn": _S, "san": array(_S), "expire_at": _S, "payload": _S, "authority": _S},
+        ("cn", "san", "expire_at"))}, ("status", "mode", "restart_required")))
 ROOT_ENABLED = _of("rootEnabled", _B)
 ROOT_USER = _of("user", obj({"name": _S, "password": _S}, ("name", "password")))
 ROOT_HISTORY = _of("root_history", obj({"id": _S, "enabled": _S, "user": _S}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trove_ng.common.tls import BASIC, ENFORCED
 from trove_ng.datastores import parameters
 from trove_ng.datastores.base import Capabilities, Datastore, Parameter
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
@@ -22,7 +23,7 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True, replication=True),
+                              upgrades=True, replication=True, tls=True),
     # 80 characters since 10.x; 128 only in later releases
     rules=MySqlRules(user_length=80),
     config=template.config,
@@ -31,6 +32,8 @@ DATASTORE = Datastore(
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
+    tls_modes=(BASIC, ENFORCED),
+    tls_restarts=True,
     volume_kinds=("data", "binlog", "user_log"),
     begun_anew=("binlog", "user_log"),
 )

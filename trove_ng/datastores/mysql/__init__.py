@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trove_ng.common.tls import BASIC, ENFORCED
 from trove_ng.datastores.base import Capabilities, Datastore
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.mysql import template, versions
@@ -14,7 +15,7 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True),
+                              upgrades=True, tls=True),
     rules=MySqlRules(user_length=32),
     config=template.mysql_config,
     parameters=versions.parameters("trove_ng.datastores.mysql"),
@@ -23,5 +24,7 @@ DATASTORE = Datastore(
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
     volume_kinds=("data", "binlog", "user_log"),
+    tls_modes=(BASIC, ENFORCED),
+    tls_restarts=True,
     why_not={"replication": "Replicas of MySQL are not made yet."},
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trove_ng.common.tls import MODES
 from trove_ng.datastores import parameters
 from trove_ng.datastores.base import Capabilities, Datastore, Parameter
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
@@ -22,7 +23,7 @@ DATASTORE = Datastore(
     ports=(("tcp", 5432, 5432),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, configuration=True, upgrades=True,
-                              replication=True),
+                              replication=True, tls=True),
     rules=PostgreSqlRules(),
     config=template.config,
     parameters=_parameters,
@@ -30,6 +31,7 @@ DATASTORE = Datastore(
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
+    tls_modes=MODES,
     why_not={
         "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
     },

@@ -32,6 +32,7 @@ DATASTORE = Datastore(
         "users": "Redis is used with one password, which root has.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
         "replication": "Replicas of Redis are not made yet.",
+        "tls": "Redis is not set up to speak TLS yet.",
         "snapshots": "Redis cannot be told to hold its files still.",
     },
 )

@@ -69,8 +69,6 @@ class Instance(Timestamps, SoftDelete, Base):
     shard_id: Mapped[str | None] = mapped_column(String(36))
     type: Mapped[str | None] = mapped_column(String(64))
     volume_config: Mapped[str | None] = mapped_column(String(255))
-    ssl_mode: Mapped[str | None] = mapped_column(String(16))
-    ssl_ref: Mapped[str | None] = mapped_column(String(255))
     deletion_protection: Mapped[bool] = mapped_column(default=False)
     #: the backup that it is restored from, to be checked and removed again; no project's
     verifies_id: Mapped[str | None] = mapped_column(String(36), index=True)
@@ -133,6 +131,24 @@ class InstanceVolume(Timestamps, Base):
     provider_type: Mapped[str | None] = mapped_column(String(255))
     #: NULL until it is made, if the request says nothing
     device_type: Mapped[str | None] = mapped_column(String(64))
+
+
+class InstanceTls(Timestamps, Base):
+    """How the database of an instance speaks TLS with its clients, and how it did before.
+
+    ``place`` is ``current`` or ``previous``, ``mode`` NULL where it spoke none.  Certificates
+    are PEM; no key is stored.
+    """
+
+    __tablename__ = "instance_tls"
+
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"), primary_key=True)
+    place: Mapped[str] = mapped_column(String(8), primary_key=True)
+    mode: Mapped[str | None] = mapped_column(String(16))
+    reference: Mapped[str | None] = mapped_column(String(255))
+    certificate: Mapped[str | None] = mapped_column(Text)
+    authority: Mapped[str | None] = mapped_column(Text)
 
 
 class VolumeConfig(Timestamps, Base):

@@ -33,6 +33,8 @@ _TITLES = {
     "instance.resize_volume": "Growing the volume",
     "instance.configure": "Changing the settings",
     "configuration.apply": "Changing the settings of the group's instances",
+    "instance.set_tls": "Changing the encryption of connections",
+    "instance.roll_back_tls": "Taking back the last change of the encryption of connections",
     "instance.update_access": "Changing who reaches the database",
     "instance.stop": "Stopping the database",
     "instance.reboot": "Rebooting the server",

@@ -27,6 +27,7 @@ from trove_ng.operations.runbooks import (
     resize_volume,
     restart_instance,
     seed_replicas,
+    set_tls,
     stop_instance,
     update_access,
     upgrade_agent,
@@ -44,5 +45,6 @@ def runbooks() -> Mapping[str, Runbook]:
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
              reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
              create_snapshot.DELETION, create_replica.RUNBOOK, detach_replica.RUNBOOK,
-             promote_replica.RUNBOOK, seed_replicas.RUNBOOK, verify_backup.RUNBOOK)
+             promote_replica.RUNBOOK, *set_tls.RUNBOOKS, seed_replicas.RUNBOOK,
+             verify_backup.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from trove_ng.common.clock import SystemClock
+from trove_ng.domain.certificates import create_authority
 from trove_ng.standalone.launcher import broker
 from trove_ng.standalone.launcher.clients import DOMAIN
 from trove_ng.standalone.launcher.credentials import Credentials, write_private
@@ -13,6 +15,7 @@ from trove_ng.standalone.launcher.layout import TROVE_SERVICES, Layout, Settings
 from trove_ng.standalone.launcher.supervision import Program
 
 SERVICE_USER = "trove"
+_AUTHORITY_DAYS = 3650
 
 #: user, project, roles, name of its password
 _USERS = (
@@ -29,8 +32,19 @@ def write_files(layout: Layout, settings: Settings, credentials: Credentials) ->
     """Write the files, for root only: they hold passwords and keys."""
     write_private(layout.minicloud_conf, json.dumps(
         _minicloud(layout, settings, credentials), indent=2) + "\n")
+    _make_authority(layout)
     write_private(layout.trove_conf, render(_trove(layout, settings, credentials)))
     write_private(guest_conf(layout), render(_guest(settings, credentials)))
+
+
+def _make_authority(layout: Layout) -> None:
+    """Make the authority that issues certificates to databases, once."""
+    certificate, key = layout.authority
+    if not (certificate.exists() and key.exists()):
+        texts = create_authority("All-in-one", _AUTHORITY_DAYS, SystemClock().now())
+        write_private(key, texts[1].reveal())
+        # clients read it
+        write_private(certificate, texts[0], mode=0o644)
 
 
 def guest_conf(layout: Layout) -> Path:
@@ -120,6 +134,8 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
             "service_token_roles_required": "true",
         },
         "service_credentials": _service(settings, credentials),
+        "tls": {"ca_certificate": str(layout.authority[0]),
+                "ca_private_key": str(layout.authority[1])},
         "metrics": {"enabled": "true", "bind_host": "127.0.0.1", **{
             f"{name.removeprefix('trove-')}_port": str(ports[f"metrics of {name}"])
             for name in TROVE_SERVICES}},

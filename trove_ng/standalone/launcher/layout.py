@@ -151,6 +151,11 @@ class Layout:
         return self.etc / "trove.conf.d"
 
     @property
+    def authority(self) -> tuple[Path, Path]:
+        """Certificate and private key of the authority of databases."""
+        return self.etc / "authority.pem", self.etc / "authority.key"
+
+    @property
     def minicloud_conf(self) -> Path:
         """Configuration of the minicloud."""
         return self.etc / "minicloud.json"

@@ -27,6 +27,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     Paths,
     installed_version,
 )
+from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import messages as m
 
 MB = 1024 ** 2
@@ -65,6 +66,26 @@ def test_the_base_includes_the_changes_at_its_end(configuration: Configuration,
     rules = (paths.config_dir / "pg_hba.conf").read_text().split("\n")
     assert rules[0].split() == ["local", "all", "os_admin", "peer", "map=trove"]
     assert rules[-2].split() == ["host", "all", "all", "all", "scram-sha-256"]
+
+
+@pytest.mark.parametrize(("mode", "clients"), [
+    ("basic", ["host", "all", "all", "all", "scram-sha-256"]),
+    ("enforced", ["hostssl", "all", "all", "all", "scram-sha-256"]),
+    ("mtls", ["hostssl", "all", "all", "all", "scram-sha-256", "clientcert=verify-ca"])])
+def test_who_comes_in_with_and_without_tls(configuration: Configuration, paths: Paths,
+                                           mode: str, clients: list[str]) -> None:
+    configuration.set_tls(TlsFiles(mode, *(Path("/m/tls/live", one)
+                                           for one in ("c.pem", "k.pem", "a.pem"))))
+    rules = paths.config_dir / "pg_hba.conf"
+    assert rules.read_text().split("\n")[-2].split() == clients
+    assert (configuration.setting("ssl"), configuration.setting("ssl_key_file")) == (
+        "on", "/m/tls/live/k.pem")
+    configuration.set_overrides({"ssl": False})
+    assert configuration.setting("ssl") == "on"
+    configuration.set_overrides({})
+    configuration.set_tls(None)
+    assert configuration.setting("ssl") is None
+    assert rules.read_text().split("\n")[-2].split()[0] == "host"
 
 
 def test_users_settings_stand_over_the_agents_but_for_what_is_final(

@@ -629,8 +629,6 @@ def upgrade() -> None:
         sa.Column("shard_id", sa.String(length=36), nullable=True),
         sa.Column("type", sa.String(length=64), nullable=True),
         sa.Column("volume_config", sa.String(length=255), nullable=True),
-        sa.Column("ssl_mode", sa.String(length=16), nullable=True),
-        sa.Column("ssl_ref", sa.String(length=255), nullable=True),
         sa.Column("deletion_protection", sa.Boolean(), nullable=False),
         sa.Column("verifies_id", sa.String(length=36), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
@@ -800,6 +798,22 @@ def upgrade() -> None:
             batch_op.f("ix_schedules_instance_id"), ["instance_id"], unique=False
         )
         batch_op.create_index("ix_schedules_tenant", ["tenant_id", "deleted"], unique=False)
+
+    op.create_table(
+        "instance_tls",
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("place", sa.String(length=8), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=True),
+        sa.Column("reference", sa.String(length=255), nullable=True),
+        sa.Column("certificate", sa.Text(), nullable=True),
+        sa.Column("authority", sa.Text(), nullable=True),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.Column("updated", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instances.id"], name=op.f("fk_instance_tls_instance_id")
+        ),
+        sa.PrimaryKeyConstraint("instance_id", "place", name=op.f("pk_instance_tls")),
+    )
 
     op.create_table(
         "service_statuses",

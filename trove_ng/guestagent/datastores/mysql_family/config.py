@@ -14,11 +14,13 @@ from trove_ng.guestagent.os.configuration import (
     ConfigurationManager,
     ImportOverrideStrategy,
 )
+from trove_ng.guestagent.tls import TlsFiles
 
 #: change that holds what follows from the server's memory
 _MEMORY = "memory"
 _INIT = "init"
 _REPLICATION = "replication"
+_TLS = "tls"
 #: changes of one option each are named after it
 _OPTION = "option_"
 #: days that binary logs are kept, unless their owner says
@@ -114,6 +116,16 @@ class Configuration:
         self._manager.apply_system({"mysqld": soft}, _REPLICATION)
         self._manager.apply_system(
             {"mysqld": {**named, **options}}, _REPLICATION, final=True)
+
+    def set_tls(self, found: TlsFiles | None) -> None:
+        """Have the server speak TLS with these files, or none, from its next start on."""
+        if found is None:
+            self._manager.remove_system(_TLS, final=True)
+            return
+        self._manager.apply_system({"mysqld": {
+            "ssl_cert": str(found.certificate), "ssl_key": str(found.key),
+            "ssl_ca": str(found.authority), "tls_version": self._dialect.tls_versions,
+            "require_secure_transport": "ON" if found.strict else "OFF"}}, _TLS, final=True)
 
     def overrides(self) -> dict[str, Any]:
         """Return the options of the user's settings, as they are in the file."""

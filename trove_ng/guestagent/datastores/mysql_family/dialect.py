@@ -43,6 +43,16 @@ class Dialect(abc.ABC):
     def release(self) -> str:
         """Statement that lets the server write again."""
 
+    @property
+    def tls_versions(self) -> str:
+        """Versions of TLS that are not broken, as the server's option takes them."""
+        return "TLSv1.2,TLSv1.3"
+
+    @property
+    @abc.abstractmethod
+    def renew_tls(self) -> str | None:
+        """Statement that reads certificate and key again; None: a start does that only."""
+
     @abc.abstractmethod
     def account(self, user: str, host: str, password: Secret) -> list[Statement]:
         """Return what makes an account, or gives an existing one a password."""

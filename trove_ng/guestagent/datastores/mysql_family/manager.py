@@ -35,6 +35,7 @@ from trove_ng.guestagent.server import HUNG
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
+from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -71,6 +72,7 @@ class MySqlFamilyManager(SqlManager):
     #: makes backups
     strategy: type[PhysicalBackup]
     dialect: Dialect
+    server_user = OWNER
     server_logs: ServerLogs
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
@@ -343,6 +345,7 @@ class MySqlFamilyManager(SqlManager):
             files.copy_tree(kept, self.paths.changes)
         self._write_configuration(request.config, request.overrides)
         self.configure_replication_again()
+        self.configuration.set_tls(self.tls.in_force())
         for place in (self.paths.data, self.paths.logs, self.paths.binlogs):
             if place.is_dir() and place.owner() != OWNER:
                 files.change_owner(place, OWNER, recursive=True)
@@ -352,3 +355,20 @@ class MySqlFamilyManager(SqlManager):
         """Make the user's settings exactly these; return whether a restart is needed."""
         return self._overrides.apply(request.values, request.restart,
                                      running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    def apply_tls(self, found: TlsFiles | None) -> bool:
+        """Speak TLS with clients, or none; a server that did not, is started again for it."""
+        self.configuration.set_tls(found)
+        if self.probe() is ServiceStatus.SHUTDOWN:
+            return False
+        with self.server.session() as session:
+            ((used,),) = session.run("SELECT @@GLOBAL.ssl_cert")
+            if found is None:
+                session.run("SET GLOBAL require_secure_transport = 0")
+                return bool(used) and pathlib.Path(used) == self.tls.live_certificate
+            renew = self.dialect.renew_tls
+            if used != str(found.certificate) or renew is None:
+                return True
+            session.run(renew)
+            session.run("SET GLOBAL require_secure_transport = %s", (int(found.strict),))
+        return False

@@ -38,6 +38,11 @@ class MariaDbDialect(Dialect):
         """The end of the stages."""
         return "BACKUP STAGE END"
 
+    @property
+    def renew_tls(self) -> str | None:
+        """Since 10.4."""
+        return "FLUSH SSL"
+
     def account(self, user: str, host: str, password: Secret) -> list[Statement]:
         """Make the account anew."""
         return [("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s", (user, host, password))]

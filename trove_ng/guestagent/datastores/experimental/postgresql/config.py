@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from trove_ng.common.tls import BASIC, ENFORCED, MUTUAL
 from trove_ng.datastores.postgresql.rules import ADMIN, REPLICAS
 from trove_ng.datastores.postgresql.template import SECTION
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.codecs import KeyValueCodec
 from trove_ng.guestagent.os.configuration import ConfigurationManager, ImportOverrideStrategy
+from trove_ng.guestagent.tls import TlsFiles
 
 #: user that the server runs as
 OWNER = "postgres"
@@ -48,8 +51,12 @@ host   all          {ADMIN}  all  reject
 host   replication  +{REPLICAS}  all  scram-sha-256
 host   replication  all       all  reject
 host   all          +{REPLICAS}  all  reject
-host   all          all       all  scram-sha-256
 """
+#: mode of TLS → who comes in over the network
+_CLIENTS: Mapping[str | None, str] = MappingProxyType({
+    None: "host", BASIC: "host", ENFORCED: "hostssl", MUTUAL: "hostssl"})
+_CLIENT_CERTIFICATE = " clientcert=verify-ca"
+_TLS = "tls"
 _IDENT = f"trove  root  {ADMIN}\n"
 
 
@@ -73,19 +80,19 @@ class Configuration:
             **self._how)
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
-              log: Mapping[str, str]) -> None:
+              log: Mapping[str, str], tls: TlsFiles | None = None) -> None:
         """Write all files.
 
         :param computed: section → setting → value, from the control plane
         :param overrides: setting → value of the user's configuration group
+        :param tls: what the server speaks TLS with
         :param log: settings that say where the server writes its log
         """
         paths = self._paths
         for folder in (*reversed(paths.config_dir.parents[:2]), paths.config_dir):
             files.make_directory(folder, mode=0o755, owner=KEEPER, group=OWNER)
         files.make_directory(paths.changes, mode=0o750, owner=KEEPER, group=OWNER)
-        for name, text in (("pg_hba.conf", _HBA), ("pg_ident.conf", _IDENT)):
-            files.write_text(paths.config_dir / name, text, **self._how)
+        files.write_text(paths.config_dir / "pg_ident.conf", _IDENT, **self._how)
         self._manager.save({
             "data_directory": str(paths.data), "hba_file": str(paths.config_dir / "pg_hba.conf"),
             "ident_file": str(paths.config_dir / "pg_ident.conf"),
@@ -96,8 +103,25 @@ class Configuration:
             "wal_retrieve_retry_interval": "1s",
             "lc_messages": "C", "timezone": "UTC", "log_timezone": "UTC",
             "log_line_prefix": "%m [%p] %q%u@%d ", **log, _INCLUDE: str(paths.changes)})
+        self.set_tls(tls)
         self.apply_computed(computed)
         self.set_overrides(overrides)
+
+    def set_tls(self, found: TlsFiles | None) -> None:
+        """Have the server speak TLS with these files, or none, and let in who fits that."""
+        if found is None:
+            self._manager.remove_system(_TLS, final=True)
+        else:
+            self._manager.apply_system(_lines({
+                "ssl": True, "ssl_cert_file": found.certificate, "ssl_key_file": found.key,
+                "ssl_ca_file": found.authority, "ssl_min_protocol_version": "TLSv1.2"}),
+                _TLS, final=True)
+        mode = found.mode if found is not None else None
+        clients = f"{_CLIENTS[mode]}  all  all  all  scram-sha-256"
+        if mode == MUTUAL:
+            clients += _CLIENT_CERTIFICATE
+        files.write_text(self._paths.config_dir / "pg_hba.conf", f"{_HBA}{clients}\n",
+                         **self._how)
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
         """Write what follows from the server's memory."""

@@ -46,6 +46,7 @@ from trove_ng.guestagent.server import HUNG
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
+from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
@@ -63,6 +64,7 @@ class PostgreSqlManager(SqlManager):
     """
 
     name = "postgresql"
+    server_user = OWNER
     server_logs: ServerLog
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
@@ -140,7 +142,8 @@ class PostgreSqlManager(SqlManager):
             super().start_db()
 
     def _write_configuration(self, request: m.PrepareRequest | sm.PostUpgrade) -> None:
-        self.configuration.write(request.config, request.overrides, self.server_logs.prepare())
+        self.configuration.write(request.config, request.overrides, self.server_logs.prepare(),
+                                 self.tls.in_force())
         self.configuration.apply_volume(filesystem_stats(self.paths.mount).total)
 
     def clean(self) -> None:
@@ -191,6 +194,11 @@ class PostgreSqlManager(SqlManager):
         """Make the user's settings exactly these; return whether a restart is needed."""
         return self._overrides.apply(
             request.values, running=self.probe() is not ServiceStatus.SHUTDOWN)
+
+    def apply_tls(self, found: TlsFiles | None) -> bool:
+        """Speak TLS with clients, or none; the server needs no restart for it."""
+        self.configuration.set_tls(found)
+        return self.probe() is not ServiceStatus.SHUTDOWN and self._overrides.reload()
 
     def resize_fs(self, request: m.VolumeSpec) -> m.FilesystemStats:
         """Grow the file system, and what the server may take of it for its log."""

@@ -54,6 +54,16 @@ class MySqlDialect(Dialect):
         """The tables; the lock of the instance ends with the connection."""
         return "UNLOCK TABLES"
 
+    @property
+    def tls_versions(self) -> str:
+        """5.7 knows no 1.3, and does not start with it."""
+        return "TLSv1.2" if self._old else super().tls_versions
+
+    @property
+    def renew_tls(self) -> str | None:
+        """Since 8.0."""
+        return None if self._old else "ALTER INSTANCE RELOAD TLS"
+
     def account(self, user: str, host: str, password: Secret) -> list[Statement]:
         """Make the account if there is none, and give it a password that lasts."""
         how = f"USER %s@%s IDENTIFIED WITH {self.plugin} BY %s"

@@ -1,0 +1,81 @@
+"""Certificates for the database of an instance."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from typing import Any
+
+from oslo_config import cfg
+
+from trove_ng.common.secret import Secret
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import tls
+from trove_ng.domain.certificates import Authority, CertificateError
+from trove_ng.operations import servers
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import tls_messages as tm
+
+LOG = logging.getLogger(__name__)
+
+
+def authority(conf: cfg.ConfigOpts) -> Authority:
+    """Return the operator's authority, as its files are now.
+
+    :raises CertificateError: there is none, or it cannot be used
+    """
+    texts = []
+    for name in ("ca_certificate", "ca_private_key"):
+        path = conf.tls[name]
+        if not path:
+            raise CertificateError(f"[tls] {name} is not configured.")
+        try:
+            texts.append(pathlib.Path(path).read_text("ascii"))
+        except (OSError, ValueError):
+            raise CertificateError(f"The file of [tls] {name} cannot be read.") from None
+    return Authority(texts[0], Secret(texts[1]))
+
+
+def issued(work: Work, mode: str) -> tm.TlsRequest:
+    """Return the request that gives an instance a new certificate of the authority.
+
+    :raises StepFailed: none can be issued
+    """
+    instance = servers.load(work)
+    try:
+        made = authority(work.tools.conf).issue(
+            instance.id, _names(instance), work.tools.conf.tls.certificate_days,
+            work.tools.clock.now())
+    except CertificateError as err:
+        # what is wrong with the operator's files is for the operator
+        LOG.error("operation %s: no certificate: %s", work.id, err)  # noqa: TRY400
+        raise StepFailed("The service cannot issue a certificate.") from err
+    return tm.TlsRequest(
+        operation_id=work.id, step="tls", mode=mode, certificate=made.certificate,
+        key=made.key, authority=made.authority)
+
+
+def _names(instance: Instance) -> list[str]:
+    """Return what clients reach an instance under."""
+    found = [str(one["address"]) for one in instance.addresses]
+    return [*found, instance.hostname] if instance.hostname else found
+
+
+def use(work: Work, result: tm.TlsResult) -> None:
+    """Note whether the instance needs a restart now."""
+    servers.note(work, restart_required=result.restart_required)
+
+
+def write_down(work: Work) -> None:
+    """Store what the server has."""
+    state = work.tools.guests(work.resource_id, work.context).get_tls()
+    with work.writer() as session:
+        tls.replace(session, work.resource_id, {
+            tls.CURRENT: _columns(state.current), tls.PREVIOUS: _columns(state.previous)})
+
+
+def _columns(entry: tm.TlsEntry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    return {"mode": entry.mode, "reference": entry.reference or None,
+            "certificate": entry.certificate or None, "authority": entry.authority or None}
