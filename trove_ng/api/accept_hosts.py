@@ -55,10 +55,11 @@ def _begin(call: Call, ids: Sequence[str], check: Check, action: str, task: Task
                 continue
             try:
                 check(session, loaded)
-                accepted = call.services.requests.submit(
-                    session, action=action, resource_type="instance", resource_id=ident,
-                    tenant_id=loaded.instance.tenant_id, context=call.context,
-                    payload=payload, now=now)
+                with session.begin_nested():
+                    accepted = call.services.requests.submit(
+                        session, action=action, resource_type="instance", resource_id=ident,
+                        tenant_id=loaded.instance.tenant_id, context=call.context,
+                        payload=payload, now=now)
             except (Conflict, UnprocessableEntity) as err:
                 begun.append({"id": ident, "operation_id": None, "problem": err.message})
                 continue

@@ -403,8 +403,7 @@ class Api:
         def note(_conn: Any, _cursor: Any, statement: str, values: Any, _context: Any,
                  many: bool) -> None:
             verb = statement.split()[0]
-            if verb in ("SELECT", "INSERT", "UPDATE", "DELETE") and (
-                    "alembic_version" not in statement):
+            if verb != "BEGIN" and "alembic_version" not in statement:
                 # drivers send one for each row, but inserts together
                 seen.extend([statement] * (len(values) if many and verb != "INSERT" else 1))
 

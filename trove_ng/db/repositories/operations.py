@@ -34,11 +34,13 @@ _TOLD_ATTEMPTS = 10
 def add(session: Session, operation: Operation) -> Operation:
     """Add an operation.
 
-    :raises Conflict: its resource has a live one
+    :raises Conflict: its resource has a live one; who goes on then has a savepoint
     """
+    # what else is pending has conflicts of its own
+    session.flush()
+    session.add(operation)
     try:
-        with session.begin_nested():
-            session.add(operation)
+        session.flush()
     except DBDuplicateEntry:
         raise Conflict(f"Another operation is running on {operation.resource_type} "
                        f"{operation.resource_id}.") from None

@@ -72,11 +72,12 @@ def _begin(work: Work, instance_id: str, percent: int) -> bool:
             operations.end_step(session, work.id, _step(instance_id), why, now)
             return False
         try:
-            child = Requests(tools.conf, tools.operation_box).submit(
-                session, action=payloads.INSTANCE_CONFIGURE, resource_type="instance",
-                resource_id=instance_id, tenant_id=loaded.instance.tenant_id,
-                context=work.context, now=now,
-                payload=payloads.ConfigureInstance(configuration_id=work.resource_id))
+            with session.begin_nested():
+                child = Requests(tools.conf, tools.operation_box).submit(
+                    session, action=payloads.INSTANCE_CONFIGURE, resource_type="instance",
+                    resource_id=instance_id, tenant_id=loaded.instance.tenant_id,
+                    context=work.context, now=now,
+                    payload=payloads.ConfigureInstance(configuration_id=work.resource_id))
         except Conflict as err:
             operations.end_step(session, work.id, _step(instance_id), err.message, now)
             return False
