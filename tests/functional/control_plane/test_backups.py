@@ -123,6 +123,21 @@ def test_a_key_of_its_own_encrypts_each_backup_and_comes_with_the_restore(
     wait_for(forgotten, "the keys to be forgotten")
 
 
+def test_why_a_backup_failed_is_told_with_it_and_with_its_instance(
+        plane: ControlPlane, instance: str) -> None:
+    plane.hypervisor.failures["create_backup"] = "No space left."
+    failed = make(plane, instance, "FAILED")
+    assert failed["error"] == "No space left."
+    shown = plane.show(instance)
+    assert (shown["status"], shown["fault"]["message"]) == ("ACTIVE", "No space left.")
+    details = plane.request("GET", f"/mgmt/instances/{instance}", token="admin").json[
+        "instance"]["fault"]["details"]
+    assert "instance.create" not in details
+    assert "backup.create" in details
+    plane.hypervisor.failures.clear()
+    assert make(plane, instance)["error"] is None
+
+
 def test_strategies_and_leases_of_an_instance_end_with_it(
         plane: ControlPlane, instance: str) -> None:
     with plane.db.writer() as session:

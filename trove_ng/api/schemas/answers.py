@@ -81,7 +81,7 @@ LOGS = _of("logs", array(obj(_LOG, tuple(_LOG))))
 
 _BACKUP = obj({
     "id": _S, "name": _S, "description": _SN, "locationRef": _SN, "instance_id": _SN,
-    "created": _S, "updated": _S, "size": _NN, "status": _S, "parent_id": _SN,
+    "created": _S, "updated": _S, "size": _NN, "status": _S, "error": _SN, "parent_id": _SN,
     "project_id": _S, "storage_driver": _SN, "verified_at": _SN, "restore_seconds": _NN,
     "verification": {"anyOf": [obj({
         "result": {"enum": ["GOOD", "CORRUPT", "FAILED"]}, "at": _S, "operation_id": _S,

@@ -24,6 +24,7 @@ def view(row: Any) -> dict[str, Any]:
         "updated": isoformat(row.updated),
         "size": None if row.size_bytes is None else round(row.size_bytes / _GB, 6),
         "status": row.state,
+        "error": row.error,
         "parent_id": row.parent_id,
         "project_id": row.tenant_id,
         "storage_driver": row.storage_driver,

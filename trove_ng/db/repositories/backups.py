@@ -28,7 +28,7 @@ def _view_select() -> AnySelect:
         Backup.id, Backup.name, Backup.description, Backup.location, Backup.tenant_id,
         Backup.instance_id, Backup.created, Backup.updated, Backup.size_bytes,
         Backup.state, Backup.parent_id, Backup.storage_driver, Backup.datastore_version_id,
-        Backup.verified_at, Backup.restore_seconds, Backup.verification,
+        Backup.verified_at, Backup.restore_seconds, Backup.verification, Backup.error,
         Datastore.name.label("datastore_name"),
         DatastoreVersion.name.label("version_name"),
         DatastoreVersion.version.label("version_number"),

@@ -13,6 +13,7 @@ from trove_ng.db.repositories import backups, instances, quotas, schedules
 from trove_ng.operations import guest, payloads, servers, storage
 from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 
@@ -155,6 +156,8 @@ def _fail(work: Work, session: Session, why: str) -> None:
         row.state, row.error = BackupState.FAILED, why[:255]
         row.updated = work.tools.clock.now()
         schedules.note_end(session, row.id, ExecutionState.ERROR, why)
+        if row.instance_id is not None:
+            ending.note_fault(work, session, why, row.instance_id)
     # the row counts until it is deleted
     quotas.commit(session, work.id)
 

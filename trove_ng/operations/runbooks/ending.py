@@ -36,11 +36,14 @@ def succeed_restarted(work: Work, session: Session) -> None:
     succeed(work, session)
 
 
-def note_fault(work: Work, session: Session, why: str) -> None:
-    """Add why the operation failed to the instance's faults."""
+def note_fault(work: Work, session: Session, why: str, instance_id: str | None = None) -> None:
+    """Add why the operation failed to an instance's faults.
+
+    :param instance_id: by default the operation is on it
+    """
     details = f"operation {work.id} ({work.action}), request {work.context.request_id}"
     trace = operations.trace(session, work.id)
-    faults.add(session, work.resource_id, why,
+    faults.add(session, instance_id or work.resource_id, why,
                details if trace is None else f"{details}\n{trace}", work.tools.clock.now())
 
 
