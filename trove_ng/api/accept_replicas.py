@@ -59,7 +59,7 @@ def create_replicas(call: Call) -> dict[str, Any]:
                         backup, count) for name in _names(body["name"], count)]
         view = render(session, call, begun[0][0])
         call.keep(session, {"instance": view}, begun[0][1])
-    for operation_id in (seeding, *(one[1] for one in begun)):
+    for operation_id in (*seeding, *(one[1] for one in begun)):
         wake(call, operation_id)
     return view
 
@@ -149,22 +149,30 @@ def _check(session: Session, call: Call, loaded: Loaded, body: dict[str, Any],
 
 
 def _snapshot(session: Session, call: Call, loaded: Loaded, body: dict[str, Any],
-              ) -> tuple[Backup, str]:
-    """Begin the backup that all replicas begin with; it continues another one if it can."""
+              ) -> tuple[Backup | None, list[str]]:
+    """Begin the backup that all replicas begin with; it continues another one if it can.
+
+    :return: it and the ids of operations; none where replicas copy their source themselves
+    """
     services, source = call.services, loaded.instance
     engine = effective_versions.engine(session, source.datastore_version_id, loaded.manager)
     point = (body.get("restorePoint") or {}).get("backupRef")
+    if engine.replicas_copy:
+        if point:
+            raise BadRequest("Validation error: instance.restorePoint: a replica copies the data "
+                             "of its source.")
+        return None, []
     backup, accepted = Backups(services.conf, services.requests).begin(
         session, source, engine, WantedBackup(
             name=f"Snapshot for replicas of {source.name}"[:255], driver=backups.SWIFT,
             parent_id=point, incremental=engine.capabilities.incremental_backups,
             for_replicas=True), call.context, services.clock.now())
-    return backup, accepted.id
+    return backup, [accepted.id]
 
 
 def _begin(session: Session, call: Call, body: dict[str, Any], source: Instance,
-           version: DatastoreVersion, wanted: accept_create.Wanted, backup: Backup,
-           count: int) -> tuple[str, str]:
+           version: DatastoreVersion, wanted: accept_create.Wanted,
+           backup: Backup | None, count: int) -> tuple[str, str]:
     """Write one replica; return the ids of instance and operation."""
     instance = accept_create.new_row(call, body, version, wanted)
     instance.slave_of_id = source.id
@@ -175,6 +183,8 @@ def _begin(session: Session, call: Call, body: dict[str, Any], source: Instance,
     operation_id = accept_create.begin(
         session, call, instance, wanted, payloads.INSTANCE_CREATE_REPLICA,
         {payloads.REPLICA_SECRET: replication.new_password()},
-        payloads.CreateReplica(backup_id=backup.id, modules=accept_create.wanted_modules(
-            session, call, body, version)), replica_of=source.id, replica_count=count)
+        payloads.CreateReplica(
+            backup_id=backup.id if backup is not None else None,
+            modules=accept_create.wanted_modules(session, call, body, version)),
+        replica_of=source.id, replica_count=count)
     return instance.id, operation_id

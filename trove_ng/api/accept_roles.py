@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept
+from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
@@ -45,6 +45,7 @@ def promote(call: Call) -> None:
     """Begin to make a replica the source of its set.
 
     :raises BadRequest: it is no replica
+    :raises NotSupported: it is of an engine whose replicas are detached only
     :raises UnprocessableEntity: something is done with the set, or not all of it works
     """
     with call.services.db.writer() as session:
@@ -52,6 +53,9 @@ def promote(call: Call) -> None:
         source_id = loaded.instance.slave_of_id
         if source_id is None:
             raise BadRequest(f"Instance {loaded.instance.id} is not a replica.")
+        if not effective_versions.engine(
+                session, loaded.instance.datastore_version_id, loaded.manager).promotes:
+            raise NotSupported(f"Replicas of {loaded.manager} cannot be promoted.")
         source = accept.load(session, call, source_id)
         replicas = _replicas(session, call, source_id)
         for one in (source, *replicas):

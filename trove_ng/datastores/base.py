@@ -105,6 +105,8 @@ class Datastore:
     :param begun_anew: those of them whose content a restored instance does without
     :param tls_modes: those of :data:`trove_ng.common.tls.MODES` that its servers know
     :param tls_restarts: a server begins and ends to speak TLS at a start only
+    :param promotes: a replica can become the source of its set
+    :param replicas_copy: a new replica copies all data from its source, and needs no backup
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
     """
@@ -119,6 +121,8 @@ class Datastore:
     backup_strategy: str = ""
     volume_kinds: tuple[str, ...] = ("data",)
     begun_anew: tuple[str, ...] = ()
+    promotes: bool = False
+    replicas_copy: bool = False
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
     tls_modes: tuple[str, ...] = ()

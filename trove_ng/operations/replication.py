@@ -53,11 +53,13 @@ def _find(work: Work, instance_id: str) -> Instance | None:
 
 
 def wait_for_snapshot(work: Work) -> None:
-    """Wait until the data of the source are in the object store.
+    """Wait until the data of the source are in the object store, if they are to be.
 
     :raises StepFailed: they will not be
     """
-    backup_id = work.payload(payloads.CreateReplica).backup_id or ""
+    backup_id = work.payload(payloads.CreateReplica).backup_id
+    if backup_id is None:
+        return
 
     def ready() -> bool | None:
         with work.reader() as session:
@@ -145,12 +147,19 @@ def follow_first(work: Work) -> None:
     """Have the new replica go on where its data end."""
     instance = servers.load(work)
     source = load(work, instance.slave_of_id)
+    follow(work, source, "follow", _password(work), _position(work))
+
+
+def _position(work: Work) -> dict[str, str]:
+    """Return what the snapshot says that the data are from; nothing if there is none."""
+    backup_id = work.payload(payloads.CreateReplica).backup_id
+    if backup_id is None:
+        return {}
     with work.reader() as session:
-        backup = backups.get(session, work.payload(payloads.CreateReplica).backup_id or "")
+        backup = backups.get(session, backup_id)
     if backup is None:
         raise StepFailed("The snapshot of the source is gone.")
-    follow(work, source, "follow", _password(work),
-           dict(backup.manifest.get("metadata", {})))
+    return dict(backup.manifest.get("metadata", {}))
 
 
 def follow(work: Work, source: Instance, step: str, password: Secret,

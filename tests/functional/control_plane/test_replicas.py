@@ -9,7 +9,9 @@ import pytest
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, wait_for
+from trove_ng.common.clock import utcnow
 from trove_ng.common.states import ServiceStatus
+from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
 from trove_ng.operations.replication import account
 
@@ -92,6 +94,34 @@ def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
     plane.wait_gone(f"/instances/{replicas[0]}")
     assert set(source.accounts) == {account(replicas[1])}
     assert ids(plane, instance) == [replicas[1]]
+
+
+def test_replicas_that_copy_their_source_begin_without_a_snapshot(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    with plane.db.writer() as session:
+        session.add(Datastore(id="r", name="redis"))
+        session.flush()
+        session.add(DatastoreVersion(
+            id="rv", datastore_id="r", name="7.0", version="7.0", manager="redis",
+            image_tags="mariadb", created=utcnow(), updated=utcnow()))
+    source = plane.create(datastore={"type": "redis", "version": "7.0"})
+    plane.wait(source, "ACTIVE")
+    assert "restorePoint" in ask(plane, source, 400, restorePoint={"backupRef": source})
+    ask(plane, source, replica_count=2)
+    assert plane.show(source)["status"] == "ACTIVE"
+    replicas = ids(plane, source)
+    for one in replicas:
+        plane.wait(one, "ACTIVE")
+        found = plane.agent(one)
+        prepare, = (request for name, request in found.asked if name == "prepare")
+        assert (prepare.replica, prepare.restore) == (True, None)
+        assert found.follows is not None
+        assert (found.follows.port, found.follows.position) == (6379, {})
+    assert set(plane.agent(source).accounts) == {account(one) for one in replicas}
+    assert plane.quota()["backups"] == (0, 0)
+    answer = plane.request("POST", f"/instances/{replicas[0]}/action", {
+        "promote_to_replica_source": {}}, status=501)
+    assert "redis cannot be promoted" in answer.text
 
 
 def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str) -> None:

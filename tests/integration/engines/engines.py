@@ -160,6 +160,7 @@ class Redis(Engine):
     dynamic = ("maxmemory", 50 * 1024 ** 2, 60 * 1024 ** 2)
     static = ("databases", 5)
     started = "Ready to accept connections"
+    read_only = "read only replica"
 
     def _client(self, address: str, password: str) -> redis.Redis:
         return redis.Redis(host=address, password=password or None, protocol=2,
@@ -177,7 +178,7 @@ class Redis(Engine):
 
     def read(self, address: str, password: str) -> Any:
         client = self._client(address, password)
-        return {key: client.dump(key) for key in client.scan_iter(count=1000)}
+        return sorted((key, client.dump(key)) for key in client.scan_iter(count=1000))
 
     def setting(self, address: str, password: str, name: str) -> str:
         client = self._client(address, password)

@@ -7,11 +7,11 @@ import pytest
 from trove_ng.common.errors import BadRequest
 from trove_ng.datastores.redis import DATASTORE
 
-#: what the specification lists, and the server still has
+#: what the specification lists, the server still has, and is not what makes a replica
 LISTED = (
     "tcp-backlog", "tcp-keepalive", "timeout", "loglevel", "databases", "save",
     "stop-writes-on-bgsave-error", "rdbcompression", "rdbchecksum", "slave-serve-stale-data",
-    "slave-read-only", "slave-priority", "repl-diskless-sync", "repl-diskless-sync-delay",
+    "slave-priority", "repl-diskless-sync", "repl-diskless-sync-delay",
     "repl-ping-slave-period", "repl-timeout", "repl-disable-tcp-nodelay", "repl-backlog-size",
     "repl-backlog-ttl", "min-slaves-to-write", "min-slaves-max-lag", "maxclients", "maxmemory",
     "maxmemory-policy", "maxmemory-samples", "appendonly", "appendfsync",

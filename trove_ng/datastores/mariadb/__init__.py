@@ -36,4 +36,5 @@ DATASTORE = Datastore(
     tls_restarts=True,
     volume_kinds=("data", "binlog", "user_log"),
     begun_anew=("binlog", "user_log"),
+    promotes=True,
 )

@@ -17,7 +17,8 @@ RESERVED = (
     "*_cpulist", "crash_*", "disable_thp", "io_threads*", "oom_score_adj*", "watchdog_period",
     # replication and clusters
     "cluster_announce*", "cluster_config_file", "cluster_enabled", "cluster_port",
-    "rdb_key_save_delay", "replica_announce*", "replicaof", "slave_announce*", "slaveof",
+    "rdb_key_save_delay", "replica_announce*", "replica_read_only", "replicaof",
+    "slave_announce*", "slave_read_only", "slaveof",
     # for those who work on the server itself
     "always_show_logo", "ignore_warnings", "jemalloc_bg_thread", "key_load_delay",
     "propagation_error_behavior", "shutdown_*",

@@ -11,7 +11,12 @@ from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.redis import causes
 from trove_ng.guestagent.datastores.experimental.redis import config as redis_config
-from trove_ng.guestagent.datastores.experimental.redis.access import Access
+from trove_ng.guestagent.datastores.experimental.redis.access import (
+    Access,
+    Source,
+    digest,
+    root_of,
+)
 from trove_ng.guestagent.datastores.experimental.redis.config import (
     Configuration,
     as_lines,
@@ -102,10 +107,38 @@ def test_the_agents_password_is_not_in_the_file(configuration: Configuration, ac
     configuration.set_access(access.settings())
     text = (tmp_path / "redis.conf").read_text()
     assert "nopass" not in text
-    assert lines(tmp_path, "masterauth") == ["masterauth pw"]
+    assert digest(Secret("pw")) in text
     access.set_root(None)
     configuration.set_access(access.settings())
-    assert not lines(tmp_path, "masterauth")
+    assert "nopass" in (tmp_path / "redis.conf").read_text()
+
+
+def test_replicas_have_users_of_their_own_for_nothing_but_replication(
+        configuration: Configuration, access: Access, tmp_path: Path) -> None:
+    access.change(replicas={"os_replica_1": digest(Secret("pw"))})
+    configuration.set_access(access.settings())
+    assert lines(tmp_path, "user")[2].split()[1:] == [
+        "os_replica_1", "reset", "on", digest(Secret("pw")), "+psync", "+replconf", "+ping",
+        "+acl|getuser"]
+
+
+def test_a_replica_lets_nobody_in_until_its_source_says_who_may(
+        configuration: Configuration, access: Access, tmp_path: Path) -> None:
+    access.renew(None, closed=True)
+    assert access.rules()[:2] == ["reset", "off"]
+    access.change(closed=False, root="#abc", source=Source("1.2.3.4", 6379, "u", Secret("pw")))
+    assert access.secrets().source == Source("1.2.3.4", 6379, "u", Secret("pw"))
+    configuration.set_access(access.settings())
+    assert access.rules()[:3] == ["reset", "on", "#abc"]
+    assert [lines(tmp_path, name) for name in ("replicaof", "masteruser", "masterauth")] == [
+        ["replicaof 1.2.3.4 6379"], ["masteruser u"], ["masterauth pw"]]
+
+
+def test_a_source_tells_who_may_come_in() -> None:
+    assert root_of(["flags", ["on", "nopass"], "passwords", [], "commands", ""]) is None
+    assert root_of(["flags", ["on"], "passwords", ["ab"], "commands", ""]) == "#ab"
+    with pytest.raises(GuestError, match="nobody"):
+        root_of(["flags", ["off"], "passwords", []])
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"password": "x"}', "[]"])

@@ -14,7 +14,7 @@ from trove_ng.guestagent import devices
 from trove_ng.guestagent.causes import LOOKED_AT
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis import causes
-from trove_ng.guestagent.datastores.experimental.redis.access import DEFAULT, ROOT, Access
+from trove_ng.guestagent.datastores.experimental.redis.access import ROOT, Access
 from trove_ng.guestagent.datastores.experimental.redis.backup import (
     COPY,
     RdbBackup,
@@ -23,6 +23,7 @@ from trove_ng.guestagent.datastores.experimental.redis.backup import (
 from trove_ng.guestagent.datastores.experimental.redis.config import OWNER, Configuration
 from trove_ng.guestagent.datastores.experimental.redis.overrides import PREFIX, Overrides
 from trove_ng.guestagent.datastores.experimental.redis.paths import APPEND_ONLY, Paths
+from trove_ng.guestagent.datastores.experimental.redis.replication import Replication
 from trove_ng.guestagent.datastores.experimental.redis.server import Server
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, tail
@@ -34,6 +35,7 @@ from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class RedisManager(ServerManager):
         self.configuration = Configuration(self.paths)
         self._overrides = Overrides(
             self.configuration, self.server, pathlib.Path(self.paths.mount))
+        self._replication = Replication(self.access, self.configuration, self.server)
 
     @property
     def volume_mount_point(self) -> str:
@@ -79,9 +82,8 @@ class RedisManager(ServerManager):
         if data.exists() and any(data.iterdir()):
             raise Conflict("The volume holds a database already.")
         files.make_directory(data, mode=0o750, owner=OWNER)
-        self.access.renew()
-        if request.root_password is not None:
-            self.access.set_root(request.root_password)
+        # who may come in to a replica, its source tells
+        self.access.renew(request.root_password, closed=request.replica)
         self.configuration.write(request.config, request.overrides, self.access.settings(),
                                  self._log())
         progress.report(10)
@@ -196,6 +198,31 @@ class RedisManager(ServerManager):
             return m.DataReport(counts=counts, problems=["The file of the data is damaged."])
         return m.DataReport(counts=counts)
 
+    # ---- replication ------------------------------------------------------------
+
+    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
+        """Do nothing: every server can be a source."""
+        return m.Empty()
+
+    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
+        """Have exactly these accounts for replicas."""
+        self._replication.set_accounts(request)
+        return m.Empty()
+
+    def follow(self, request: rm.FollowRequest) -> m.Empty:
+        """Follow a source, and wait until its data are here, or on their way."""
+        self._replication.follow(request)
+        return m.Empty()
+
+    def detach_replica(self, request: m.StepRequest) -> m.Empty:
+        """Follow nobody any more, and let clients write."""
+        self._replication.detach()
+        return m.Empty()
+
+    def replication_trouble(self) -> str:
+        """Return why a replica does not follow; take over who may come in at its source."""
+        return self._replication.trouble(PROBE_SECONDS)
+
     # ---- another root disk ------------------------------------------------------
 
     def check_upgrade(self, version: str) -> None:
@@ -260,18 +287,16 @@ class RedisManager(ServerManager):
         return m.Empty()
 
     def _set_root(self, password: Secret | None) -> None:
-        before = self.access.secrets().root
-        self.access.set_root(password)
-        self.configuration.set_access(self.access.settings())
-        try:
-            with self.server.session() as session:
-                session.run("ACL", "SETUSER", DEFAULT, *self.access.rules())
-                session.config_set("masterauth", password.reveal() if password else "")
-                # who came in by the former one leaves
-                session.run("CLIENT", "KILL", "USER", DEFAULT)
-        except GuestError:
-            self.access.set_root(before)
+        with self.access.lock:
+            before = self.access.secrets()
+            self.access.set_root(password)
             self.configuration.set_access(self.access.settings())
-            raise
+            try:
+                with self.server.session() as session:
+                    session.let_in()
+            except GuestError:
+                self.access.keep(before)
+                self.configuration.set_access(self.access.settings())
+                raise
 
 

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from trove_ng.common.errors import GuestError
-from trove_ng.guestagent.datastores.experimental.redis.access import ADMIN, Access
+from trove_ng.guestagent.datastores.experimental.redis.access import ADMIN, DEFAULT, Access
 
 #: seconds that an answer may take
 ANSWER_SECONDS = 30
@@ -80,6 +80,11 @@ class Session:
     def run(self, *words: str | int) -> Any:
         """Run a command and return its answer."""
         return self._client.execute_command(*words)
+
+    def let_in(self) -> None:
+        """Have clients come in as the secrets say; who came in otherwise leaves."""
+        self.run("ACL", "SETUSER", DEFAULT, *self._access.rules())
+        self.run("CLIENT", "KILL", "USER", DEFAULT)
 
     def info(self, section: str) -> Mapping[str, Any]:
         """Return a section of ``INFO``."""

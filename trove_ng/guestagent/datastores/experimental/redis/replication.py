@@ -1,0 +1,181 @@
+"""Replication: users of replicas at the source, and following one.
+
+A replica copies all data from its source whenever it cannot go on where it was.  Users are no
+data to Redis: each server has the agent's own, and who may come in to a replica is what its
+source says of its nameless user.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from trove_ng.common.errors import (
+    BadRequest,
+    GuestError,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
+from trove_ng.datastores.base import REPLICA_USERS
+from trove_ng.guestagent.datastores.experimental.redis.access import (
+    DEFAULT,
+    Access,
+    Source,
+    digest,
+    root_of,
+    rules_of_replica,
+)
+from trove_ng.guestagent.datastores.experimental.redis.config import Configuration
+from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
+from trove_ng.guestagent.replicas import account_names
+from trove_ng.rpc import replication_messages as rm
+
+LOG = logging.getLogger(__name__)
+
+#: seconds until the source must have answered a new replica
+_ANSWER_SECONDS = 30
+_ASK_SECONDS = 3
+_POLL_SECONDS = 0.1
+_STARVED = "The replica does not get changes from its source."
+_COPIES = "The replica copies the data of its source."
+
+
+class Replication:
+    """Users, settings and commands."""
+
+    def __init__(self, access: Access, configuration: Configuration, server: Server) -> None:
+        self._access = access
+        self._configuration = configuration
+        self._server = server
+
+    # ---- as the source ----------------------------------------------------------
+
+    def set_accounts(self, request: rm.ReplicaAccounts) -> None:
+        """Have exactly these users for replicas.
+
+        :raises UnprocessableEntity: replicas would lose all data with this server's end
+        """
+        names, add = account_names(request), request.add
+        with self._access.lock, self._server.session() as session:
+            wanted = {name: password for name, password in self._access.secrets().replicas.items()
+                      if name in names}
+            if add is not None:
+                if add.password is None:
+                    raise BadRequest("The account of a replica has a password.")
+                _check_kept(session)
+                wanted[add.name] = digest(add.password)
+            self._write(replicas=wanted)
+            for name in session.run("ACL", "USERS"):
+                if name.startswith(REPLICA_USERS) and name not in wanted:
+                    # this ends its connections, too
+                    session.run("ACL", "DELUSER", name)
+            if add is not None:
+                session.run("ACL", "SETUSER", add.name, *rules_of_replica(wanted[add.name]))
+
+    def _write(self, **changes: object) -> None:
+        self._access.change(**changes)
+        self._configuration.set_access(self._access.settings())
+
+    # ---- as a replica -----------------------------------------------------------
+
+    def follow(self, request: rm.FollowRequest) -> None:
+        """Follow a source, and wait until it sends.
+
+        :raises ServiceUnavailable: it does not, and may do later
+        """
+        source = Source(request.host, request.port, request.user, request.password)
+        try:
+            root = _ask_root(source)
+        except GuestError as err:
+            raise ServiceUnavailable(err.message) from err
+        with self._access.lock, self._server.session() as session:
+            self._write(source=source, root=root, closed=False)
+            session.config_set("masteruser", source.user)
+            session.config_set("masterauth", source.password.reveal())
+            session.run("REPLICAOF", source.host, source.port)
+            session.let_in()
+            self._wait(session)
+
+    @staticmethod
+    def _wait(session: Session) -> None:
+        """Wait until the data are here; that many are on their way is enough after a time."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while reason := _word(session):
+            if time.monotonic() > deadline:
+                if reason == _COPIES:
+                    return
+                raise ServiceUnavailable(reason)
+            time.sleep(_POLL_SECONDS)
+
+    def detach(self) -> None:
+        """Follow nobody any more, with what was received; users come in as they did."""
+        with self._access.lock, self._server.session() as session:
+            session.run("REPLICAOF", "NO", "ONE")
+            for name in ("masterauth", "masteruser"):
+                session.config_set(name, "")
+            self._write(source=None)
+
+    def trouble(self, seconds: float) -> str:
+        """Return why a replica does not follow its source; empty if it does, or is none.
+
+        What its source says of who may come in is taken over.
+
+        :param seconds: how long the server may take to answer
+        """
+        try:
+            source = self._access.secrets().source
+            if source is None:
+                return ""
+            with self._server.session(seconds) as session:
+                reason = _word(session)
+                if not reason:
+                    self._take_over(source, session)
+                return reason
+        except (GuestError, OSError) as err:
+            LOG.warning("it cannot be told whether the replica follows: %s", err)
+            return ""
+
+    def _take_over(self, source: Source, session: Session) -> None:
+        root = _ask_root(source)
+        with self._access.lock:
+            now = self._access.secrets()
+            if now.source == source and now.root != root:
+                self._write(root=root)
+                session.let_in()
+
+
+def _ask_root(source: Source) -> str | None:
+    """Return the digest of the password that clients of a source need; None: they need none.
+
+    :raises GuestError: it does not tell
+    """
+    try:
+        with redis.Redis(
+                source.host, source.port, username=source.user,
+                password=source.password.reveal(), socket_timeout=_ASK_SECONDS,
+                socket_connect_timeout=_ASK_SECONDS, decode_responses=True, protocol=2,
+                retry=Retry(NoBackoff(), 0), single_connection_client=True) as client:
+            return root_of(client.execute_command("ACL", "GETUSER", DEFAULT))
+    except (redis.RedisError, OSError) as err:
+        raise GuestError(_STARVED) from err
+
+
+def _word(session: Session) -> str:
+    """Return why the server does not follow its source, by its own word."""
+    found = session.info("replication")
+    if found.get("master_link_status") == "up":
+        return ""
+    return _COPIES if found.get("master_sync_in_progress") else _STARVED
+
+
+def _check_kept(session: Session) -> None:
+    """Refuse a source that begins empty after it ended: its replicas would be empty, too."""
+    if not session.config_get("save")["save"] and (
+            session.config_get("appendonly")["appendonly"] != "yes"):
+        raise UnprocessableEntity(
+            "The source keeps no data on its volume, and would empty its replicas when it is "
+            "restarted: its configuration group must set save or appendonly.")
