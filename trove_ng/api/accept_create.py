@@ -164,7 +164,8 @@ def limited(session: Session, call: Call, version: DatastoreVersion, wanted: Wan
     default = call.services.conf.cinder_volume_type
     return dataclasses.replace(wanted, volumes=[
         dataclasses.replace(one, volume_type=limits.volume_type(
-            "instance.volume.type", one.volume_type, wanted.volume_types, default))
+            "instance.volume.type", one.volume_type, wanted.volume_types, default,
+            named=one.named))
         if one.provider == CINDER else one for one in wanted.volumes])
 
 

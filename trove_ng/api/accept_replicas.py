@@ -116,7 +116,8 @@ def _volumes(call: Call, body: dict[str, Any], held: list[Volume]) -> list[Volum
     if size > most:
         raise BadRequest(f"Validation error: instance.volume.size must be from 1 to {most} GB.")
     return [dataclasses.replace(one, size=size or one.size,
-                                volume_type=given.get("type") or one.volume_type)
+                                volume_type=given.get("type") or one.volume_type,
+                                named=bool(given.get("type")))
             if one.kind == DATA else one for one in held]
 
 

@@ -105,7 +105,7 @@ class CachedCatalog:
         return found
 
     def list_volume_types(self) -> Sequence[VolumeType]:
-        """Return the public volume types."""
+        """Return all volume types, also those that are not public."""
         found: Sequence[VolumeType] = self._fact(
             ("volume_types",), lambda: self._clouds().volume.list_volume_types())
         return found

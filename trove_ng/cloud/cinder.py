@@ -164,7 +164,7 @@ class BlockStorage:
         self._calls.found(self._client.volume_snapshots.delete, snapshot_id, force)
 
     def list_volume_types(self) -> list[VolumeType]:
-        """Return the public volume types."""
+        """Return all volume types, also those that are not public."""
         return [VolumeType(id=one.id, name=one.name, is_public=bool(one.is_public),
                            description=one.description)
                 for one in self._calls.again(self._client.volume_types.list)]

@@ -36,7 +36,7 @@ class CloudCatalog(Protocol):
         """Return the flavor with this id, None if there is none."""
 
     def list_volume_types(self) -> Sequence[VolumeType]:
-        """Return the public volume types."""
+        """Return all volume types, also those that are not public."""
 
     def volume_type_exists(self, name: str) -> bool:
         """Return True if there is a volume type with this name or id."""

@@ -58,19 +58,22 @@ class Limits:
                              "datastore version.")
 
     def allowed_volume_types(self, known: Iterable[VolumeType]) -> list[VolumeType]:
-        """Return those of the cloud's volume types that instances may have.
+        """Return those of the cloud's volume types that may be asked for.
 
-        What the version is limited to may be gone from the cloud.
+        What the version is limited to may be gone from the cloud.  Types that are not public
+        are the operator's to give: by limiting the version to them.
         """
-        return [one for one in known
-                if not self.volume_types or {one.id, one.name} & self.volume_types]
+        if not self.volume_types:
+            return [one for one in known if one.is_public]
+        return [one for one in known if {one.id, one.name} & self.volume_types]
 
     def volume_type(self, field: str, wanted: str | None, known: Sequence[VolumeType],
-                    default: str | None) -> str | None:
+                    default: str | None, *, named: bool = True) -> str | None:
         """Return the volume type of a new instance; None leaves it to the cloud.
 
-        :param wanted: id or name, None if the request names none
-        :param default: the operator's, taken when the request names none
+        :param wanted: id or name, None if there is none
+        :param default: the operator's, taken when there is none
+        :param named: the request names it, not the operator
         :raises BadRequest: it is not allowed, or not clear which one; names the field
         """
         allowed = self.allowed_volume_types(known)
@@ -78,11 +81,12 @@ class Limits:
             raise BadRequest(f"Validation error: {field}: there is no valid volume type: none "
                              "of those that the datastore version is limited to exists.")
         name = wanted or default
+        usable = allowed if self.volume_types or (named and wanted) else known
         if name is None and self.volume_types and len(allowed) == 1:
             name = allowed[0].name
         if name is None and not self.volume_types:
             return None
-        if any(name in (one.id, one.name) for one in allowed):
+        if any(name in (one.id, one.name) for one in usable):
             return name
         if not self.volume_types:
             raise BadRequest(f"Validation error: {field} {name} does not exist.")

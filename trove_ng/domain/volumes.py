@@ -48,6 +48,7 @@ class Volume:
         external one, server and directory
     :param device_type: see :data:`DEVICE_TYPES`; None: the operator's default
     :param provider: see :data:`PROVIDERS`
+    :param named: the request names the type, not the operator
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Volume:
     volume_type: str | None = None
     device_type: str | None = None
     provider: str = CINDER
+    named: bool = dataclasses.field(default=False, compare=False)
 
 
 def check_line(kind: str, provider: str, provider_type: str | None, device: str) -> None:
@@ -128,10 +130,11 @@ def _volume(kind: str, line: Line | None, asked: Body) -> Volume:
     if size is None:
         raise BadRequest(f"Validation error: instance.volume_list: the size of {kind} is "
                          "required, the volume configuration does not say.")
+    named = bool(asked.get("type"))
     if line is None:
-        return Volume(kind, int(size), asked.get("type"))
+        return Volume(kind, int(size), asked.get("type"), named=named)
     return Volume(kind, int(size), asked.get("type") or line.provider_type, line.device_type,
-                  line.provider)
+                  line.provider, named)
 
 
 def check_kinds(volumes: Iterable[Volume], offered: Sequence[str]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
 from tests.functional.api.conftest import IMAGE, MINE, OWN, UNKNOWN, Api
+from trove_ng.cloud.types import VolumeType
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import (
     Base,
@@ -19,6 +20,7 @@ from trove_ng.db.models import (
     DatastoreVersion,
     DatastoreVersionMetadata,
     Instance,
+    VolumeConfig,
 )
 
 VERSIONS = "/mgmt/datastore-versions"
@@ -284,6 +286,28 @@ def test_lists_and_creates_agree_about_flavors(app: Api) -> None:
     assert (refused.status_int, "flavorRef 1 is not allowed" in refused.text) == (400, True)
     assert create(app, flavor="2").status_int == 200
     assert app("GET", "/flavors/none").status_int == 404
+
+
+def test_volume_types_that_are_not_public_are_the_operators_to_give(
+        app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.catalog, "list_volume_types", lambda: [
+        VolumeType("vt", "lvm"), VolumeType("hi", "hidden", is_public=False)])
+
+    def listed(path: str, token: str = "mine") -> list[str]:
+        return [one["name"] for one in app("GET", path, token=token).json["volume_types"]]
+
+    of_version = "/datastores/mariadb/versions/10.11/volume-types"
+    assert listed("/volume-types") == listed(of_version) == ["lvm"]
+    assert listed("/volume-types", "admin") == ["lvm", "hidden"]
+    assert app("GET", "/volume-types/hidden").status_int == 404
+    assert create(app, volume={"type": "hidden"}).status_int == 400
+    with app.db.writer() as session:
+        session.scalars(select(VolumeConfig)).one().provider_type = "hidden"
+    body = {"instance": {"name": "n", "flavorRef": "1", "volume_config": "small"}}
+    assert app("POST", "/instances", body).status_int == 200
+    limited(app, "volume-type", "hi")
+    assert listed(of_version) == ["hidden"]
+    assert create(app, volume={"type": "hidden"}).status_int == 200
 
 
 def test_lists_and_creates_agree_about_volume_types(app: Api) -> None:

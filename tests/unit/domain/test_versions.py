@@ -11,6 +11,7 @@ from trove_ng.domain.versions import Limits
 SMALL, LARGE = Flavor("1", "small", 512, 1, 5), Flavor("2", "large", 4096, 2, 5)
 LVM, SSD, TAPE = VolumeType("a", "lvm"), VolumeType("b", "ssd"), VolumeType("c", "tape")
 KNOWN = [LVM, SSD, TAPE]
+HIDDEN = VolumeType("d", "hidden", is_public=False)
 
 
 def limits(*volume_types: str) -> Limits:
@@ -41,6 +42,18 @@ def test_only_flavors_that_are_stored_and_exist_are_allowed() -> None:
 def test_a_volume_type_is_found(stored: tuple[str, ...], wanted: str | None,
                                 default: str | None, found: str | None) -> None:
     assert limits(*stored).volume_type("f", wanted, KNOWN, default) == found
+
+
+def test_types_that_are_not_public_are_the_operators_to_give() -> None:
+    known = [*KNOWN, HIDDEN]
+    assert limits().allowed_volume_types(known) == KNOWN
+    assert limits("d").allowed_volume_types(known) == [HIDDEN]
+    with pytest.raises(BadRequest, match="f hidden does not exist"):
+        limits().volume_type("f", "hidden", known, None)
+    assert limits("hidden").volume_type("f", "hidden", known, None) == "hidden"
+    # of a volume configuration, and of all volumes that name none
+    assert limits().volume_type("f", "hidden", known, None, named=False) == "hidden"
+    assert limits().volume_type("f", None, known, "hidden") == "hidden"
 
 
 @pytest.mark.parametrize(("stored", "wanted", "default", "why"), [

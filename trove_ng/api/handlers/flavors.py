@@ -8,6 +8,7 @@ from trove_ng.api import effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import datastores as views
 from trove_ng.common.errors import NotFound
+from trove_ng.domain.catalog import VolumeType
 from trove_ng.domain.versions import Limits
 
 
@@ -42,14 +43,19 @@ def _limits(call: Call) -> Limits:
 
 def volume_types(call: Call) -> dict[str, Any]:
     """List volume types."""
-    found = call.services.catalog.list_volume_types()
-    return {"volume_types": [views.volume_type(item) for item in found]}
+    return {"volume_types": [views.volume_type(item) for item in _volume_types(call)]}
+
+
+def _volume_types(call: Call) -> list[VolumeType]:
+    """Return the volume types that the caller sees: all of them if it is an administrator."""
+    return [one for one in call.services.catalog.list_volume_types()
+            if one.is_public or call.context.is_admin]
 
 
 def volume_type(call: Call) -> dict[str, Any]:
     """Show a volume type by id or name."""
     ident = call.params["id"]
-    for item in call.services.catalog.list_volume_types():
+    for item in _volume_types(call):
         if ident in (item.id, item.name):
             return {"volume_type": views.volume_type(item)}
     raise NotFound.of("Volume type", ident)
