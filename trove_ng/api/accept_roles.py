@@ -13,7 +13,7 @@ from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.instance_status import Task, refuse_statement
+from trove_ng.domain.instance_status import Task, is_fresh, refuse_repair, refuse_statement
 from trove_ng.operations import payloads, replication
 from trove_ng.operations.readiness import Loaded
 
@@ -53,9 +53,7 @@ def promote(call: Call) -> None:
         source_id = loaded.instance.slave_of_id
         if source_id is None:
             raise BadRequest(f"Instance {loaded.instance.id} is not a replica.")
-        if not effective_versions.engine(
-                session, loaded.instance.datastore_version_id, loaded.manager).promotes:
-            raise NotSupported(f"Replicas of {loaded.manager} cannot be promoted.")
+        _promotes(session, loaded)
         source = accept.load(session, call, source_id)
         replicas = _replicas(session, call, source_id)
         for one in (source, *replicas):
@@ -65,12 +63,51 @@ def promote(call: Call) -> None:
     wake(call, operation_id)
 
 
+@retry_on_db_error
+def eject(call: Call) -> None:
+    """Begin to take a source that is not heard of any more out of its set.
+
+    :raises BadRequest: it is no source, or it is heard of
+    :raises NotSupported: it is of an engine whose replicas are detached only
+    :raises UnprocessableEntity: something is done with the set, or not all replicas work
+    """
+    expiry = call.services.conf.agent_heartbeat_expiry
+    with call.services.db.writer() as session:
+        source = accept.load(session, call, call.params["id"])
+        replicas = _replicas(session, call, source.instance.id)
+        if not replicas:
+            raise BadRequest(f"Instance {source.instance.id} is not a replica source.")
+        _promotes(session, source)
+        if is_fresh(source.facts, expiry):
+            raise BadRequest(f"Instance {source.instance.id} was heard of in the last {expiry} "
+                             "seconds; a replica can be promoted.")
+        why = refuse_repair(source.facts)
+        if why is not None:
+            raise UnprocessableEntity(
+                f"Instance {source.instance.id} cannot be ejected now: {why}.")
+        for one in replicas:
+            _answers(call, one)
+        operation_id = _begin(session, call, source, source, replicas,
+                              payloads.INSTANCE_EJECT, Task.EJECTING)
+    wake(call, operation_id)
+
+
 def _replicas(session: Session, call: Call, source_id: str) -> list[Loaded]:
     """Lock all replicas of a locked source, and return them."""
     found = [accept.load(session, call, one)
              for one in instances.replica_ids(session, [source_id]).get(source_id, [])]
     # one may have been detached before it was locked
     return [one for one in found if one.instance.slave_of_id == source_id]
+
+
+def _promotes(session: Session, loaded: Loaded) -> None:
+    """Check that a replica of the engine can become the source.
+
+    :raises NotSupported: its replicas are detached only
+    """
+    if not effective_versions.engine(
+            session, loaded.instance.datastore_version_id, loaded.manager).promotes:
+        raise NotSupported(f"Replicas of {loaded.manager} cannot be promoted.")
 
 
 def _answers(call: Call, loaded: Loaded) -> None:
@@ -96,17 +133,3 @@ def _begin(session: Session, call: Call, asked: Loaded, source: Loaded,
     for one in (source, *replicas):
         one.instance.task, one.instance.operation_id = task, operation_id
     return operation_id
-
-
-@retry_on_db_error
-def refuse_eject(call: Call) -> None:
-    """Say why an instance cannot be ejected as a source of replicas.
-
-    :raises BadRequest: it is no source
-    :raises NotSupported: it is one
-    """
-    with call.services.db.writer() as session:
-        instance = accept.load(session, call, call.params["id"]).instance
-        if not instances.has_replicas(session, instance.id):
-            raise BadRequest(f"Instance {instance.id} is not a replica source.")
-    raise NotSupported("Ejecting the source of replicas is not supported.")

@@ -11,6 +11,7 @@ _TIMEOUTS = {
     "instance.create_replica": "86400",
     "instance.detach_replica": "900",
     "instance.promote": "3600",
+    "instance.eject": "3600",
     "instance.delete": "900",
     "instance.force_delete": "900",
     "instance.restart": "600",

@@ -54,11 +54,14 @@ def handlers(manager: BaseManager, engine: StepEngine,
                        ("enable_as_source", manager.enable_as_source),
                        ("follow", manager.follow),
                        ("detach_replica", manager.detach_replica),
-                       ("allow_writes", manager.allow_writes)):
+                       ("allow_writes", manager.allow_writes),
+                       ("receive_again", manager.receive_again)):
         table[name] = _prepared(manager, _step(engine, step, m.Empty))
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))
-    table["stop_writes"] = _prepared(manager, _step(engine, manager.stop_writes, rm.Position))
+    for name, halt in (("stop_writes", manager.stop_writes),
+                       ("stop_receiving", manager.stop_receiving)):
+        table[name] = _prepared(manager, _step(engine, halt, rm.Position))
     for name, about_tls in (("set_tls", manager.set_tls),
                             ("roll_back_tls", manager.roll_back_tls)):
         table[name] = _prepared(manager, _step(engine, about_tls, tm.TlsResult))

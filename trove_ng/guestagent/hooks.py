@@ -31,8 +31,8 @@ OPTIONAL = (
     "create_databases", "create_users", "delete_database", "delete_user", "detach_replica",
     "disable_root", "enable_as_source", "enable_root", "follow", "get_position", "get_user",
     "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
-    "list_users", "release_data", "revoke_access", "set_log", "set_replica_accounts",
-    "stop_writes", "update_user", "wait_for_position",
+    "list_users", "receive_again", "release_data", "revoke_access", "set_log",
+    "set_replica_accounts", "stop_receiving", "stop_writes", "update_user", "wait_for_position",
 )
 
 
@@ -232,6 +232,17 @@ class DatastoreHooks(abc.ABC):
 
     def allow_writes(self, request: m.StepRequest) -> m.Empty:
         """Let clients write; the server follows nobody."""
+        raise self._unsupported("replication")
+
+    def stop_receiving(self, request: m.StepRequest) -> rm.Position:
+        """Get no changes from the source any more, apply those that came, say how far it is.
+
+        :raises ServiceUnavailable: it takes longer
+        """
+        raise self._unsupported("replication")
+
+    def receive_again(self, request: m.StepRequest) -> m.Empty:
+        """Get changes again, if a source is followed."""
         raise self._unsupported("replication")
 
     def get_position(self, request: m.Empty) -> rm.Position:

@@ -117,6 +117,7 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_CREATE_REPLICA: _Told("instance_create"),
     payloads.INSTANCE_DETACH_REPLICA: _Told("instance_detach"),
     payloads.INSTANCE_PROMOTE: _Told("instance_promote"),
+    payloads.INSTANCE_EJECT: _Told("instance_eject"),
     payloads.INSTANCE_DELETE: _Told("instance_delete"),
     payloads.INSTANCE_FORCE_DELETE: _Told("instance_delete"),
     payloads.INSTANCE_RESTART: _Told("instance_restart"),

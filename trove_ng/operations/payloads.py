@@ -17,6 +17,7 @@ INSTANCE_CREATE = "instance.create"
 INSTANCE_CREATE_REPLICA = "instance.create_replica"
 INSTANCE_DETACH_REPLICA = "instance.detach_replica"
 INSTANCE_PROMOTE = "instance.promote"
+INSTANCE_EJECT = "instance.eject"
 INSTANCE_DELETE = "instance.delete"
 INSTANCE_FORCE_DELETE = "instance.force_delete"
 INSTANCE_RESTART = "instance.restart"
@@ -44,7 +45,7 @@ BACKUP_VERIFY = "backup.verify"
 MODULE_REAPPLY = "module.reapply"
 
 #: work on a whole set of replicas, whose payload is a :class:`ChangeSource`
-OF_SETS = frozenset({INSTANCE_PROMOTE})
+OF_SETS = frozenset({INSTANCE_PROMOTE, INSTANCE_EJECT})
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):

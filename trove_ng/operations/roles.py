@@ -85,19 +85,19 @@ def is_done(work: Work, source_id: str) -> bool:
     return servers.load(work.on(source_id)).slave_of_id is None
 
 
-def write(work: Work, source_id: str, *, keeps_former: bool) -> None:
+def write(work: Work, source_id: str, *, ejected: bool = False) -> None:
     """Write who follows whom, at once.
 
     :param source_id: of the new source
-    :param keeps_former: the source of before follows it, too
+    :param ejected: the source of before does not follow it: nobody is let in there any more
     """
     set_, now = wanted(work), work.tools.clock.now()
     with work.writer() as session:
         for one in _rows(session, set_):
-            if one.id == source_id:
-                one.slave_of_id = None
-            elif one.id != set_.source_id or keeps_former:
-                one.slave_of_id = source_id
+            if one.id == set_.source_id and ejected:
+                one.access = {**(one.access or {}), "allowed_cidrs": []}
+            else:
+                one.slave_of_id = source_id if one.id != source_id else None
         root = instances.root_was_enabled(session, set_.source_id)
         if root is not None:
             # it came with the data

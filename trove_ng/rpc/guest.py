@@ -80,6 +80,8 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "detach_replica": GuestMethod(rm.DetachRequest, m.Empty),
     "stop_writes": GuestMethod(m.StepRequest, rm.Position),
     "allow_writes": GuestMethod(m.StepRequest, m.Empty),
+    "stop_receiving": GuestMethod(m.StepRequest, rm.Position),
+    "receive_again": GuestMethod(m.StepRequest, m.Empty),
     "get_position": GuestMethod(m.Empty, rm.Position),
     "wait_for_position": GuestMethod(rm.PositionRequest, m.Flag),
     "set_tls": GuestMethod(tm.TlsRequest, tm.TlsResult),
@@ -319,6 +321,14 @@ class GuestClient:
     def allow_writes(self, request: m.StepRequest) -> None:
         """Have clients write, once per step."""
         self._done("allow_writes", request)
+
+    def stop_receiving(self, request: m.StepRequest) -> rm.Position:
+        """Have a replica get no changes any more, once per step; return how far it got."""
+        return self._call("stop_receiving", request, rm.Position)
+
+    def receive_again(self, request: m.StepRequest) -> None:
+        """Have a replica get changes again, once per step."""
+        self._done("receive_again", request)
 
     def get_position(self) -> str:
         """Return the position of the last change that the server has."""

@@ -47,9 +47,12 @@ class Position(Message, frozen=True, kw_only=True):
 
     :param position: in the words of the datastore; of a set's servers, one that has another's
         position has all that it had then
+    :param progress: rises with each change; of servers that followed the same one, the one with
+        the greatest has most
     """
 
     position: str
+    progress: int = 0
 
 
 class PositionRequest(Position, frozen=True, kw_only=True):

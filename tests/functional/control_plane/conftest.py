@@ -117,7 +117,7 @@ class Agent:
         self.follows: rm.FollowRequest | None = None
         self.read_only = False
         #: the last change that it has, and whether it ever has what it is asked for
-        self.position, self.reaches = "0-1-7", True
+        self.position, self.progress, self.reaches = "0-1-7", 7, True
         #: operations that changed TLS with what they made, the newest last
         self.tls = [("", tm.TlsEntry())]
         #: its server begins to speak it at a start only
@@ -224,7 +224,10 @@ class Agent:
         return m.Empty()
 
     def _get_position(self, _request: m.Empty) -> rm.Position:
-        return rm.Position(position=self.position)
+        return rm.Position(position=self.position, progress=self.progress)
+
+    def _stop_receiving(self, _request: m.StepRequest) -> rm.Position:
+        return self._get_position(m.Empty())
 
     def _wait_for_position(self, _request: rm.PositionRequest) -> m.Flag:
         return m.Flag(value=self.reaches)

@@ -272,6 +272,14 @@ def _promote(world: World) -> str:
     return replica
 
 
+def _eject(world: World) -> str:
+    source = world.instance()
+    _replica(world)
+    world.lose(source)
+    world.act(source, {"eject_replica_source": {}})
+    return source
+
+
 def _import_backup(world: World) -> str:
     source = world.backup()
     location = world.plane.request("GET", f"/backups/{source}").json["backup"]["locationRef"]
@@ -286,6 +294,7 @@ SCENARIOS = {
     payloads.INSTANCE_CREATE_REPLICA: Scenario(_create_replica, bad="ERROR", agent="account"),
     payloads.INSTANCE_DETACH_REPLICA: Scenario(_detach_replica, agent="detach"),
     payloads.INSTANCE_PROMOTE: Scenario(_promote),
+    payloads.INSTANCE_EJECT: Scenario(_eject, agent="halt"),
     payloads.INSTANCE_DELETE: Scenario(_delete, good=None, bad="ERROR", agent=None),
     payloads.INSTANCE_FORCE_DELETE: Scenario(
         _force_delete, good=None, bad="ERROR", agent=None),

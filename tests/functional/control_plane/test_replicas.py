@@ -8,7 +8,7 @@ import pytest
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
-from tests.functional.control_plane.world import LivingAgent, wait_for
+from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Datastore, DatastoreVersion
@@ -342,3 +342,37 @@ def test_nothing_else_is_done_with_a_set_that_changes(
     wait_for(lambda: plane.show(source)["operating_status"] == "SHUTDOWN", "the stop")
     assert "its database is SHUTDOWN" in promote(plane, chosen, 422)
     promote(plane, source, 400)
+
+
+def eject(plane: ControlPlane, source: str, status: int = 202) -> str:
+    return str(plane.request("POST", f"/instances/{source}/action", {
+        "eject_replica_source": {}}, status=status).text)
+
+
+def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    assert "was heard of" in eject(plane, source, 400)
+    assert "not a replica source" in eject(plane, one, 400)
+    plane.agent(two).progress += 1
+    lose(plane, source)
+    plane.hypervisor.failures["stop_receiving"] = "It does not want to."
+    eject(plane, source)
+    wait_for(lambda: "fault" in plane.show(source), "the failure")
+    assert set(ids(plane, source)) == {one, two}
+    assert violations(plane) == []
+    plane.hypervisor.failures.clear()
+    eject(plane, source)
+    for ident in pair:
+        plane.wait(ident, "ACTIVE")
+    assert (ids(plane, two), ids(plane, source)) == ([one], [])
+    assert violations(plane) == []
+    # the source may live: nobody reaches it, until its owner says so
+    assert let_in(plane, source) == set()
+    assert plane.show(source)["access"]["allowed_cidrs"] == []
+    names = [name for name, _ in plane.agent(source).asked]
+    assert names[-1] == "set_replica_accounts", "it is asked for nothing"
+    asked = [name for name, _ in plane.agent(two).asked]
+    assert asked.index("detach_replica") > asked.index("stop_receiving")
+    plane.request("DELETE", f"/instances/{source}", status=202)
+    plane.wait_gone(f"/instances/{source}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import threading
 import time
@@ -34,7 +35,7 @@ from trove_ng.cloud.session import Clouds
 from trove_ng.common.cipher import Encryptor
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.models import Operation
+from trove_ng.db.models import Operation, ServiceStatusRow
 from trove_ng.db.repositories import operations, service_statuses
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
@@ -65,12 +66,15 @@ class LivingAgent(Agent):
         self._status = ServiceStatus.NEW
         self._ending = threading.Event()
         self._beating = threading.Lock()
+        #: nobody hears of it any more
+        self.lost = False
         super().__init__(*args)
         threading.Thread(target=self._live, daemon=True).start()
 
     def _live(self) -> None:
         while not self._ending.wait(0.15):
-            self.beat(self._status)
+            if not self.lost:
+                self.beat(self._status)
 
     def beat(self, status: ServiceStatus | None = None) -> None:
         with self._beating:
@@ -234,6 +238,24 @@ def expire(plane: ControlPlane, operation_id: str) -> None:
         session.execute(update(Operation).where(
             Operation.id == operation_id, Operation.owner.is_not(None)).values(
                 lease_expires_at=plane.clock.now()))
+
+
+def lose(plane: ControlPlane, instance_id: str) -> None:
+    """Let an agent be silent for long."""
+    agent = plane.agent(instance_id)
+    assert isinstance(agent, LivingAgent)
+    agent.lost = True
+
+    def silent() -> bool:
+        # a heartbeat may be on its way
+        with plane.db.writer() as session:
+            session.execute(update(ServiceStatusRow).where(
+                ServiceStatusRow.instance_id == instance_id).values(
+                    updated_at=plane.clock.now() - datetime.timedelta(days=1)))
+        time.sleep(0.3)
+        return plane.show(instance_id)["operating_status"] == "ERROR"
+
+    wait_for(silent, "the silence")
 
 
 def wait_for(found: Callable[[], T], what: str, seconds: float = 90) -> T:
@@ -434,6 +456,12 @@ class World:
             return all(row is None or row.sequence >= sent[row.instance_id] for row in rows)
 
         return stored
+
+    def lose(self, instance_id: str) -> None:
+        """Let an agent be silent for long."""
+        lose(self.plane, instance_id)
+        if instance_id == self._instance:
+            self._instance = None
 
     def _part(self) -> None:
         """Have the instance that later cases use be one of its own again."""

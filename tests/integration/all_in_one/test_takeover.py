@@ -30,7 +30,7 @@ _SOME = [("instance.create", "done server"), ("instance.create", "written prepar
 #: of the agent; test_servers.py has them.  What makes further instances has tests of its own.
 #: The functional suites have each of their points.
 _ELSEWHERE = {"instance.recover", "instance.upgrade_agent", "instance.create_replica",
-              "instance.detach_replica", "instance.promote",
+              "instance.detach_replica", "instance.promote", "instance.eject",
               "backup.seed_replicas", "backup.verify"}
 _ALL = [(action, point) for action, book in runbooks().items() if action not in _ELSEWHERE
         for point in points(book, fails=False)]

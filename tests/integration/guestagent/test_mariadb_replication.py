@@ -192,7 +192,7 @@ class Writer(threading.Thread):
                 self.refused += 1
 
 
-def test_a_promotion_loses_nothing_that_was_acknowledged(
+def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
         server: Server, make: Any, store: tuple[str, Swift]) -> None:
     root = server.manager.enable_root(m.RootRequest()).password
     assert root is not None
@@ -249,6 +249,23 @@ def test_a_promotion_loses_nothing_that_was_acknowledged(
     one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="go", hold=True))
     server.manager.allow_writes(step("thaw"))
     server.query("INSERT INTO shop.t VALUES (7)", "root", root.reveal())
-    server.manager.set_replica_accounts(rm.ReplicaAccounts(add=users["one"]))
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(
+        keep=[users["two"].name], add=users["one"]))
     follow(one, server, users["one"], None)
     eventually(lambda: 7 in values(one), "the row")
+    # a source that is lost: the one that has more is told by its progress
+    behind = one.manager.stop_receiving(step("halt"))
+    server.manager.set_replica_accounts(rm.ReplicaAccounts(
+        keep=[users["one"].name], add=users["two"]))
+    follow(two, server, users["two"], None)
+    insert(server, 8)
+    eventually(lambda: 8 in values(two), "the row")
+    server.manager.stop_db()
+    ahead = two.manager.stop_receiving(step("halt"))
+    assert (ahead.progress, 8 in values(one)) == (behind.progress + 1, False)
+    one.manager.receive_again(step("go on"))
+    two.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take over"))
+    two.manager.set_replica_accounts(rm.ReplicaAccounts(add=users["one"]))
+    follow(one, two, users["one"], None)
+    insert(two, 9)
+    eventually(lambda: values(one) == values(two), "what it lacked, and what was written")

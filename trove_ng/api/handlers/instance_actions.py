@@ -24,7 +24,7 @@ def act(call: Call) -> None:
     elif name == "promote_to_replica_source":
         accept_roles.promote(asking(call, f"instance:{name}"))
     elif name == "eject_replica_source":
-        accept_roles.refuse_eject(asking(call, f"instance:{name}"))
+        accept_roles.eject(asking(call, f"instance:{name}"))
     elif name == "detach_replica":
         accept_roles.detach(asking(call, "instance:update"), lambda _: None, named=True)
     elif (arguments or {}).get("force_delete"):

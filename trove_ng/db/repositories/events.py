@@ -26,6 +26,7 @@ _TITLES = {
     "instance.create_replica": "Creating the replica",
     "instance.detach_replica": "Detaching the replica",
     "instance.promote": "Making the replica the source",
+    "instance.eject": "Giving the replicas another source",
     "instance.delete": "Deleting the instance",
     "instance.force_delete": "Deleting the instance by force",
     "instance.restart": "Restarting the database",

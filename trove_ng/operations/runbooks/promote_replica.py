@@ -85,7 +85,7 @@ def _follow_back(work: Work) -> None:
 
 
 def _roles(work: Work) -> None:
-    roles.write(work, work.resource_id, keeps_former=True)
+    roles.write(work, work.resource_id)
 
 
 def _writable(work: Work) -> None:

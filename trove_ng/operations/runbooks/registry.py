@@ -17,6 +17,7 @@ from trove_ng.operations.runbooks import (
     delete_backup,
     delete_instance,
     detach_replica,
+    eject_source,
     import_backup,
     migrate_instance,
     promote_replica,
@@ -45,6 +46,6 @@ def runbooks() -> Mapping[str, Runbook]:
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,
              reapply_module.RUNBOOK, upgrade_agent.RUNBOOK, create_snapshot.RUNBOOK,
              create_snapshot.DELETION, create_replica.RUNBOOK, detach_replica.RUNBOOK,
-             promote_replica.RUNBOOK, *set_tls.RUNBOOKS, seed_replicas.RUNBOOK,
-             verify_backup.RUNBOOK)
+             promote_replica.RUNBOOK, eject_source.RUNBOOK, *set_tls.RUNBOOKS,
+             seed_replicas.RUNBOOK, verify_backup.RUNBOOK)
     return MappingProxyType({one.action: one for one in found})

@@ -72,16 +72,25 @@ class MariaDbManager(MySqlFamilyManager):
 
     def stop_writes(self, request: m.StepRequest) -> rm.Position:
         """Let no client write any more, and say where the last change is."""
-        return rm.Position(position=self._replication.stop_writes())
+        return self._replication.stop_writes()
 
     def allow_writes(self, request: m.StepRequest) -> m.Empty:
         """Let clients write."""
         self._replication.allow_writes()
         return m.Empty()
 
+    def stop_receiving(self, request: m.StepRequest) -> rm.Position:
+        """Get no changes any more, and say how far those go that came."""
+        return self._replication.stop_receiving()
+
+    def receive_again(self, request: m.StepRequest) -> m.Empty:
+        """Get changes again."""
+        self._replication.receive_again()
+        return m.Empty()
+
     def get_position(self, request: m.Empty) -> rm.Position:
         """Say how far the changes go that the server has."""
-        return rm.Position(position=self._replication.position())
+        return self._replication.position()
 
     def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
         """Say whether the server has all changes up to a position, after some time."""

@@ -59,6 +59,11 @@ def server_id(instance_id: str) -> int:
     return zlib.crc32(instance_id.encode()) or 1
 
 
+def progress(position: str) -> int:
+    """Return how many changes a position counts: the last numbers of all its domains."""
+    return sum(int(one.rpartition("-")[2]) for one in position.split(",") if one)
+
+
 class Replication:
     """Settings, accounts and statements.
 
@@ -126,7 +131,7 @@ class Replication:
                             (wanted.name, wanted.password))
                 session.run("GRANT REPLICATION SLAVE ON *.* TO %s@'%%'", (wanted.name,))
 
-    def stop_writes(self) -> str:
+    def stop_writes(self) -> rm.Position:
         """Let no client commit anything any more; return the position of the last change.
 
         What is not committed by now never is.
@@ -191,13 +196,33 @@ class Replication:
 
     # ---- as either --------------------------------------------------------------
 
-    def position(self) -> str:
+    def position(self) -> rm.Position:
         """Return the position of the last change, own or received."""
         with self._server.session() as session:
             ((found,),) = session.run("SELECT @@GLOBAL.gtid_current_pos")
-        return str(found)
+        return rm.Position(position=found, progress=progress(found))
 
     # ---- as a replica -----------------------------------------------------------
+
+    def stop_receiving(self) -> rm.Position:
+        """Get no changes any more; return the position when those that came are applied.
+
+        :raises ServiceUnavailable: they take longer
+        """
+        found = self.status()
+        if found:
+            with self._server.session() as session:
+                session.run("STOP SLAVE IO_THREAD")
+            # the received is in the answer now
+            if not self.reaches(self.status()["Gtid_IO_Pos"], _APPLY_SECONDS):
+                raise ServiceUnavailable("The replica applies what it has received.")
+        return self.position()
+
+    def receive_again(self) -> None:
+        """Get changes again, if a source is followed."""
+        if self.status():
+            with self._server.session() as session:
+                session.run("START SLAVE")
 
     def reaches(self, position: str, seconds: float) -> bool:
         """Return whether all changes up to a position are applied, after some time.

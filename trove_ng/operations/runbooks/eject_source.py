@@ -1,0 +1,84 @@
+"""Take a source that is not heard of any more out of its set: a replica takes its place.
+
+What the source committed and no replica received is not in the set any more; nobody writes to
+the source from ``fence`` on.  Until ``roles`` all is taken back when something fails.
+"""
+
+from __future__ import annotations
+
+from trove_ng.db.repositories import instances
+from trove_ng.operations import access, payloads, roles, servers
+from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbooks import ending
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import replication_messages as rm
+
+
+def _chosen(work: Work) -> str | None:
+    """Return the id of the replica that is the source by now."""
+    with work.reader() as session:
+        for one in roles.wanted(work).replica_ids:
+            found = instances.get(session, one)
+            if found is not None and found.slave_of_id is None:
+                return one
+    return None
+
+
+def _source(work: Work) -> str:
+    found = _chosen(work)
+    if found is None:
+        raise StepFailed("The new source of the replicas is gone.")
+    return found
+
+
+def _fence(work: Work) -> None:
+    """Cut the source off, for the case that it lives."""
+    access.close(work)
+
+
+def _open(work: Work) -> None:
+    if _chosen(work) is None:
+        access.open_for(work, servers.load(work).access or {})
+
+
+def _halt(work: Work) -> None:
+    _positions(work)
+
+
+def _positions(work: Work) -> dict[str, int]:
+    """Return how far each replica is; none gets any further, and an answer is remembered."""
+    return {one: roles.guest(work, one).stop_receiving(roles.step(work, "halt")).progress
+            for one in roles.wanted(work).replica_ids}
+
+
+def _go_on(work: Work) -> None:
+    if _chosen(work) is None:
+        roles.each(roles.wanted(work).replica_ids, lambda one: roles.guest(
+            work, one).receive_again(roles.step(work, "go_on")))
+
+
+def _roles(work: Work) -> None:
+    """Choose the replica that has most, of several the one whose id comes first."""
+    if _chosen(work) is None:
+        found = _positions(work)
+        roles.write(work, min(found, key=lambda one: (-found[one], one)), ejected=True)
+
+
+def _writable(work: Work) -> None:
+    roles.guest(work, _source(work)).detach_replica(
+        rm.DetachRequest(operation_id=work.id, step="take_over"))
+
+
+def _follow(work: Work) -> None:
+    source_id = _source(work)
+    roles.each((one for one in roles.wanted(work).replica_ids if one != source_id),
+               lambda one: roles.move(work, one, source_id, "follow"))
+
+
+RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
+    Step("fence", _fence, _open),
+    Step("halt", _halt, _go_on),
+    Step("roles", _roles, final=True),
+    Step("writable", _writable),
+    Step("follow", _follow),
+), ending.succeed_set, ending.fail_set)
