@@ -90,7 +90,7 @@ class CachedCatalog:
         return found
 
     def list_flavors(self) -> Sequence[Flavor]:
-        """Return the flavors that servers may have."""
+        """Return all flavors that servers may have, also those that are not public."""
         found: Sequence[Flavor] = self._fact(
             ("flavors",), lambda: self._clouds().compute.list_flavors())
         return found

@@ -27,7 +27,8 @@ def _server(found: Any) -> Server:
 def _flavor(found: Any) -> Flavor:
     return Flavor(
         id=str(found.id), name=found.name, ram_mb=found.ram, vcpus=found.vcpus,
-        disk_gb=found.disk, ephemeral_gb=getattr(found, "OS-FLV-EXT-DATA:ephemeral", 0) or 0)
+        disk_gb=found.disk, ephemeral_gb=getattr(found, "OS-FLV-EXT-DATA:ephemeral", 0) or 0,
+        is_public=getattr(found, "os-flavor-access:is_public", True))
 
 
 def _added(values: Iterable[int | None]) -> int | None:
@@ -188,9 +189,9 @@ class Compute:
         self._calls.found(self._client.volumes.delete_server_volume, server_id, volume_id)
 
     def list_flavors(self) -> list[Flavor]:
-        """Return the public flavors."""
+        """Return all flavors, also those that are not public."""
         return [_flavor(one) for one in self._calls.again(
-            self._client.flavors.list, detailed=True, is_public=True)]
+            self._client.flavors.list, detailed=True, is_public=None)]
 
     def get_flavor(self, flavor_id: str) -> Flavor | None:
         """Return a flavor."""

@@ -36,6 +36,7 @@ class Flavor:
     vcpus: int
     disk_gb: int
     ephemeral_gb: int = 0
+    is_public: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ class CloudCatalog(Protocol):
         """Return the images of a name, the newest first."""
 
     def list_flavors(self) -> Sequence[Flavor]:
-        """Return the flavors that servers may have."""
+        """Return all flavors that servers may have, also those that are not public."""
 
     def get_flavor(self, flavor_id: str) -> Flavor | None:
         """Return the flavor with this id, None if there is none."""

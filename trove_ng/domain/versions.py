@@ -45,8 +45,12 @@ class Limits:
                    frozenset(bindings.get(VOLUME_TYPE, ())))
 
     def allowed_flavors(self, known: Iterable[Flavor]) -> list[Flavor]:
-        """Return those of the cloud's flavors that instances may have."""
-        return [one for one in known if not self.flavors or one.id in self.flavors]
+        """Return those of the cloud's flavors that instances may have.
+
+        Those that are not public are the operator's to give: by limiting the version to them.
+        """
+        return [one for one in known
+                if (one.id in self.flavors if self.flavors else one.is_public)]
 
     def check_flavor(self, field: str, wanted: Flavor) -> None:
         """Refuse a flavor that instances may not have.

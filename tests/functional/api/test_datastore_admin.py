@@ -11,7 +11,7 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
 from tests.functional.api.conftest import IMAGE, MINE, OWN, UNKNOWN, Api
-from trove_ng.cloud.types import VolumeType
+from trove_ng.cloud.types import Flavor, VolumeType
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import (
     Base,
@@ -286,6 +286,25 @@ def test_lists_and_creates_agree_about_flavors(app: Api) -> None:
     assert (refused.status_int, "flavorRef 1 is not allowed" in refused.text) == (400, True)
     assert create(app, flavor="2").status_int == 200
     assert app("GET", "/flavors/none").status_int == 404
+
+
+def test_flavors_that_are_not_public_are_the_operators_to_give(
+        app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.catalog, "list_flavors", lambda: [
+        Flavor("1", "db.tiny", 512, 1, 5), Flavor("7", "own", 1024, 1, 5, is_public=False)])
+
+    def listed(path: str, token: str = "mine") -> list[str]:
+        return [one["name"] for one in app("GET", path, token=token).json["flavors"]]
+
+    of_version = "/datastores/mariadb/versions/10.11/flavors"
+    assert listed("/flavors") == listed(of_version) == ["db.tiny"]
+    assert listed("/flavors", "admin") == ["db.tiny", "own"]
+    resize = ("POST", f"/instances/{OWN}1/action", {"resize": {"flavorRef": "7"}})
+    assert app("GET", "/flavors/7").status_int == 404
+    assert (create(app, flavor="7").status_int, app(*resize).status_int) == (400, 400)
+    limited(app, "flavor", "7")
+    assert listed(of_version) == ["own"]
+    assert (create(app, flavor="7").status_int, app(*resize).status_int) == (200, 202)
 
 
 def test_volume_types_that_are_not_public_are_the_operators_to_give(

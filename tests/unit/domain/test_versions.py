@@ -44,6 +44,16 @@ def test_a_volume_type_is_found(stored: tuple[str, ...], wanted: str | None,
     assert limits(*stored).volume_type("f", wanted, KNOWN, default) == found
 
 
+def test_flavors_that_are_not_public_are_the_operators_to_give() -> None:
+    own = Flavor("3", "own", 512, 1, 5, is_public=False)
+    assert Limits.of({}).allowed_flavors([SMALL, own]) == [SMALL]
+    some = Limits.of({"flavor": ["3"]})
+    assert some.allowed_flavors([SMALL, own]) == [own]
+    some.check_flavor("f", own)
+    with pytest.raises(BadRequest, match="f 3 is not allowed"):
+        Limits.of({}).check_flavor("f", own)
+
+
 def test_types_that_are_not_public_are_the_operators_to_give() -> None:
     known = [*KNOWN, HIDDEN]
     assert limits().allowed_volume_types(known) == KNOWN

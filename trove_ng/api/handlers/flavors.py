@@ -8,20 +8,25 @@ from trove_ng.api import effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import datastores as views
 from trove_ng.common.errors import NotFound
-from trove_ng.domain.catalog import VolumeType
+from trove_ng.domain.catalog import Flavor, VolumeType
 from trove_ng.domain.versions import Limits
 
 
 def index(call: Call) -> dict[str, Any]:
     """List flavors."""
     found = call.services.catalog.list_flavors()
-    return {"flavors": [views.flavor(call, item) for item in found]}
+    return {"flavors": [views.flavor(call, item) for item in found if _seen(call, item)]}
+
+
+def _seen(call: Call, item: Flavor | VolumeType) -> bool:
+    """Return whether the caller sees it: what is not public is for administrators."""
+    return item.is_public or call.context.is_admin
 
 
 def show(call: Call) -> dict[str, Any]:
     """Show a flavor; with the id of a datastore version, list those that it allows."""
     found = call.services.catalog.get_flavor(call.params["id"])
-    if found is not None:
+    if found is not None and _seen(call, found):
         return {"flavor": views.flavor(call, found)}
     try:
         return of_version(call)
@@ -43,20 +48,15 @@ def _limits(call: Call) -> Limits:
 
 def volume_types(call: Call) -> dict[str, Any]:
     """List volume types."""
-    return {"volume_types": [views.volume_type(item) for item in _volume_types(call)]}
-
-
-def _volume_types(call: Call) -> list[VolumeType]:
-    """Return the volume types that the caller sees: all of them if it is an administrator."""
-    return [one for one in call.services.catalog.list_volume_types()
-            if one.is_public or call.context.is_admin]
+    found = call.services.catalog.list_volume_types()
+    return {"volume_types": [views.volume_type(item) for item in found if _seen(call, item)]}
 
 
 def volume_type(call: Call) -> dict[str, Any]:
     """Show a volume type by id or name."""
     ident = call.params["id"]
-    for item in _volume_types(call):
-        if ident in (item.id, item.name):
+    for item in call.services.catalog.list_volume_types():
+        if ident in (item.id, item.name) and _seen(call, item):
             return {"volume_type": views.volume_type(item)}
     raise NotFound.of("Volume type", ident)
 
