@@ -30,6 +30,7 @@ from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.steps import StepEngine, StepStore
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.machine_messages import TRIAL, AgentRelease, AgentVersion
+from trove_ng.rpc.replication_messages import REPLICATION
 
 LOG = logging.getLogger(__name__)
 
@@ -203,10 +204,11 @@ class Agent:
         return path if os.path.isdir(path) else None
 
     def _details(self) -> dict[str, Any]:
-        trial = self._releases.trial
+        trial, replica = self._releases.trial, self._manager.replication_state()
         return {"manager": self._manager.name, "prepared": self._manager.status.prepared,
                 "capabilities": self._manager.capabilities(),
-                **({TRIAL: trial} if trial else {})}
+                **({TRIAL: trial} if trial else {}),
+                **({REPLICATION: replica} if replica else {})}
 
 
 def load_manager(name: str | None) -> Callable[[AgentContext], BaseManager]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import logging
 import pathlib
+from typing import Any
 
 from trove_ng.common.errors import NotSupported
 from trove_ng.common.states import ServiceStatus
@@ -203,6 +204,10 @@ class DatastoreHooks(abc.ABC):
     def reopen_logs(self) -> None:
         """Make the database write new log files: the old ones were moved."""
         raise self._unsupported("new log files")
+
+    def replication_state(self) -> dict[str, Any]:
+        """Return what a replica tells, see ``rm.REPLICATION``; empty if it follows nobody."""
+        return {}
 
     def enable_as_source(self, request: m.StepRequest) -> m.Empty:
         """Let replicas follow this server; a restart is part of it where it is needed."""

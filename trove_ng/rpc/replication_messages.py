@@ -5,6 +5,10 @@ from __future__ import annotations
 from trove_ng.common.secret import Secret
 from trove_ng.rpc.messages import Message, StepRequest, UserSpec
 
+#: key of a heartbeat's details under which a replica tells ``lag`` (seconds, None if it does not
+#: follow) and ``position`` (of the last change that it applied)
+REPLICATION = "replication"
+
 
 class ReplicaAccounts(Message, frozen=True, kw_only=True):
     """Which accounts for replicas a source has; all others of this kind go.

@@ -11,6 +11,7 @@ import webtest
 from tests.functional.api.conftest import FOREIGN, NETWORK, OWN, Api, Catalog, _identify
 from trove_ng.api.app import build_app
 from trove_ng.api.wiring import make_services
+from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.db.models import Backup, Instance, Operation, ServiceStatusRow
 
@@ -199,6 +200,32 @@ def test_a_source_of_replicas_cannot_be_deleted(app: Api) -> None:
     assert app("DELETE", f"/instances/{OWN}1").status_int == 403
     shown = app("GET", f"/instances/{OWN}1").json["instance"]
     assert [one["id"] for one in shown["replicas"]] == [f"{OWN}2"]
+
+
+@pytest.mark.parametrize(("told", "shown"), [
+    ({"lag": 3, "position": "0-1-7"}, {"lag": 3, "position": "0-1-7"}),
+    ({"lag": None, "position": "0-1-7"}, {"lag": None, "position": "0-1-7"}),
+    # no agent is trusted
+    ({"lag": "3", "position": ["x"]}, {"lag": None, "position": ""}),
+    ({"lag": -1, "position": "x" * 999}, {"lag": None, "position": "x" * 255}),
+    ({"lag": True}, {"lag": None, "position": ""}), ("x", None), (None, None)])
+def test_a_replica_shows_how_far_it_is(app: Api, told: object, shown: object) -> None:
+    with app.db.writer() as session:
+        session.get(Instance, f"{OWN}2").slave_of_id = f"{OWN}1"
+        for ident in ("1", "2"):
+            row = session.get(ServiceStatusRow, f"{OWN}{ident}")
+            row.details, row.updated_at = {"replication": told}, utcnow()
+
+    def views() -> dict[str, object]:
+        listed = app("GET", "/instances/detail").json["instances"]
+        return {one["id"]: one.get("replication") for one in listed}
+
+    assert app("GET", f"/instances/{OWN}2").json["instance"].get("replication") == shown
+    assert (views()[f"{OWN}1"], views()[f"{OWN}2"]) == (None, shown)
+    with app.db.writer() as session:
+        session.get(ServiceStatusRow, f"{OWN}2").updated_at = utcnow() - datetime.timedelta(
+            days=1)
+    assert views()[f"{OWN}2"] is None, "what an agent told long ago is not known now"
 
 
 def test_a_delete_is_shown_and_can_be_repeated(app: Api) -> None:

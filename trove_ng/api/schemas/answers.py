@@ -40,6 +40,7 @@ _INSTANCE: dict[str, Any] = {
     "volume": obj({"size": _IN, "used": _NN, "used_percent": _NN, "id": _SN, "type": _SN}),
     "hostname": _S, "ip": array(_S),
     "addresses": array(obj({"address": _S, "type": _S, "network": _SN})),
+    "replication": obj({"lag": _IN, "position": _S}, ("lag", "position")),
     "replica_of": _REF, "replicas": array(_REF), "tenant_id": _S,
     "created": _S, "updated": _S, "service_status_updated": _SN,
     "fault": obj({"message": _S, "created": _S, "details": _S}, ("message", "created")),

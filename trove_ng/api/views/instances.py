@@ -10,12 +10,16 @@ from trove_ng.common.clock import isoformat
 from trove_ng.common.states import ServiceStatus
 from trove_ng.domain.instance_status import (
     Facts,
+    is_fresh,
     operating_status,
     operating_status_reason,
     status,
 )
+from trove_ng.rpc.replication_messages import REPLICATION
 
 _GB = 1024 ** 3
+#: characters of a position that are shown
+_POSITION = 255
 
 
 def facts(row: Any, now: datetime.datetime) -> Facts:
@@ -78,6 +82,9 @@ def detail(call: Call, row: Any, replicas: list[str], fault: Any,
         facts(row, now), call.services.conf.agent_heartbeat_expiry)
     if reason:
         view["operating_status_reason"] = reason
+    replication = _replication(row, now, call.services.conf.agent_heartbeat_expiry)
+    if replication is not None:
+        view["replication"] = replication
     view["created"] = isoformat(row.created)
     view["updated"] = isoformat(row.updated)
     view["service_status_updated"] = isoformat(row.service_updated)
@@ -102,6 +109,16 @@ def detail(call: Call, row: Any, replicas: list[str], fault: Any,
         view["volume_id"] = row.volume_id
         view["encrypted_rpc_messaging"] = True
     return view
+
+
+def _replication(row: Any, now: datetime.datetime, expiry: float) -> dict[str, Any] | None:
+    """Return how far a replica is, None if it does not tell; its word is not trusted."""
+    told = (row.service_details or {}).get(REPLICATION)
+    if not row.slave_of_id or not isinstance(told, dict) or not is_fresh(facts(row, now), expiry):
+        return None
+    lag, position = told.get("lag"), told.get("position")
+    return {"lag": lag if type(lag) is int and lag >= 0 else None,
+            "position": position[:_POSITION] if isinstance(position, str) else ""}
 
 
 def management(call: Call, row: Any, replicas: list[str], fault: Any,

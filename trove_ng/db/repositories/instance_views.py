@@ -84,6 +84,7 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             Instance.shard_id, Instance.created, Instance.updated,
             Configuration.name.label("configuration_name"),
             ServiceStatusRow.description.label("service_reason"),
+            ServiceStatusRow.details.label("service_details"),
             ServiceStatusRow.volume_total, ServiceStatusRow.volume_used, _has_faults()]
     if shape >= Shape.ALL:
         columns += [

@@ -12,7 +12,8 @@ from trove_ng.guestagent.datastores.experimental.mariadb import replication
 from trove_ng.guestagent.datastores.experimental.mariadb.replication import Replication, Role
 
 FOLLOWS = {"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes",
-           "Last_IO_Errno": 0, "Last_SQL_Errno": 0}
+           "Last_IO_Errno": 0, "Last_SQL_Errno": 0, "Seconds_Behind_Master": 2,
+           "Gtid_Slave_Pos": "0-1-7"}
 AWAY = {**FOLLOWS, "Slave_IO_Running": "Connecting", "Last_IO_Errno": 2003}
 BROKEN = {**FOLLOWS, "Slave_SQL_Running": "No", "Last_SQL_Errno": 1062}
 
@@ -54,3 +55,5 @@ def test_a_replica_tells_that_it_does_not_follow(
         found = one.trouble(1)
         assert bool(found) == (role is Role.HELD or (role is Role.REPLICA and told != ""))
         assert told in found or role is not Role.REPLICA
+        assert one.state == ({"lag": word["Seconds_Behind_Master"], "position": "0-1-7"}
+                             if word and role is Role.REPLICA else {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.backup import (
     MariaBackup,
@@ -95,6 +97,10 @@ class MariaDbManager(MySqlFamilyManager):
     def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
         """Say whether the server has all changes up to a position, after some time."""
         return m.Flag(value=self._replication.reaches(request.position, request.seconds))
+
+    def replication_state(self) -> dict[str, Any]:
+        """Return how far the replica was at the last look."""
+        return self._replication.state
 
     def configure_replica(self) -> None:
         """Write the settings of a replica."""

@@ -79,6 +79,8 @@ class Replication:
         self._id = server_id(instance_id)
         self._marker = marker
         self._owner = owner
+        #: lag and position when :meth:`trouble` was asked for the last time
+        self.state: dict[str, Any] = {}
 
     # ---- settings -------------------------------------------------------------
 
@@ -310,12 +312,15 @@ class Replication:
         """
         try:
             role = self._role()
-            if role is Role.HELD:
-                return _HELD
             found = self.status(seconds) if role is Role.REPLICA else {}
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
+            self.state = {}
             return ""
+        self.state = {"lag": found["Seconds_Behind_Master"],
+                      "position": found["Gtid_Slave_Pos"]} if found else {}
+        if role is Role.HELD:
+            return _HELD
         # while the source is away for a moment there is an error, too
         stopped = found and (found["Slave_SQL_Running"] != "Yes" or found["Last_IO_Errno"])
         return _sentence(found) if stopped else ""
@@ -329,7 +334,7 @@ class Replication:
         try:
             with self._server.connect(answer_timeout=seconds) as connection, connection.cursor(
                     pymysql.cursors.DictCursor) as cursor:
-                cursor.execute("SHOW SLAVE STATUS")
+                cursor.execute("SHOW ALL SLAVES STATUS")
                 return dict(cursor.fetchone() or {})
         except (pymysql.MySQLError, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
