@@ -11,22 +11,72 @@ from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import tls as views
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
+from trove_ng.cloud.errors import CloudError, CloudUnavailable
+from trove_ng.common.errors import (
+    BadRequest,
+    NotFound,
+    NotSupported,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
+from trove_ng.common.secret import Secret
 from trove_ng.common.tls import BASIC, STRICT
 from trove_ng.datastores.base import Datastore
 from trove_ng.db.repositories import instances, tls
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.certificates import CertificateError, from_bundle, from_parts
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads
 from trove_ng.operations.readiness import Loaded
 
 
-@retry_on_db_error
 def change(call: Call) -> dict[str, Any]:
     """Begin to change it.
 
     :return: what it will be, for the view
     """
+    secrets = None
+    if call.body["ssl"].get("container_ref"):
+        with call.services.db.reader() as session:
+            # no secret is read for an instance that is not the caller's
+            found = instances.get(session, call.params["id"], call.owner)
+            if found is None:
+                raise NotFound.of("Instance", call.params["id"])
+            call.authorize_owner(found.tenant_id)
+        # the cloud is not asked while the store is written to
+        secrets = _from_key_manager(call, call.body["ssl"])
+    elif call.body["ssl"].get("password_ref"):
+        raise BadRequest("Validation error: ssl.password_ref needs ssl.container_ref.")
+    return _begin(call, secrets)
+
+
+def _from_key_manager(call: Call, body: Mapping[str, Any]) -> dict[str, Secret]:
+    """Return certificate, key and authority that a request names, checked."""
+    field = "Validation error: ssl.container_ref"
+    if call.token is None:
+        raise BadRequest(f"{field}: the key manager is asked with a token.")
+    try:
+        found = call.services.keys().find(
+            call.token, body["container_ref"], body.get("password_ref"))
+        if found.bundle is not None:
+            made = from_bundle(found.bundle, found.password)
+        else:
+            made = from_parts(found.certificate, found.key or Secret(""), found.chain,
+                              found.password)
+    except ValueError as err:
+        raise BadRequest(f"{field} or password_ref: {err}.") from err
+    except CertificateError as err:
+        raise BadRequest(f"{field}: {err}") from err
+    except CloudUnavailable as err:
+        raise ServiceUnavailable(err.message) from err
+    except CloudError as err:
+        raise BadRequest(f"{field} or password_ref cannot be read: {err.message}") from err
+    return {payloads.TLS_CERTIFICATE: Secret(made.certificate), payloads.TLS_KEY: made.key,
+            payloads.TLS_AUTHORITY: Secret(made.authority)}
+
+
+@retry_on_db_error
+def _begin(call: Call, secrets: dict[str, Secret] | None) -> dict[str, Any]:
     body = call.body["ssl"]
     with call.services.db.writer() as session:
         loaded = accept.load(session, call, call.params["id"])
@@ -41,7 +91,8 @@ def change(call: Call) -> dict[str, Any]:
             (now is None or now.mode is None) != (mode is None))
         answer = {"ssl": views.planned(mode, restart)}
         operation_id = accept.begin(
-            session, call, loaded, action, Task.UPDATING, payload, answer=answer)
+            session, call, loaded, action, Task.UPDATING, payload, answer=answer,
+            secrets=secrets)
     wake(call, operation_id)
     return answer
 
@@ -61,7 +112,8 @@ def _wanted(session: Session, call: Call, loaded: Loaded, engine: Datastore,
     mode = body.get("mode", BASIC) if body.get("enable") else None
     if mode is not None:
         _check_mode(session, call, loaded, engine, body, mode)
-    return payloads.INSTANCE_SET_TLS, payloads.SetTls(mode=mode), mode
+    return payloads.INSTANCE_SET_TLS, payloads.SetTls(
+        mode=mode, reference=body.get("container_ref")), mode
 
 
 def _check_mode(session: Session, call: Call, loaded: Loaded, engine: Datastore,
@@ -69,11 +121,9 @@ def _check_mode(session: Session, call: Call, loaded: Loaded, engine: Datastore,
     if mode not in engine.tls_modes:
         raise BadRequest(f"Validation error: ssl.mode must be one of "
                          f"{', '.join(engine.tls_modes)} for this datastore.")
-    if body.get("container_ref") or body.get("password_ref"):
-        raise NotSupported("This cloud has no key manager: leave ssl.container_ref and "
-                           "ssl.password_ref out, and the service issues a certificate.")
-    if not call.services.conf.tls.ca_certificate:
-        raise NotSupported("This cloud has no authority that issues certificates.")
+    if not body.get("container_ref") and not call.services.conf.tls.ca_certificate:
+        raise NotSupported("This cloud has no authority that issues certificates; name one in "
+                           "ssl.container_ref.")
     if mode in STRICT and instances.has_replicas(session, loaded.instance.id):
         raise UnprocessableEntity(
             f"Instance {loaded.instance.id} has replicas, which follow it without TLS; "

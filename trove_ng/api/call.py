@@ -11,6 +11,7 @@ from trove_ng.api.routes import Route
 from trove_ng.api.services import Services
 from trove_ng.common.context import RequestContext
 from trove_ng.common.errors import BadRequest
+from trove_ng.common.secret import Secret
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -40,6 +41,7 @@ class Call:
     :param host_url: scheme and host that the client used
     :param operation_id: the operation that the handler began, None while there is none
     :param replayed: the answer is the one of an earlier request with the same key
+    :param token: the caller's own, for services that trust nobody else
     :param keep: writes the answer that a repeat of the request gets, in the transaction
         that accepts the request; does nothing if the client named no key
     """
@@ -55,6 +57,7 @@ class Call:
     operation_id: str | None = None
     replayed: bool = False
     keep: Keep = _keep_nothing
+    token: Secret | None = None
 
     @property
     def owner(self) -> str | None:

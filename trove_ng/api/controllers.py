@@ -25,6 +25,7 @@ from trove_ng.api.routes import Route
 from trove_ng.api.services import Services
 from trove_ng.api.validation import Validator
 from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.common.secret import Secret
 
 Handler = Callable[[Call], Any]
 
@@ -89,7 +90,9 @@ class RootController:
             body = self._body(environ, route)
         query = environ.get("QUERY_STRING", "")
         path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        token = environ.get("HTTP_X_AUTH_TOKEN")
         return Call(
+            token=None if token is None else Secret(token),
             services=self._services, context=context, route=route, params=params,
             query=parse_query(query, route.query) if query else {},
             body=body, path=path, host_url=self._host_url(environ))

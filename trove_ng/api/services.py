@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from trove_ng.api.authorization import Authorizer
     from trove_ng.api.memory import Memory
     from trove_ng.api.middleware.ratelimit import Buckets
+    from trove_ng.cloud.barbican import Found
     from trove_ng.cloud.types import Flavor, Grant, Host, Pool, Server
     from trove_ng.common.clock import Clock
     from trove_ng.common.context import RequestContext
     from trove_ng.common.crypto import SecretBox
+    from trove_ng.common.secret import Secret
     from trove_ng.db.session import Database
     from trove_ng.domain.catalog import CloudCatalog
     from trove_ng.operations.notices import Notices
@@ -61,6 +63,13 @@ class ObjectStore(Protocol):
         """Delete all objects whose names begin so."""
 
 
+class KeyManager(Protocol):
+    """The key manager; see :class:`trove_ng.cloud.barbican.KeyManager`."""
+
+    def find(self, token: Secret, reference: str, password_reference: str | None) -> Found:
+        """Return certificate and key that the token's owner has."""
+
+
 class Estate(Protocol):
     """What operators see of the cloud; see :class:`trove_ng.cloud.estate.Estate`."""
 
@@ -87,6 +96,7 @@ class Services:
     :param requests: writes accepted operations
     :param idempotency_box: seals the answers that repeated requests get
     :param objects: returns the object store of a region; None: of the configured one
+    :param keys: returns the key manager of projects
     :param estate: the cloud below the instances, for operators
     :param datastores: what was read of datastores a moment ago
     :param notices: tells other services of requests
@@ -99,6 +109,7 @@ class Services:
     catalog: CloudCatalog
     guests: GuestClients
     objects: Callable[[str | None], ObjectStore]
+    keys: Callable[[], KeyManager]
     estate: Estate
     waker: Waker
     requests: Requests

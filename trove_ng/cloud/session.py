@@ -7,11 +7,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from keystoneauth1 import session
+from keystoneauth1 import session, token_endpoint
 from keystoneauth1.identity import v3
 from oslo_config import cfg
 
 from trove_ng.cloud import dns
+from trove_ng.cloud.barbican import KeyManager
 from trove_ng.cloud.calls import Calls, Guard, allow
 from trove_ng.cloud.cinder import BlockStorage
 from trove_ng.cloud.dns import Names
@@ -19,7 +20,9 @@ from trove_ng.cloud.glance import Images
 from trove_ng.cloud.neutron import Network
 from trove_ng.cloud.nova import Compute
 from trove_ng.cloud.swift import ObjectStore
+from trove_ng.common.errors import NotSupported
 from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.common.secret import Secret
 from trove_ng.conf.cloud import own_region
 
 #: what a region must have
@@ -128,6 +131,23 @@ class Clients:
         return client.Client(interface=self.options.interface, **self._where())
 
 
+    def barbican(self, token: Secret) -> Any:
+        """Return python-barbicanclient's client, which acts for the owner of a token.
+
+        :raises NotSupported: the catalog has no key manager
+        """
+        from barbicanclient import client
+
+        endpoint = self.auth.get_endpoint(
+            self.session, service_type="key-manager", interface=self.options.interface,
+            region_name=self.region)
+        if not endpoint:
+            raise NotSupported("This cloud has no key manager.")
+        return client.Client(endpoint=endpoint, version="v1", session=session.Session(
+            auth=token_endpoint.Token(endpoint, token.reveal()),
+            timeout=self.options.timeout, verify=self.session.verify))
+
+
 class Clouds:
     """The services of a region.
 
@@ -190,6 +210,11 @@ class Clouds:
     def images(self) -> Images:
         """Glance."""
         return Images(self._clients.glance, self._calls("image"))
+
+    @functools.cached_property
+    def keys(self) -> KeyManager:
+        """Barbican."""
+        return KeyManager(self._clients.barbican, self._calls("key manager"))
 
     @functools.cached_property
     def names(self) -> Names:

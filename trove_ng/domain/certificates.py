@@ -5,20 +5,26 @@ Source of the forms: RFC 5280 (X.509), RFC 7468 (PEM).
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import datetime
 import ipaddress
+import itertools
 from collections.abc import Iterable, Sequence
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trove_ng.common.secret import Secret
 
 #: what signs certificates
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+_KINDS = "The private key must be of RSA, of an elliptic curve, or Ed25519."
 #: what clocks may differ
 _SKEW = datetime.timedelta(minutes=5)
 #: characters of a common name, by RFC 5280
@@ -133,6 +139,68 @@ class Authority:
         return "".join(_pem(one) for one in _all(self._chain) if one.issuer != one.subject)
 
 
+def from_bundle(data: bytes, password: Secret | None) -> Identity:
+    """Return what a PKCS #12 bundle holds.
+
+    :param data: the bundle, or it in base64
+    :param password: None: it has none
+    :raises CertificateError: it cannot be read, or cannot serve
+    """
+    secret = password.reveal().encode() if password is not None else None
+    for form in (data, _unpacked(data)):
+        try:
+            key, certificate, more = pkcs12.load_key_and_certificates(form, secret)
+        except (ValueError, TypeError, binascii.Error):
+            continue
+        if certificate is None or key is None:
+            raise CertificateError("The bundle holds no certificate and private key.")
+        return _usable([certificate, *more], key)
+    raise CertificateError("It is no PKCS #12 bundle, or its password is another one.")
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error:
+        return b""
+
+
+def from_parts(certificate: str, key: Secret, chain: str, password: Secret | None) -> Identity:
+    """Return an identity of PEM texts.
+
+    :param chain: those between the certificate and the authority, and the authority
+    :param password: of the key; None: it has none
+    :raises CertificateError: one cannot be read, or cannot serve
+    """
+    secret = password.reveal().encode() if password is not None else None
+    try:
+        found = serialization.load_pem_private_key(key.reveal().encode(), secret)
+    except (ValueError, TypeError):
+        raise CertificateError("The private key cannot be read, or its password is another "
+                               "one.") from None
+    return _usable([*_all(certificate), *(_all(chain) if chain.strip() else [])], found)
+
+
+def _usable(certificates: Sequence[x509.Certificate], key: object) -> Identity:
+    """Return an identity, checked; the last certificate is the authority's."""
+    first, *rest = certificates
+    if not isinstance(key, SigningKey):
+        raise CertificateError(_KINDS)
+    if key.public_key() != first.public_key():
+        raise CertificateError("The private key is not that of the certificate.")
+    now = datetime.datetime.now(datetime.UTC)
+    if not first.not_valid_before_utc - _SKEW <= now < first.not_valid_after_utc:
+        raise CertificateError("The certificate is not valid now.")
+    for one, issuer in itertools.pairwise(certificates):
+        try:
+            one.verify_directly_issued_by(issuer)
+        except (InvalidSignature, ValueError, TypeError):
+            raise CertificateError("Each certificate has to be issued by the one after it."
+                                   ) from None
+    return Identity("".join(_pem(one) for one in [first, *rest] if one.issuer != one.subject
+                            or one is first), _as_pem(key), _pem(certificates[-1]))
+
+
 def create_authority(name: str, days: int, now: datetime.datetime) -> tuple[str, Secret]:
     """Return certificate and private key, as PEM, of a new authority.
 
@@ -176,8 +244,7 @@ def _private_key(text: Secret) -> SigningKey:
         raise CertificateError("There is no private key in PEM form without a password."
                                ) from None
     if not isinstance(found, SigningKey):
-        raise CertificateError("The private key must be of RSA, of an elliptic curve, or "
-                               "Ed25519.")
+        raise CertificateError(_KINDS)
     return found
 
 
@@ -204,7 +271,7 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _as_pem(key: ec.EllipticCurvePrivateKey) -> Secret:
+def _as_pem(key: SigningKey) -> Secret:
     return Secret(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption()).decode())

@@ -142,10 +142,15 @@ class ConfigureInstance(Payload, frozen=True, kw_only=True):
 class SetTls(Payload, frozen=True, kw_only=True):
     """Have the database speak TLS with its clients.
 
+    Certificate, key and authority of a reference are in the secrets, under
+    :data:`TLS_CERTIFICATE`, :data:`TLS_KEY` and :data:`TLS_AUTHORITY`.
+
     :param mode: one of :data:`trove_ng.common.tls.MODES`; None: no TLS
+    :param reference: where the key manager has them; None: the service issues a certificate
     """
 
     mode: str | None = None
+    reference: str | None = None
 
 
 class RollBackTls(Payload, frozen=True, kw_only=True):
@@ -298,6 +303,7 @@ class ReapplyModule(Payload, frozen=True, kw_only=True):
 ROOT_SECRET = "root"  # noqa: S105 - the name of a key
 
 #: key of the password that a replica has at its source, in an operation's secrets
+TLS_CERTIFICATE, TLS_KEY, TLS_AUTHORITY = "tls_certificate", "tls_key", "tls_authority"
 REPLICA_SECRET = "replica"  # noqa: S105 - the name of a key
 
 P = TypeVar("P", bound=Payload)

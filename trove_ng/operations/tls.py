@@ -12,7 +12,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import tls
 from trove_ng.domain.certificates import Authority, CertificateError
-from trove_ng.operations import servers
+from trove_ng.operations import payloads, servers
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import tls_messages as tm
 
@@ -53,6 +53,22 @@ def issued(work: Work, mode: str) -> tm.TlsRequest:
     return tm.TlsRequest(
         operation_id=work.id, step="tls", mode=mode, certificate=made.certificate,
         key=made.key, authority=made.authority)
+
+
+def given(work: Work, mode: str, reference: str) -> tm.TlsRequest:
+    """Return the request that gives an instance what its owner has in the key manager.
+
+    :raises StepFailed: it is lost
+    """
+    secrets = work.secrets()
+    try:
+        certificate, key, authority = (secrets[name] for name in (
+            payloads.TLS_CERTIFICATE, payloads.TLS_KEY, payloads.TLS_AUTHORITY))
+    except KeyError:
+        raise StepFailed("The certificate is lost.") from None
+    return tm.TlsRequest(
+        operation_id=work.id, step="tls", mode=mode, certificate=certificate.reveal(), key=key,
+        authority=authority.reveal(), reference=reference)
 
 
 def _names(instance: Instance) -> list[str]:

@@ -73,6 +73,7 @@ from trove_ng.rpc.transport import get_transport, start_server
 from trove_ng.standalone.minicloud.app import MiniCloud
 from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
 from trove_ng.standalone.minicloud.hypervisor import NullHypervisor, ServerSpec
+from trove_ng.standalone.minicloud.keystone_tokens import Tokens
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.reconcile import Reconciler
 
@@ -440,7 +441,7 @@ class ControlPlane:
         services = make_services(self.conf, self._recorders[API])
         self._closing.append(services.db.close)
         self.app = webtest.TestApp(build_app(
-            services, lambda below: _identify(below, self.project_id)))
+            services, lambda below: _identify(below, self.project_id, self.minicloud.tokens)))
 
     def _serve(self, topic: str, me: str, table: Any, service: str) -> None:
         server = start_server(self.conf, self.transport, topic, f"{me}-{uuid.uuid4()}",
@@ -544,8 +545,8 @@ ONE = {"servers": 1, "volumes": 1, "ports": 1, "floating": 0, "server_groups": 0
        "groups": 1, "keys": 1}
 
 
-def _identify(below: Any, project_id: str) -> Any:
-    """Return a check of tokens that knows two."""
+def _identify(below: Any, project_id: str, tokens: Tokens) -> Any:
+    """Return a check of tokens that knows two, and those that the cloud issued."""
     def check(environ: dict[str, Any], start_response: Any) -> Any:
         # what follows a colon makes a token one that can be searched for
         token = (environ.get("HTTP_X_AUTH_TOKEN") or "").partition(":")[0]
@@ -555,6 +556,12 @@ def _identify(below: Any, project_id: str) -> Any:
                 "HTTP_X_USER_ID": token, "HTTP_X_USER_NAME": token,
                 "HTTP_X_PROJECT_NAME": "demo",
                 "HTTP_X_ROLES": "admin,member" if token == "admin" else "member"}
+        elif (found := tokens.identify(token)) is not None:
+            environ |= {
+                "HTTP_X_IDENTITY_STATUS": "Confirmed", "HTTP_X_PROJECT_ID": found.project_id,
+                "HTTP_X_USER_ID": found.user_id, "HTTP_X_USER_NAME": found.user_name,
+                "HTTP_X_PROJECT_NAME": found.project_name,
+                "HTTP_X_ROLES": ",".join(found.roles)}
         return below(environ, start_response)
     return check
 
@@ -625,6 +632,7 @@ def running(conf: cfg.ConfigOpts, database: Database, home: Path, hypervisor: Hy
         state_dir=home / "cloud", port=port, hypervisor="null",
         public_cidr="198.51.100.0/24", other_regions=other_regions or {}, users=(
             User("demo", Secret("demo-pw"), "demo", ("member",)),
+            User("alt", Secret("alt-pw"), "alt", ("member",)),
             User("trove", Secret(conf.service_credentials.password), "service",
                  ("admin", "service", "ResellerAdmin"))))
     minicloud = MiniCloud(config, hypervisor)

@@ -106,8 +106,6 @@ def test_without_its_key_the_service_issues_nothing(
 def test_requests_that_do_not_fit(plane: ControlPlane, instance: str) -> None:
     assert "no earlier configuration" in ask(plane, instance, {"rollback": True}, 422)
     assert "basic, enforced" in ask(plane, instance, {"enable": True, "mode": "mtls"}, 400)
-    assert "no key manager" in ask(plane, instance, {
-        "enable": True, "container_ref": "http://kms/v1/containers/x"}, 501)
     for bad in ({}, {"enable": False}, {"enable": True, "disable": True},
                 {"enable": True, "mode": "none"}, {"rollback": True, "mode": "basic"}):
         ask(plane, instance, bad, 400)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 #: commands for clusters, which this release does not offer
 CLUSTERS = "clusters are not offered"
-TLS = "TLS of databases is not offered"
 
 #: commands that are not walked through → why
 NOT_YET: Mapping[str, str] = {
@@ -21,8 +20,6 @@ NOT_YET: Mapping[str, str] = {
     **dict.fromkeys((f"openstack database cluster {one}" for one in (
         "create", "delete", "force delete", "grow", "list", "list instances", "modules",
         "reset status", "show", "shrink", "upgrade")), CLUSTERS),
-    **dict.fromkeys((f"openstack database ssl {one}" for one in (
-        "disable", "enable", "rollback", "show")), TLS),
 }
 
 
@@ -264,6 +261,12 @@ OPENSTACK: tuple[Step, ...] = (
         status=ACTIVE),
     _os(f"{_D} configuration detach", "{i}", status=ACTIVE),
     _os(f"{_D} configuration delete", "{g}"),
+    _os(f"{_D} ssl enable", "{i} {bundle} --mode enforced", status="RESTART_REQUIRED",
+        shows=(r"mode +\| enforced", r"restart_required +\| True")),
+    _os(f"{_D} ssl show", "{i} --include-certificate",
+        shows=(r"status +\| on", "db.example.org", "BEGIN CERTIFICATE"), lacks=("PRIVATE",)),
+    _os(f"{_D} ssl rollback", "{i}", status="RESTART_REQUIRED", shows=(r"status +\| off",)),
+    _os(f"{_D} ssl disable", "{i}", status="RESTART_REQUIRED", shows=(r"status +\| off",)),
     _os(f"{_D} instance restart", "{i}", status=ACTIVE),
     _os(f"{_D} instance reboot", "{i}", admin=True, status=ACTIVE),
     _os(f"{_D} instance resize volume", "{i} 2", status=ACTIVE),

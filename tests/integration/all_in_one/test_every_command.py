@@ -13,9 +13,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from tests.integration.cloud import AllInOne
 from tests.programs import tool
+from trove_ng.common.clock import utcnow
+from trove_ng.domain.certificates import Authority, create_authority
 
 from .commands import LEGACY, NOT_YET, OPENSTACK, Step
 
@@ -38,6 +43,20 @@ def test_the_users_page_says_what_becomes_of_each() -> None:
     assert shown == program.render(), "run tools/clients-doc.py"
 
 
+def stored_bundle(cloud: AllInOne, folder: Path) -> str:
+    """Return where a certificate and its key are in the key manager."""
+    made = Authority(*create_authority("The user's", 2, utcnow())).issue(
+        "db.example.org", ["db.example.org"], 1, utcnow())
+    path = folder / "bundle.p12"
+    path.write_bytes(pkcs12.serialize_key_and_certificates(
+        None, serialization.load_pem_private_key(made.key.reveal().encode(), None),  # type: ignore[arg-type]
+        x509.load_pem_x509_certificate(made.certificate.encode()),
+        x509.load_pem_x509_certificates(made.authority.encode()),
+        serialization.NoEncryption()))
+    return cloud.run("openstack", "secret", "store", "--file", str(path),
+                     "-f", "value", "-c", "Secret href").strip()
+
+
 class Walk:
     """Goes through the steps of one client.
 
@@ -50,7 +69,7 @@ class Walk:
         images = cloud.rest("openrc-admin").service("image", "/v2/images")["images"]
         self._known = {
             "folder": str(folder), "project": cloud.rest().project_id,
-            "version_name": versions[0]["name"],
+            "bundle": stored_bundle(cloud, folder), "version_name": versions[0]["name"],
             "image": next(one["id"] for one in images if "mariadb" in one["tags"])}
         self.wrong: list[str] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import pathlib
 import socket
@@ -9,8 +10,10 @@ import ssl
 import threading
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from trove_ng.common.clock import utcnow
 from trove_ng.common.secret import Secret
@@ -20,6 +23,8 @@ from trove_ng.domain.certificates import (
     Identity,
     create_authority,
     describe,
+    from_bundle,
+    from_parts,
 )
 
 NAMES = ["192.0.2.5", "2001:db8::5", "db.example.org"]
@@ -123,3 +128,34 @@ def test_a_key_of_another_kind(kind: type[ed25519.Ed25519PrivateKey]) -> None:
     certificate, _ = create_authority("Tests", 1, utcnow())
     with pytest.raises(CertificateError, match="not that of the|must be of RSA"):
         Authority(certificate, text)
+
+
+def test_a_bundle_in_base64_is_one_too(authority: Authority, identity: Identity) -> None:
+    key = serialization.load_pem_private_key(identity.key.reveal().encode(), None)
+    chain = x509.load_pem_x509_certificates(
+        (identity.certificate + identity.authority).encode())
+    for password in (None, "p"):
+        raw = pkcs12.serialize_key_and_certificates(
+            None, key, chain[0], chain[1:],  # type: ignore[arg-type]
+            serialization.NoEncryption() if password is None
+            else serialization.BestAvailableEncryption(password.encode()))
+        secret = None if password is None else Secret(password)
+        for data in (raw, base64.b64encode(raw)):
+            assert from_bundle(data, secret) == identity
+
+
+def test_what_cannot_serve_is_refused(authority: Authority, identity: Identity) -> None:
+    old = authority.issue("old", [], 1, utcnow() - datetime.timedelta(days=3))
+    with pytest.raises(CertificateError, match="not valid now"):
+        from_parts(old.certificate, old.key, old.authority, None)
+    with pytest.raises(CertificateError, match="issued by the one after it"):
+        from_parts(identity.certificate, identity.key,
+                   create_authority("Other", 1, utcnow())[0], None)
+    with pytest.raises(CertificateError, match="not that of the certificate"):
+        from_parts(identity.certificate, old.key, "", None)
+
+
+def test_one_that_nobody_issued_is_its_own_authority() -> None:
+    certificate, key = create_authority("Alone", 1, utcnow())
+    found = from_parts(certificate, key, "", None)
+    assert found.certificate == found.authority == certificate

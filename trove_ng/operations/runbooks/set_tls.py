@@ -10,9 +10,13 @@ from trove_ng.rpc import tls_messages as tm
 
 
 def _set(work: Work) -> None:
-    mode = work.payload(payloads.SetTls).mode
-    request = tls.issued(work, mode) if mode is not None else tm.TlsRequest(
-        operation_id=work.id, step="tls")
+    wanted = work.payload(payloads.SetTls)
+    if wanted.mode is None:
+        request = tm.TlsRequest(operation_id=work.id, step="tls")
+    elif wanted.reference is None:
+        request = tls.issued(work, wanted.mode)
+    else:
+        request = tls.given(work, wanted.mode, wanted.reference)
     tls.use(work, work.tools.guests(work.resource_id, work.context).set_tls(request))
 
 

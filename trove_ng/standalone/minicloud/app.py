@@ -9,7 +9,7 @@ from typing import Any
 
 from werkzeug import Request, Response
 
-from trove_ng.standalone.minicloud import mistral, web
+from trove_ng.standalone.minicloud import barbican, mistral, web
 from trove_ng.standalone.minicloud.config import MiniCloudConfig
 from trove_ng.standalone.minicloud.faults import FaultInjector, FaultRuleError
 from trove_ng.standalone.minicloud.hypervisor import Hypervisor
@@ -82,6 +82,11 @@ class MiniCloud:
                 web.Api("workflow", "/v2", tuple(self.workflows.routes()),
                         mistral.version_document, mistral.words),
                 self.tokens.identify, f"{url}/workflow"),
+            "key-manager": web.Service(
+                web.Api("key-manager", "/v1", tuple(
+                    barbican.Barbican(self.store, f"{url}/key-manager").routes()),
+                    barbican.version_document, barbican.words),
+                self.tokens.identify, f"{url}/key-manager"),
             "_faults": self._fault_rules}
         for region in self.regions.values():
             start = "" if region.name == self.config.region else f"{region.name}/"

@@ -43,6 +43,8 @@ class Catalog:
         self._services += [
             (kind, name, {region: f"{start}{path}" for region, start in regions.items()})
             for kind, name, path in _SERVICES]
+        self._services.append(
+            ("key-manager", "barbican", dict.fromkeys(regions, f"{url}/key-manager")))
         if trove_url:
             first = self._regions[0]
             self._services += [("database", "trove", {first: f"{trove_url}/v1.0/%s"}),
