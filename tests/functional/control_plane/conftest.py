@@ -567,6 +567,17 @@ def _identify(below: Any, project_id: str, tokens: Tokens) -> Any:
 
 
 @pytest.fixture
+def living(plane: ControlPlane) -> str:
+    """An instance that works, and stores its backups."""
+    from tests.functional.control_plane.world import LivingAgent
+
+    plane.hypervisor.make_agent = LivingAgent
+    ident = plane.create()
+    plane.wait(ident, "ACTIVE")
+    return ident
+
+
+@pytest.fixture
 def conf(store_conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
     return configure(store_conf, tmp_path)
 

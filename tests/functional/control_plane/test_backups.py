@@ -11,19 +11,16 @@ import pytest
 from sqlalchemy import select
 
 from tests.functional.control_plane.conftest import ControlPlane
-from tests.functional.control_plane.world import LivingAgent, wait_for
+from tests.functional.control_plane.world import wait_for
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.models import Backup, Duty
 from trove_ng.db.repositories import backups, duties
 
 
 @pytest.fixture
-def instance(plane: ControlPlane) -> str:
+def instance(living: str) -> str:
     """An instance whose agent stores backups."""
-    plane.hypervisor.make_agent = LivingAgent
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
+    return living
 
 
 def make(plane: ControlPlane, instance: str, status: str = "COMPLETED",

@@ -14,7 +14,6 @@ from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
 from tests.functional.control_plane.conftest import ControlPlane
-from tests.functional.control_plane.world import LivingAgent
 from trove_ng.common.clock import utcnow
 from trove_ng.domain.certificates import Authority, Identity, create_authority
 from trove_ng.rpc import tls_messages as tm
@@ -23,12 +22,9 @@ PASSWORD = "bundle-Pw1"  # noqa: S105
 
 
 @pytest.fixture
-def instance(plane: ControlPlane) -> str:
-    """An instance that works."""
-    plane.hypervisor.make_agent = LivingAgent
-    ident = plane.create()
-    plane.wait(ident, "ACTIVE")
-    return ident
+def instance(living: str) -> str:
+    """An instance whose agent keeps what it is given."""
+    return living
 
 
 class Owner:

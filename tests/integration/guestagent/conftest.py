@@ -18,6 +18,7 @@ import pytest
 from oslo_config import cfg
 
 from tests.integration.guestagent.store import serve, short_directory
+from tests.integration.guestagent.tls import Certificates
 from trove_ng.common.threads import use_native_threads
 from trove_ng.conf import rpc as rpc_options
 from trove_ng.rpc import keys
@@ -307,3 +308,9 @@ def make(home: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Callabl
 def store(home: pathlib.Path) -> Iterator[tuple[str, Swift]]:
     """An object store with a container, reached by signed URLs only."""
     yield from serve(home)
+
+
+@pytest.fixture
+def certificates(home: pathlib.Path) -> Certificates:
+    """An authority, and what it issues."""
+    return Certificates(home / "certificates")

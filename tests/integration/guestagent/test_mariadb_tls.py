@@ -20,11 +20,6 @@ from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import tls_messages as tm
 
 
-@pytest.fixture
-def certificates(home: pathlib.Path) -> Certificates:
-    return Certificates(home / "certificates")
-
-
 def spoken(server: Server, trusted: str | None) -> tuple[str, str]:  # noqa: F811
     """Return version of TLS and the common name that a client sees; empty: none.
 

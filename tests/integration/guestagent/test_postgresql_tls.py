@@ -20,11 +20,6 @@ from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import tls_messages as tm
 
 
-@pytest.fixture
-def certificates(home: pathlib.Path) -> Certificates:
-    return Certificates(home / "certificates")
-
-
 def spoken(server: Server, **how: Any) -> bool:  # noqa: F811
     """Return whether a client's connection is encrypted."""
     with psycopg.connect(host="127.0.0.1", port=server.paths.port, user="app",
