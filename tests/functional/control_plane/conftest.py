@@ -623,6 +623,35 @@ def plane(conf: cfg.ConfigOpts, database: Database, tmp_path: Path) -> Iterator[
         yield plane
 
 
+class ReleasedClient:
+    """The HTTP part of python-troveclient, on the control plane."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    def _ask(self, method: str, url: str, body: Any = None) -> tuple[Any, Any]:
+        answer = self._plane.request(method, url, body)
+        answer.status_code = answer.status_int
+        return answer, json.loads(answer.body) if answer.body else None
+
+    def get(self, url: str) -> tuple[Any, Any]:
+        return self._ask("GET", url)
+
+    def put(self, url: str, body: Any) -> tuple[Any, Any]:
+        return self._ask("PUT", url, body)
+
+    def post(self, url: str, body: Any) -> tuple[Any, Any]:
+        return self._ask("POST", url, body)
+
+
+@pytest.fixture
+def released(plane: ControlPlane) -> Any:
+    """The released client's manager of instances."""
+    from troveclient.v1 import instances
+
+    return instances.Instances(type("Trove", (), {"client": ReleasedClient(plane)})())
+
+
 @pytest.fixture
 def instance(plane: ControlPlane) -> str:
     """An instance that works."""

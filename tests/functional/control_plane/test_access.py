@@ -4,31 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
 
 PUBLIC = {**ONE, "floating": 1}
-
-
-class Client:
-    """The HTTP part of python-troveclient, on the control plane."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
-
-    def put(self, url: str, body: Any) -> tuple[Any, None]:
-        answer = self._plane.request("PUT", url, body)
-        answer.status_code = answer.status_int
-        return answer, None
-
-
-@pytest.fixture
-def released(plane: ControlPlane) -> Any:
-    """The released client's manager of instances."""
-    from troveclient.v1 import instances
-
-    return instances.Instances(type("Trove", (), {"client": Client(plane)})())
 
 
 def rules(plane: ControlPlane) -> set[tuple[str, int, str]]:

@@ -252,7 +252,7 @@ def test_a_replica_that_cannot_be_detached_follows_still(plane: ControlPlane,
 
 
 def test_a_promoted_replica_is_the_source_of_all_others(
-        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+        plane: ControlPlane, pair: tuple[str, str, str], released: Any) -> None:
     source, chosen, other = pair
     with plane.db.writer() as session:
         instances.note_root_enabled(session, source, "u", plane.clock.now())
@@ -272,11 +272,12 @@ def test_a_promoted_replica_is_the_source_of_all_others(
     asked = {one: [name for name, _ in plane.agent(one).asked] for one in pair}
     assert asked[source][-3:] == ["stop_writes", "follow", "set_replica_accounts"]
     assert asked[chosen][-1] == "allow_writes"
-    # and back
-    promote(plane, source)
+    # and back, as the released client asks for it
+    released.promote_to_replica_source(source)
     for one in pair:
         plane.wait(one, "ACTIVE")
-    assert set(ids(plane, source)) == {chosen, other}
+    assert {one["id"] for one in released.get(source).replicas} == {chosen, other}
+    assert released.get(chosen).replica_of["id"] == source
     assert violations(plane) == []
     assert let_in(plane, chosen) == {"192.0.2.0/24"}
 
@@ -347,7 +348,7 @@ def eject(plane: ControlPlane, source: str, status: int = 202) -> str:
 
 
 def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
-        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+        plane: ControlPlane, pair: tuple[str, str, str], released: Any) -> None:
     source, one, two = pair
     assert "was heard of" in eject(plane, source, 400)
     assert "not a replica source" in eject(plane, one, 400)
@@ -359,7 +360,7 @@ def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
     assert set(ids(plane, source)) == {one, two}
     assert violations(plane) == []
     plane.hypervisor.failures.clear()
-    eject(plane, source)
+    released.eject_replica_source(source)
     for ident in pair:
         plane.wait(ident, "ACTIVE")
     assert (ids(plane, two), ids(plane, source)) == ([one], [])

@@ -63,7 +63,7 @@ def _id(name: str = "id") -> str:
 
 
 ACTIVE = "ACTIVE"
-_REPLICAS = "refused: the instance is no replica"
+_REPLICAS = "works for replicas and their sources; others are refused"
 _MISTRAL = "asks Mistral, which has no such execution"
 #: the id in front of a line; ``trove`` shows the bytes of some
 _FIRST = r"\| (?:b')?([0-9a-f-]{36})"
