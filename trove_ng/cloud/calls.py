@@ -109,3 +109,18 @@ class Calls:
             return self.again(call, *args, **kwargs)
         except CloudNotFound:
             return None
+
+    def gone(self, delete: Callable[..., Any], show: Callable[..., Any], ident: str) -> None:
+        """Delete a resource; one that is gone is no error.
+
+        A service that says so is asked for it: what is there all the same would be left.
+
+        :raises CloudUnavailable: it is
+        :raises CloudError: whatever else goes wrong
+        """
+        try:
+            self.again(delete, ident)
+        except CloudNotFound:
+            if self.found(show, ident) is not None:
+                raise CloudUnavailable(
+                    f"The {self._service} service has what it says is gone: {ident}.") from None

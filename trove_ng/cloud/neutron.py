@@ -97,7 +97,7 @@ class Network:
 
     def delete_port(self, port_id: str) -> None:
         """Delete a port; one that is gone is no error."""
-        self._calls.found(self._client.delete_port, port_id)
+        self._calls.gone(self._client.delete_port, self._client.show_port, port_id)
 
     # security groups
 
@@ -179,7 +179,8 @@ class Network:
 
         :raises CloudConflict: a port uses it
         """
-        self._calls.found(self._client.delete_security_group, group_id)
+        self._calls.gone(
+            self._client.delete_security_group, self._client.show_security_group, group_id)
 
     # networks
 

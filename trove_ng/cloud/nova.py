@@ -258,4 +258,5 @@ class Compute:
 
     def delete_server_group(self, group_id: str) -> None:
         """Delete a server group; one that is gone is no error."""
-        self._calls.found(self._client.server_groups.delete, group_id)
+        self._calls.gone(
+            self._client.server_groups.delete, self._client.server_groups.get, group_id)

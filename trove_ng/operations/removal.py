@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from trove_ng.cloud.errors import CloudConflict, CloudRejected
 from trove_ng.cloud.types import Snapshot, Volume
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import Cancelled, StepFailed, Work
 
 LOG = logging.getLogger(__name__)
 
@@ -25,19 +24,19 @@ def until_gone(work: Work, what: str, find: Callable[[], Sequence[T]],
     :param delete: asks for one id; it may be refused for a while
     :param force: the same, for what is in error or takes half of the time already
     :param may_go: whether it may be deleted now; asked each time
-    :raises StepFailed: it takes too long
+    :raises StepFailed: it takes too long; with what the service said last
     """
     clock, timeout = work.tools.clock, work.tools.conf.volume_timeout
     stuck_at = clock.monotonic() + timeout / 2
     forced: set[str] = set()
+    refused: dict[str, str] = {}
 
     def gone() -> bool | None:
         found = find()
         for one in found:
             if not may_go(one):
                 continue
-            # it may still be detached, or be needed by what is being made of it
-            with contextlib.suppress(CloudConflict, CloudRejected):
+            try:
                 if one.status in ("available", "error"):
                     delete(one.id)
                 elif one.id not in forced and (
@@ -46,6 +45,15 @@ def until_gone(work: Work, what: str, find: Callable[[], Sequence[T]],
                                 type(one).__name__.lower(), one.id, one.status)
                     forced.add(one.id)
                     force(one.id)
+            except (CloudConflict, CloudRejected) as err:
+                # it may still be detached, or be needed by what is being made of it
+                refused[one.id] = err.message
         return None if found else True
 
-    work.wait(f"{what} to be deleted", gone, timeout)
+    try:
+        work.wait(f"{what} to be deleted", gone, timeout)
+    except Cancelled:
+        raise
+    except StepFailed as err:
+        why = next(iter(refused.values()), "")
+        raise StepFailed(f"{err.message} {why}".strip()) from err

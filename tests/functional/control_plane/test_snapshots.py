@@ -153,7 +153,7 @@ def test_what_fails_leaves_nothing_and_lets_the_database_write(
         plane.hypervisor.fail_next(fails, "no space")
     failed = make(plane, instance, "FAILED", **CINDER)
     assert row(plane, failed["id"]).error in (
-        "The data cannot be held.", "The snapshot could not be made.")
+        "The data cannot be held.", "The volume service could not make the snapshot.")
     assert violations(plane) == []
     assert [one.held for one in plane.hypervisor.agents.values()] == [None]
     plane.hypervisor.failures.clear()

@@ -107,3 +107,16 @@ def test_names_are_those_of_the_code(call: Callable[..., object], name: str) -> 
 def test_calls_without_a_recorder_are_made() -> None:
     with pytest.raises(CloudUnavailable):
         calls.Calls("compute", 1).again(Servers(HttpError(500)).get, "id")
+
+
+@pytest.mark.parametrize(("deleted", "shown", "left"), [
+    ("", (), False), (HttpError(404), (HttpError(404),), False), (HttpError(404), ("s",), True)])
+def test_what_is_said_to_be_gone_is_looked_for(
+        deleted: Exception | str, shown: tuple[Exception | str, ...], left: bool) -> None:
+    one, other = Servers(deleted), Servers(*shown)
+    if left:
+        with pytest.raises(CloudUnavailable, match="has what it says is gone: 7"):
+            Cloud().calls.gone(one.get, other.get, "7")
+    else:
+        Cloud().calls.gone(one.get, other.get, "7")
+    assert not one._answers and not other._answers

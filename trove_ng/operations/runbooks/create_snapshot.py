@@ -73,7 +73,7 @@ def _make(work: Work, backup_id: str, volume_id: str) -> Snapshot:
     def ready() -> Snapshot | None:
         found = storage.get_snapshot(made.id)
         if found is None or found.status.startswith("error"):
-            raise StepFailed("The snapshot could not be made.")
+            raise StepFailed("The volume service could not make the snapshot.")
         return found if found.status == "available" else None
 
     return work.wait("the snapshot", ready, work.tools.conf.backup_snapshot_hold)
