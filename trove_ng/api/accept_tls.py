@@ -105,6 +105,7 @@ def _wanted(session: Session, call: Call, loaded: Loaded, engine: Datastore,
         if before is None:
             raise UnprocessableEntity(
                 f"Instance {loaded.instance.id} has no earlier configuration of TLS.")
+        _check_followed(session, loaded, before.mode)
         return payloads.INSTANCE_ROLL_BACK_TLS, payloads.RollBackTls(), before.mode
     if loaded.instance.slave_of_id is not None:
         raise BadRequest(f"Instance {loaded.instance.id} is a replica; ask for TLS at its "
@@ -124,6 +125,11 @@ def _check_mode(session: Session, call: Call, loaded: Loaded, engine: Datastore,
     if not body.get("container_ref") and not call.services.conf.tls.ca_certificate:
         raise NotSupported("This cloud has no authority that issues certificates; name one in "
                            "ssl.container_ref.")
+    _check_followed(session, loaded, mode)
+
+
+def _check_followed(session: Session, loaded: Loaded, mode: str | None) -> None:
+    """Refuse what would shut replicas out, which follow without TLS."""
     if mode in STRICT and instances.has_replicas(session, loaded.instance.id):
         raise UnprocessableEntity(
             f"Instance {loaded.instance.id} has replicas, which follow it without TLS; "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from trove_ng.cloud.calls import Calls
 from trove_ng.cloud.errors import CloudNotFound
@@ -16,14 +17,16 @@ _REFERENCE = re.compile(
     r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/?")
 
 
-class Found(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Found:
     """What a reference leads to.
 
     :param bundle: PKCS #12; None: the parts are PEM
     :param password: of the bundle, or of the key
     """
 
-    bundle: bytes | None = None
+    # a bundle without a password is a key
+    bundle: bytes | None = dataclasses.field(default=None, repr=False)
     certificate: str = ""
     key: Secret | None = None
     chain: str = ""

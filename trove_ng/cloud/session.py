@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -143,9 +144,13 @@ class Clients:
             region_name=self.region)
         if not endpoint:
             raise NotSupported("This cloud has no key manager.")
-        return client.Client(endpoint=endpoint, version="v1", session=session.Session(
-            auth=token_endpoint.Token(endpoint, token.reveal()),
-            timeout=self.options.timeout, verify=self.session.verify))
+        # it would log answers in full, and these are secrets
+        logger = logging.getLogger(f"{__name__}.barbican")
+        logger.setLevel(logging.INFO)
+        return client.Client(
+            endpoint=endpoint, version="v1", logger=logger, session=session.Session(
+                auth=token_endpoint.Token(endpoint, token.reveal()),
+                timeout=self.options.timeout, verify=self.session.verify))
 
 
 class Clouds:

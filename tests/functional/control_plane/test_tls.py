@@ -119,4 +119,5 @@ def test_replicas_and_a_source_that_lets_nobody_in_without_tls(
     plane.wait(made, "ACTIVE")
     plane.wait(instance, "ACTIVE")
     assert "ask for TLS at its source" in ask(plane, made, {"enable": True}, 400)
-    assert "has replicas" in ask(plane, instance, {"enable": True, "mode": "enforced"}, 422)
+    for wanted in ({"enable": True, "mode": "enforced"}, {"rollback": True}):
+        assert "has replicas" in ask(plane, instance, wanted, 422)

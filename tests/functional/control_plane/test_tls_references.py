@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 
@@ -95,15 +96,20 @@ def test_a_bundle_is_put_in_force(plane: ControlPlane, instance: str, owner: Own
         reference, "db.example.org", "enforced")
 
 
-def test_a_container_of_parts_is_put_in_force(plane: ControlPlane, instance: str,
-                                              owner: Owner, identity: Identity) -> None:
+def test_a_container_of_parts_is_put_in_force(
+        plane: ControlPlane, instance: str, owner: Owner, identity: Identity,
+        caplog: pytest.LogCaptureFixture) -> None:
     secrets = owner.barbican.secrets
     parts = {name: secrets.create(payload=text) for name, text in (
         ("certificate", identity.certificate), ("private_key", identity.key.reveal()),
         ("intermediates", identity.authority))}
     made = owner.barbican.containers.create_certificate(name="db", **parts)
-    owner.ask(instance, {"container_ref": made.store()})
+    reference = made.store()
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        owner.ask(instance, {"container_ref": reference})
     assert given(plane, instance).key == identity.key
+    assert "PRIVATE KEY" not in caplog.text
 
 
 def test_what_is_not_the_owners_is_not_read(plane: ControlPlane, instance: str, owner: Owner,
