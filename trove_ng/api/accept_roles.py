@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
+from trove_ng.common.errors import BadRequest, NotFound, NotSupported, UnprocessableEntity
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.instance_status import Task, is_fresh, refuse_repair, refuse_statement
+from trove_ng.domain.instance_status import Task, is_fresh, refuse_statement
 from trove_ng.operations import payloads, replication
 from trove_ng.operations.readiness import Loaded
 
@@ -48,13 +48,21 @@ def promote(call: Call) -> None:
     :raises NotSupported: it is of an engine whose replicas are detached only
     :raises UnprocessableEntity: something is done with the set, or not all of it works
     """
+    ident = call.params["id"]
+    with call.services.db.reader() as session:
+        found = instances.get(session, ident, call.owner)
+        if found is None:
+            raise NotFound.of("Instance", ident)
+        source_id = found.slave_of_id
+    if source_id is None:
+        raise BadRequest(f"Instance {ident} is not a replica.")
     with call.services.db.writer() as session:
-        loaded = accept.load(session, call, call.params["id"])
-        source_id = loaded.instance.slave_of_id
-        if source_id is None:
-            raise BadRequest(f"Instance {loaded.instance.id} is not a replica.")
-        _promotes(session, loaded)
+        # first: whoever adds a replica or a backup locks it, and nothing older is read then
         source = accept.load(session, call, source_id)
+        loaded = accept.load(session, call, ident)
+        if loaded.instance.slave_of_id != source_id:
+            raise UnprocessableEntity(f"Instance {ident} follows {source_id} no more.")
+        _promotes(session, loaded)
         replicas = _replicas(session, call, source_id)
         for one in (source, *replicas):
             _answers(call, one)
@@ -81,10 +89,10 @@ def eject(call: Call) -> None:
         if is_fresh(source.facts, expiry):
             raise BadRequest(f"Instance {source.instance.id} was heard of in the last {expiry} "
                              "seconds; a replica can be promoted.")
-        why = refuse_repair(source.facts)
-        if why is not None:
-            raise UnprocessableEntity(
-                f"Instance {source.instance.id} cannot be ejected now: {why}.")
+        # a backup of what is lost never ends, and is nothing to wait for
+        if source.facts.task != Task.NONE:
+            raise UnprocessableEntity(f"Instance {source.instance.id} cannot be ejected now: "
+                                      "something is done with it.")
         for one in replicas:
             _answers(call, one)
         operation_id = _begin(session, call, source, source, replicas,

@@ -105,6 +105,9 @@ def _wanted(session: Session, call: Call, loaded: Loaded, engine: Datastore,
         if before is None:
             raise UnprocessableEntity(
                 f"Instance {loaded.instance.id} has no earlier configuration of TLS.")
+        if before.mode in STRICT and loaded.instance.slave_of_id is not None:
+            raise BadRequest(f"Instance {loaded.instance.id} is a replica, whose mode may be "
+                             f"{BASIC} at most.")
         _check_followed(session, loaded, before.mode)
         return payloads.INSTANCE_ROLL_BACK_TLS, payloads.RollBackTls(), before.mode
     if loaded.instance.slave_of_id is not None:

@@ -17,6 +17,7 @@ from trove_ng.cloud.barbican import KeyManager
 from trove_ng.cloud.calls import Calls, Guard, allow
 from trove_ng.cloud.cinder import BlockStorage
 from trove_ng.cloud.dns import Names
+from trove_ng.cloud.errors import translated
 from trove_ng.cloud.glance import Images
 from trove_ng.cloud.neutron import Network
 from trove_ng.cloud.nova import Compute
@@ -139,9 +140,10 @@ class Clients:
         """
         from barbicanclient import client
 
-        endpoint = self.auth.get_endpoint(
-            self.session, service_type="key-manager", interface=self.options.interface,
-            region_name=self.region)
+        with translated("key manager"):
+            endpoint = self.auth.get_endpoint(
+                self.session, service_type="key-manager", interface=self.options.interface,
+                region_name=self.region)
         if not endpoint:
             raise NotSupported("This cloud has no key manager.")
         # it would log answers in full, and these are secrets

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
@@ -100,13 +100,14 @@ class Authority:
             raise CertificateError("The certificate is not that of an authority.")
 
     def issue(self, name: str, names: Iterable[str], days: int,
-              now: datetime.datetime) -> Identity:
-        """Return a new key and a certificate for it, good for a server and as a client.
+              now: datetime.datetime, *, client: bool = False) -> Identity:
+        """Return a new key and a certificate for it, good for a server.
 
         :param name: the common name
         :param names: host names and addresses that clients reach the server under
         :param days: for which it is good, but not longer than the authority's own
         :param now: UTC, without a zone
+        :param client: it is good for a client, and for no server
         """
         key = ec.generate_private_key(ec.SECP256R1())
         begin = now - _SKEW
@@ -122,8 +123,9 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin).not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            # not for clients: whoever has a server of this authority would be one of them all
             .add_extension(x509.ExtendedKeyUsage([
-                ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH]),
                 critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(
                 self._key.public_key()), critical=False))
@@ -150,7 +152,7 @@ def from_bundle(data: bytes, password: Secret | None) -> Identity:
     for form in (data, _unpacked(data)):
         try:
             key, certificate, more = pkcs12.load_key_and_certificates(form, secret)
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError, binascii.Error, UnsupportedAlgorithm):
             continue
         if certificate is None or key is None:
             raise CertificateError("The bundle holds no certificate and private key.")
@@ -175,7 +177,7 @@ def from_parts(certificate: str, key: Secret, chain: str, password: Secret | Non
     secret = password.reveal().encode() if password is not None else None
     try:
         found = serialization.load_pem_private_key(key.reveal().encode(), secret)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise CertificateError("The private key cannot be read, or its password is another "
                                "one.") from None
     return _usable([*_all(certificate), *(_all(chain) if chain.strip() else [])], found)
@@ -183,7 +185,17 @@ def from_parts(certificate: str, key: Secret, chain: str, password: Secret | Non
 
 def _usable(certificates: Sequence[x509.Certificate], key: object) -> Identity:
     """Return an identity, checked; the last certificate is the authority's."""
+    try:
+        return _checked(certificates, key)
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType):
+        raise CertificateError("The certificate is malformed, or of a kind that is not "
+                               "supported.") from None
+
+
+def _checked(certificates: Sequence[x509.Certificate], key: object) -> Identity:
     first, *rest = certificates
+    describe(_pem(first))
     if not isinstance(key, SigningKey):
         raise CertificateError(_KINDS)
     if key.public_key() != first.public_key():

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.codecs import JsonCodec
 from trove_ng.rpc import tls_messages as tm
 
+#: end of who wrote a state that undid an operation
+_UNDONE = " undone"
 _CERTIFICATE, _KEY, _AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
 
 
@@ -106,6 +109,20 @@ class TlsStore:
         for name, text in ((_CERTIFICATE, request.certificate), (_KEY, request.key.reveal()),
                            (_AUTHORITY, request.authority)):
             files.write_text(folder / name, text, mode=0o640, **self._how)
+        try:
+            # as a server does, with the same library and its rules for what is weak
+            found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            found.load_cert_chain(folder / _CERTIFICATE, folder / _KEY)
+            found.load_verify_locations(folder / _AUTHORITY)
+        except (ssl.SSLError, OSError) as err:
+            files.remove(folder, recursive=True)
+            raise BadRequest("The certificate cannot be used by a server: "
+                             f"{getattr(err, 'reason', None) or 'it cannot be read'}.") from err
+
+    def own(self) -> None:
+        """Let the server's user of this root disk read the files."""
+        if self._how["group"] and self._folder.is_dir():
+            files.change_owner(self._folder, None, self._how["group"], recursive=True)
 
     def roll_back(self, operation_id: str) -> None:
         """Put in force what was before; once more brings this back.
@@ -123,10 +140,17 @@ class TlsStore:
 
     def undo(self, operation_id: str) -> None:
         """Put in force what was before an operation, if that changed something."""
-        known = self._load()
-        if known.current is not None and known.current.id == operation_id:
+        known, by = self._load(), f"{operation_id}{_UNDONE}"
+        if known.by == by:
+            # what it did may not be in force yet
+            self._keep(known)
+        elif known.current is not None and known.current.id == operation_id:
             first, *rest = known.before
-            self._keep(_State(operation_id, first, rest))
+            self._keep(_State(by, first, rest))
+        elif known.by == operation_id and known.current is not None:
+            # it was a way back
+            first, *rest = known.before
+            self._keep(_State(by, first, [known.current, *rest]))
 
     def in_force(self) -> TlsFiles | None:
         """Return what the server's settings have to name; None: it speaks no TLS."""

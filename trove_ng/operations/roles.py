@@ -5,10 +5,12 @@ All of the set belongs to the operation until that ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy.orm import Session
 
+from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.operations import access, payloads, replication, servers
@@ -78,6 +80,18 @@ def each(members: Iterable[str], do: Callable[[str], None]) -> None:
             failures.append(err)
     if failures:
         raise failures[0]
+
+
+@contextlib.contextmanager
+def insisting() -> Iterator[None]:
+    """Have a step be tried again also when a database refuses: there is no way back.
+
+    :raises ServiceUnavailable: it refuses
+    """
+    try:
+        yield
+    except GuestError as err:
+        raise ServiceUnavailable(err.message) from err
 
 
 def is_done(work: Work, source_id: str) -> bool:

@@ -313,6 +313,7 @@ class Agent:
     def _roll_back_tls(self, request: tm.TlsRollback) -> tm.TlsResult:
         made = self.tls[-1][0] == request.operation_id
         if request.undo and made:
+            # a change, or a way back
             self.tls.pop()
         elif not request.undo and not made:
             self.tls.append((request.operation_id, self.tls[-2][1]))

@@ -22,8 +22,8 @@ class Certificates:
         self._authority = Authority(*create_authority("Tests", 30, utcnow()))
         self.trusted = self._file("authority.pem", self.issue("nobody").authority)
 
-    def issue(self, name: str, *names: str) -> Identity:
-        return self._authority.issue(name, names, 7, utcnow())
+    def issue(self, name: str, *names: str, client: bool = False) -> Identity:
+        return self._authority.issue(name, names, 7, utcnow(), client=client)
 
     def request(self, operation: str, mode: str | None) -> tm.TlsRequest:
         """Return the request that gives the server a certificate, or none."""
@@ -35,7 +35,7 @@ class Certificates:
 
     def client(self) -> dict[str, Any]:
         """Return the files of a client that has a certificate, as libpq names them."""
-        made = self.issue("a client")
+        made = self.issue("a client", client=True)
         return {"sslcert": self._file("client.pem", made.certificate),
                 "sslkey": self._file("client.key", made.key.reveal())}
 

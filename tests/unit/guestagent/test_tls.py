@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pathlib
 
+import msgspec
 import pytest
 
+from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import BadRequest, UnprocessableEntity
-from trove_ng.common.secret import Secret
+from trove_ng.domain.certificates import Authority, create_authority, describe
 from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc.tls_messages import TlsEntry, TlsRequest
 
@@ -23,17 +25,23 @@ def store(folder: pathlib.Path) -> TlsStore:
     return TlsStore(lambda: folder, "")
 
 
+AUTHORITY = Authority(*create_authority("Tests", 2, utcnow()))
+
+
 def wanted(operation: str, mode: str | None = "basic") -> TlsRequest:
+    """Return a request whose certificate has the operation's name."""
     if mode is None:
         return TlsRequest(operation_id=operation, step="tls")
-    return TlsRequest(
-        operation_id=operation, step="tls", mode=mode, certificate=f"certificate {operation}",
-        key=Secret(f"key {operation}"), authority=f"authority {operation}")
+    made = AUTHORITY.issue(operation, [], 1, utcnow())
+    return TlsRequest(operation_id=operation, step="tls", mode=mode, key=made.key,
+                      certificate=made.certificate, authority=made.authority)
 
 
 def shown(store: TlsStore) -> tuple[str, str] | None:
+    """Return mode and name of the certificate in force."""
     found = store.in_force()
-    return None if found is None else (found.mode, found.certificate.read_text())
+    return None if found is None else (
+        found.mode, describe(found.certificate.read_text()).common_name)
 
 
 def test_a_new_server_speaks_no_tls(store: TlsStore) -> None:
@@ -46,19 +54,21 @@ def test_a_new_server_speaks_no_tls(store: TlsStore) -> None:
 
 def test_a_certificate_is_put_in_force_below_one_path(
         store: TlsStore, folder: pathlib.Path) -> None:
-    store.change(wanted("one"))
+    one, two = wanted("one"), wanted("two", "enforced")
+    store.change(one)
     first = store.in_force()
-    store.change(wanted("two", "enforced"))
+    store.change(two)
     second = store.in_force()
     assert first is not None and second is not None
     assert first[1:] == second[1:]
     assert (second.mode, second.strict, first.strict) == ("enforced", True, False)
+    assert two.key is not None
     assert [path.read_text() for path in second[1:]] == [
-        "certificate two", "key two", "authority two"]
+        two.certificate, two.key.reveal(), two.authority]
     assert {path.stat().st_mode & 0o777 for path in second[1:]} == {0o640}
     assert store.state().previous == TlsEntry(
-        mode="basic", certificate="certificate one", authority="authority one")
-    assert "key" not in repr(store.state())
+        mode="basic", certificate=one.certificate, authority=one.authority)
+    assert "PRIVATE" not in repr(store.state())
 
 
 def test_a_mode_needs_all_three_texts(store: TlsStore) -> None:
@@ -70,13 +80,11 @@ def test_a_mode_needs_all_three_texts(store: TlsStore) -> None:
 def test_a_repeat_changes_nothing(store: TlsStore) -> None:
     store.change(wanted("one"))
     store.change(wanted("two"))
-    again = TlsRequest(operation_id="two", step="tls", mode="basic", certificate="another",
-                       key=Secret("k"), authority="a")
-    store.change(again)
-    assert shown(store) == ("basic", "certificate two")
+    store.change(msgspec.structs.replace(wanted("another"), operation_id="two"))
+    assert shown(store) == ("basic", "two")
     store.roll_back("three")
     store.roll_back("three")
-    assert shown(store) == ("basic", "certificate one")
+    assert shown(store) == ("basic", "one")
 
 
 def test_the_way_back_leads_back_again(store: TlsStore) -> None:
@@ -84,7 +92,7 @@ def test_the_way_back_leads_back_again(store: TlsStore) -> None:
     store.change(wanted("off", None))
     assert shown(store) is None
     store.roll_back("back")
-    assert shown(store) == ("basic", "certificate one")
+    assert shown(store) == ("basic", "one")
     store.roll_back("again")
     assert shown(store) is None
 
@@ -99,27 +107,62 @@ def test_undoing_takes_back_what_the_operation_did_and_nothing_else(store: TlsSt
     store.change(wanted("one"))
     store.change(wanted("two"))
     store.undo("never begun")
-    assert shown(store) == ("basic", "certificate two")
+    assert shown(store) == ("basic", "two")
     store.change(wanted("three"))
     store.undo("three")
     store.undo("three")
-    assert shown(store) == ("basic", "certificate two")
+    assert shown(store) == ("basic", "two")
     before = store.state().previous
-    assert before is not None and before.certificate == "certificate one"
+    assert before is not None and describe(before.certificate).common_name == "one"
+
+
+def test_a_way_back_can_be_undone_too(store: TlsStore) -> None:
+    store.change(wanted("one"))
+    store.change(wanted("two"))
+    store.roll_back("back")
+    store.undo("back")
+    store.undo("back")
+    assert shown(store) == ("basic", "two")
+    store.roll_back("again")
+    assert shown(store) == ("basic", "one")
+
+
+def test_an_undo_that_was_cut_off_is_done_again(
+        store: TlsStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.change(wanted("one"))
+    store.change(wanted("two"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "symlink", die)
+        store.undo("two")
+    store.undo("two")
+    assert shown(store) == ("basic", "one")
+
+
+def test_what_no_server_takes_is_refused_before_anything_is_changed(
+        store: TlsStore, folder: pathlib.Path) -> None:
+    store.change(wanted("one"))
+    good, other = wanted("two"), wanted("other")
+    for bad in (msgspec.structs.replace(good, key=other.key),
+                msgspec.structs.replace(good, certificate="none"),
+                msgspec.structs.replace(good, authority="none")):
+        with pytest.raises(BadRequest, match="cannot be used by a server"):
+            store.change(bad)
+    assert shown(store) == ("basic", "one")
+    assert not (folder / "two").exists()
+
+
+def die(*_args: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_was_cut_off_is_done_again(store: TlsStore, folder: pathlib.Path,
                                         monkeypatch: pytest.MonkeyPatch) -> None:
     store.change(wanted("one"))
-
-    def die(*_args: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "symlink", die)
         store.change(wanted("two"))
     store.change(wanted("two"))
-    assert shown(store) == ("basic", "certificate two")
+    assert shown(store) == ("basic", "two")
 
 
 def test_keys_that_nobody_goes_back_to_are_removed(

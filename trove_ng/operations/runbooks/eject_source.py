@@ -65,14 +65,19 @@ def _roles(work: Work) -> None:
 
 
 def _writable(work: Work) -> None:
-    roles.guest(work, _source(work)).detach_replica(
-        rm.DetachRequest(operation_id=work.id, step="take_over"))
+    with roles.insisting():
+        roles.guest(work, _source(work)).detach_replica(
+            rm.DetachRequest(operation_id=work.id, step="take_over"))
 
 
 def _follow(work: Work) -> None:
     source_id = _source(work)
-    roles.each((one for one in roles.wanted(work).replica_ids if one != source_id),
-               lambda one: roles.move(work, one, source_id, "follow"))
+
+    def follow(one: str) -> None:
+        with roles.insisting():
+            roles.move(work, one, source_id, "follow")
+
+    roles.each((one for one in roles.wanted(work).replica_ids if one != source_id), follow)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
@@ -81,4 +86,4 @@ RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step("roles", _roles, final=True),
     Step("writable", _writable),
     Step("follow", _follow),
-), ending.succeed_set, ending.fail_set)
+), ending.end_set, ending.fail_set)

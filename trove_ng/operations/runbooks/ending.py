@@ -66,6 +66,12 @@ def succeed_set(work: Work, session: Session) -> None:
     succeed(work, session)
 
 
+def end_set(work: Work, session: Session) -> None:
+    """End well what was done with a set whose own source stays as it was, lost."""
+    _release(work, session)
+    quotas.commit(session, work.id)
+
+
 def fail_set(work: Work, session: Session, why: str) -> None:
     """End badly what was done with a set; the fault is that of the operation's instance."""
     _release(work, session)

@@ -46,7 +46,9 @@ def _freeze(work: Work) -> None:
 
 def _thaw(work: Work) -> None:
     if not roles.is_done(work, work.resource_id):
-        roles.guest(work, roles.wanted(work).source_id).allow_writes(roles.step(work, "thaw"))
+        with roles.insisting():
+            roles.guest(work, roles.wanted(work).source_id).allow_writes(
+                roles.step(work, "thaw"))
 
 
 def _take_over(work: Work) -> None:
@@ -56,6 +58,8 @@ def _take_over(work: Work) -> None:
 
 def _give_back(work: Work) -> None:
     if not roles.is_done(work, work.resource_id):
+        # whatever becomes of the replica: nobody writes to it
+        _thaw(work)
         roles.move(work, work.resource_id, roles.wanted(work).source_id, "follow_back")
         roles.guest(work, work.resource_id).set_replica_accounts(rm.ReplicaAccounts())
 
@@ -89,7 +93,8 @@ def _roles(work: Work) -> None:
 
 
 def _writable(work: Work) -> None:
-    roles.guest(work, work.resource_id).allow_writes(roles.step(work, "writable"))
+    with roles.insisting():
+        roles.guest(work, work.resource_id).allow_writes(roles.step(work, "writable"))
 
 
 def _accounts(work: Work) -> None:

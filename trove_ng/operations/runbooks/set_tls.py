@@ -38,7 +38,7 @@ RUNBOOKS = (
         Step("record", tls.write_down, final=True),
     ), ending.succeed, ending.fail_unchanged),
     Runbook(payloads.INSTANCE_ROLL_BACK_TLS, (
-        Step("tls", _roll_back, final=True),
-        Step("record", tls.write_down),
+        Step("tls", _roll_back, _unset),
+        Step("record", tls.write_down, final=True),
     ), ending.succeed, ending.fail_unchanged),
 )

@@ -345,6 +345,7 @@ class MySqlFamilyManager(SqlManager):
             files.copy_tree(kept, self.paths.changes)
         self._write_configuration(request.config, request.overrides)
         self.configure_replication_again()
+        self.tls.own()
         self.configuration.set_tls(self.tls.in_force())
         for place in (self.paths.data, self.paths.logs, self.paths.binlogs):
             if place.is_dir() and place.owner() != OWNER:

@@ -48,6 +48,8 @@ class MariaDbManager(MySqlFamilyManager):
     def enable_as_source(self, request: m.StepRequest) -> m.Empty:
         """Write the binary log, which needs a restart if it was not written until now."""
         self._take_role(Role.SOURCE)
+        # one that was held for a promotion that came to nothing
+        self._replication.allow_writes()
         return m.Empty()
 
     def _take_role(self, role: Role) -> None:

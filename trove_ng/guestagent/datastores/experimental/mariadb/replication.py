@@ -142,12 +142,16 @@ class Replication:
         with self._server.session() as session:
             # a client that holds a table is not waited for long: all others wait behind us
             session.run("SET SESSION lock_wait_timeout = %s", (_LOCK_SECONDS,))
-            session.run("SET GLOBAL read_only = 1")
+            # only the change to 1 waits for commits under way, of those who are kept out too
+            session.run("SET GLOBAL read_only = 0")
             self._lock_accounts(session)
+            session.run("SET GLOBAL read_only = 1")
         return self.position()
 
     def allow_writes(self) -> None:
         """Let clients write."""
+        # first: a server that does not answer lets them after its next start
+        self.configure(Role.SOURCE)
         with self._server.session() as session:
             self._open(session)
 
@@ -274,18 +278,20 @@ class Replication:
     def detach(self, *, hold: bool = False) -> None:
         """Apply all that was received, then follow nobody and let clients write.
 
-        :param hold: clients may not write
-
         The binary log goes on: a server that was in a set can be a source at once.
+
+        :param hold: clients may not write
+        :raises ServiceUnavailable: that takes longer; the source is followed still
         """
         found = self.status()
         with self._server.session() as session:
             if found:
                 session.run("STOP SLAVE IO_THREAD")
-                if found["Slave_SQL_Running"] == "Yes":
-                    # the received is in the answer now
-                    received = self.status()["Gtid_IO_Pos"]
-                    session.run("SELECT MASTER_GTID_WAIT(%s, %s)", (received, _APPLY_SECONDS))
+                # the received is in the answer now
+                if found["Slave_SQL_Running"] == "Yes" and not self.reaches(
+                        self.status()["Gtid_IO_Pos"], _APPLY_SECONDS):
+                    session.run("START SLAVE")
+                    raise ServiceUnavailable("The replica applies what it has received.")
                 session.run("STOP SLAVE")
                 session.run("RESET SLAVE ALL")
             if hold:

@@ -286,6 +286,7 @@ class PostgreSqlManager(SqlManager):
         if kept is not None and kept.is_dir():
             files.copy_tree(kept, self.paths.changes)
             files.change_owner(self.paths.changes, KEEPER, OWNER, recursive=True)
+        self.tls.own()
         self._write_configuration(request)
         self._replication.configure_again()
         if self.paths.data.owner() != OWNER:

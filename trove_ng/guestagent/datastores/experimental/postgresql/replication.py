@@ -44,6 +44,7 @@ _ANSWER_SECONDS = 30
 #: seconds that a replica that is detached may take to apply what it received; less than a
 #: connection waits for an answer
 _APPLY_SECONDS = 45
+_APPLIES = "The replica applies what it has received."
 #: seconds that the sender of a replica takes to end, at most
 _END_SECONDS = 20
 _POLL_SECONDS = 0.1
@@ -207,12 +208,13 @@ class Replication:
         if not self.is_replica() and not self._kept().exists():
             return
         with self._server.session() as session:
+            self._apply(session)
+            # what it is told here cannot be taken back
             ((ended,),) = session.run(SQL(
                 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(true, %s) ELSE true END"),
                 (_APPLY_SECONDS,))
         if not ended:
-            raise GuestError("The replica has not applied all that it received in "
-                             f"{_APPLY_SECONDS} seconds.")
+            raise ServiceUnavailable(_APPLIES)
         self._configuration.unset_source()
         self._overrides.settle()
         self._overrides.reload()
@@ -220,6 +222,24 @@ class Replication:
         # those of the source's other replicas came with its data
         self.set_accounts(rm.ReplicaAccounts())
         files.remove(self._kept())
+
+    @staticmethod
+    def _apply(session: Session) -> None:
+        """Wait until all that was received by now is applied.
+
+        :raises ServiceUnavailable: it takes longer
+        """
+        ((received,),) = session.run(SQL("SELECT pg_last_wal_receive_lsn()::text"))
+        deadline = time.monotonic() + _APPLY_SECONDS
+        while received is not None:
+            ((applied,),) = session.run(SQL(
+                "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s::pg_lsn"),
+                (received,))
+            if applied:
+                return
+            if time.monotonic() > deadline:
+                raise ServiceUnavailable(_APPLIES)
+            time.sleep(_POLL_SECONDS)
 
     def trouble(self, seconds: int) -> str:
         """Return why a replica does not follow its source; empty if it does, or is none.

@@ -63,6 +63,8 @@ class Secrets:
     closed: bool = False
     replicas: Mapping[str, str] = dataclasses.field(default_factory=dict)
     source: Source | None = None
+    #: False until all data of the source were here once
+    synced: bool = True
 
 
 class _Kept(msgspec.Struct):
@@ -74,6 +76,7 @@ class _Kept(msgspec.Struct):
     closed: bool = False
     replicas: dict[str, str] = {}
     source: tuple[str, int, str, str] | None = None
+    synced: bool = True
 
 
 class Access:
@@ -98,7 +101,7 @@ class Access:
             raise GuestError("The agent has no account in the database.") from err
         source = Source(*kept.source[:3], Secret(kept.source[3])) if kept.source else None
         return Secrets(Secret(kept.password), Secret(kept.config_name), kept.root, kept.closed,
-                       kept.replicas, source)
+                       kept.replicas, source, kept.synced)
 
     def renew(self, root: Secret | None = None, *, closed: bool = False) -> None:
         """Make new secrets of the agent.
@@ -126,7 +129,7 @@ class Access:
             secrets.password.reveal(), secrets.config_name.reveal(), secrets.root,
             secrets.closed, dict(secrets.replicas),
             (source.host, source.port, source.user, source.password.reveal())
-            if source is not None else None)), mode=0o600)
+            if source is not None else None, secrets.synced)), mode=0o600)
 
     def settings(self) -> dict[str, Any]:
         """Return the lines of the server's file that bring the secrets into force."""

@@ -108,7 +108,7 @@ class RedisManager(ServerManager):
         snapshot: it would begin empty.
         """
         if (self.configuration.is_on("appendonly") and self.paths.snapshot.exists()
-                and not (self.paths.data / APPEND_ONLY).exists()):
+                and not any((self.paths.data / one).exists() for one in APPEND_ONLY)):
             self.configuration.begin_loading()
         super().start_db()
         self._end_loading()
@@ -179,6 +179,7 @@ class RedisManager(ServerManager):
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Store a snapshot."""
+        self._replication.check_synced()
         return self._backups(request.strategy).create(request, progress)
 
     def look_through(self, seconds: float, progress: Progress) -> m.DataReport:

@@ -37,4 +37,5 @@ class Paths:
 
 
 SNAPSHOT = "dump.rdb"
-APPEND_ONLY = "appendonlydir"
+#: since 7.0, and before
+APPEND_ONLY = ("appendonlydir", "appendonly.aof")

@@ -93,15 +93,16 @@ class Replication:
         except GuestError as err:
             raise ServiceUnavailable(err.message) from err
         with self._access.lock, self._server.session() as session:
-            self._write(source=source, root=root, closed=False)
+            before = self._access.secrets()
+            self._write(source=source, root=root, closed=False,
+                        synced=before.synced and before.source == source)
             session.config_set("masteruser", source.user)
             session.config_set("masterauth", source.password.reveal())
             session.run("REPLICAOF", source.host, source.port)
             session.let_in()
             self._wait(session)
 
-    @staticmethod
-    def _wait(session: Session) -> None:
+    def _wait(self, session: Session) -> None:
         """Wait until the data are here; that many are on their way is enough after a time."""
         deadline = time.monotonic() + _ANSWER_SECONDS
         while reason := _word(session):
@@ -110,14 +111,32 @@ class Replication:
                     return
                 raise ServiceUnavailable(reason)
             time.sleep(_POLL_SECONDS)
+        self._access.change(synced=True)
+
+    def check_synced(self) -> None:
+        """Check that the server has data: until its source's were here once it has none.
+
+        :raises ServiceUnavailable: it has none yet
+        """
+        with self._access.lock, self._server.session() as session:
+            if self._access.secrets().synced:
+                return
+            reason = _word(session)
+            if reason:
+                raise ServiceUnavailable(reason)
+            self._access.change(synced=True)
 
     def detach(self) -> None:
-        """Follow nobody any more, with what was received; users come in as they did."""
+        """Follow nobody any more, with what was received; users come in as they did.
+
+        :raises ServiceUnavailable: nothing was received yet
+        """
+        self.check_synced()
         with self._access.lock, self._server.session() as session:
             session.run("REPLICAOF", "NO", "ONE")
             for name in ("masterauth", "masteruser"):
                 session.config_set(name, "")
-            self._write(source=None)
+            self._write(source=None, synced=True)
 
     def trouble(self, seconds: float) -> str:
         """Return why a replica does not follow its source; empty if it does, or is none.
@@ -143,6 +162,8 @@ class Replication:
         root = _ask_root(source)
         with self._access.lock:
             now = self._access.secrets()
+            if now.source == source and not now.synced:
+                self._access.change(synced=True)
             if now.source == source and now.root != root:
                 self._write(root=root)
                 session.let_in()
