@@ -49,13 +49,14 @@ class KeyManager:
         :raises ValueError: a reference is none
         :raises CloudNotFound: there is nothing that the token's owner may read
         """
-        client = self._connect(token)
         kind, ident = _split(reference)
-        password = None
+        password, its_id = None, None
         if password_reference is not None:
             kind_of_it, its_id = _split(password_reference)
             if kind_of_it != "secrets":
                 raise ValueError("it is not that of a secret")
+        client = self._connect(token)
+        if its_id is not None:
             password = Secret(_text(self._payload(client, its_id)))
         if kind == "secrets":
             payload = self._payload(client, ident)

@@ -21,7 +21,8 @@ from sqlalchemy import event, func, select
 
 from trove_ng.api.app import build_app
 from trove_ng.api.wiring import make_services
-from trove_ng.cloud.errors import CloudUnavailable
+from trove_ng.cloud.barbican import Found
+from trove_ng.cloud.errors import CloudNotFound, CloudUnavailable
 from trove_ng.cloud.types import (
     INSTANCE_KEY,
     Flavor,
@@ -360,6 +361,13 @@ TOKENS = {
 }
 
 
+class Keys:
+    """A key manager that has nothing."""
+
+    def find(self, token: Secret, reference: str, password_reference: str | None) -> Found:
+        raise CloudNotFound(f"The key manager has no {reference}.")
+
+
 class Api:
     """The API with two tenants and an administrator (of the first project)."""
 
@@ -370,7 +378,7 @@ class Api:
         self.services = dataclasses.replace(
             make_services(conf), db=db, catalog=self.catalog, estate=self.estate,
             waker=types.SimpleNamespace(wake=lambda ident: self.waker.wake(ident)),
-            objects=lambda _region: self.guest.store,
+            objects=lambda _region: self.guest.store, keys=Keys,
             guests=lambda _instance, _context: self.guest)
         self.wsgi = build_app(self.services, _identify)
         self.app = webtest.TestApp(self.wsgi)
