@@ -41,6 +41,19 @@ def load(session: Session, call: Call, instance_id: str) -> Loaded:
     return found
 
 
+def find(session: Session, call: Call, *, lock: bool = False) -> Instance:
+    """Return the instance that the path names.
+
+    :raises NotFound: there is none, or it is not the caller's
+    """
+    ident = call.params["id"]
+    found = instances.get(session, ident, call.owner, lock=lock)
+    if found is None:
+        raise NotFound.of("Instance", ident)
+    call.authorize_owner(found.tenant_id)
+    return found
+
+
 def usable(call: Call, loaded: Loaded) -> None:
     """Check that an action may begin on an instance now.
 

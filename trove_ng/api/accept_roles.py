@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from trove_ng.api import accept, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.wake import wake
-from trove_ng.common.errors import BadRequest, NotFound, NotSupported, UnprocessableEntity
+from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
@@ -50,10 +50,7 @@ def promote(call: Call) -> None:
     """
     ident = call.params["id"]
     with call.services.db.reader() as session:
-        found = instances.get(session, ident, call.owner)
-        if found is None:
-            raise NotFound.of("Instance", ident)
-        source_id = found.slave_of_id
+        source_id = accept.find(session, call).slave_of_id
     if source_id is None:
         raise BadRequest(f"Instance {ident} is not a replica.")
     with call.services.db.writer() as session:

@@ -14,7 +14,6 @@ from trove_ng.api.wake import wake
 from trove_ng.cloud.errors import CloudError, CloudUnavailable
 from trove_ng.common.errors import (
     BadRequest,
-    NotFound,
     NotSupported,
     ServiceUnavailable,
     UnprocessableEntity,
@@ -39,10 +38,7 @@ def change(call: Call) -> dict[str, Any]:
     if call.body["ssl"].get("container_ref"):
         with call.services.db.reader() as session:
             # no secret is read for an instance that is not the caller's
-            found = instances.get(session, call.params["id"], call.owner)
-            if found is None:
-                raise NotFound.of("Instance", call.params["id"])
-            call.authorize_owner(found.tenant_id)
+            accept.find(session, call)
         # the cloud is not asked while the store is written to
         secrets = _from_key_manager(call, call.body["ssl"])
     elif call.body["ssl"].get("password_ref"):

@@ -59,12 +59,9 @@ class Memory:
             with self._lock:
                 if len(self._known) >= _MOST:
                     self._known.clear()
-                self._known[key] = (
-                    self._now() + self._seconds, generation, found)
+                self._known[key] = (self._now() + self._seconds, generation, found)
         return found
 
     def forget(self) -> None:
         """Forget everything, in all workers: what was remembered was changed here."""
         self._generation.end()
-        with self._lock:
-            self._known.clear()

@@ -59,7 +59,7 @@ class Designate:
 
     def delete(self, record_id: str) -> None:
         """Begin to forget a name."""
-        self._calls.found(self._delete, self._path(record_id))
+        self._calls.gone(self._delete, self._get, self._path(record_id))
 
     def _path(self, record_id: str | None = None) -> str:
         if self._zone_id is None:
@@ -85,7 +85,7 @@ class Designate:
             raise CloudUnavailable("There is no dns service in the catalog.")
         return str(base).rstrip("/").removesuffix("/v2") + path
 
-    def _get(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+    def _get(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
         found: dict[str, Any] = self._auth.get(self._url(path), params=query).json()
         return found
 

@@ -126,7 +126,7 @@ class Network:
         """Make a group let in exactly what the rules say; what goes out is left alone."""
         have, wanted = self._rules(group_id), _same(rules)
         self._create_rules(group_id, [rule for rule in wanted if rule not in have])
-        self._delete_rules(group_id, [ident for rule, ident in have.items() if rule not in wanted])
+        self._delete_rules([ident for rule, ident in have.items() if rule not in wanted])
 
     def add_rules(self, group_id: str, rules: Sequence[Rule]) -> None:
         """Make a group let in also what the rules say."""
@@ -136,7 +136,7 @@ class Network:
     def remove_rules(self, group_id: str, rules: Sequence[Rule]) -> None:
         """Remove rules from a group; those that are gone are no error."""
         have = self._rules(group_id)
-        self._delete_rules(group_id, [have[rule] for rule in _same(rules) if rule in have])
+        self._delete_rules([have[rule] for rule in _same(rules) if rule in have])
 
     def _rules(self, group_id: str) -> dict[Rule, str]:
         found = self._calls.again(
@@ -155,17 +155,10 @@ class Network:
                 if rule not in self._rules(group_id):
                     raise
 
-    def _delete_rules(self, group_id: str, idents: Iterable[str]) -> None:
-        missing: dict[str, CloudNotFound] = {}
+    def _delete_rules(self, idents: Iterable[str]) -> None:
         for ident in idents:
-            try:
-                self._calls.again(self._client.delete_security_group_rule, ident)
-            except CloudNotFound as err:
-                missing[ident] = err
-        # one that is there after all would let somebody in whom nobody allows
-        still = missing.keys() & set(self._rules(group_id).values()) if missing else set()
-        if still:
-            raise missing[still.pop()]
+            self._calls.gone(self._client.delete_security_group_rule,
+                             self._client.show_security_group_rule, ident)
 
     def _create_rule(self, group_id: str, rule: Rule) -> None:
         protocol, low, high, cidr = rule

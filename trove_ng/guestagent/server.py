@@ -15,6 +15,8 @@ from trove_ng.guestagent.storage.http import Patience
 
 LOG = logging.getLogger(__name__)
 
+#: seconds that a look at the server may wait for it
+PROBE_SECONDS = 3
 #: seconds that a server that does not answer gets to end when it is stopped
 HUNG_SECONDS = 10
 HUNG = "The database runs and does not answer."

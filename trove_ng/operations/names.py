@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from trove_ng.cloud.dns import Record, description
 from trove_ng.cloud.errors import CloudConflict
-from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import dns_records, instances
 from trove_ng.operations import servers
@@ -108,9 +107,6 @@ def drop(work: Work) -> None:
         ids |= {one.id for one in work.tools.clouds.names.find(name)}
     for one in sorted(ids):
         work.tools.clouds.names.delete(one)
-    if name and ids and work.tools.clouds.names.find(name):
-        # it said that there is none, or takes its time: nobody would look for it any more
-        raise ServiceUnavailable("The dns service still has the name of the instance.")
     if ids or name:
         with work.writer() as session:
             dns_records.forget(session, work.resource_id)

@@ -124,7 +124,7 @@ def test_replicas_follow_with_accounts_of_their_own(
     with server.manager.server.session() as session:
         assert session.run("SELECT @@gtid_binlog_state") == [(own,)], "a replica wrote by itself"
     server.manager.set_replica_accounts(rm.ReplicaAccounts(keep=[two.name]))
-    eventually(lambda: replica.manager._replication.status()["Slave_IO_Running"] != "Yes",
+    eventually(lambda: replica.manager.replication.status()["Slave_IO_Running"] != "Yes",
                "a replica without an account to be cut off")
     assert "does not get changes" in replica.manager.examine().reason
     with pytest.raises(ServiceUnavailable, match="does not get changes"):

@@ -157,7 +157,7 @@ def test_replicas_follow_until_they_are_detached(
     assert left(server) == []
     wait_for(lambda: "does not get changes" in other.manager.examine().reason)
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
-        other.manager._replication.wait(other.manager.restart_db)
+        other.manager.replication.wait(other.manager.restart_db)
     assert other.manager.probe() is ServiceStatus.HEALTHY
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trove_ng.api import accept_backups
+from trove_ng.api import accept, accept_backups
 from trove_ng.api.call import Call
-from trove_ng.api.handlers import instances as loaded
 from trove_ng.api.views import backups as views
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.db.repositories import backups
@@ -28,7 +27,7 @@ def index(call: Call) -> dict[str, Any]:
 def of_instance(call: Call) -> dict[str, Any]:
     """List the backups of an instance."""
     with call.services.db.reader() as session:
-        found = loaded.load(session, call)
+        found = accept.find(session, call)
     return _page(call, found.tenant_id, found.id)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trove_ng.api import accept_modules
+from trove_ng.api import accept, accept_modules
 from trove_ng.api.call import Call
-from trove_ng.api.handlers import instances
 from trove_ng.api.handlers.guest import connect
 from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.views import modules as views
@@ -28,7 +27,7 @@ def index(call: Call) -> dict[str, Any]:
     if include_contents or call.flag("from_guest"):
         return {"modules": _ask(call, ModuleQuery(include_contents=include_contents))}
     with call.services.db.reader() as session:
-        found = instances.load(session, call)
+        found = accept.find(session, call)
         rows = modules.of_instance(session, found.id)
         known = modules.views(session, [row.module_id for row in rows], call.owner)
     return {"modules": [views.on_instance(known[row.module_id], row) for row in rows
@@ -80,7 +79,7 @@ def _begin(call: Call, idents: list[str]) -> list[ModuleSpec]:
     """Write that the instance may have the modules from now on; return them."""
     now, box = call.services.clock.now(), sending.box(call.services.conf)
     with call.services.db.writer() as session:
-        instance = instances.load(session, call, lock=True)
+        instance = accept.find(session, call, lock=True)
         found = datastores.get_version(session, instance.datastore_version_id)
         if found is None:
             raise NotFound.of("Instance", instance.id)

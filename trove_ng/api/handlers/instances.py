@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from trove_ng.api import (
     accept,
     accept_access,
@@ -95,19 +93,6 @@ def extras(reader: Reader, row: Any) -> tuple[list[str], Any]:
     return replicas, fault
 
 
-def load(session: Session, call: Call, *, lock: bool = False) -> Instance:
-    """Return the instance that the path names.
-
-    :raises NotFound: there is none, or it is not the caller's
-    """
-    ident = call.params["id"]
-    found = instances.get(session, ident, call.owner, lock=lock)
-    if found is None:
-        raise NotFound.of("Instance", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
-
-
 def update(call: Call) -> None:
     """Rename an instance, or change what belongs to it: one thing at a time."""
     wanted = dict(call.body["instance"])
@@ -142,7 +127,7 @@ def _detach(call: Call, wanted: dict[str, Any], name: str | None) -> None:
 @retry_on_db_error
 def _update(call: Call, name: str | None) -> None:
     with call.services.db.writer() as session:
-        found = load(session, call, lock=True)
+        found = accept.find(session, call, lock=True)
         if name is None:
             return
         found.name = name

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from trove_ng.api import accept
 from trove_ng.api.call import Call
-from trove_ng.api.handlers import instances
 from trove_ng.api.schemas.metadata import KEY, MOST_BYTES, MOST_KEYS
 from trove_ng.common.errors import BadRequest, Conflict, NotFound
 from trove_ng.db.repositories import instance_metadata
@@ -21,14 +21,14 @@ _KEY = re.compile(KEY["pattern"])
 def index(call: Call) -> dict[str, Any]:
     """Show all keys of an instance."""
     with call.services.db.reader() as session:
-        found = instances.load(session, call)
+        found = accept.find(session, call)
         return {"metadata": instance_metadata.all_of(session, found.id)}
 
 
 def show(call: Call) -> dict[str, Any]:
     """Show the value of a key."""
     with call.services.db.reader() as session:
-        found = instances.load(session, call)
+        found = accept.find(session, call)
         known = instance_metadata.all_of(session, found.id)
     key = _known(call, known)
     return {"metadata": {key: known[key]}}
@@ -84,7 +84,7 @@ def delete(call: Call) -> None:
 
 def _load(session: Session, call: Call) -> tuple[str, dict[str, Any]]:
     """Lock the instance of the path; return its id and what it has."""
-    ident = instances.load(session, call, lock=True).id
+    ident = accept.find(session, call, lock=True).id
     return ident, instance_metadata.all_of(session, ident)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trove_ng.api import accept
 from trove_ng.api.call import Call
-from trove_ng.api.handlers import instances as loaded
 from trove_ng.api.handlers import statements
 from trove_ng.api.handlers.guest import connect
 from trove_ng.common.errors import NotFound
@@ -18,7 +18,7 @@ from trove_ng.rpc.messages import RootRequest
 def show(call: Call) -> dict[str, Any]:
     """Show if root was ever enabled; disabling it later does not change that."""
     with call.services.db.reader() as session:
-        found = loaded.load(session, call)
+        found = accept.find(session, call)
         enabled = instances.root_was_enabled(session, found.id) is not None
     return {"rootEnabled": enabled}
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trove_ng.api import accept_tls
+from trove_ng.api import accept, accept_tls
 from trove_ng.api.call import Call
-from trove_ng.api.handlers import instances as loaded
 from trove_ng.api.views import tls as views
 from trove_ng.db.repositories import tls
 
@@ -14,7 +13,7 @@ from trove_ng.db.repositories import tls
 def show(call: Call) -> dict[str, Any]:
     """Show mode and certificate."""
     with call.services.db.reader() as session:
-        found = loaded.load(session, call)
+        found = accept.find(session, call)
         row = tls.get(session, found.id)
         return {"ssl": views.present(row, found.restart_required,
                                      whole=call.flag("include_certificate"))}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from trove_ng.api import accept
 from trove_ng.api.call import Call
-from trove_ng.api.handlers.instances import load
 from trove_ng.common.errors import NotFound
 from trove_ng.db.models import VolumeConfig
 from trove_ng.db.repositories import volumes as stored
@@ -37,7 +37,7 @@ def _line(one: VolumeConfig) -> dict[str, Any]:
 def of_instance(call: Call) -> dict[str, Any]:
     """List the volumes of an instance."""
     with call.services.db.reader() as session:
-        instance = load(session, call)
+        instance = accept.find(session, call)
         # what is not made yet, or is gone, is not shown; other providers tell no id
         return {"volumes": [{
             "volume_id": one.volume_id, "size": one.size, "volume_kind": one.volume_kind,

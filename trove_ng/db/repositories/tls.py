@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -21,14 +21,6 @@ def get(reader: Reader, instance_id: str, place: str = CURRENT) -> Any:
         InstanceTls.mode, InstanceTls.reference, InstanceTls.certificate,
         InstanceTls.authority).where(
             InstanceTls.instance_id == instance_id, InstanceTls.place == place)).one_or_none()
-
-
-def modes(reader: Reader, instance_ids: Sequence[str]) -> dict[str, str]:
-    """Return instance id → mode in force, of those that speak it."""
-    return {str(one): str(mode) for one, mode in reader.execute(select(
-        InstanceTls.instance_id, InstanceTls.mode).where(
-            InstanceTls.instance_id.in_(instance_ids), InstanceTls.place == CURRENT,
-            InstanceTls.mode.is_not(None)))}
 
 
 def replace(session: Session, instance_id: str,

@@ -31,7 +31,7 @@ from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.server import HUNG
+from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
@@ -44,8 +44,6 @@ LOG = logging.getLogger(__name__)
 
 #: user that the server runs as
 OWNER = "mysql"
-#: seconds that a look at the server may wait for it
-PROBE_SECONDS = 3
 #: seconds that what is not on the disk yet may take to get there
 _SYNC_SECONDS = 60
 #: seconds that making an empty database may take

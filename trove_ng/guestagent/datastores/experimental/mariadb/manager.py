@@ -17,11 +17,11 @@ from trove_ng.guestagent.datastores.experimental.mariadb.replication import (
 )
 from trove_ng.guestagent.datastores.mysql_family.manager import (
     OWNER,
-    PROBE_SECONDS,
     MySqlFamilyManager,
 )
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
+from trove_ng.guestagent.replicas import ReplicaCalls
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -29,17 +29,18 @@ from trove_ng.rpc import replication_messages as rm
 _UPGRADE_SECONDS = 3600
 
 
-class MariaDbManager(MySqlFamilyManager):
+class MariaDbManager(ReplicaCalls, MySqlFamilyManager):
     """MariaDB 10.4 and later."""
 
     name = "mariadb"
     services = ("mariadb", "mysql", "mysqld")
     strategy = MariaBackup
     dialect = MariaDbDialect()
+    replication: Replication
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         super().__init__(ctx, paths)
-        self._replication = Replication(
+        self.replication = Replication(
             self.server, self.configuration, self.paths, ctx.instance_id,
             lambda: self.agent_dir / "replication", OWNER)
 
@@ -49,72 +50,63 @@ class MariaDbManager(MySqlFamilyManager):
         """Write the binary log, which needs a restart if it was not written until now."""
         self._take_role(Role.SOURCE)
         # one that was held for a promotion that came to nothing
-        self._replication.allow_writes()
+        self.replication.open()
         return m.Empty()
 
     def _take_role(self, role: Role) -> None:
-        self._replication.configure(role)
-        if not self._replication.in_force():
+        self.replication.configure(role)
+        if not self.replication.in_force():
             with self.status.restarting():
                 self.restart_db()
-
-    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
-        """Have exactly these accounts for replicas."""
-        self._replication.set_accounts(request)
-        return m.Empty()
 
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""
         self._take_role(Role.REPLICA)
-        self._replication.follow(request)
+        self.replication.follow(request)
         return m.Empty()
 
     def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
         """Follow nobody any more, and let clients write unless they shall wait."""
-        self._replication.detach(hold=request.hold)
+        self.replication.detach(hold=request.hold)
         return m.Empty()
 
     def stop_writes(self, request: m.StepRequest) -> rm.Position:
         """Let no client write any more, and say where the last change is."""
-        return self._replication.stop_writes()
+        return self.replication.stop_writes()
 
     def allow_writes(self, request: m.StepRequest) -> m.Empty:
         """Let clients write."""
-        self._replication.allow_writes()
+        self.replication.allow_writes()
         return m.Empty()
 
     def stop_receiving(self, request: m.StepRequest) -> rm.Position:
         """Get no changes any more, and say how far those go that came."""
-        return self._replication.stop_receiving()
+        return self.replication.stop_receiving()
 
     def receive_again(self, request: m.StepRequest) -> m.Empty:
         """Get changes again."""
-        self._replication.receive_again()
+        self.replication.receive_again()
         return m.Empty()
 
     def get_position(self, request: m.Empty) -> rm.Position:
         """Say how far the changes go that the server has."""
-        return self._replication.position()
+        return self.replication.position()
 
     def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
         """Say whether the server has all changes up to a position, after some time."""
-        return m.Flag(value=self._replication.reaches(request.position, request.seconds))
+        return m.Flag(value=self.replication.reaches(request.position, request.seconds))
 
     def replication_state(self) -> dict[str, Any]:
         """Return how far the replica was at the last look."""
-        return self._replication.state
+        return self.replication.state
 
     def configure_replica(self) -> None:
         """Write the settings of a replica."""
-        self._replication.configure(Role.REPLICA)
+        self.replication.configure(Role.REPLICA)
 
     def configure_replication_again(self) -> None:
         """Write the settings of the role that the volume tells."""
-        self._replication.configure_again()
-
-    def replication_trouble(self) -> str:
-        """Return why a replica does not follow its source."""
-        return self._replication.trouble(PROBE_SECONDS)
+        self.replication.configure_again()
 
     def forget_source(self) -> None:
         """Remove whom a copy of a replica's data followed."""

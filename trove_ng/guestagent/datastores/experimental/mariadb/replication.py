@@ -152,13 +152,13 @@ class Replication:
         """Let clients write."""
         # first: a server that does not answer lets them after its next start
         self.configure(Role.SOURCE)
-        with self._server.session() as session:
-            self._open(session)
+        self.open()
 
-    def _open(self, session: sql.Session) -> None:
-        self.configure(Role.SOURCE)
-        self._unlock_accounts(session)
-        session.run("SET GLOBAL read_only = 0")
+    def open(self) -> None:
+        """Have the server that is configured as a source take what clients write."""
+        with self._server.session() as session:
+            self._unlock_accounts(session)
+            session.run("SET GLOBAL read_only = 0")
 
     def _lock_accounts(self, session: sql.Session) -> None:
         """Keep those out who may write in spite of ``read_only``; no replica hears of it.
@@ -294,10 +294,10 @@ class Replication:
                     raise ServiceUnavailable("The replica applies what it has received.")
                 session.run("STOP SLAVE")
                 session.run("RESET SLAVE ALL")
-            if hold:
-                self.configure(Role.HELD)
-            else:
-                self._open(session)
+        if hold:
+            self.configure(Role.HELD)
+        else:
+            self.allow_writes()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _ANSWER_SECONDS

@@ -42,7 +42,8 @@ from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.server import HUNG
+from trove_ng.guestagent.replicas import ReplicaCalls
+from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
@@ -53,11 +54,8 @@ from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
 
-#: seconds that a look at the server may wait for it
-PROBE_SECONDS = 3
 
-
-class PostgreSqlManager(SqlManager):
+class PostgreSqlManager(ReplicaCalls, SqlManager):
     """PostgreSQL 12 and later.
 
     :param paths: where things are; another one in tests
@@ -66,6 +64,7 @@ class PostgreSqlManager(SqlManager):
     name = "postgresql"
     server_user = OWNER
     server_logs: ServerLog
+    replication: Replication
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.paths = paths or Paths(
@@ -81,8 +80,8 @@ class PostgreSqlManager(SqlManager):
         self.users = Users(self.server)
         self.root = Root(self.server)
         self._overrides = Overrides(self.configuration, self.server, self.paths,
-                                    lambda: self._replication.least())
-        self._replication = Replication(self.server, self.configuration, self._overrides,
+                                    lambda: self.replication.least())
+        self.replication = Replication(self.server, self.configuration, self._overrides,
                                         self.paths, lambda: self.agent_dir / "replication")
         self.server_logs = ServerLog(
             self.paths, self.configuration, self.server, self._overrides,
@@ -108,7 +107,7 @@ class PostgreSqlManager(SqlManager):
         else:
             self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
         if request.replica:
-            self._replication.stand_by()
+            self.replication.stand_by()
         elif restore is not None:
             self.directory.take_over(restore.chain[-1].metadata["to_lsn"])
         progress.report(70)
@@ -123,20 +122,20 @@ class PostgreSqlManager(SqlManager):
         if request.restore is not None:
             check_reached(self.server, request.restore.chain[-1])
             # the accounts of another instance's replicas
-            self._replication.set_accounts(rm.ReplicaAccounts())
+            self.replication.set_accounts(rm.ReplicaAccounts())
         close_own(self.server)
         if request.root_password is not None:
             self.root.enable(request.root_password)
 
     def start_db(self) -> None:
         """Start the server, with settings that a replica can go on with."""
-        least = self._replication.least()
+        least = self.replication.least()
         self._overrides.settle()
         try:
             super().start_db()
         except GuestError:
             # before version 14 it ends when it reads that its source has got larger settings
-            if self._replication.least() == least:
+            if self.replication.least() == least:
                 raise
             self._overrides.settle()
             super().start_db()
@@ -176,10 +175,6 @@ class PostgreSqlManager(SqlManager):
         if "FATAL:" in said:
             return Finding(ServiceStatus.RUNNING, "The database refuses the agent's account.")
         return Finding(ServiceStatus.BLOCKED, HUNG)
-
-    def replication_trouble(self) -> str:
-        """Return why a replica does not follow its source."""
-        return self._replication.trouble(PROBE_SECONDS)
 
     def _find_cause(self, log: str) -> str:
         return causes.find(log)
@@ -234,32 +229,22 @@ class PostgreSqlManager(SqlManager):
 
     def enable_as_source(self, request: m.StepRequest) -> m.Empty:
         """Keep log for replicas; all else that a source needs is always set."""
-        self._replication.enable()
-        return m.Empty()
-
-    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
-        """Have exactly these accounts for replicas."""
-        self._replication.set_accounts(request)
+        self.replication.enable()
         return m.Empty()
 
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""
-        self._replication.follow(request)
-        if self._replication.needs_restart:
+        self.replication.follow(request)
+        if self.replication.needs_restart:
             self._restart()
         else:
             self._overrides.reload()
-        self._replication.wait(self._restart)
+        self.replication.wait(self._restart)
         return m.Empty()
 
     def _restart(self) -> None:
         with self.status.restarting():
             self.restart_db()
-
-    def detach_replica(self, request: m.StepRequest) -> m.Empty:
-        """Follow nobody any more, and let clients write."""
-        self._replication.detach()
-        return m.Empty()
 
     # ---- another root disk ------------------------------------------------------
 
@@ -288,7 +273,7 @@ class PostgreSqlManager(SqlManager):
             files.change_owner(self.paths.changes, KEEPER, OWNER, recursive=True)
         self.tls.own()
         self._write_configuration(request)
-        self._replication.configure_again()
+        self.replication.configure_again()
         if self.paths.data.owner() != OWNER:
             files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
         self.ctx.services.enable(self.services)

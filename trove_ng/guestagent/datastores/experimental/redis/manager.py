@@ -29,7 +29,8 @@ from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, tail
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.commands import CommandError, CommandTimeout
-from trove_ng.guestagent.server import HUNG, ServerManager
+from trove_ng.guestagent.replicas import ReplicaCalls
+from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.versions import is_older
@@ -40,13 +41,11 @@ from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
 
-#: seconds that a look at the server may wait for it
-PROBE_SECONDS = 3
 #: the only log of the server
 ERROR = "error"
 
 
-class RedisManager(ServerManager):
+class RedisManager(ReplicaCalls, ServerManager):
     """Redis 6.2 and later.
 
     :param paths: where things are; another one in tests
@@ -54,6 +53,7 @@ class RedisManager(ServerManager):
 
     name = "redis"
     services = ("redis", "redis-server")
+    replication: Replication
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.paths = paths or Paths(
@@ -64,7 +64,7 @@ class RedisManager(ServerManager):
         self.configuration = Configuration(self.paths)
         self._overrides = Overrides(
             self.configuration, self.server, pathlib.Path(self.paths.mount))
-        self._replication = Replication(self.access, self.configuration, self.server)
+        self.replication = Replication(self.access, self.configuration, self.server)
 
     @property
     def volume_mount_point(self) -> str:
@@ -179,7 +179,7 @@ class RedisManager(ServerManager):
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Store a snapshot."""
-        self._replication.check_synced()
+        self.replication.check_synced()
         return self._backups(request.strategy).create(request, progress)
 
     def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
@@ -205,24 +205,10 @@ class RedisManager(ServerManager):
         """Do nothing: every server can be a source."""
         return m.Empty()
 
-    def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
-        """Have exactly these accounts for replicas."""
-        self._replication.set_accounts(request)
-        return m.Empty()
-
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its data are here, or on their way."""
-        self._replication.follow(request)
+        self.replication.follow(request)
         return m.Empty()
-
-    def detach_replica(self, request: m.StepRequest) -> m.Empty:
-        """Follow nobody any more, and let clients write."""
-        self._replication.detach()
-        return m.Empty()
-
-    def replication_trouble(self) -> str:
-        """Return why a replica does not follow; take over who may come in at its source."""
-        return self._replication.trouble(PROBE_SECONDS)
 
     # ---- another root disk ------------------------------------------------------
 
