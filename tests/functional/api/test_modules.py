@@ -233,7 +233,7 @@ def test_the_instances_of_other_projects_are_not_counted(app: Api) -> None:
     ({"contents": ""}, 400, "contents"), ({"apply_order": 10}, 400, "apply_order"),
     ({"apply_order": -1}, 400, "apply_order"), ({"apply_order": "5"}, 400, "apply_order"),
     ({"live_update": 2}, 400, "live_update"), ({"is_admin": True}, 400, "is_admin"),
-    ({"name": "hello"}, 409, "hello"),
+    ({"name": "hello"}, 409, "hello"), ({"name": "n" * 256}, 400, "name"),
     ({"datastore": {"type": "nothing"}}, 404, "Datastore nothing"),
     ({"datastore": {"version": "10.11"}}, 400, "datastore.version"),
     ({"datastore": {"type": "mariadb", "version": "9"}}, 404, "version 9")])
@@ -248,6 +248,11 @@ def test_bad_modules_are_refused(app: Api, more: dict[str, Any], status: int, wh
 def test_a_file_may_have_64_kib(app: Api) -> None:
     most = base64.b64encode(b"x" * 65536).decode()
     assert make(app, contents=most)["md5"] == hashlib.md5(b"x" * 65536).hexdigest()
+
+
+def test_a_name_may_have_255_characters(app: Api) -> None:
+    made = make(app, name="n" * 255)
+    assert app("GET", f"/modules/{made['id']}").json["module"]["name"] == "n" * 255
 
 
 def test_a_module_needs_a_type(app: Api) -> None:

@@ -10,8 +10,7 @@ MAX_CONTENTS = 65536
 _HELLO = "bWVzc2FnZT1IZWxsbwo="
 #: released clients send 0 and 1
 _FLAG: Schema = {"enum": [True, False, 0, 1]}
-_NAME: Schema = {**TITLE, "maxLength": 128}
-_TYPE: Schema = {"type": "string", "minLength": 1, "maxLength": 64,
+_TYPE: Schema = {"type": "string", "minLength": 1, "maxLength": 255,
                  "pattern": r"^[0-9A-Za-z_.-]+$"}
 #: a file in base64
 _CONTENTS: Schema = {"type": "string", "minLength": 4, "maxLength": (MAX_CONTENTS + 2) // 3 * 4,
@@ -21,7 +20,7 @@ _ORDER: Schema = {"type": "integer", "minimum": 0, "maximum": 9}
 _SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": 86400}
 
 _COMMON: dict[str, Schema] = {
-    "name": _NAME, "module_type": _TYPE, "type": _TYPE, "contents": _CONTENTS,
+    "name": TITLE, "module_type": _TYPE, "type": _TYPE, "contents": _CONTENTS,
     "description": DESCRIPTION, "datastore": obj({"type": NAME, "version": NAME}),
     "all_tenants": _FLAG, "auto_apply": _FLAG, "visible": _FLAG, "live_update": _FLAG,
     "priority_apply": _FLAG, "apply_order": _ORDER, "full_access": _FLAG}

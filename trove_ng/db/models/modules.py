@@ -18,8 +18,8 @@ class Module(Timestamps, SoftDelete, Base):
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
-    name: Mapped[str] = mapped_column(String(128))
-    type: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    type: Mapped[str] = mapped_column(String(255))
     description: Mapped[str | None] = mapped_column(String(512))
     #: "all" where the specs say so; never NULL, so that the key holds
     tenant_id: Mapped[str] = mapped_column(String(36), default="all")

@@ -111,8 +111,8 @@ def upgrade() -> None:
     op.create_table(
         "modules",
         sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("type", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=512), nullable=True),
         sa.Column("tenant_id", sa.String(length=36), nullable=False),
         sa.Column("datastore_id", sa.String(length=36), nullable=False),
