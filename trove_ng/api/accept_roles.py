@@ -13,7 +13,7 @@ from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.instance_status import Task, is_fresh, refuse_statement
+from trove_ng.domain.instance_status import Task, is_lost, refuse_statement
 from trove_ng.operations import payloads, replication
 from trove_ng.operations.readiness import Loaded
 
@@ -70,9 +70,9 @@ def promote(call: Call) -> None:
 
 @retry_on_db_error
 def eject(call: Call) -> None:
-    """Begin to take a source that is not heard of any more out of its set.
+    """Begin to take a source that is lost, or whose database is, out of its set.
 
-    :raises BadRequest: it is no source, or it is heard of
+    :raises BadRequest: it is no source, or it works
     :raises NotSupported: it is of an engine whose replicas are detached only
     :raises UnprocessableEntity: something is done with the set, or not all replicas work
     """
@@ -83,9 +83,10 @@ def eject(call: Call) -> None:
         if not replicas:
             raise BadRequest(f"Instance {source.instance.id} is not a replica source.")
         _promotes(session, source)
-        if is_fresh(source.facts, expiry):
+        if not is_lost(source.facts, expiry):
             raise BadRequest(f"Instance {source.instance.id} was heard of in the last {expiry} "
-                             "seconds; a replica can be promoted.")
+                             f"seconds and its database is {source.facts.service_status}; a "
+                             "replica can be promoted.")
         # a backup of what is lost never ends, and is nothing to wait for
         if source.facts.task != Task.NONE:
             raise UnprocessableEntity(f"Instance {source.instance.id} cannot be ejected now: "

@@ -119,6 +119,8 @@ _USABLE = frozenset({
 _UNREADY = frozenset({Task.BUILDING, Task.REBUILDING, Task.DELETING})
 #: states of a database that is not made yet
 _UNPREPARED = frozenset({ServiceStatus.NEW, ServiceStatus.BUILDING, ServiceStatus.UNKNOWN})
+#: states of a database that serves nobody, as far as its agent sees
+_LOST = frozenset({ServiceStatus.SHUTDOWN, ServiceStatus.CRASHED, ServiceStatus.BLOCKED})
 #: states of the database in which its agent can run statements on it
 _ANSWERING = frozenset({ServiceStatus.RUNNING, ServiceStatus.HEALTHY})
 
@@ -166,6 +168,11 @@ def operating_status_reason(facts: Facts, heartbeat_expiry: float) -> str:
 def is_fresh(facts: Facts, heartbeat_expiry: float) -> bool:
     """Return True if the agent was heard of within ``heartbeat_expiry`` seconds."""
     return facts.heartbeat_age is not None and facts.heartbeat_age <= heartbeat_expiry
+
+
+def is_lost(facts: Facts, heartbeat_expiry: float) -> bool:
+    """Return True if the agent is not heard of, or says that the database does not serve."""
+    return not is_fresh(facts, heartbeat_expiry) or facts.service_status in _LOST
 
 
 def refuse_action(facts: Facts) -> str | None:

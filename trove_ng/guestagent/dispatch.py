@@ -55,7 +55,8 @@ def handlers(manager: BaseManager, engine: StepEngine,
                        ("follow", manager.follow),
                        ("detach_replica", manager.detach_replica),
                        ("allow_writes", manager.allow_writes),
-                       ("receive_again", manager.receive_again)):
+                       ("receive_again", manager.receive_again),
+                       ("fence", manager.fence), ("unfence", manager.unfence)):
         table[name] = _prepared(manager, _step(engine, step, m.Empty))
     table["update_overrides"] = _prepared(
         manager, _step(engine, manager.update_overrides, m.OverridesResult))

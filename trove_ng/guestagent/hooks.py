@@ -30,10 +30,12 @@ OPTIONAL = (
     "allow_writes", "apply_config", "apply_overrides", "apply_tls", "change_passwords",
     "create_backup",
     "create_databases", "create_users", "delete_database", "delete_user", "detach_replica",
-    "disable_root", "enable_as_source", "enable_root", "follow", "get_position", "get_user",
+    "disable_root", "enable_as_source", "enable_root", "fence", "follow", "get_position",
+    "get_user",
     "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
     "list_users", "receive_again", "release_data", "revoke_access", "set_log",
-    "set_replica_accounts", "stop_receiving", "stop_writes", "update_user", "wait_for_position",
+    "set_replica_accounts", "stop_receiving", "stop_writes", "unfence", "update_user",
+    "wait_for_position",
 )
 
 
@@ -248,6 +250,14 @@ class DatastoreHooks(abc.ABC):
 
     def receive_again(self, request: m.StepRequest) -> m.Empty:
         """Get changes again, if a source is followed."""
+        raise self._unsupported("replication")
+
+    def fence(self, request: m.StepRequest) -> m.Empty:
+        """Stop the database: nothing but a restart or rebuild on purpose starts it again."""
+        raise self._unsupported("replication")
+
+    def unfence(self, request: m.StepRequest) -> m.Empty:
+        """Have a database that was fenced run again, if it was to run before."""
         raise self._unsupported("replication")
 
     def get_position(self, request: m.Empty) -> rm.Position:

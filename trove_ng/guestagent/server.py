@@ -12,6 +12,7 @@ from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os.services import ServiceError
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.rpc import messages as m
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +74,29 @@ class ServerManager(BaseManager):
             LOG.warning("the server hangs and is killed")
             services.kill(self.services)
             services.stop(self.services, limit)
+
+    def fence(self, request: m.StepRequest) -> m.Empty:
+        """Stop the server, dead or hung as it may be; neither agent nor boot starts it again."""
+        self.status.fence()
+        self.ctx.services.disable(self.services)
+        self.stop_db()
+        self.status.update()
+        return m.Empty()
+
+    def unfence(self, request: m.StepRequest) -> m.Empty:
+        """Have a server that was fenced run again, if it was to run before.
+
+        One that cannot start is what it was: dead, and told so.
+        """
+        self.ctx.services.enable(self.services)
+        self.status.unfence()
+        if self.status.expects_running and self.probe() is ServiceStatus.SHUTDOWN:
+            try:
+                with self.status.restarting():
+                    self.start_db()
+            except GuestError as err:
+                LOG.warning("the server that was fenced does not start: %s", err.message)
+        return m.Empty()
 
     def probe(self) -> ServiceStatus:
         """Look whether the server answers."""

@@ -185,7 +185,25 @@ class DatabaseStatus:
 
     def expect_running(self, running: bool) -> None:
         """Remember whether the database is meant to run."""
-        self._remember("expects_running", running)
+        with self._lock:
+            if running:
+                # it is fenced no more
+                self._memory.pop("fenced", None)
+            self._remember("expects_running", running)
+
+    def fence(self) -> None:
+        """Remember that the database is not meant to run, and whether it was before."""
+        if "fenced" not in self._memory:
+            self._remember("fenced", self.expects_running)
+        self.expect_running(False)
+
+    def unfence(self) -> None:
+        """Have the database be meant to run if it was before; nothing if it is not fenced."""
+        with self._lock:
+            before = self._memory.pop("fenced", None)
+            if before is not None:
+                self._memory["expects_running"] = before
+                self._write_memory()
 
     def set_restart_required(self, required: bool) -> None:
         """Remember whether settings wait for a restart."""

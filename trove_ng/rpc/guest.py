@@ -82,6 +82,8 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "allow_writes": GuestMethod(m.StepRequest, m.Empty),
     "stop_receiving": GuestMethod(m.StepRequest, rm.Position),
     "receive_again": GuestMethod(m.StepRequest, m.Empty),
+    "fence": GuestMethod(m.StepRequest, m.Empty),
+    "unfence": GuestMethod(m.StepRequest, m.Empty),
     "get_position": GuestMethod(m.Empty, rm.Position),
     "wait_for_position": GuestMethod(rm.PositionRequest, m.Flag),
     "set_tls": GuestMethod(tm.TlsRequest, tm.TlsResult),
@@ -329,6 +331,14 @@ class GuestClient:
     def receive_again(self, request: m.StepRequest) -> None:
         """Have a replica get changes again, once per step."""
         self._done("receive_again", request)
+
+    def fence(self, request: m.StepRequest) -> None:
+        """Have the database stopped until somebody starts it on purpose, once per step."""
+        self._done("fence", request)
+
+    def unfence(self, request: m.StepRequest) -> None:
+        """Have a database that was fenced run as it did before, once per step."""
+        self._done("unfence", request)
 
     def get_position(self) -> str:
         """Return the position of the last change that the server has."""

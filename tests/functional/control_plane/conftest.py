@@ -117,6 +117,8 @@ class Agent:
         self.accounts: dict[str, str] = {}
         self.follows: rm.FollowRequest | None = None
         self.read_only = False
+        #: its database is stopped, and nobody but its owner starts it
+        self.fenced = False
         #: the last change that it has, and whether it ever has what it is asked for
         self.position, self.progress, self.reaches = "0-1-7", 7, True
         #: operations that changed TLS with what they made, the newest last
@@ -232,6 +234,14 @@ class Agent:
 
     def _wait_for_position(self, _request: rm.PositionRequest) -> m.Flag:
         return m.Flag(value=self.reaches)
+
+    def _fence(self, _request: m.StepRequest) -> m.Empty:
+        self.fenced = True
+        return m.Empty()
+
+    def _unfence(self, _request: m.StepRequest) -> m.Empty:
+        self.fenced = False
+        return m.Empty()
 
     def _cancel_step(self, _request: m.StepRequest) -> m.Flag:
         return m.Flag(value=True)

@@ -374,3 +374,26 @@ def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
     assert asked.index("detach_replica") > asked.index("stop_receiving")
     plane.request("DELETE", f"/instances/{source}", status=202)
     plane.wait_gone(f"/instances/{source}")
+
+
+@pytest.mark.parametrize("status", [
+    ServiceStatus.SHUTDOWN, ServiceStatus.CRASHED, ServiceStatus.BLOCKED])
+def test_a_source_whose_database_is_lost_is_fenced_and_ejected(
+        plane: ControlPlane, pair: tuple[str, str, str], status: ServiceStatus) -> None:
+    source, one, two = pair
+    assert "its database is HEALTHY" in eject(plane, source, 400)
+    lost = plane.agent(source)
+    lost.beat(status)
+    wait_for(lambda: plane.show(source)["operating_status"] == status, "the end")
+    plane.hypervisor.failures["stop_receiving"] = "It does not want to."
+    eject(plane, source)
+    wait_for(lambda: "fault" in plane.show(source), "the failure")
+    names = [name for name, _ in lost.asked]
+    assert (names[-2:], lost.fenced) == (["fence", "unfence"], False)
+    assert let_in(plane, source) > {"192.0.2.0/24"}
+    plane.hypervisor.failures.clear()
+    eject(plane, source)
+    for ident in (one, two):
+        plane.wait(ident, "ACTIVE")
+    assert (lost.fenced, let_in(plane, source), ids(plane, source)) == (True, set(), [])
+    assert violations(plane) == []

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+from trove_ng.guestagent.os.services import ServiceError
 from trove_ng.rpc import messages as m
 
 
@@ -35,7 +36,10 @@ class Process:
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
         if self.child is not None:
             self.child.send_signal(self._stop_signal)
-            self.child.wait(timeout)
+            try:
+                self.child.wait(timeout)
+            except subprocess.TimeoutExpired as err:
+                raise ServiceError("The server does not end.") from err
 
     def kill(self, names: Sequence[str]) -> None:
         if self.child is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from tests.integration.guestagent.store import grant
 from tests.integration.guestagent.test_mariadb import APP, Server, backup, server
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.secret import Secret
+from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
@@ -271,3 +273,16 @@ def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
     follow(one, two, users["one"], None)
     insert(two, 9)
     eventually(lambda: values(one) == values(two), "what it lacked, and what was written")
+
+
+def test_a_source_that_hangs_is_fenced_until_it_is_taken_back(server: Server) -> None:
+    assert server.process.child is not None
+    server.process.child.send_signal(signal.SIGSTOP)
+    assert server.manager.probe() is ServiceStatus.BLOCKED
+    for _ in range(2):
+        server.manager.fence(step("fence"))
+        assert server.manager.probe() is ServiceStatus.SHUTDOWN
+        assert not server.manager.status.expects_running
+    server.manager.unfence(step("open"))
+    assert server.query("SELECT DATABASE()", *APP) == [("shop",)]
+    assert server.manager.status.expects_running

@@ -252,7 +252,8 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
         "module_list", "module_apply", "module_remove", "update_overrides",
         "pre_upgrade", "post_upgrade", "enable_as_source", "set_replica_accounts", "follow",
         "detach_replica", "stop_writes", "allow_writes", "get_position", "wait_for_position",
-        "set_tls", "roll_back_tls", "get_tls", "stop_receiving", "receive_again",
+        "set_tls", "roll_back_tls", "get_tls", "stop_receiving", "receive_again", "fence",
+        "unfence",
         "install_agent", "restart_agent", "confirm_agent", "discard_agent",
         "get_hwinfo", "get_diagnostics"}
     assert set(running.bus.table) == expected

@@ -136,6 +136,28 @@ def test_restarting_is_shown_while_it_lasts_and_ends_with_the_truth(disk: Disk) 
     assert status.current is ServiceStatus.CRASHED
 
 
+@pytest.mark.parametrize("expected", [True, False])
+def test_what_was_meant_to_run_before_a_fence_is_after_it(disk: Disk, expected: bool) -> None:
+    disk.status().begin_install()
+    status = disk.status()
+    status.end_install()
+    status.expect_running(expected)
+    for _ in range(2):
+        status.fence()
+    status = disk.status()
+    assert not status.expects_running
+    status.unfence()
+    status.unfence()
+    assert disk.status().expects_running is expected
+    # one that was started on purpose is fenced no more
+    status.fence()
+    with status.restarting():
+        assert status.expects_running
+    status.expect_running(False)
+    status.unfence()
+    assert not disk.status().expects_running
+
+
 def test_listeners_hear_of_changes_only(disk: Disk) -> None:
     status = disk.status()
     heard: list[ServiceStatus] = []

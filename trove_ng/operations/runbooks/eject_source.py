@@ -1,12 +1,13 @@
-"""Take a source that is not heard of any more out of its set: a replica takes its place.
+"""Take a source that is lost, or whose database is, out of its set: a replica takes its place.
 
 What the source committed and no replica received is not in the set any more; nobody writes to
-the source from ``fence`` on.  Until ``roles`` all is taken back when something fails.
+the source from ``fence`` on: nobody is let in, and an agent that lives stops the database.
+Until ``roles`` all is taken back when something fails.
 """
 
 from __future__ import annotations
 
-from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import instances, service_statuses
 from trove_ng.operations import access, payloads, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
@@ -31,14 +32,26 @@ def _source(work: Work) -> str:
     return found
 
 
+def _heard(work: Work) -> bool:
+    """Return whether the agent of the source lives; its database does not."""
+    with work.reader() as session:
+        row = service_statuses.get(session, work.resource_id)
+    return service_statuses.is_fresh(
+        row, work.tools.clock.now(), work.tools.conf.agent_heartbeat_expiry)
+
+
 def _fence(work: Work) -> None:
-    """Cut the source off, for the case that it lives."""
+    """Cut the source off, for the case that it lives, or comes back."""
     access.close(work)
+    if _heard(work):
+        roles.guest(work, work.resource_id).fence(roles.step(work, "fence"))
 
 
 def _open(work: Work) -> None:
     if _chosen(work) is None:
         access.open_for(work, servers.load(work).access or {})
+        if _heard(work):
+            roles.guest(work, work.resource_id).unfence(roles.step(work, "open"))
 
 
 def _halt(work: Work) -> None:
