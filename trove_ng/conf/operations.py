@@ -45,6 +45,11 @@ OPTS: list[cfg.Opt] = [
                  help="Seconds for actions that 'timeouts' does not name."),
     cfg.FloatOpt("undo_timeout", default=900, min=1,
                  help="Seconds that a failed operation may take to clean up after itself."),
+    cfg.FloatOpt("freeze_timeout", default=120, min=1,
+                 help="Seconds that nobody may be able to write to a set of replicas while "
+                      "its source is changed; what is not done by then is taken back. An "
+                      "agent that is asked just then is waited for, at most for "
+                      "guest_call_timeout."),
     cfg.IntOpt("step_tries", default=5, min=1,
                help="How often a step is tried while a service of the cloud does not answer."),
     cfg.FloatOpt("step_retry_interval", default=3, min=0,

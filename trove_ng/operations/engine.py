@@ -21,7 +21,7 @@ from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.lease import Abandoned, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
-from trove_ng.operations.work import Cancelled, StepFailed, Tools, Work
+from trove_ng.operations.work import Cancelled, Overdue, StepFailed, Tools, Work
 from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
@@ -161,7 +161,10 @@ class StepTask(task.Task):
             LOG.warning("operation %s: %s is tried again: %s", work.id, self._step.name, why)
             work.tools.recorder.step_retried(work.action, self._step.name)
             work.lease.sleep(conf.operations.step_retry_interval)
-            work.check()
+            try:
+                work.check()
+            except Overdue as err:
+                raise Overdue(f"{err.message} {why}") from None
 
     def _failed(self, err: Exception) -> None:
         work, name = self._work, self._step.name
@@ -194,19 +197,21 @@ class StepTask(task.Task):
                 self._observe(self._work, f"undone {self._step.name}")
         except StoreAway as err:
             self._abandon(err)
-        except Exception:
+        except Exception as err:
             LOG.exception("operation %s (%s %s): %s could not be undone", self._work.id,
                           self._work.action, self._work.resource_id, self._step.name)
             try:
-                self._note_left()
+                self._note_left(err)
             except StoreAway as err:
                 self._abandon(err)
 
     @retry_on_db_error
-    def _note_left(self) -> None:
-        work = self._work
+    def _note_left(self, err: Exception) -> None:
+        work, name = self._work, self._step.name
         with work.writer() as session:
-            operations.note_left(session, work.id, self._step.name, work.tools.clock.now())
+            operations.note_left(
+                session, work.id, name, describe(err, name), work.tools.clock.now(),
+                work.blamed_id)
 
 
 class Engine:

@@ -6,18 +6,24 @@ All of the set belongs to the operation until that ends.
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy.orm import Session
 
-from trove_ng.common.errors import GuestError, ServiceUnavailable
+from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import instances, operations
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import access, payloads, replication, servers
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc.guest import GuestClient
+from trove_ng.rpc.lines import BusAway
+
+#: name of the step from which on nobody can write
+FREEZE = "freeze"
 
 
 def wanted(work: Work) -> payloads.ChangeSource:
@@ -67,19 +73,40 @@ def let_go(work: Work, member_id: str, name: str) -> None:
         rm.DetachRequest(operation_id=work.id, step=name, hold=True))
 
 
-def each(members: Iterable[str], do: Callable[[str], None]) -> None:
+def each(work: Work, members: Iterable[str], do: Callable[[str], None]) -> None:
     """Do something for each member, also when it fails for another one.
 
-    :raises Exception: the first failure, when all were tried
+    :raises Exception: the last failure, when all were tried, which is that of its member
     """
-    failures = []
+    failure = None
     for one in members:
         try:
-            do(one)
+            with blaming(work, one):
+                do(one)
         except Exception as err:  # noqa: BLE001  raised below
-            failures.append(err)
-    if failures:
-        raise failures[0]
+            failure = err
+    if failure is not None:
+        raise failure
+
+
+def hurry(work: Work) -> None:
+    """Have the work fail when nobody could write for too long, whoever began with it."""
+    with work.reader() as session:
+        begun = operations.step_began(session, work.id, FREEZE)
+    seconds = work.tools.conf.operations.freeze_timeout
+    work.limit((begun or work.tools.clock.now()) + datetime.timedelta(seconds=seconds),
+               f"Nobody could write for {seconds:g} seconds.")
+    work.check()
+
+
+@contextlib.contextmanager
+def blaming(work: Work, member_id: str) -> Iterator[None]:
+    """Have what cannot be undone be the fault of a member."""
+    try:
+        yield
+    except Exception:
+        work.blamed_id = member_id
+        raise
 
 
 @contextlib.contextmanager
@@ -92,6 +119,31 @@ def insisting() -> Iterator[None]:
         yield
     except GuestError as err:
         raise ServiceUnavailable(err.message) from err
+
+
+def open_source(work: Work, source_id: str, name: str) -> None:
+    """Have an instance that is a source follow nobody, and clients write to it.
+
+    A database that refuses is asked again until the operation's own time is over.
+    """
+    refused = ""
+
+    def opened() -> bool | None:
+        nonlocal refused
+        try:
+            guest(work, source_id).detach_replica(
+                rm.DetachRequest(operation_id=work.id, step=name))
+        except (StoreAway, BusAway):
+            raise
+        except (GuestError, ServiceUnavailable, Conflict) as err:
+            refused = err.message
+            return None
+        return True
+
+    try:
+        work.wait("the new source to let clients write", opened)
+    except StepFailed as err:
+        raise StepFailed(f"{err.message} {refused} Restart it to try again.") from err
 
 
 def is_done(work: Work, source_id: str) -> bool:

@@ -63,6 +63,10 @@ class Guests(Protocol):
         """Return the client."""
 
 
+class Overdue(StepFailed):
+    """The time for it is over."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Tools:
     """What all run-books work with, made once in a process.
@@ -128,6 +132,10 @@ class Work:
         self._secrets = operation.secrets
         self._deadline = operation.deadline_at
         self._may_cancel = False
+        self._limit: datetime.datetime | None = None
+        self._limit_says = ""
+        #: whose fault it is that a step cannot be undone, if not that of the resource
+        self.blamed_id: str | None = None
         #: whether it ends because it was cancelled, also when an earlier worker saw that
         self.cancelled = operation.cancel_requested and operation.error == CANCELLED
 
@@ -169,6 +177,8 @@ class Work:
     def begin_undo(self) -> None:
         """Give the undoing of steps a time of its own; it is not cancelled."""
         self._may_cancel = False
+        self.blamed_id = None
+        self.limit(None)
         self._deadline = self.tools.clock.now() + datetime.timedelta(
             seconds=self.tools.conf.operations.undo_timeout)
 
@@ -187,13 +197,22 @@ class Work:
 
         :raises Abandoned: the lease has ended
         :raises Cancelled: it is asked to be cancelled, and may be
-        :raises StepFailed: the time is over
+        :raises Overdue: the time is over
         """
         self.lease.check()
         if self._may_cancel and self.lease.cancelled:
             raise Cancelled
         if self._deadline is not None and self.tools.clock.now() > self._deadline:
-            raise StepFailed(f"{self.action} took too long.")
+            raise Overdue(f"{self.action} took too long.")
+        if self._limit is not None and self.tools.clock.now() > self._limit:
+            raise Overdue(self._limit_says)
+
+    def limit(self, end: datetime.datetime | None, says: str = "") -> None:
+        """Have the work fail after a time that comes before its own end; None: no more.
+
+        :param says: why it fails then
+        """
+        self._limit, self._limit_says = end, says
 
     def wait(self, what: str, probe: Callable[[], T | None],
              timeout: float | None = None) -> T:

@@ -92,7 +92,10 @@ class GuestOptions:
 
 
 class Agent:
-    """A scripted agent.  ``failures`` maps a call to the error it answers with."""
+    """A scripted agent.
+
+    :param failures: a call, or a call and its step, to the error that it answers with
+    """
 
     def __init__(self, conf: cfg.ConfigOpts, info: configparser.SectionProxy,
                  failures: dict[str, str]) -> None:
@@ -139,9 +142,10 @@ class Agent:
     def _handler(self, name: str) -> Callable[[Caller, Any], m.Message]:
         def handle(_caller: Caller, request: Any) -> m.Message:
             self.asked.append((name, request))
-            if name in self._failures and name not in (
+            step = f"{name} {getattr(request, 'step', '')}"
+            if step in self._failures or name in self._failures and name not in (
                     "prepare", "create_backup", "check_data", "update_overrides"):
-                raise GuestError(self._failures[name])
+                raise GuestError(self._failures.get(step) or self._failures[name])
             return getattr(self, f"_{name}", lambda _request: m.Empty())(request)
         return handle
 

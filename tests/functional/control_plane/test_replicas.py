@@ -10,6 +10,7 @@ from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from trove_ng.common.clock import utcnow
+from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
@@ -271,7 +272,7 @@ def test_a_promoted_replica_is_the_source_of_all_others(
         "rootEnabled": True}
     asked = {one: [name for name, _ in plane.agent(one).asked] for one in pair}
     assert asked[source][-3:] == ["stop_writes", "follow", "set_replica_accounts"]
-    assert asked[chosen][-1] == "allow_writes"
+    assert asked[chosen][-1] == "detach_replica"
     # and back, as the released client asks for it
     released.promote_to_replica_source(source)
     for one in pair:
@@ -282,6 +283,12 @@ def test_a_promoted_replica_is_the_source_of_all_others(
     assert let_in(plane, chosen) == {"192.0.2.0/24"}
 
 
+def reset(plane: ControlPlane, *instance_ids: str) -> None:
+    for one in instance_ids:
+        plane.request("POST", f"/instances/{one}/action", {"reset_status": {}},
+                      token="admin", status=202)
+
+
 @pytest.mark.parametrize(("call", "status"), [
     ("stop_writes", "ACTIVE"), ("detach_replica", "ACTIVE"), ("follow", "ERROR")])
 def test_what_fails_before_the_roles_change_leaves_the_source_writable(
@@ -289,30 +296,91 @@ def test_what_fails_before_the_roles_change_leaves_the_source_writable(
     source, chosen, other = pair
     plane.hypervisor.failures[call] = "It does not want to."
     promote(plane, chosen)
-    for one, after in ((source, "ACTIVE"), (chosen, status), (other, "ACTIVE")):
+    for one, after in ((source, "ACTIVE"), (chosen, status), (other, status)):
         plane.wait(one, after)
     assert "does not want to" in plane.show(chosen)["fault"]["message"]
+    # what does not follow says so itself
+    assert ("fault" in plane.show(other)) is (status == "ERROR")
+    assert "fault" not in plane.show(source)
     assert set(ids(plane, source)) == {chosen, other}
     assert not plane.agent(source).read_only
     # what does not follow can tell no more than that
     assert status == "ERROR" or (violations(plane), plane.agent(chosen).accounts) == ([], {})
     plane.hypervisor.failures.clear()
     if status == "ERROR":
-        plane.request("POST", f"/instances/{chosen}/action", {"reset_status": {}},
-                      token="admin", status=202)
+        reset(plane, chosen, other)
     promote(plane, chosen)
     plane.wait(chosen, "ACTIVE")
     assert set(ids(plane, chosen)) == {source, other}
 
 
-def test_a_source_that_cannot_be_written_to_says_so(
+def test_a_source_that_stays_frozen_is_in_error_itself(
         plane: ControlPlane, pair: tuple[str, str, str]) -> None:
     source, chosen, other = pair
-    plane.hypervisor.failures["allow_writes"] = "It does not want to."
+    plane.conf.set_override("guest_long_call_timeout", 2)
+    plane.conf.set_override("step_retry_interval", 0.2, group="operations")
+    plane.hypervisor.failures["detach_replica"] = "It does not want to."
+    plane.hypervisor.failures["allow_writes thaw"] = "It must not."
     promote(plane, chosen)
-    assert "does not want to" in plane.wait(chosen, "ACTIVE")["fault"]["message"]
+    shown = {one: plane.wait(one, after) for one, after in (
+        (source, "ERROR"), (chosen, "ACTIVE"), (other, "ACTIVE"))}
+    assert shown[source]["fault"]["message"] == "It must not."
+    assert shown[chosen]["fault"]["message"] == "It does not want to."
+    assert "fault" not in shown[other]
+    plane.hypervisor.failures.clear()
+    reset(plane, source)
+    plane.request("POST", f"/instances/{source}/action", {"restart": {}}, status=202)
+    plane.wait(source, "ACTIVE")
+    assert not plane.agent(source).read_only
+
+
+def test_nobody_waits_long_for_a_set_that_does_not_get_on(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, chosen, _ = pair
+    plane.conf.set_override("freeze_timeout", 2, group="operations")
+    plane.conf.set_override("step_retry_interval", 0.2, group="operations")
+    agent = plane.agent(chosen)
+
+    def busy(_request: Any) -> Any:
+        raise ServiceUnavailable("It is busy.")
+
+    agent._detach_replica = busy  # type: ignore[method-assign]
+    promote(plane, chosen)
+    assert plane.wait(chosen, "ACTIVE")["fault"]["message"] == (
+        "Nobody could write for 2 seconds. It is busy.")
+    assert not plane.agent(source).read_only
+    assert violations(plane) == []
+
+
+def test_a_new_source_that_cannot_be_written_to_is_asked_until_it_can(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, chosen, other = pair
+    plane.conf.set_override("guest_long_call_timeout", 1)
+    plane.hypervisor.failures["detach_replica writable"] = "It does not want to."
+    promote(plane, chosen)
+    agent = plane.agent(chosen)
+    wait_for(lambda: [name for name, _ in agent.asked].count("detach_replica") > 6,
+             "more attempts than one call has")
+    plane.hypervisor.failures.clear()
+    assert "fault" not in plane.wait(chosen, "ACTIVE")
+    assert not agent.read_only
+    assert set(ids(plane, chosen)) == {source, other}
+
+
+def test_a_new_source_that_can_never_be_written_to_is_opened_by_a_restart(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, chosen, other = pair
+    plane.conf.set_override("timeouts", {"instance.promote": "5"}, group="operations")
+    plane.hypervisor.failures["detach_replica writable"] = "It does not want to."
+    promote(plane, chosen)
+    assert "does not want to. Restart it" in plane.wait(chosen, "ACTIVE")["fault"]["message"]
     # the others follow it already: there is no way back
     assert set(ids(plane, chosen)) == {source, other}
+    assert plane.agent(chosen).read_only
+    plane.hypervisor.failures.clear()
+    plane.request("POST", f"/instances/{chosen}/action", {"restart": {}}, status=202)
+    assert "fault" not in plane.wait(chosen, "ACTIVE")
+    assert not plane.agent(chosen).read_only
     assert plane.agent(source).read_only
 
 

@@ -94,6 +94,8 @@ class OperationStep(Base):
     started_at: Mapped[datetime.datetime]
     ended_at: Mapped[datetime.datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
+    #: whose fault it is that the step could not be undone, if not the operation's resource
+    blamed_id: Mapped[str | None] = mapped_column(String(36))
 
 
 class OperationRecord(Base):

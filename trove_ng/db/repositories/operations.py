@@ -262,20 +262,36 @@ def has_ended_step(session: Session, operation_id: str, step: str) -> bool:
         OperationStep.state == SUCCEEDED))))
 
 
-def note_left(session: Session, operation_id: str, step: str,
-              now: datetime.datetime) -> None:
-    """Write that a step of a held operation could not be undone."""
+def step_began(session: Session, operation_id: str, step: str) -> datetime.datetime | None:
+    """Return when a step of an operation began for the first time; None if it did not."""
+    row = session.get(OperationStep, (operation_id, step))
+    return row.started_at if row is not None else None
+
+
+def note_left(session: Session, operation_id: str, step: str, error: str,
+              now: datetime.datetime, blamed_id: str | None = None) -> None:
+    """Write that a step of a held operation could not be undone, and why.
+
+    :param blamed_id: whose fault it is, if it is not that of the operation's resource
+    """
     row = session.get(OperationStep, (operation_id, step))
     if row is None:
         row = OperationStep(operation_id=operation_id, step=step, started_at=now)
         session.add(row)
-    row.state, row.ended_at = LEFT, now
+    row.state, row.ended_at, row.error, row.blamed_id = LEFT, now, error, blamed_id
 
 
 def was_left(session: Session, operation_id: str) -> bool:
     """Return whether a step of an operation could not be undone."""
     return bool(session.scalar(select(exists().where(
         OperationStep.operation_id == operation_id, OperationStep.state == LEFT))))
+
+
+def left(session: Session, operation_id: str) -> list[OperationStep]:
+    """Return the steps of an operation that could not be undone, as they began."""
+    return list(session.scalars(select(OperationStep).where(
+        OperationStep.operation_id == operation_id, OperationStep.state == LEFT).order_by(
+            OperationStep.started_at, OperationStep.step)))
 
 
 def note_error(session: Session, operation_id: str, error: str,

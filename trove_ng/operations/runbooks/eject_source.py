@@ -12,7 +12,6 @@ from trove_ng.operations import access, payloads, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
-from trove_ng.rpc import replication_messages as rm
 
 
 def _chosen(work: Work) -> str | None:
@@ -66,7 +65,7 @@ def _positions(work: Work) -> dict[str, int]:
 
 def _go_on(work: Work) -> None:
     if _chosen(work) is None:
-        roles.each(roles.wanted(work).replica_ids, lambda one: roles.guest(
+        roles.each(work, roles.wanted(work).replica_ids, lambda one: roles.guest(
             work, one).receive_again(roles.step(work, "go_on")))
 
 
@@ -78,9 +77,7 @@ def _roles(work: Work) -> None:
 
 
 def _writable(work: Work) -> None:
-    with roles.insisting():
-        roles.guest(work, _source(work)).detach_replica(
-            rm.DetachRequest(operation_id=work.id, step="take_over"))
+    roles.open_source(work, _source(work), "take_over")
 
 
 def _follow(work: Work) -> None:
@@ -90,7 +87,7 @@ def _follow(work: Work) -> None:
         with roles.insisting():
             roles.move(work, one, source_id, "follow")
 
-    roles.each((one for one in roles.wanted(work).replica_ids if one != source_id), follow)
+    roles.each(work, (one for one in roles.wanted(work).replica_ids if one != source_id), follow)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (

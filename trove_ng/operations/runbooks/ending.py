@@ -73,9 +73,22 @@ def end_set(work: Work, session: Session) -> None:
 
 
 def fail_set(work: Work, session: Session, why: str) -> None:
-    """End badly what was done with a set; the fault is that of the operation's instance."""
+    """End badly what was done with a set.
+
+    The fault is that of the operation's instance; what could not be undone is in error, and
+    says itself why.
+    """
     _release(work, session)
-    fail_unchanged(work, session, why)
+    found = idle(work, session)
+    for step in operations.left(session, work.id):
+        blamed = found
+        if step.blamed_id is not None and step.blamed_id != work.resource_id:
+            blamed = instances.get(session, step.blamed_id)
+            note_fault(work, session, step.error or why, step.blamed_id)
+        if blamed is not None:
+            blamed.error = "UNDO"
+    quotas.rollback(session, work.id)
+    note_fault(work, session, why)
 
 
 def _release(work: Work, session: Session) -> None:

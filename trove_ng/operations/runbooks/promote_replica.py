@@ -1,7 +1,7 @@
 """Make a replica the source of its set, while the source lives: no committed change is lost.
 
 Nobody writes from ``freeze`` to ``writable``.  Until ``roles`` all of it is taken back when
-something fails, the source first; from there on the replica is the source.
+something fails, or takes too long, the source first; from there on the replica is the source.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def _ready(work: Work) -> None:
 
 
 def _freeze(work: Work) -> None:
+    roles.hurry(work)
     position = roles.guest(work, roles.wanted(work).source_id).stop_writes(
         roles.step(work, "freeze"))
     _catch_up(work, position, _REST_SECONDS)
@@ -46,12 +47,13 @@ def _freeze(work: Work) -> None:
 
 def _thaw(work: Work) -> None:
     if not roles.is_done(work, work.resource_id):
-        with roles.insisting():
-            roles.guest(work, roles.wanted(work).source_id).allow_writes(
-                roles.step(work, "thaw"))
+        source_id = roles.wanted(work).source_id
+        with roles.blaming(work, source_id), roles.insisting():
+            roles.guest(work, source_id).allow_writes(roles.step(work, "thaw"))
 
 
 def _take_over(work: Work) -> None:
+    roles.hurry(work)
     roles.let_go(work, work.resource_id, "take_over")
     roles.leave(work, work.resource_id, roles.wanted(work).source_id)
 
@@ -60,11 +62,13 @@ def _give_back(work: Work) -> None:
     if not roles.is_done(work, work.resource_id):
         # whatever becomes of the replica: nobody writes to it
         _thaw(work)
-        roles.move(work, work.resource_id, roles.wanted(work).source_id, "follow_back")
-        roles.guest(work, work.resource_id).set_replica_accounts(rm.ReplicaAccounts())
+        with roles.blaming(work, work.resource_id):
+            roles.move(work, work.resource_id, roles.wanted(work).source_id, "follow_back")
+            roles.guest(work, work.resource_id).set_replica_accounts(rm.ReplicaAccounts())
 
 
 def _follow(work: Work) -> None:
+    roles.hurry(work)
     source_id = roles.wanted(work).source_id
     for one in _others(work):
         roles.move(work, one, work.resource_id, "follow", source_id)
@@ -85,16 +89,18 @@ def _follow_back(work: Work) -> None:
         else:
             roles.move(work, one, source_id, "follow_back", work.resource_id)
 
-    roles.each([source_id, *_others(work)], back)
+    roles.each(work, [source_id, *_others(work)], back)
 
 
 def _roles(work: Work) -> None:
+    roles.hurry(work)
     roles.write(work, work.resource_id)
 
 
 def _writable(work: Work) -> None:
-    with roles.insisting():
-        roles.guest(work, work.resource_id).allow_writes(roles.step(work, "writable"))
+    # there is no way back
+    work.limit(None)
+    roles.open_source(work, work.resource_id, "writable")
 
 
 def _accounts(work: Work) -> None:
@@ -104,7 +110,7 @@ def _accounts(work: Work) -> None:
 
 RUNBOOK = Runbook(payloads.INSTANCE_PROMOTE, (
     Step("ready", _ready),
-    Step("freeze", _freeze, _thaw),
+    Step(roles.FREEZE, _freeze, _thaw),
     Step("take_over", _take_over, _give_back),
     Step("follow", _follow, _follow_back),
     Step("roles", _roles, final=True),

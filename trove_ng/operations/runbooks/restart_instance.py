@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trove_ng.operations import guest, payloads
+from trove_ng.db.repositories import instances
+from trove_ng.operations import guest, payloads, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -18,6 +19,15 @@ def _wait(work: Work) -> None:
     guest.wait_for_database(work, work.resource_id)
 
 
+def _open(work: Work) -> None:
+    """Have a source be written to, also when a change of its set left it as it was before."""
+    with work.reader() as session:
+        is_source = instances.has_replicas(session, work.resource_id)
+    version, _ = servers.load_version(work, servers.load(work))
+    if is_source and work.tools.datastores[version.manager].promotes:
+        roles.open_source(work, work.resource_id, "open")
+
+
 RUNBOOK = Runbook(payloads.INSTANCE_RESTART, (
-    Step("restart", _restart), Step("database", _wait),
+    Step("restart", _restart), Step("database", _wait), Step("open", _open),
 ), ending.succeed_restarted, ending.fail_unchanged)

@@ -336,6 +336,7 @@ def upgrade() -> None:
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("blamed_id", sa.String(length=36), nullable=True),
         sa.ForeignKeyConstraint(
             ["operation_id"],
             ["operations.id"],
