@@ -286,3 +286,50 @@ def test_a_source_that_hangs_is_fenced_until_it_is_taken_back(server: Server) ->
     server.manager.unfence(step("open"))
     assert server.query("SELECT DATABASE()", *APP) == [("shop",)]
     assert server.manager.status.expects_running
+
+
+def test_neither_roles_nor_events_write_to_a_held_source_and_its_backup_is_whole(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    root = server.manager.enable_root(m.RootRequest()).password
+    assert root is not None
+    login = ("root", root.reveal(), "shop")
+    server.query("CREATE TABLE t (v INT PRIMARY KEY AUTO_INCREMENT)", *APP)
+    for statement in (
+            "CREATE ROLE outer_role", "CREATE ROLE `inner'role`",
+            "GRANT SUPER, READ_ONLY ADMIN ON *.* TO `inner'role`",
+            "GRANT `inner'role` TO outer_role", "GRANT outer_role TO app",
+            "SET DEFAULT ROLE outer_role FOR app",
+            "CREATE USER shut IDENTIFIED BY 'pw-Shut1' ACCOUNT LOCK",
+            "GRANT SUPER ON *.* TO shut",
+            "CREATE EVENT e ON SCHEDULE EVERY 1 SECOND DO INSERT INTO shop.t VALUES (NULL)"):
+        server.query(statement, *login)
+    server.manager.enable_as_source(step("source"))
+    server.manager.update_overrides(m.OverridesRequest(
+        operation_id="o", step="overrides", values={"event_scheduler": True}))
+    eventually(lambda: bool(values(server)), "the event")
+
+    def count() -> Any:
+        with server.manager.server.session() as session:
+            return session.run("SELECT COUNT(*), MAX(v) FROM shop.t")
+
+    position = server.manager.stop_writes(step("freeze")).position
+    frozen = count()
+    for who in (APP, login, ("shut", "pw-Shut1", "shop")):
+        with pytest.raises(pymysql.err.OperationalError, match="locked"):
+            server.login(*who)
+    time.sleep(2.5)
+    server.manager.restart_db()
+    time.sleep(1.5)
+    assert (server.manager.get_position(m.Empty()).position, count()) == (position, frozen)
+    copy: Server = make("copy")
+    copy.prepare(restore=m.RestoreSpec(
+        backup_id="1", chain=[backup(server, store[0])], grants=[grant(store[0])]))
+    insert(copy, 1000)
+    assert copy.query("SELECT 1", *login) == [(1,)]
+    server.manager.allow_writes(step("thaw"))
+    eventually(lambda: count() > frozen, "the event")
+    assert server.query("SELECT 1", *login) == [(1,)]
+    for one in (server, copy):
+        # what the owner has locked is not opened
+        with pytest.raises(pymysql.err.OperationalError, match="locked"):
+            one.login("shut", "pw-Shut1")

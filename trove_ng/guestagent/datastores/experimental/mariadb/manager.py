@@ -10,6 +10,7 @@ from trove_ng.guestagent.datastores.experimental.mariadb.backup import (
     installed_version,
 )
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
+from trove_ng.guestagent.datastores.experimental.mariadb.locks import unlock
 from trove_ng.guestagent.datastores.experimental.mariadb.replication import (
     Replication,
     Role,
@@ -111,6 +112,13 @@ class MariaDbManager(ReplicaCalls, MySqlFamilyManager):
     def forget_source(self) -> None:
         """Remove whom a copy of a replica's data followed."""
         forget_files(self.paths.data)
+
+    def _secure(self, *, keep_users: bool) -> None:
+        """Let those in, too, whom the server that the data come from kept out for a time."""
+        super()._secure(keep_users=keep_users)
+        if keep_users:
+            with self.server.session() as session:
+                unlock(session)
 
     # ---- data -------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ the role is kept on the data volume too, for a root disk that is lost.
 from __future__ import annotations
 
 import enum
-import json
 import logging
 import pathlib
 import time
@@ -22,6 +21,7 @@ import pymysql.cursors
 from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
+from trove_ng.guestagent.datastores.experimental.mariadb.locks import lock, unlock
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.backup import GTID
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
@@ -39,6 +39,7 @@ _ANSWER_SECONDS = 30
 _APPLY_SECONDS = 45
 #: seconds that a source waits for clients that hold tables before nobody may write
 _LOCK_SECONDS = 20
+_EVENTS = "event_scheduler"
 _HELD = "Clients may not write: the source of the replicas is being changed."
 #: files of a replica beside its data
 FILES = ("master.info", "master-*.info", "relay-log.info", "relay-log-*.info",
@@ -91,7 +92,9 @@ class Replication:
         self._configuration.set_replication(folder, {
             "server_id": self._id, "log_slave_updates": "ON", "binlog_format": "MIXED",
             "gtid_strict_mode": "ON", "relay_log": "relay-bin", "relay_log_recovery": "ON",
-            "relay_log_purge": "ON", "read_only": "OFF" if role is Role.SOURCE else "ON"})
+            "relay_log_purge": "ON", "read_only": "OFF" if role is Role.SOURCE else "ON",
+            # what is the owner's runs by itself, and may be let write in spite of read_only
+            **({} if role is Role.SOURCE else {_EVENTS: "OFF"})})
         files.make_directory(self._marker().parent, mode=0o700)
         files.write_text(self._marker(), role, mode=0o600)
 
@@ -142,9 +145,10 @@ class Replication:
         with self._server.session() as session:
             # a client that holds a table is not waited for long: all others wait behind us
             session.run("SET SESSION lock_wait_timeout = %s", (_LOCK_SECONDS,))
+            _stop_events(session)
             # only the change to 1 waits for commits under way, of those who are kept out too
             session.run("SET GLOBAL read_only = 0")
-            self._lock_accounts(session)
+            lock(session)
             session.run("SET GLOBAL read_only = 1")
         return self.position()
 
@@ -157,48 +161,10 @@ class Replication:
     def open(self) -> None:
         """Have the server that is configured as a source take what clients write."""
         with self._server.session() as session:
-            self._unlock_accounts(session)
+            unlock(session)
             session.run("SET GLOBAL read_only = 0")
-
-    def _lock_accounts(self, session: sql.Session) -> None:
-        """Keep those out who may write in spite of ``read_only``; no replica hears of it.
-
-        They stay out until this is a source again: clients that know no other address would
-        write to a replica.
-        """
-        session.run(sql.LOCALLY)
-        found = [(str(user), str(host)) for user, host in session.run(
-            "SELECT DISTINCT User, Host FROM mysql.user JOIN "
-            "information_schema.user_privileges ON GRANTEE = CONCAT(QUOTE(User), '@', "
-            "QUOTE(Host)) WHERE Host <> 'localhost' AND PRIVILEGE_TYPE IN "
-            "('SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN')")]
-        known = self._locked_accounts()
-        new = [(user, host) for user, host in found if [user, host] not in known and not (
-            session.run("SELECT 1 FROM mysql.global_priv WHERE User = %s AND Host = %s AND "
-                        "JSON_VALUE(Priv, '$.account_locked') = 1", (user, host)))]
-        # what the owner has locked stays so: only ours are remembered
-        files.write_text(self._locked(), json.dumps([*known, *new]), mode=0o600)
-        for user, host in [*known, *new]:
-            session.run("ALTER USER IF EXISTS %s@%s ACCOUNT LOCK", (user, host))
-            MariaDbDialect().disconnect(session, user)
-
-    def _unlock_accounts(self, session: sql.Session) -> None:
-        known = self._locked_accounts()
-        if known:
-            session.run(sql.LOCALLY)
-        for user, host in known:
-            session.run("ALTER USER IF EXISTS %s@%s ACCOUNT UNLOCK", (user, host))
-        files.remove(self._locked())
-
-    def _locked(self) -> pathlib.Path:
-        return self._marker().with_name("locked-accounts")
-
-    def _locked_accounts(self) -> list[list[str]]:
-        try:
-            found: list[list[str]] = json.loads(self._locked().read_text())
-        except FileNotFoundError:
-            return []
-        return found
+            if str(self._configuration.option(_EVENTS)).upper() in ("ON", "1", "TRUE"):
+                session.run("SET GLOBAL event_scheduler = 1")
 
     # ---- as either --------------------------------------------------------------
 
@@ -344,6 +310,13 @@ class Replication:
                 return dict(cursor.fetchone() or {})
         except (pymysql.MySQLError, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
+
+
+def _stop_events(session: sql.Session) -> None:
+    """Have no event begin any more; those under way end with the connections of their users."""
+    ((state,),) = session.run("SELECT @@GLOBAL.event_scheduler")
+    if state == "ON":
+        session.run("SET GLOBAL event_scheduler = 0")
 
 
 def _sentence(found: dict[str, Any]) -> str:
