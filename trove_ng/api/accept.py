@@ -275,9 +275,23 @@ def resize_volume(call: Call, kind: str, size: int) -> None:
         if size <= present:
             raise BadRequest("Validation error: resize.volume.size must be larger than the "
                              f"present {present} GB.")
+        _check_replicas_hold(session, instance, kind, size)
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_RESIZE_VOLUME, Task.RESIZING,
             payloads.ResizeVolume(size=size, kind=kind))
         quotas.reserve(session, instance.tenant_id, operation_id, {"volumes": size - present},
                        quota.defaults(call.services.conf))
     wake(call, operation_id)
+
+
+def _check_replicas_hold(session: Session, source: Instance, kind: str, size: int) -> None:
+    """Check that each replica of a locked source has room for what the source may get.
+
+    :raises BadRequest: one has a smaller volume
+    """
+    for one in instances.replicas(session, source.id):
+        found = volumes.get(session, one.id, kind)
+        if found is not None and (found.size or 0) < size:
+            raise BadRequest(
+                f"Validation error: resize.volume.size must be at most the {found.size} GB of "
+                f"the volume {kind} of replica {one.id}; resize the replicas first.")

@@ -154,6 +154,26 @@ def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str)
     assert "has replicas" in answer.text
 
 
+def test_a_source_does_not_outgrow_its_replicas(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+
+    def grow(instance_id: str, status: int = 202) -> str:
+        answer = plane.request("POST", f"/instances/{instance_id}/action", {
+            "resize": {"volume": {"size": 2}}}, status=status)
+        return str(answer.text)
+
+    grow(one)
+    plane.wait(one, "ACTIVE")
+    said = grow(source, 400)
+    assert "resize.volume.size must be at most the 1 GB" in said
+    assert two in said
+    grow(two)
+    plane.wait(two, "ACTIVE")
+    grow(source)
+    assert plane.wait(source, "ACTIVE")["volume"]["size"] == 2
+
+
 def test_a_replica_gets_no_volume_where_its_source_has_none(plane: ControlPlane) -> None:
     plane.hypervisor.make_agent = LivingAgent
     plane.conf.set_override("trove_volume_support", False)
