@@ -6,8 +6,14 @@ from trove_ng.common.secret import Secret
 from trove_ng.rpc.messages import Message, StepRequest, UserSpec
 
 #: key of a heartbeat's details under which a replica tells ``lag`` (seconds, None if it does not
-#: follow) and ``position`` (of the last change that it applied)
+#: follow) and ``position`` (of the last change that it applied), and what follows here
 REPLICATION = "replication"
+#: whether it hears its source; not told by agents that do not look
+CONNECTED = "connected"
+#: whether it applies what it hears: else its data are those of some time ago
+APPLIES = "applies"
+#: seconds that it was behind when it last heard its source; None if that is not known
+LAST_LAG = "last_lag"
 
 
 class ReplicaAccounts(Message, frozen=True, kw_only=True):

@@ -203,12 +203,15 @@ def test_a_source_of_replicas_cannot_be_deleted(app: Api) -> None:
 
 
 @pytest.mark.parametrize(("told", "shown"), [
-    ({"lag": 3, "position": "0-1-7"}, {"lag": 3, "position": "0-1-7"}),
-    ({"lag": None, "position": "0-1-7"}, {"lag": None, "position": "0-1-7"}),
+    ({"lag": 3, "position": "0-1-7", "connected": True, "applies": True},
+     {"lag": 3, "position": "0-1-7", "connected": True}),
+    ({"lag": None, "position": "0-1-7", "connected": False},
+     {"lag": None, "position": "0-1-7", "connected": False}),
     # no agent is trusted
-    ({"lag": "3", "position": ["x"]}, {"lag": None, "position": ""}),
-    ({"lag": -1, "position": "x" * 999}, {"lag": None, "position": "x" * 255}),
-    ({"lag": True}, {"lag": None, "position": ""}), ("x", None), (None, None)])
+    ({"lag": "3", "position": ["x"]}, {"lag": None, "position": "", "connected": None}),
+    ({"lag": -1, "position": "x" * 999, "connected": 1},
+     {"lag": None, "position": "x" * 255, "connected": None}),
+    ({"lag": True}, {"lag": None, "position": "", "connected": None}), ("x", None), (None, None)])
 def test_a_replica_shows_how_far_it_is(app: Api, told: object, shown: object) -> None:
     with app.db.writer() as session:
         session.get(Instance, f"{OWN}2").slave_of_id = f"{OWN}1"

@@ -15,7 +15,7 @@ from trove_ng.domain.instance_status import (
     operating_status_reason,
     status,
 )
-from trove_ng.rpc.replication_messages import REPLICATION
+from trove_ng.rpc.replication_messages import CONNECTED, REPLICATION
 
 _GB = 1024 ** 3
 #: characters of a position that are shown
@@ -116,9 +116,10 @@ def _replication(row: Any, now: datetime.datetime, expiry: float) -> dict[str, A
     told = (row.service_details or {}).get(REPLICATION)
     if not row.slave_of_id or not isinstance(told, dict) or not is_fresh(facts(row, now), expiry):
         return None
-    lag, position = told.get("lag"), told.get("position")
+    lag, position, connected = told.get("lag"), told.get("position"), told.get(CONNECTED)
     return {"lag": lag if type(lag) is int and lag >= 0 else None,
-            "position": position[:_POSITION] if isinstance(position, str) else ""}
+            "position": position[:_POSITION] if isinstance(position, str) else "",
+            "connected": connected if isinstance(connected, bool) else None}
 
 
 def management(call: Call, row: Any, replicas: list[str], fault: Any,

@@ -55,5 +55,19 @@ def test_a_replica_tells_that_it_does_not_follow(
         found = one.trouble(1)
         assert bool(found) == (role is Role.HELD or (role is Role.REPLICA and told != ""))
         assert told in found or role is not Role.REPLICA
-        assert one.state == ({"lag": word["Seconds_Behind_Master"], "position": "0-1-7"}
-                             if word and role is Role.REPLICA else {})
+        assert one.state == ({
+            "lag": word["Seconds_Behind_Master"], "position": "0-1-7",
+            "connected": word["Slave_IO_Running"] == "Yes",
+            "applies": word["Slave_SQL_Running"] == "Yes",
+            "last_lag": 2 if word["Slave_IO_Running"] == "Yes" else None,
+        } if word and role is Role.REPLICA else {})
+
+
+def test_a_replica_that_lost_its_source_tells_how_far_behind_it_was_then(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "role").write_text(Role.REPLICA)
+    says(one, monkeypatch, FOLLOWS)
+    one.trouble(1)
+    says(one, monkeypatch, {**AWAY, "Seconds_Behind_Master": None})
+    one.trouble(1)
+    assert (one.state["lag"], one.state["last_lag"], one.state["connected"]) == (None, 2, False)

@@ -37,6 +37,9 @@ _ANSWER_SECONDS = 30
 #: seconds that a replica that is detached may take to apply what it received; less than a
 #: connection waits for an answer
 _APPLY_SECONDS = 45
+#: seconds of silence after which a replica takes its source for gone; the source sends a sign
+#: of life in half of that time
+_SILENCE_SECONDS = 4
 #: seconds that a source waits for clients that hold tables before nobody may write
 _LOCK_SECONDS = 20
 _EVENTS = "event_scheduler"
@@ -82,6 +85,7 @@ class Replication:
         self._owner = owner
         #: lag and position when :meth:`trouble` was asked for the last time
         self.state: dict[str, Any] = {}
+        self._last_lag: int | None = None
 
     # ---- settings -------------------------------------------------------------
 
@@ -92,7 +96,8 @@ class Replication:
         self._configuration.set_replication(folder, {
             "server_id": self._id, "log_slave_updates": "ON", "binlog_format": "MIXED",
             "gtid_strict_mode": "ON", "relay_log": "relay-bin", "relay_log_recovery": "ON",
-            "relay_log_purge": "ON", "read_only": "OFF" if role is Role.SOURCE else "ON",
+            "relay_log_purge": "ON", "slave_net_timeout": _SILENCE_SECONDS,
+            "read_only": "OFF" if role is Role.SOURCE else "ON",
             # what is the owner's runs by itself, and may be let write in spite of read_only
             **({} if role is Role.SOURCE else {_EVENTS: "OFF"})})
         files.make_directory(self._marker().parent, mode=0o700)
@@ -225,6 +230,8 @@ class Replication:
             request.host, request.port, request.user]
         with self._server.session() as session:
             session.run("SET GLOBAL read_only = 1")
+            # it may run since before the settings said so; the source learns of it next
+            session.run("SET GLOBAL slave_net_timeout = %s", (_SILENCE_SECONDS,))
             session.run("STOP SLAVE")
             if position is not None and not known:
                 session.run("RESET SLAVE ALL")
@@ -236,8 +243,10 @@ class Replication:
                 session.run("SET GLOBAL gtid_slave_pos = %s", (current,))
             session.run(
                 "CHANGE MASTER TO master_host = %s, master_port = %s, master_user = %s, "
-                "master_password = %s, master_use_gtid = slave_pos, master_connect_retry = 5",
-                (request.host, request.port, request.user, request.password))
+                "master_password = %s, master_use_gtid = slave_pos, master_connect_retry = 5, "
+                "master_heartbeat_period = %s",
+                (request.host, request.port, request.user, request.password,
+                 _SILENCE_SECONDS / 2))
             session.run("START SLAVE")
         self._wait()
 
@@ -289,13 +298,20 @@ class Replication:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
             self.state = {}
             return ""
-        self.state = {"lag": found["Seconds_Behind_Master"],
-                      "position": found["Gtid_Slave_Pos"]} if found else {}
+        self.state = self._state(found) if found else {}
         if role is Role.HELD:
             return _HELD
         # while the source is away for a moment there is an error, too
         stopped = found and (found["Slave_SQL_Running"] != "Yes" or found["Last_IO_Errno"])
         return _sentence(found) if stopped else ""
+
+    def _state(self, found: dict[str, Any]) -> dict[str, Any]:
+        lag = found["Seconds_Behind_Master"]
+        connected = found["Slave_IO_Running"] == "Yes"
+        if connected and lag is not None:
+            self._last_lag = lag
+        return {"lag": lag, "position": found["Gtid_Slave_Pos"], rm.CONNECTED: connected,
+                rm.APPLIES: found["Slave_SQL_Running"] == "Yes", rm.LAST_LAG: self._last_lag}
 
     def status(self, seconds: int = 60) -> dict[str, Any]:
         """Return the server's word on its source; empty if it follows none.
