@@ -24,7 +24,8 @@ def _port(found: dict[str, Any]) -> Port:
     return Port(id=found["id"], name=found.get("name") or "",
                 network_id=found["network_id"],
                 ip_address=fixed[0]["ip_address"] if fixed else None,
-                device_id=found.get("device_id") or "", status=found.get("status") or "")
+                device_id=found.get("device_id") or "", status=found.get("status") or "",
+                is_open=bool(found.get("admin_state_up", True)))
 
 
 def _floating_ip(found: dict[str, Any]) -> FloatingIP:
@@ -98,6 +99,11 @@ class Network:
     def delete_port(self, port_id: str) -> None:
         """Delete a port; one that is gone is no error."""
         self._calls.gone(self._client.delete_port, self._client.show_port, port_id)
+
+    def switch_port(self, port_id: str, *, is_open: bool) -> None:
+        """Let a port carry anything, or nothing; one that is gone is no error."""
+        self._calls.found(
+            self._client.update_port, port_id, {"port": {"admin_state_up": is_open}})
 
     # security groups
 

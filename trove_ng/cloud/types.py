@@ -172,6 +172,8 @@ class Port:
     ip_address: str | None
     device_id: str
     status: str = ""
+    #: its owner lets it carry anything
+    is_open: bool = True
 
     @property
     def instance_id(self) -> str | None:

@@ -110,11 +110,13 @@ class ChangeSource(Payload, frozen=True, kw_only=True):
     :func:`member_secret`.
 
     :param source_id: of the source that the set has
-    :param replica_ids: of all that follow it
+    :param replica_ids: of all that follow it; of those that can, where nobody asked
+    :param automatic: nobody asked for it
     """
 
     source_id: str
     replica_ids: list[str]
+    automatic: bool = False
 
     @property
     def members(self) -> list[str]:

@@ -212,7 +212,9 @@ def _working(row: Instance, held: list[InstanceVolume], what: str, cloud: Cloud,
     server = servers[0]
     if cloud.flavors.get(server["flavor"]["id"]) != cloud.flavors.get(row.flavor_id):
         yield f"{what} has flavor {row.flavor_id}, its server {server['flavor']['id']}"
-    if (server["vm_state"], server["task_state"]) != ("active", None):
+    # that of a lost source is off, and known to be
+    state = "stopped" if row.server_status == "SHUTOFF" else "active"
+    if (server["vm_state"], server["task_state"]) != (state, None):
         yield f"the server of {what} is {server['vm_state']}, {server['task_state']}"
     for known in held:
         volume = next((one for one in found if one["id"] == known.volume_id), None)

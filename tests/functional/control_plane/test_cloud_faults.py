@@ -76,7 +76,7 @@ def _case(world: World, wire: Wire, action: str, fails: bool, target: CloudCall,
     if fault.times is None:
         # what could not be undone is kept in mind; it goes with its owner
         assert world.shown(scenario.kind, resource_id) in (
-            scenario.good if row.status == operations.SUCCEEDED else scenario.bad, "ERROR")
+            *scenario.shown(row.status == operations.SUCCEEDED), "ERROR")
         wire.begin()
         world.abandon()
     else:

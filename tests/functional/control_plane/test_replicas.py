@@ -430,6 +430,12 @@ def test_nothing_else_is_done_with_a_set_that_changes(
     promote(plane, source, 400)
 
 
+def servers(plane: ControlPlane) -> dict[str, str]:
+    """Return what the cloud says of each instance's server."""
+    return {ident: found.status for ident, (found,) in
+            plane.tools.clouds.compute.list_servers_by_instance().items()}
+
+
 def eject(plane: ControlPlane, source: str, status: int = 202) -> str:
     return str(plane.request("POST", f"/instances/{source}/action", {
         "eject_replica_source": {}}, status=status).text)
@@ -448,9 +454,12 @@ def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
     assert set(ids(plane, source)) == {one, two}
     assert violations(plane) == []
     plane.hypervisor.failures.clear()
+    # it is as before: its server was stopped, and is started again
+    assert servers(plane)[source] == "ACTIVE"
     released.eject_replica_source(source)
-    for ident in pair:
-        plane.wait(ident, "ACTIVE")
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    assert servers(plane) == {one: "ACTIVE", two: "ACTIVE", source: "SHUTOFF"}
     assert (ids(plane, two), ids(plane, source)) == ([one], [])
     assert violations(plane) == []
     # the source may live: nobody reaches it, until its owner says so
@@ -462,6 +471,44 @@ def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
     assert asked.index("detach_replica") > asked.index("stop_receiving")
     plane.request("DELETE", f"/instances/{source}", status=202)
     plane.wait_gone(f"/instances/{source}")
+
+
+def test_a_source_that_may_live_stays_the_source(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    lose(plane, source)
+    plane.conf.set_override("server_timeout", 3)
+    faults = plane.minicloud.faults
+    faults.add({"kind": "stuck", "path": "^nova.stop "})
+    faults.add({"kind": "error", "status": 403, "service": "network", "method": "PUT",
+                "path": "/ports/"})
+    eject(plane, source)
+    wait_for(lambda: "fault" in plane.show(source), "the failure")
+    why = plane.show(source)["fault"]["message"]
+    assert why.startswith("Timed out waiting for the server of the old source to be cut off.")
+    assert "network service refused" in why
+    assert set(ids(plane, source)) == {one, two}
+    assert {name for ident in (one, two) for name, _ in plane.agent(ident).asked}.isdisjoint(
+        {"stop_receiving", "detach_replica"})
+
+
+def test_closed_ports_are_enough_to_cut_a_source_off(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    lose(plane, source)
+    plane.conf.set_override("server_timeout", 3)
+    plane.minicloud.faults.add({"kind": "stuck", "path": "^nova.stop "})
+    eject(plane, source)
+    for ident in (one, two):
+        plane.wait(ident, "ACTIVE")
+    wait_for(lambda: "fault" in plane.show(source), "what was not done")
+    assert "ports of the old source may stay closed" in plane.show(source)["fault"]["message"]
+    assert ids(plane, one) == [two]
+    ports = plane.tools.clouds.network.find_ports(source)
+    assert [(port.is_open, port.status) for port in ports] == [(False, "DOWN")]
+    server = plane.tools.clouds.compute.find_server(source)
+    assert server is not None
+    assert not plane.hypervisor.servers[server.id].ports
 
 
 @pytest.mark.parametrize("status", [

@@ -1,14 +1,15 @@
 """Take a source that is lost, or whose database is, out of its set: a replica takes its place.
 
 What the source committed and no replica received is not in the set any more; nobody writes to
-the source from ``fence`` on: nobody is let in, and an agent that lives stops the database.
-Until ``roles`` all is taken back when something fails.
+the source from ``isolate`` on: an agent that lives has stopped the database, or the server is
+off, or its ports are, and that is seen before a replica is told anything.  Until ``roles`` all
+is taken back when something fails.
 """
 
 from __future__ import annotations
 
 from trove_ng.db.repositories import instances, service_statuses
-from trove_ng.operations import access, payloads, roles, servers
+from trove_ng.operations import access, fencing, payloads, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -32,7 +33,12 @@ def _source(work: Work) -> str:
 
 
 def _heard(work: Work) -> bool:
-    """Return whether the agent of the source lives; its database does not."""
+    """Return whether the agent of the source lives; its database does not.
+
+    Where nobody asked it is silent, and is not waited for.
+    """
+    if roles.wanted(work).automatic:
+        return False
     with work.reader() as session:
         row = service_statuses.get(session, work.resource_id)
     return service_statuses.is_fresh(
@@ -40,15 +46,26 @@ def _heard(work: Work) -> bool:
 
 
 def _fence(work: Work) -> None:
-    """Cut the source off, for the case that it lives, or comes back."""
+    """Let nobody in at the source any more, for the case that it lives, or comes back."""
     access.close(work)
-    if _heard(work):
-        roles.guest(work, work.resource_id).fence(roles.step(work, "fence"))
 
 
 def _open(work: Work) -> None:
     if _chosen(work) is None:
         access.open_for(work, servers.load(work).access or {})
+
+
+def _isolate(work: Work) -> None:
+    """See that nobody writes to the source, also who was let in before."""
+    if _heard(work):
+        roles.guest(work, work.resource_id).fence(roles.step(work, "fence"))
+    else:
+        fencing.isolate(work)
+
+
+def _release(work: Work) -> None:
+    if _chosen(work) is None:
+        fencing.release(work)
         if _heard(work):
             roles.guest(work, work.resource_id).unfence(roles.step(work, "open"))
 
@@ -90,10 +107,20 @@ def _follow(work: Work) -> None:
     roles.each(work, (one for one in roles.wanted(work).replica_ids if one != source_id), follow)
 
 
+def _aside(work: Work) -> None:
+    """Leave the server of the source off; what fails here keeps no replica from following."""
+    why = fencing.put_aside(work)
+    if why:
+        with work.writer() as session:
+            ending.note_fault(work, session, why)
+
+
 RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step("fence", _fence, _open),
+    Step("isolate", _isolate, _release),
     Step("halt", _halt, _go_on),
     Step("roles", _roles, final=True),
     Step("writable", _writable),
+    Step("aside", _aside),
     Step("follow", _follow),
 ), ending.end_set, ending.fail_set)

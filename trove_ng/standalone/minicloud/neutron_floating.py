@@ -7,16 +7,13 @@ address: it answers from outside, and the server's rules hold for it too.
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-
 from trove_ng.standalone.minicloud import neutron_address as addressing
 from trove_ng.standalone.minicloud import neutron_errors as errors
-from trove_ng.standalone.minicloud.hypervisor import Hypervisor, PortSpec
+from trove_ng.standalone.minicloud.hypervisor import Hypervisor
 from trove_ng.standalone.minicloud.neutron_base import Document, stamp, touch
 from trove_ng.standalone.minicloud.neutron_groups import is_plugged
 from trove_ng.standalone.minicloud.neutron_networks import Networks
-from trove_ng.standalone.minicloud.neutron_ports import Ports
+from trove_ng.standalone.minicloud.neutron_ports import Ports, floating_spec
 from trove_ng.standalone.minicloud.store import Store
 
 
@@ -127,15 +124,3 @@ class FloatingAddresses:
         """Give a floating address back."""
         self._unplug(floating)
         self._store.delete("floatingip", floating["id"])
-
-
-def floating_spec(store: Store, floating: Document) -> PortSpec:
-    """Return the interface that carries a floating address."""
-    prefixlen = 32
-    for subnet in store.list("subnet"):
-        if subnet["network_id"] == floating["floating_network_id"]:
-            prefixlen = ipaddress.ip_network(subnet["cidr"]).prefixlen
-    digest = hashlib.sha256(floating["id"].encode()).hexdigest()
-    mac = f"fa:16:3f:{digest[0:2]}:{digest[2:4]}:{digest[4:6]}"
-    return PortSpec(floating["id"], mac, floating["floating_ip_address"], prefixlen, "",
-                    floating["floating_network_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 
 from trove_ng.standalone.minicloud import neutron_address as addressing
@@ -10,6 +11,7 @@ from trove_ng.standalone.minicloud.hypervisor import Hypervisor, PortSpec
 from trove_ng.standalone.minicloud.neutron_base import Document, stamp, touch
 from trove_ng.standalone.minicloud.neutron_groups import SecurityGroups, is_plugged
 from trove_ng.standalone.minicloud.neutron_networks import Networks
+from trove_ng.standalone.minicloud.nova_states import RUNNING
 from trove_ng.standalone.minicloud.store import Store
 
 
@@ -153,7 +155,9 @@ class Ports:
 
     def _after_update(self, before: Document, after: Document) -> None:
         server_id = after["device_id"]
-        if is_plugged(before) and is_plugged(after) and \
+        if before["admin_state_up"] != after["admin_state_up"]:
+            self._switch(after)
+        elif is_plugged(before) and is_plugged(after) and \
                 before["fixed_ips"] != after["fixed_ips"]:
             self._hypervisor.unplug_port(server_id, before["id"])
             self._hypervisor.plug_port(server_id, self.spec(after))
@@ -165,6 +169,23 @@ class Ports:
                 or before["fixed_ips"] != after["fixed_ips"]:
             self._groups.members_changed(
                 {*before["security_groups"], *after["security_groups"]})
+
+    def _switch(self, port: Document) -> None:
+        """Connect the port of a running server, or cut it off, as it says itself."""
+        server = self._store.get("server", port["device_id"]) if port["device_id"] else None
+        if server is None or server["power_state"] != RUNNING:
+            return
+        carried = [one for one in self._store.list("floatingip") if one["port_id"] == port["id"]]
+        if port["admin_state_up"]:
+            for spec in (self.spec(port), *(floating_spec(self._store, one) for one in carried)):
+                self._hypervisor.plug_port(server["id"], spec)
+        else:
+            for interface in (*carried, port):
+                self._hypervisor.unplug_port(server["id"], interface["id"])
+        port["status"] = "ACTIVE" if port["admin_state_up"] else "DOWN"
+        self._store.put("port", port["id"], port, port["project_id"])
+        if port["admin_state_up"]:
+            self._groups.apply_server(server["id"])
 
     def delete(self, port: Document) -> None:
         """Remove a port, also from the server that has it."""
@@ -201,3 +222,15 @@ class Ports:
                 gateway = subnet["gateway_ip"] or ""
         return PortSpec(port["id"], port["mac_address"], address, prefixlen, gateway,
                         port["network_id"])
+
+
+def floating_spec(store: Store, floating: Document) -> PortSpec:
+    """Return the interface that carries a floating address."""
+    prefixlen = 32
+    for subnet in store.list("subnet"):
+        if subnet["network_id"] == floating["floating_network_id"]:
+            prefixlen = ipaddress.ip_network(subnet["cidr"]).prefixlen
+    digest = hashlib.sha256(floating["id"].encode()).hexdigest()
+    mac = f"fa:16:3f:{digest[0:2]}:{digest[2:4]}:{digest[4:6]}"
+    return PortSpec(floating["id"], mac, floating["floating_ip_address"], prefixlen, "",
+                    floating["floating_network_id"])

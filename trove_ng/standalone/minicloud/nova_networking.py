@@ -148,7 +148,7 @@ class Networking:
         """Note that the ports of a server are plugged, or not; rules follow at once."""
         with self._store.transaction():
             for port in self._ports.of_server(server_id):
-                port["status"] = status
+                port["status"] = status if port["admin_state_up"] else "DOWN"
                 self._store.put("port", port["id"], port, port["project_id"])
         # a rule may have changed while the server was booting
         self._groups.apply_server(server_id)

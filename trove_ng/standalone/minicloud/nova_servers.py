@@ -12,9 +12,8 @@ from trove_ng.common.clock import utcnow
 from trove_ng.standalone.minicloud import nova_configdrive, nova_placement, nova_states
 from trove_ng.standalone.minicloud import nova_errors as errors
 from trove_ng.standalone.minicloud.hypervisor import PortSpec, ServerSpec
-from trove_ng.standalone.minicloud.neutron_floating import floating_spec
 from trove_ng.standalone.minicloud.neutron_groups import SecurityGroups
-from trove_ng.standalone.minicloud.neutron_ports import Ports
+from trove_ng.standalone.minicloud.neutron_ports import Ports, floating_spec
 from trove_ng.standalone.minicloud.store import Store
 
 Document = dict[str, Any]
@@ -134,7 +133,7 @@ class Servers:
 
     def spec(self, server: Document) -> ServerSpec:
         """Return what the hypervisor needs to run a server."""
-        own = self._ports.of_server(server["id"])
+        own = [port for port in self._ports.of_server(server["id"]) if port["admin_state_up"]]
         ports = [self._ports.spec(port) for port in own]
         keypair = None
         if server["key_name"]:

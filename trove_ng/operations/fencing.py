@@ -1,0 +1,126 @@
+"""Cutting a server off for certain, so that what it holds is changed by nobody any more.
+
+Nobody who still speaks with it is asked: the compute service says that the server is off, or
+the network service that its ports are.  Either is enough, since the other one may not answer.
+All functions may be repeated.
+"""
+
+from __future__ import annotations
+
+from trove_ng.cloud.errors import CloudConflict, CloudError
+from trove_ng.cloud.types import Server
+from trove_ng.operations import servers
+from trove_ng.operations.work import Cancelled, StepFailed, Work
+
+_OFF = "SHUTOFF"
+#: seconds that a server that is cut off already gets to end
+_GRACE = 90.0
+
+
+def isolate(work: Work) -> None:
+    """Ask for the server to be off and for its ports to be closed; wait until one is seen.
+
+    :raises StepFailed: neither is; the message says why
+    """
+    refused: dict[str, str] = {}
+
+    def isolated() -> bool | None:
+        found = False
+        for name, attempt in (("server", _stop), ("ports", _close_ports)):
+            try:
+                found = attempt(work) or found
+                refused.pop(name, None)
+            except CloudError as err:
+                # the other service may do what this one does not
+                refused[name] = err.message
+        return found or None
+
+    try:
+        work.wait("the server of the old source to be cut off", isolated,
+                  work.tools.conf.server_timeout)
+    except Cancelled:
+        raise
+    except StepFailed as err:
+        raise StepFailed(" ".join([err.message, *refused.values()])) from err
+
+
+def _server(work: Work) -> Server | None:
+    instance, compute = servers.load(work), work.tools.clouds.compute
+    return (compute.get_server(instance.compute_instance_id)
+            if instance.compute_instance_id else compute.find_server(instance.id))
+
+
+def _stop(work: Work) -> bool:
+    """Ask for the server to be off; return whether it is, or does not exist any more."""
+    compute, found = work.tools.clouds.compute, _server(work)
+    if found is None:
+        return True
+    if found.task_state is None and found.status != _OFF:
+        try:
+            compute.stop_server(found.id)
+        except CloudConflict:
+            # it may have stopped meanwhile, which the next look tells
+            return False
+    return found.status == _OFF and found.task_state is None
+
+
+def _close_ports(work: Work) -> bool:
+    """Close the ports; return whether all are seen to carry nothing."""
+    network = work.tools.clouds.network
+    found = network.find_ports(work.resource_id)
+    for port in found:
+        if port.is_open:
+            network.switch_port(port.id, is_open=False)
+    # only a word that came after all were closed counts
+    return bool(found) and all(not port.is_open and port.status == "DOWN"
+                               for port in network.find_ports(work.resource_id))
+
+
+def put_aside(work: Work) -> str:
+    """Leave an isolated server so that it can be looked into, and be started again one day.
+
+    Its ports are opened when it is off: its rules let nobody in then.  One that was not isolated,
+    since its agent stopped the database, runs on.
+
+    :return: what was not done, empty if all was
+    """
+    try:
+        if not _is_cut_off(work):
+            return ""
+        work.wait("the server of the old source to stop", lambda: _stop(work) or None,
+                  min(_GRACE, work.tools.conf.server_timeout))
+        found = _server(work)
+        if found is not None:
+            servers.note_server(work, found)
+        _open_ports(work)
+    except Cancelled:
+        raise
+    except (StepFailed, CloudError) as err:
+        return f"{err.message} The ports of the old source may stay closed."
+    return ""
+
+
+def _is_cut_off(work: Work) -> bool:
+    found = _server(work)
+    return found is None or found.status == _OFF or found.task_state is not None or any(
+        not port.is_open for port in work.tools.clouds.network.find_ports(work.resource_id))
+
+
+def release(work: Work) -> None:
+    """Let a server live again that was isolated."""
+    _open_ports(work)
+    compute = work.tools.clouds.compute
+    found = servers.existing(work)
+    # what it was told to do it does first
+    if found.task_state is not None:
+        found = servers.wait_for_server(work, found.id, *servers.AT_REST)
+    if found.status == _OFF:
+        compute.start_server(found.id)
+    servers.note_server(work, servers.wait_for_server(work, found.id, "ACTIVE"))
+
+
+def _open_ports(work: Work) -> None:
+    network = work.tools.clouds.network
+    for port in network.find_ports(work.resource_id):
+        if not port.is_open:
+            network.switch_port(port.id, is_open=True)
