@@ -1,0 +1,147 @@
+"""When a source is given up: what must never be, whatever is told, and each reason once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from trove_ng.common.states import ServiceStatus
+from trove_ng.domain.failover import (
+    FailOver,
+    Member,
+    Refuse,
+    Settings,
+    Wait,
+    decide,
+    member,
+)
+from trove_ng.domain.instance_status import Facts, Task
+
+WANTED = Settings(timeout=15, min_interval=600)
+WORKS = Facts(server_status="ACTIVE", service_status=ServiceStatus.HEALTHY, heartbeat_age=1.0)
+SILENT = Member("s", dataclasses.replace(WORKS, heartbeat_age=16.0))
+ONE = Member("1", WORKS, connected=False, applies=True, lag=0)
+TWO = dataclasses.replace(ONE, id="2")
+
+_AGES = st.none() | st.floats(0, 120)
+_FACTS = st.builds(
+    Facts, task=st.sampled_from([Task.NONE, Task.NONE, Task.NONE, Task.RESTARTING]),
+    error=st.sampled_from(["", "", "UNDO"]),
+    server_status=st.sampled_from(["ACTIVE", "ACTIVE", "SHUTOFF", None]),
+    service_status=st.sampled_from(list(ServiceStatus)), heartbeat_age=_AGES,
+    backup_running=st.booleans())
+_WORDS = st.none() | st.booleans()
+_MEMBERS = st.builds(Member, st.just("?"), _FACTS | st.just(WORKS), _WORDS | st.just(False),
+                     _WORDS | st.just(True), st.none() | st.floats(0, 100))
+_SETS = st.lists(_MEMBERS, max_size=4).map(lambda found: [
+    dataclasses.replace(one, id=str(number)) for number, one in enumerate(found)])
+_SETTINGS = st.builds(Settings, st.floats(3, 60), st.floats(0, 3600),
+                      st.none() | st.floats(0, 60))
+
+
+def with_facts(one: Member, **values: object) -> Member:
+    return dataclasses.replace(one, facts=dataclasses.replace(one.facts, **values))
+
+
+@given(_SETTINGS, _MEMBERS | st.just(SILENT), _SETS, st.none() | st.floats(0, 7200))
+@settings(max_examples=1000)
+def test_a_failover_never_breaks_a_rule(
+        wanted: Settings, source: Member, replicas: list[Member], since: float | None) -> None:
+    found = decide(wanted, source, replicas, since)
+    if not isinstance(found, FailOver):
+        assert found.why.endswith(".")
+        return
+    by_id = {one.id: one for one in replicas}
+    heard = [one for one in replicas if one.is_heard(wanted.timeout)]
+    assert source.facts.heartbeat_age is not None
+    assert source.facts.heartbeat_age > wanted.timeout
+    assert not any(one.connected for one in heard)
+    assert 2 * sum(one.connected is False for one in heard) >= len(replicas) > 0
+    assert {one.facts.task for one in (source, *replicas)} == {Task.NONE}
+    assert since is None or since >= wanted.min_interval
+    assert found.replica_ids
+    for ident in found.replica_ids:
+        one = by_id[ident]
+        assert one in heard and one.connected is False and one.applies
+        assert (one.facts.error, one.facts.server_status) == ("", "ACTIVE")
+        assert one.facts.service_status in (ServiceStatus.HEALTHY, ServiceStatus.RUNNING)
+        assert wanted.max_lag is None or (one.lag is not None and one.lag <= wanted.max_lag)
+
+
+@given(_SETTINGS, _SETS, st.none() | st.floats(0, 7200), st.data())
+def test_one_replica_that_hears_the_source_is_enough_for_it_to_stay(
+        wanted: Settings, replicas: list[Member], since: float | None, data: st.DataObject,
+        ) -> None:
+    assume(replicas)
+    place = data.draw(st.integers(0, len(replicas) - 1))
+    replicas[place] = dataclasses.replace(
+        replicas[place], connected=True,
+        facts=dataclasses.replace(replicas[place].facts, heartbeat_age=wanted.timeout))
+    assert isinstance(decide(wanted, SILENT, replicas, since), Wait)
+
+
+def test_a_lost_source_is_given_up_for_all_that_can_take_its_place() -> None:
+    assert decide(WANTED, SILENT, [TWO, ONE], None) == FailOver(("1", "2"))
+    assert decide(WANTED, SILENT, [ONE], 600) == FailOver(("1",))
+    # an operating system, and a database, that were seen last do not matter
+    assert decide(WANTED, with_facts(SILENT, service_status=ServiceStatus.CRASHED, error="X"),
+                  [ONE], None) == FailOver(("1",))
+
+
+def test_a_replica_that_cannot_take_the_place_is_left_out() -> None:
+    for wrong in (
+            dataclasses.replace(TWO, applies=False), dataclasses.replace(TWO, applies=None),
+            with_facts(TWO, service_status=ServiceStatus.CRASHED),
+            with_facts(TWO, server_status="SHUTOFF"), with_facts(TWO, error="UNDO"),
+            with_facts(TWO, heartbeat_age=None), with_facts(TWO, heartbeat_age=20)):
+        assert decide(WANTED, SILENT, [ONE, wrong], None) == FailOver(("1",))
+
+
+@pytest.mark.parametrize(("lag", "most", "taken"), [
+    (5, 5, True), (6, 5, False), (None, 5, False), (None, None, True), (99, None, True)])
+def test_a_replica_may_be_behind_as_far_as_its_owner_says(
+        lag: float | None, most: float | None, taken: bool) -> None:
+    found = decide(dataclasses.replace(WANTED, max_lag=most), SILENT,
+                   [dataclasses.replace(ONE, lag=lag)], None)
+    assert isinstance(found, FailOver if taken else Refuse)
+    assert taken or "behind the source by more than 5 seconds" in found.why
+
+
+@pytest.mark.parametrize(("source", "replicas", "since", "kind", "why"), [
+    (with_facts(SILENT, heartbeat_age=15), [ONE], None, Wait, "The source is heard of."),
+    (with_facts(SILENT, heartbeat_age=None), [ONE], None, Wait, "The source is heard of."),
+    (SILENT, [], None, Wait, "The source has no replicas."),
+    (SILENT, [ONE, dataclasses.replace(TWO, connected=True)], None, Wait,
+     "Replica 2 hears the source."),
+    (SILENT, [dataclasses.replace(ONE, connected=None)], None, Refuse,
+     "Only 0 of 1 replicas say that they do not hear the source."),
+    (SILENT, [ONE, with_facts(TWO, heartbeat_age=16), dataclasses.replace(
+        TWO, id="3", connected=None)], None, Refuse,
+     "Only 1 of 3 replicas say that they do not hear the source."),
+    (with_facts(SILENT, task=Task.RESTARTING), [ONE], None, Refuse,
+     "Something is done with instance s."),
+    (SILENT, [ONE, with_facts(TWO, task=Task.DETACHING)], None, Refuse,
+     "Something is done with instance 2."),
+    (SILENT, [ONE], 599.9, Refuse, "The last failover was less than 600 seconds ago."),
+    (SILENT, [dataclasses.replace(ONE, applies=False)], None, Refuse,
+     "Replica 1 cannot take its place: it does not apply what it received."),
+    (SILENT, [with_facts(ONE, service_status=ServiceStatus.BLOCKED)], None, Refuse,
+     "Replica 1 cannot take its place: its database is BLOCKED."),
+])
+def test_a_source_stays_for_a_reason(source: Member, replicas: list[Member], since: float | None,
+                                     kind: type, why: str) -> None:
+    assert decide(WANTED, source, replicas, since) == kind(why)
+
+
+@pytest.mark.parametrize(("details", "told"), [
+    ({"replication": {"connected": False, "applies": True, "last_lag": 3}}, (False, True, 3)),
+    ({"replication": {"connected": 0, "applies": "yes", "last_lag": True}}, (None, None, None)),
+    ({"replication": {"last_lag": -1}}, (None, None, None)), ({"replication": []},
+                                                              (None, None, None)),
+    ({}, (None, None, None)), (None, (None, None, None)), ("x", (None, None, None))])
+def test_the_word_of_an_agent_is_not_trusted(details: object, told: object) -> None:
+    found = member("1", WORKS, details)
+    assert (found.connected, found.applies, found.lag) == told
