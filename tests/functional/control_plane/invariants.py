@@ -139,6 +139,8 @@ def _told(session: Session) -> Iterator[str]:
             deleted[row.payload["instance_id"]] += row.event_type == notifications.DELETED
     if starts != ends:
         yield f"told as begun {starts - ends}, as ended {ends - starts}"
+    if unknown := last.keys() - set(session.scalars(select(Instance.id))):
+        yield f"instances {unknown} were told, and do not exist"
     for one in session.scalars(select(Instance).where(Instance.verifies_id.is_(None))):
         if deleted[one.id] != int(one.deleted):
             yield f"instance {one.id} was told as deleted {deleted[one.id]} times"

@@ -30,6 +30,7 @@ from tests.functional.control_plane.conftest import (
     configure,
     running,
 )
+from tests.functional.control_plane.history import forget
 from trove_ng.cloud.calls import Calls, Guard
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.cipher import Encryptor
@@ -485,6 +486,7 @@ class World:
             # refused while an instance has it
             self.plane.request("DELETE", f"/configurations/{one['id']}")
         self.check()
+        forget(self.plane.db, self.plane.clock.now())
 
 
 @contextlib.contextmanager
