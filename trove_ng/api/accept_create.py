@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.api import (
     accept_access,
+    accept_failover,
     accept_modules,
     accept_networks,
     accept_volumes,
@@ -104,6 +105,10 @@ def create_instance(call: Call) -> dict[str, Any]:
         modules = wanted_modules(session, call, body, version)
         operation_id = _begin(session, call, instance, wanted, databases, users, backup, root,
                               modules)
+        if body.get("failover"):
+            call.authorize("instance:update_failover")
+            accept_failover.write(session, call, instance, body["failover"], engine)
+            session.flush()
         view = render(session, call, instance.id)
         if root is not None:
             view["password"] = root.reveal()

@@ -32,7 +32,8 @@ from trove_ng.operations.backups import Wanted as WantedBackup
 from trove_ng.operations.readiness import Loaded
 
 #: what a replica has as its source does, so that a request may not say it
-_OF_SOURCE = ("databases", "users", "locality", "volume_list", "volume_config")
+_OF_SOURCE = ("databases", "users", "locality", "volume_list", "volume_config",
+              "failover")
 #: characters of an instance's name
 _MOST_OF_NAME: int = TITLE["maxLength"]
 

@@ -142,6 +142,12 @@ NOTIFICATIONS = Definition(
          "dropped because too many waited, or the one could not be sent and others could.",
     labels={"outcome": ("sent", "failed", "dropped")})
 
+FAILOVERS = Definition(
+    name="trove_failovers_total", kind=Kind.COUNTER, services=(TASKMANAGER,),
+    help="Lost sources of replicas whose owners want another one by itself: a failover was "
+         "begun, or refused and that was told. How it ended is that of the operation.",
+    labels={"outcome": ("begun", "refused")})
+
 BUILD = Definition(
     name="trove_build_info", kind=Kind.GAUGE, services=SERVICES,
     help="1; the labels say what runs.", labels={"service": (), "version": ()})
@@ -194,7 +200,7 @@ DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
     NEWEST_BACKUP, NEWEST_VERIFICATION, BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS,
-    STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, BUILD)
+    STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
 
 
 class Recorder:
@@ -249,6 +255,9 @@ class Recorder:
 
     def store_retried(self, kind: str) -> None:
         """Take that a transaction begins again."""
+
+    def failover(self, outcome: str) -> None:
+        """Take what was decided of a lost source; see :data:`FAILOVERS`."""
 
     def notifications(self, outcome: str, count: int) -> None:
         """Take what became of notifications; see :data:`NOTIFICATIONS`."""

@@ -144,6 +144,8 @@ _EVENTS = (
     Event("schedule_delete", _SCHEDULE),
     Event("schedule_execution_delete", ("schedule_id", "execution_id")),
     Event("instance_update_access", _INSTANCE),
+    Event("instance_failover", _INSTANCE),
+    Event("instance_update_failover", ("instance_id", "mode")),
     Event("instance_upgrade", ("instance_id", "datastore_version_id")),
     Event("instance_upgrade_agent", ("instance_id", "version")),
     Event("instance_reboot", _INSTANCE),

@@ -85,6 +85,9 @@ class PrometheusRecorder(m.Recorder):
     def notifications(self, outcome: str, count: int) -> None:
         self._count(m.NOTIFICATIONS, outcome, by=count)
 
+    def failover(self, outcome: str) -> None:
+        self._count(m.FAILOVERS, outcome)
+
 
 def _counter(definition: m.Definition, registry: CollectorRegistry) -> Counter:
     """Make a counter; where its labels are known it begins at 0.

@@ -111,6 +111,10 @@ class EventKind(enum.StrEnum):
     FAULT = "fault"
     HEARTBEAT_LOST = "heartbeat.lost"
     HEARTBEAT_BACK = "heartbeat.back"
+    #: a lost source is given up without being asked for
+    FAILOVER_BEGUN = "failover.begun"
+    #: it is lost, and stays
+    FAILOVER_REFUSED = "failover.refused"
     #: store and cloud do not agree
     MISMATCH_FOUND = "mismatch.found"
     MISMATCH_REPAIRED = "mismatch.repaired"

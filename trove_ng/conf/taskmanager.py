@@ -28,6 +28,13 @@ OPTS: list[cfg.Opt] = [
                       "whichever taskmanager does them."),
     cfg.FloatOpt("schedule_execution_keep_days", default=90, min=0,
                  help="Days after which executions of schedules are forgotten; 0 keeps them."),
+    cfg.FloatOpt("failover_interval", default=1, min=0.1,
+                 help="Seconds between two looks for sources of replicas that are lost and "
+                      "whose owners want another one by itself."),
+    cfg.IntOpt("failover_max_running", default=5, min=1,
+               help="Sources that are given up at the same time at most, by anybody, before no "
+                    "further one is by itself: when many are silent something else may be "
+                    "wrong."),
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since an instance was last worked on, or deleted, in which what it "
                       "has in the cloud is not judged; after them leftovers are deleted."),

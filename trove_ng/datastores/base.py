@@ -106,6 +106,7 @@ class Datastore:
     :param tls_modes: those of :data:`trove_ng.common.tls.MODES` that its servers know
     :param tls_restarts: a server begins and ends to speak TLS at a start only
     :param promotes: a replica can become the source of its set
+    :param tells_source: replicas tell whether they hear their source, and so whether it is lost
     :param replicas_copy: a new replica copies all data from its source, and needs no backup
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
@@ -122,6 +123,7 @@ class Datastore:
     volume_kinds: tuple[str, ...] = ("data",)
     begun_anew: tuple[str, ...] = ()
     promotes: bool = False
+    tells_source: bool = False
     replicas_copy: bool = False
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()

@@ -148,6 +148,8 @@ _DETACH = _Told("instance_detach_configuration")
 
 
 def _told(row: Operation) -> _Told | None:
+    if row.action == payloads.INSTANCE_EJECT and row.payload.get("automatic"):
+        return _Told("instance_failover")
     if row.action == payloads.CONFIGURATION_APPLY:
         return _Told(row.payload["event"])
     if row.action == payloads.INSTANCE_CONFIGURE:

@@ -30,11 +30,12 @@ def load(session: Session, instance_id: str, tenant_id: str | None,
     if found is None:
         return None
     instance, heartbeat, backup_running, manager = found
-    return Loaded(instance, manager, _facts(instance, heartbeat, backup_running, now))
+    return Loaded(instance, manager, facts(instance, heartbeat, backup_running, now))
 
 
-def _facts(instance: Instance, heartbeat: ServiceStatusRow | None, backup_running: bool,
+def facts(instance: Instance, heartbeat: ServiceStatusRow | None, backup_running: bool,
            now: datetime.datetime) -> Facts:
+    """Return what an instance's status follows from."""
     seen = heartbeat.updated_at if heartbeat is not None else None
     return Facts(
         task=instance.task, error=instance.error, restart_required=instance.restart_required,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import instances, operations
+from trove_ng.db.repositories import failovers, instances, operations
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import access, payloads, replication, servers
 from trove_ng.operations.work import StepFailed, Work
@@ -164,6 +164,7 @@ def write(work: Work, source_id: str, *, ejected: bool = False) -> None:
                 one.access = {**(one.access or {}), "allowed_cidrs": []}
             else:
                 one.slave_of_id = source_id if one.id != source_id else None
+        failovers.move(session, set_.source_id, source_id)
         root = instances.root_was_enabled(session, set_.source_id)
         if root is not None:
             # it came with the data

@@ -24,6 +24,7 @@ from trove_ng.operations import requests, usage
 from trove_ng.operations.drills import Drills
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.engine import Engine, Observer, nobody
+from trove_ng.operations.failover import Failovers
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.runbooks.registry import runbooks
@@ -103,20 +104,23 @@ class Service:
             Periodic("the watch for heartbeats",
                      HeartbeatWatch(db, clock, conf.agent_heartbeat_expiry).run,
                      conf.heartbeat_check_interval),
-            *self._schedules(tools, owner), *self._notifications(tools, owner))
+            *self._begins(tools, owner), *self._notifications(tools, owner))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
                                   conf.rpc_message_max_age, recorder=recorder)
 
-    def _schedules(self, tools: Tools, owner: str) -> list[Periodic]:
-        """Return what makes the backups of schedules, and deletes old ones."""
+    def _begins(self, tools: Tools, owner: str) -> list[Periodic]:
+        """Return what begins work that nobody asks for now: of schedules, and failovers."""
         conf, pause = tools.conf, tools.conf.schedule_retention_interval
         notices = Notices(lambda: tools.told, of_its_own=True)
         accepting = requests.Requests(conf, tools.operation_box, notices)
         runner = Runner(conf, tools.db, tools.clock, Schedules(
             conf, accepting, tools.datastores), self._manager.take)
+        lost = Failovers(conf, tools.db, tools.clock, accepting, self._manager.take,
+                         tools.recorder)
         drills = Drills(conf, tools.db, tools.clock, accepting, self._manager.take)
         duty = Duty(tools.db, tools.clock, RETENTION, owner)
-        return [Periodic("the schedules", runner.run, conf.schedule_interval),
+        return [Periodic("the failovers", lost.run, conf.failover_interval),
+                Periodic("the schedules", runner.run, conf.schedule_interval),
                 Periodic("the verifications of schedules", drills.run, conf.schedule_interval),
                 Periodic("the retention of backups",
                          ScheduleRetention(runner, duty, pause).run, pause)]

@@ -21,7 +21,8 @@ SAMPLES: list[tuple[str, str, object]] = [
         "datastore": {"type": "mariadb", "version": "10.11"},
         "nics": [{"network_id": NETWORK}], "databases": [{"name": "shop"}],
         "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}],
-        "access": {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]}}}),
+        "access": {"is_public": False, "allowed_cidrs": ["10.0.0.0/8"]},
+        "failover": {"mode": "automatic", "timeout_seconds": 20}}}),
     ("PUT", ONE, {"instance": {"name": "shop2"}}),
     ("PATCH", ONE, {"instance": {"access": {
         "is_public": True, "allowed_cidrs": ["203.0.113.0/24"]}}}),

@@ -120,6 +120,8 @@ class Agent:
         self.accounts: dict[str, str] = {}
         self.follows: rm.FollowRequest | None = None
         self.read_only = False
+        #: what it tells of its source in heartbeats
+        self.replication: dict[str, Any] = {}
         #: its database is stopped, and nobody but its owner starts it
         self.fenced = False
         #: the last change that it has, and whether it ever has what it is asked for
@@ -157,7 +159,8 @@ class Agent:
         self._reports.heartbeat(m.Heartbeat(
             status=self._status, sequence=self.sequence, sent_at=time.time(),
             agent_version=self.version,
-            details={machine.TRIAL: self.trial} if self.trial else {}))
+            details={**({machine.TRIAL: self.trial} if self.trial else {}),
+                     **({rm.REPLICATION: self.replication} if self.replication else {})}))
 
     def start_again(self, boot: int, beats: int = 20) -> None:
         """Beat some times as after a boot: what a taskmanager waits for may begin late."""

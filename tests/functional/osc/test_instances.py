@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from tests.functional.api.conftest import NETWORK, OWN, Api
 from tests.functional.osc.conftest import OpenStack
-from trove_ng.db.models import Instance, InstanceVolume, Operation
+from trove_ng.db.models import Failover, Instance, InstanceVolume, Operation
 
 LAUNCH = ("database", "instance", "launch", "new", "--flavor", "db.small")
 
@@ -60,3 +60,16 @@ def test_what_cannot_be_made_is_told(openstack: OpenStack, app: Api) -> None:
         with pytest.raises(SystemExit):
             openstack(*LAUNCH, *words)
     assert app.waker.woken == []
+
+
+def test_what_a_set_does_when_its_source_is_lost_is_said(openstack: OpenStack, app: Api) -> None:
+    command = ("database", "instance", "failover", "set", f"{OWN}1")
+    openstack.does(*command, "automatic", "--timeout", "20", "--max-lag", "7")
+    with app.db.reader() as session:
+        row = session.get_one(Failover, f"{OWN}1")
+        assert (row.mode, row.timeout_seconds, row.min_interval_seconds, row.max_lag) == (
+            "automatic", 20, 300, 7)
+    openstack.does(*command, "manual")
+    with app.db.reader() as session:
+        assert session.get_one(Failover, f"{OWN}1").mode == "manual"
+    assert "timeout_seconds" in openstack.fails(*command, "automatic", "--timeout", "2")

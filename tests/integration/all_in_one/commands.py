@@ -275,6 +275,8 @@ OPENSTACK: tuple[Step, ...] = (
     _os(f"{_D} instance rebuild", "{i} {image}", admin=True, status=ACTIVE),
     _os(f"{_D} instance update", "{i} --name renamed"),
     _os(f"{_D} instance show", "renamed", shows=("{i}",)),
+    _os(f"{_D} instance failover set", "{i} automatic --timeout 30"),
+    _os(f"{_D} instance failover set", "{i} manual"),
     _os(f"{_D} instance promote", "{i}", fails="HTTP 4", note=_REPLICAS),
     _os(f"{_D} instance eject", "{i}", fails="HTTP 4", note=_REPLICAS),
     _os(f"{_D} instance detach", "{i}", note="does nothing: the instance is no replica"),

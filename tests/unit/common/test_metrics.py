@@ -32,6 +32,7 @@ TOLD = {
                     "outcome": "ok"}),
     "store_failed": (("deadlock",), m.STORE_ERRORS, {"kind": "deadlock"}),
     "store_retried": (("disconnect",), m.STORE_RETRIES, {"kind": "disconnect"}),
+    "failover": (("begun",), m.FAILOVERS, {"outcome": "begun"}),
     "notifications": (("dropped", 1), m.NOTIFICATIONS, {"outcome": "dropped"}),
 }
 

@@ -58,6 +58,7 @@ MORE = {"instance_update", "instance_reset_status", "root_enable", "root_disable
         "instance_upgrade_agent", "instance_recover", "instance_update_ssl",
         "instance_rollback_ssl",
         "instance_rebuild", "instance_update_access", "instance_metadata_update",
+        "instance_failover", "instance_update_failover",
         "instance_metadata_delete",
         "module_create", "module_update", "module_delete", "module_reapply",
         "instance_module_apply", "instance_module_remove", "backup_strategy_create",

@@ -9,6 +9,7 @@ from trove_ng.api import (
     accept,
     accept_access,
     accept_configurations,
+    accept_failover,
     accept_roles,
     accept_servers,
 )
@@ -112,6 +113,10 @@ def update(call: Call) -> None:
     elif "datastore_version" in wanted:
         accept_servers.upgrade_instance(
             asking(call, "instance:upgrade"), wanted["datastore_version"],
+            lambda found: _rename(found, name))
+    elif "failover" in wanted:
+        accept_failover.update(
+            asking(call, "instance:update_failover"), wanted["failover"],
             lambda found: _rename(found, name))
     else:
         _update(call, name)

@@ -42,6 +42,8 @@ _INSTANCE: dict[str, Any] = {
     "addresses": array(obj({"address": _S, "type": _S, "network": _SN})),
     "replication": obj({"lag": _IN, "position": _S, "connected": {"type": ["boolean", "null"]}},
                        ("lag", "position", "connected")),
+    "failover": obj({"mode": _S, "timeout_seconds": _I, "min_interval_seconds": _I,
+                     "max_lag": _IN, "last_at": _SN}, ("mode",)),
     "replica_of": _REF, "replicas": array(_REF), "tenant_id": _S,
     "created": _S, "updated": _S, "service_status_updated": _SN,
     "fault": obj({"message": _S, "created": _S, "details": _S}, ("message", "created")),

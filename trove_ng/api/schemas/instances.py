@@ -17,6 +17,7 @@ from trove_ng.api.schemas.common import (
     obj,
 )
 from trove_ng.api.schemas.users import DATABASE, USER
+from trove_ng.domain.failover import MODES
 
 #: networks that may reach an instance
 MOST_CIDRS = 100
@@ -31,6 +32,14 @@ NIC: Schema = obj({
 _DATASTORE: Schema = obj({"type": NAME, "version": NAME, "version_number": NAME})
 _LOCALITY: Schema = {"enum": [
     "affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]}
+
+#: what becomes of a set of replicas whose source is lost
+FAILOVER: Schema = obj({
+    "mode": {"enum": list(MODES)},
+    "timeout_seconds": {"type": "integer", "minimum": 3, "maximum": 3600},
+    "min_interval_seconds": {"type": "integer", "minimum": 30, "maximum": 604800},
+    "max_lag": {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 86400},
+                          {"type": "null"}]}}, ("mode",))
 
 CREATE: Schema = obj({"instance": obj({
     "name": TITLE,
@@ -54,6 +63,7 @@ CREATE: Schema = obj({"instance": obj({
                                 {"type": "string", "pattern": "^[1-3]$"}]},
     "modules": array(obj({"id": UUID}, ("id",))),
     "locality": _LOCALITY,
+    "failover": FAILOVER,
     "region_name": REGION,
     "region": REGION,
 }, ("name",))}, ("instance",), examples=[{"instance": {
@@ -70,6 +80,7 @@ UPDATE: Schema = obj({"instance": obj({
     "slave_of": {"oneOf": [UUID, {"type": "null"}]},
     "access": ACCESS,
     "datastore_version": NAME,
+    "failover": FAILOVER,
 })}, ("instance",), examples=[{"instance": {"name": "shop-2"}}])
 
 _RESIZE: Schema = obj({

@@ -8,6 +8,7 @@ from typing import Any
 from trove_ng.api.call import Call
 from trove_ng.common.clock import isoformat
 from trove_ng.common.states import ServiceStatus
+from trove_ng.domain.failover import MANUAL
 from trove_ng.domain.instance_status import (
     Facts,
     is_fresh,
@@ -85,6 +86,8 @@ def detail(call: Call, row: Any, replicas: list[str], fault: Any,
     replication = _replication(row, now, call.services.conf.agent_heartbeat_expiry)
     if replication is not None:
         view["replication"] = replication
+    if replicas or row.slave_of_id or row.failover_mode:
+        view["failover"] = _failover(row)
     view["created"] = isoformat(row.created)
     view["updated"] = isoformat(row.updated)
     view["service_status_updated"] = isoformat(row.service_updated)
@@ -120,6 +123,15 @@ def _replication(row: Any, now: datetime.datetime, expiry: float) -> dict[str, A
     return {"lag": lag if type(lag) is int and lag >= 0 else None,
             "position": position[:_POSITION] if isinstance(position, str) else "",
             "connected": connected if isinstance(connected, bool) else None}
+
+
+def _failover(row: Any) -> dict[str, Any]:
+    """Return what the instance's set does when its source is lost, by default nothing."""
+    if row.failover_mode is None:
+        return {"mode": MANUAL}
+    return {"mode": row.failover_mode, "timeout_seconds": row.timeout_seconds,
+            "min_interval_seconds": row.min_interval_seconds, "max_lag": row.max_lag,
+            "last_at": isoformat(row.failover_at)}
 
 
 def management(call: Call, row: Any, replicas: list[str], fault: Any,

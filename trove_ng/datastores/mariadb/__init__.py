@@ -37,4 +37,5 @@ DATASTORE = Datastore(
     volume_kinds=("data", "binlog", "user_log"),
     begun_anew=("binlog", "user_log"),
     promotes=True,
+    tells_source=True,
 )

@@ -17,6 +17,7 @@ from trove_ng.db.models.datastores import (
 )
 from trove_ng.db.models.instances import (
     DnsRecord,
+    Failover,
     Instance,
     InstanceFault,
     InstanceKey,
@@ -46,7 +47,7 @@ __all__ = [
     "Cluster", "Configuration", "ConfigurationItem", "Datastore",
     "DatastoreConfigurationParameter", "DatastoreVersion",
     "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Duty",
-    "Event", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
+    "Event", "Failover", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
     "InstanceMetadata", "InstanceModule", "InstanceTls", "InstanceVolume", "Module",
     "Notification", "Operation", "OperationRecord", "OperationReport",
     "OperationStep", "Quota", "QuotaUsage", "Reservation", "RootHistory", "Schedule",

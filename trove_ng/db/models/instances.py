@@ -74,6 +74,27 @@ class Instance(Timestamps, SoftDelete, Base):
     verifies_id: Mapped[str | None] = mapped_column(String(36), index=True)
 
 
+class Failover(Timestamps, Base):
+    """What the owner of a source of replicas wants to happen when it is lost.
+
+    It goes with the role: whoever becomes the source has it then.
+    """
+
+    __tablename__ = "failovers"
+
+    instance_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("instances.id"), primary_key=True)
+    #: see domain.failover
+    mode: Mapped[str] = mapped_column(String(16), index=True)
+    timeout_seconds: Mapped[int]
+    min_interval_seconds: Mapped[int]
+    max_lag: Mapped[int | None]
+    #: when one last began
+    last_at: Mapped[datetime.datetime | None]
+    #: why none began since the source is silent, as was told; empty if nothing was
+    refused: Mapped[str] = mapped_column(String(512), default="")
+
+
 class InstanceKey(Timestamps, Base):
     """The RPC key of one guest, sealed (spec secure-oslo-messaging-messages).
 

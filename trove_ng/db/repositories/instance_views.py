@@ -12,7 +12,7 @@ import enum
 import functools
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Subquery, bindparam, exists, false, select, true
+from sqlalchemy import ColumnElement, Subquery, bindparam, exists, false, func, select, true
 from sqlalchemy.orm import aliased
 
 from trove_ng.common.states import BACKUP_RUNNING
@@ -21,6 +21,7 @@ from trove_ng.db.models import (
     Configuration,
     Datastore,
     DatastoreVersion,
+    Failover,
     Instance,
     InstanceFault,
     ServiceStatusRow,
@@ -85,7 +86,10 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             Configuration.name.label("configuration_name"),
             ServiceStatusRow.description.label("service_reason"),
             ServiceStatusRow.details.label("service_details"),
-            ServiceStatusRow.volume_total, ServiceStatusRow.volume_used, _has_faults()]
+            ServiceStatusRow.volume_total, ServiceStatusRow.volume_used, _has_faults(),
+            Failover.mode.label("failover_mode"), Failover.timeout_seconds,
+            Failover.min_interval_seconds, Failover.max_lag,
+            Failover.last_at.label("failover_at")]
     if shape >= Shape.ALL:
         columns += [
             Instance.compute_instance_id, Instance.server_host, Instance.volume_id,
@@ -105,7 +109,10 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id)
     if shape >= Shape.DETAIL:
         statement = statement.outerjoin(
-            Configuration, Configuration.id == Instance.configuration_id)
+            Configuration, Configuration.id == Instance.configuration_id).outerjoin(
+            # a set's is its source's
+            Failover, Failover.instance_id == func.coalesce(
+                Instance.slave_of_id, Instance.id))
     return statement
 
 

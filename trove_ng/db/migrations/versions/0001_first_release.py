@@ -693,6 +693,25 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "failovers",
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("timeout_seconds", sa.Integer(), nullable=False),
+        sa.Column("min_interval_seconds", sa.Integer(), nullable=False),
+        sa.Column("max_lag", sa.Integer(), nullable=True),
+        sa.Column("last_at", MOMENT, nullable=True),
+        sa.Column("refused", sa.String(length=512), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.Column("updated", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instances.id"], name=op.f("fk_failovers_instance_id")
+        ),
+        sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_failovers")),
+    )
+    with op.batch_alter_table("failovers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_failovers_mode"), ["mode"], unique=False)
+
+    op.create_table(
         "instance_keys",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("instance_id", sa.String(length=36), nullable=False),

@@ -1,0 +1,213 @@
+"""Sources that are lost, and whose owners want another one by itself."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from sqlalchemy import event, select
+
+from tests.functional.control_plane.conftest import ControlPlane
+from tests.functional.control_plane.invariants import violations
+from tests.functional.control_plane.test_replicas import ids, let_in, promote
+from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
+from tests.functional.control_plane.world import lose, wait_for
+from tests.scrape import Scrape
+from trove_ng.common import metrics as m
+from trove_ng.common.clock import utcnow
+from trove_ng.common.metrics import TASKMANAGER
+from trove_ng.db.models import Datastore, DatastoreVersion, Notification, Operation
+from trove_ng.db.repositories import operations
+from trove_ng.operations import payloads
+from trove_ng.operations.failover import Failovers
+from trove_ng.operations.notices import Notices
+from trove_ng.operations.requests import Requests
+
+HEARS = {"lag": 0, "position": "0-1-7", "connected": True, "applies": True, "last_lag": 0}
+ALONE = {**HEARS, "lag": None, "connected": False}
+WANTED = {"mode": "automatic", "timeout_seconds": 3, "min_interval_seconds": 600, "max_lag": 5}
+
+
+def make(plane: ControlPlane) -> Failovers:
+    tools = plane.tools
+    return Failovers(
+        plane.conf, plane.db, plane.clock, Requests(
+            plane.conf, tools.operation_box, Notices(lambda: True, of_its_own=True)),
+        plane.manager.take, tools.recorder)
+
+
+def ejections(plane: ControlPlane) -> list[Operation]:
+    with plane.db.reader() as session:
+        found = list(session.scalars(select(Operation).where(
+            Operation.action == payloads.INSTANCE_EJECT)))
+        session.expunge_all()
+    return found
+
+
+def say(plane: ControlPlane, replica: str, word: dict[str, Any]) -> None:
+    """Have a replica tell of its source, and wait until that is known."""
+    plane.agent(replica).replication = word
+    wait_for(lambda: plane.show(replica).get("replication", {}).get("connected")
+             == word.get("connected"), "the word of a replica")
+
+
+def kinds(plane: ControlPlane, ident: str) -> list[tuple[str, str]]:
+    found = plane.request("GET", f"/instances/{ident}/events", status=200).json["events"]
+    return [(one["kind"], one["message"]) for one in found if "failover" in one["kind"]]
+
+
+def want(plane: ControlPlane, ident: str, status: int = 202, **more: Any) -> str:
+    return str(plane.request("PATCH", f"/instances/{ident}", {"instance": {
+        "failover": {**WANTED, **more}}}, status=status).text)
+
+
+def test_a_lost_source_is_given_up_once_and_its_set_goes_on(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    looks = [make(plane) for _ in range(4)]
+    for replica in (one, two):
+        say(plane, replica, HEARS)
+    lose(plane, source)
+    looks[0].run()
+    want(plane, source)
+    looks[0].run()
+    assert ejections(plane) == [], "replicas hear the source"
+    say(plane, two, ALONE)
+    looks[0].run()
+    assert ejections(plane) == [], "one replica hears the source"
+    plane.agent(two).progress += 1
+    say(plane, one, ALONE)
+    threads = [threading.Thread(target=look.run) for look in looks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    begun, = ejections(plane)
+    assert (begun.status, begun.payload["automatic"]) == (operations.SUCCEEDED, True)
+    assert begun.payload["replica_ids"] == sorted((one, two))
+    assert (ids(plane, two), ids(plane, source), let_in(plane, source)) == ([one], [], set())
+    assert "fence" not in [name for name, _ in plane.agent(source).asked], "it is not waited for"
+    assert violations(plane) == []
+    assert [kind for kind, _ in kinds(plane, source)] == ["failover.begun"]
+    scraped = Scrape.of(plane.registries[TASKMANAGER])
+    assert scraped.get(m.FAILOVERS.name, outcome="begun") == 1
+    with plane.db.reader() as session:
+        told = [row.event_type for row in session.scalars(
+            select(Notification).order_by(Notification.id))
+            if row.context["request_id"] == begun.request_id]
+    assert told == ["dbaas.instance_failover.start", "dbaas.instance_failover.end"]
+    # what the set does goes with the role
+    for ident in (one, two):
+        shown = plane.show(ident)["failover"]
+        assert {name: shown[name] for name in WANTED} == WANTED
+        assert shown["last_at"] is not None
+    assert "failover" not in plane.show(source)
+
+
+def test_a_set_fails_over_no_more_often_than_its_owner_says(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source, mode="manual")
+    for replica in (one, two):
+        say(plane, replica, ALONE)
+    lose(plane, source)
+    make(plane).run()
+    assert ejections(plane) == [], "its owner does not want it"
+    want(plane, source)
+    make(plane).run()
+    plane.wait(one, "ACTIVE")
+    plane.wait(two, "ACTIVE")
+    new, = (ident for ident in (one, two) if ids(plane, ident))
+    lose(plane, new)
+    for _ in range(3):
+        make(plane).run()
+    assert len(ejections(plane)) == 1
+    assert kinds(plane, new) == [("failover.refused", "The last failover was less than 600 "
+                                                      "seconds ago.")]
+
+
+def test_only_replicas_that_can_take_the_place_are_asked(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    say(plane, one, {**ALONE, "last_lag": 6})
+    say(plane, two, {**ALONE, "applies": False})
+    lose(plane, source)
+    make(plane).run()
+    assert ejections(plane) == []
+    (_, why), = kinds(plane, source)
+    assert f"Replica {one} cannot take its place: it was behind" in why
+    plane.agent(one).replication = ALONE
+    wait_for(lambda: make(plane).run() or ejections(plane), "the failover")
+    plane.wait(one, "ACTIVE")
+    plane.wait(source, "SHUTDOWN")
+    # the one that stays behind is told nothing, and follows who is put aside
+    assert (ids(plane, one), ids(plane, source)) == ([], [two])
+    assert "stop_receiving" not in [name for name, _ in plane.agent(two).asked]
+
+
+def test_too_many_at_a_time_wait(plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    for replica in (one, two):
+        say(plane, replica, ALONE)
+    lose(plane, source)
+    plane.manager.stop()
+    with plane.db.writer() as session:
+        for number in range(plane.conf.failover_max_running):
+            session.add(Operation(
+                action=payloads.INSTANCE_EJECT, resource_type="instance",
+                resource_id=str(number), live_key=str(number), tenant_id="t", user_id="u",
+                request_id="r", payload={}))
+    make(plane).run()
+    assert kinds(plane, source) == [("failover.refused", "Too many failovers are under way.")]
+
+
+def test_a_look_costs_one_statement_while_all_are_heard(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    want(plane, pair[0], timeout_seconds=60)
+    seen: list[str] = []
+    engine = plane.db.engine
+    event.listen(engine, "before_cursor_execute",
+                 lambda _c, _cursor, text, *_more: seen.append(text))
+    look = make(plane)
+    threading.Event().wait(0.1)
+    seen.clear()
+    look.run()
+    assert len([one for one in seen if "failovers" in one]) == 1
+
+
+def test_what_a_set_does_is_its_source_s_to_say(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, _ = pair
+    assert plane.show(source)["failover"] == plane.show(one)["failover"] == {"mode": "manual"}
+    assert "is set at the source" in want(plane, one, 400)
+    for wrong, field in (({"timeout_seconds": 2}, "timeout_seconds"),
+                         ({"min_interval_seconds": 29}, "min_interval_seconds"),
+                         ({"max_lag": -1}, "max_lag"), ({"mode": "auto"}, "mode"),
+                         ({"other": 1}, "other")):
+        assert field in want(plane, source, 400, **wrong)
+    answer = plane.request("POST", "/instances", {"instance": {
+        "name": "x", "replica_of": source, "failover": WANTED}}, status=400)
+    assert "instance.failover" in answer.text
+    want(plane, source)
+    promote(plane, one)
+    plane.wait(one, "ACTIVE")
+    plane.wait(source, "ACTIVE")
+    for ident in pair:
+        assert plane.show(ident)["failover"] == {**WANTED, "last_at": None}
+
+
+def test_an_engine_whose_replicas_tell_nothing_is_refused(plane: ControlPlane) -> None:
+    with plane.db.writer() as session:
+        session.add(Datastore(id="r", name="redis"))
+        session.flush()
+        session.add(DatastoreVersion(
+            id="rv", datastore_id="r", name="7.0", version="7.0", manager="redis",
+            image_tags="mariadb", created=utcnow(), updated=utcnow()))
+    answer = plane.request("POST", "/instances", {"instance": {
+        "name": "x", "flavorRef": "1", "volume": {"size": 1}, "failover": WANTED,
+        "datastore": {"type": "redis", "version": "7.0"}}}, status=400)
+    assert "instance.failover.mode automatic: the datastore does not offer it" in answer.text
