@@ -107,6 +107,8 @@ class Datastore:
     :param tls_restarts: a server begins and ends to speak TLS at a start only
     :param promotes: a replica can become the source of its set
     :param tells_source: replicas tell whether they hear their source, and so whether it is lost
+    :param accounts_are_data: a replica has the accounts that its source has for replicas, and
+        makes none until it is written to
     :param replicas_copy: a new replica copies all data from its source, and needs no backup
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
@@ -124,6 +126,7 @@ class Datastore:
     begun_anew: tuple[str, ...] = ()
     promotes: bool = False
     tells_source: bool = False
+    accounts_are_data: bool = False
     replicas_copy: bool = False
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()

@@ -28,8 +28,23 @@ class Replication(Protocol):
     def set_accounts(self, request: rm.ReplicaAccounts) -> None:
         """Have exactly these accounts for replicas."""
 
-    def detach(self) -> None:
-        """Follow nobody any more, with all that was received, and let clients write."""
+    def detach(self, *, hold: bool = False) -> None:
+        """Follow nobody any more, with all that was received, and let clients write.
+
+        :param hold: clients may not write yet
+        """
+
+    def stop_receiving(self) -> rm.Position:
+        """Get no changes any more; return the position when those that came are applied."""
+
+    def receive_again(self) -> None:
+        """Get changes again, if a source is followed."""
+
+    def position(self) -> rm.Position:
+        """Return the position of the last change, own or received."""
+
+    def reaches(self, position: str, seconds: float) -> bool:
+        """Return whether all changes up to a position are applied, after some time."""
 
     def trouble(self, seconds: int) -> str:
         """Return why a replica does not follow; empty if it does, or is none."""
@@ -46,9 +61,26 @@ class ReplicaCalls:
         return m.Empty()
 
     def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
-        """Follow nobody any more, and let clients write."""
-        self.replication.detach()
+        """Follow nobody any more, and let clients write unless they shall wait."""
+        self.replication.detach(hold=request.hold)
         return m.Empty()
+
+    def stop_receiving(self, request: m.StepRequest) -> rm.Position:
+        """Get no changes any more, and say how far those go that came."""
+        return self.replication.stop_receiving()
+
+    def receive_again(self, request: m.StepRequest) -> m.Empty:
+        """Get changes again."""
+        self.replication.receive_again()
+        return m.Empty()
+
+    def get_position(self, request: m.Empty) -> rm.Position:
+        """Say how far the changes go that the server has."""
+        return self.replication.position()
+
+    def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
+        """Say whether the server has all changes up to a position, after some time."""
+        return m.Flag(value=self.replication.reaches(request.position, request.seconds))
 
     def replication_trouble(self) -> str:
         """Return why a replica does not follow its source."""

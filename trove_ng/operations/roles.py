@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
+from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import failovers, instances, operations
 from trove_ng.db.trouble import StoreAway
@@ -49,17 +50,22 @@ def move(work: Work, follower_id: str, source_id: str, name: str,
     :param before_id: whom it followed before, and needs not reach any more
     """
     one, source = work.on(follower_id), replication.load(work, source_id)
-    password = work.secrets().get(payloads.member_secret(follower_id))
+    access.let_in(one, source)
+    replication.follow(one, source, name, add_account(work, follower_id, source_id))
+    if before_id is not None:
+        leave(work, follower_id, before_id)
+
+
+def add_account(work: Work, member_id: str, source_id: str) -> Secret:
+    """Have a member have an account at another one, which keeps those of all; its password."""
+    password = work.secrets().get(payloads.member_secret(member_id))
     if password is None:
         raise StepFailed("The password of a replica is lost.")
-    access.let_in(one, source)
     guest(work, source_id).set_replica_accounts(rm.ReplicaAccounts(
         keep=[replication.account(member) for member in wanted(work).members
               if member != source_id],
-        add=messages.UserSpec(name=replication.account(follower_id), password=password)))
-    replication.follow(one, source, name, password)
-    if before_id is not None:
-        leave(work, follower_id, before_id)
+        add=messages.UserSpec(name=replication.account(member_id), password=password)))
+    return password
 
 
 def leave(work: Work, follower_id: str, source_id: str) -> None:

@@ -15,6 +15,8 @@ from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
 from trove_ng.operations.replication import account
+from trove_ng.operations.runbooks import promote_replica
+from trove_ng.rpc import replication_messages as rm
 
 
 @pytest.fixture
@@ -117,9 +119,9 @@ def test_replicas_that_copy_their_source_begin_without_a_snapshot(plane: Control
         assert (found.follows.port, found.follows.position) == (6379, {})
     assert set(plane.agent(source).accounts) == {account(one) for one in replicas}
     assert plane.quota()["backups"] == (0, 0)
-    answer = plane.request("POST", f"/instances/{replicas[0]}/action", {
-        "promote_to_replica_source": {}}, status=501)
-    assert "redis cannot be promoted" in answer.text
+    promote(plane, replicas[0])
+    plane.wait(replicas[0], "ACTIVE")
+    assert set(ids(plane, replicas[0])) == {source, replicas[1]}
 
 
 def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str) -> None:
@@ -292,7 +294,7 @@ def test_a_promoted_replica_is_the_source_of_all_others(
         "rootEnabled": True}
     asked = {one: [name for name, _ in plane.agent(one).asked] for one in pair}
     assert asked[source][-3:] == ["stop_writes", "follow", "set_replica_accounts"]
-    assert asked[chosen][-1] == "detach_replica"
+    assert asked[chosen][-2:] == ["detach_replica", "set_replica_accounts"]
     # and back, as the released client asks for it
     released.promote_to_replica_source(source)
     for one in pair:
@@ -332,6 +334,31 @@ def test_what_fails_before_the_roles_change_leaves_the_source_writable(
     promote(plane, chosen)
     plane.wait(chosen, "ACTIVE")
     assert set(ids(plane, chosen)) == {source, other}
+
+
+def test_accounts_that_are_data_are_made_before_the_source_is_frozen(
+        plane: ControlPlane, pair: tuple[str, str, str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promote_replica, "_accounts_are_data", lambda _work: True)
+    source, chosen, other = pair
+    agent = plane.agent(source)
+    plane.hypervisor.failures["follow follow"] = "It does not want to."
+    promote(plane, chosen)
+    assert "does not want to" in plane.wait(chosen, "ACTIVE")["fault"]["message"]
+    assert violations(plane) == []
+    plane.hypervisor.failures.clear()
+    begun = len(agent.asked)
+    promote(plane, chosen)
+    for one in pair:
+        plane.wait(one, "ACTIVE")
+    names = [name for name, _ in agent.asked[begun:]]
+    made = [request.add.name for name, request in agent.asked[begun:]
+            if isinstance(request, rm.ReplicaAccounts) and request.add is not None]
+    assert sorted(made) == sorted(account(one) for one in pair)
+    assert names.index("stop_writes") > max(
+        place for place, name in enumerate(names[:-1]) if name == "set_replica_accounts")
+    assert violations(plane) == []
+    assert set(plane.agent(chosen).accounts) == {account(source), account(other)}
 
 
 def test_a_source_that_stays_frozen_is_in_error_itself(

@@ -307,6 +307,47 @@ def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
     assert not any("replicas" in one for one in names), "the snapshot is left"
 
 
+def test_replicas_take_the_place_of_their_source(instance: Instance) -> None:
+    able(instance, "replication")
+    if not datastores.get(instance.engine.name).promotes:
+        pytest.skip(f"{instance.engine.name} promotes no replica")
+    cloud, engine = instance.cloud, instance.engine
+    source = Instance(cloud, engine, **engine.body())
+    source.write()
+    cloud.run("trove", "create", "taker", "1", "--replica_of", source.id, "--replica_count", "2")
+    shown = cloud.openstack("database", "instance", "show", source.id)
+    one, two = (Instance(cloud, engine, ident=ident.strip())
+                for ident in shown["replicas"].split(","))
+    before = source.write(10)
+    cloud.run("openstack", "database", "instance", "promote", one.id)
+    for member in (one, two, source):
+        cloud.wait_operations(member.id)
+        member.wait()
+    assert "replica_of" not in one.wait()
+    assert one.read() == before
+    after = one.write(10)
+    for follower in (two, source):
+        eventually(lambda follower=follower: follower.read() == after, "what was written")
+        assert follower.wait()["replica_of"]["id"] == one.id
+        with pytest.raises(Exception, match=engine.read_only):
+            follower.write(1)
+    # its database ends, and its agent lives
+    cloud.rest("openrc-admin").post(f"/mgmt/instances/{one.id}/action", {"stop": {}})
+    cloud.wait_operations(one.id)
+    eventually(lambda: one.rest.get(f"/instances/{one.id}").json()["instance"].get(
+        "operating_status") == "SHUTDOWN", "the end")
+    cloud.run("openstack", "database", "instance", "eject", one.id)
+    for member in (one, two, source):
+        cloud.wait_operations(member.id)
+    taker, follower = sorted((two, source), key=lambda member: "replica_of" in member.wait())
+    assert follower.wait()["replica_of"]["id"] == taker.id
+    assert taker.read() == after
+    after = taker.write(10)
+    eventually(lambda: follower.read() == after, "what was written at the third source")
+    for member in (follower, taker, one):
+        member.delete()
+
+
 def test_root_comes_and_goes(instance: Instance) -> None:
     """The last: where the only user is root, its password is needed from now on."""
     able(instance, "root")

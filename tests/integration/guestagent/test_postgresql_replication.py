@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import shutil
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -20,7 +23,7 @@ from tests.integration.guestagent.test_postgresql import (
     restored,
     server,
 )
-from trove_ng.common.errors import BadRequest, ServiceUnavailable
+from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores import base as datastores
@@ -141,7 +144,7 @@ def test_replicas_follow_until_they_are_detached(
     arrive(replica, 1, 2, 3, 4)
     # on its own
     for _ in range(2):
-        replica.manager.detach_replica(m.StepRequest(operation_id="o", step="detach"))
+        replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="detach"))
     accounts(server, two)
     insert(server, 5)
     insert(replica, 1000)
@@ -157,8 +160,144 @@ def test_replicas_follow_until_they_are_detached(
     assert left(server) == []
     wait_for(lambda: "does not get changes" in other.manager.examine().reason)
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
-        other.manager.replication.wait(other.manager.restart_db)
+        other.manager.replication.wait()
     assert other.manager.probe() is ServiceStatus.HEALTHY
+
+
+def step(name: str) -> m.StepRequest:
+    return m.StepRequest(operation_id="o", step=name)
+
+
+class Writer(threading.Thread):
+    """Writes rows one after another, and remembers those that were acknowledged."""
+
+    def __init__(self, target: Callable[[], Server], first: int, *login: str) -> None:
+        super().__init__(daemon=True)
+        self._target, self._next, self._login = target, first, login
+        self.written: list[int] = []
+        self.ends = False
+
+    def run(self) -> None:
+        while not self.ends:
+            with contextlib.suppress(psycopg.Error), self._target().login(
+                    *self._login) as connection:
+                # as one who does not want to be held
+                connection.execute("SET default_transaction_read_only = off")
+                while not self.ends:
+                    self._next += 1
+                    connection.execute("INSERT INTO t VALUES (%s)", (self._next,))
+                    self.written.append(self._next)
+
+
+def a_set(server: Server, make: Any, url: str) -> tuple[list[Server], dict[str, m.UserSpec]]:
+    """Return a source and two replicas that follow it, and the accounts of all."""
+    server.ask("CREATE TABLE t (v INT PRIMARY KEY)")
+    server.manager.enable_as_source(step("source"))
+    users = {name: account(name) for name in ("old", "one", "two")}
+    stored = backup(server, url)
+    accounts(server, add=users["one"])
+    accounts(server, users["one"], add=users["two"])
+    replicas = [seeded(make, url, f"r-{name}", stored) for name in ("one", "two")]
+    for name, replica in zip(("one", "two"), replicas, strict=True):
+        follow(replica, server, users[name])
+    return [server, *replicas], users
+
+
+def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    (_, one, two), users = a_set(server, make, store[0])
+    accounts(server, users["one"], users["two"], add=users["old"])
+    source, superuser = server, root(server)
+    writers = [Writer(lambda: source, 1_000_000 * number, *login) for number, login in enumerate(
+        (("app", "app-Pw1", "shop"), superuser), 1)]
+    for writer in writers:
+        writer.start()
+    wait_for(lambda: all(len(writer.written) > 50 for writer in writers))
+    position = server.manager.stop_writes(step("freeze")).position
+    frozen = [len(writer.written) for writer in writers]
+    assert server.manager.stop_writes(step("freeze")).position == position
+    for again in (server.manager.restart_db, lambda: None):
+        again()
+        assert server.manager.get_position(m.Empty()).position == position
+    for replica in (one, two):
+        assert replica.manager.wait_for_position(
+            rm.PositionRequest(position=position, seconds=20)).value
+    assert not one.manager.wait_for_position(
+        rm.PositionRequest(position="FF/0", seconds=0.5)).value
+    for _ in range(2):
+        one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    assert "follows nobody" in one.manager.examine().reason
+    with pytest.raises(GuestError, match="did not come"):
+        accounts(one, add=account("unknown"))
+    for name, follower in (("two", two), ("old", server)):
+        accounts(one, users["two"], users["old"], add=users[name])
+        follow(follower, one, users[name])
+    assert [len(writer.written) for writer in writers] == frozen
+    # it is taken back: the first source goes on where all are, and its backups too
+    server.manager.detach_replica(rm.DetachRequest(operation_id="o", step="go", hold=True))
+    for _ in range(2):
+        server.manager.allow_writes(step("thaw"))
+    for name, follower in (("two", two), ("one", one)):
+        accounts(server, users["one"], users["two"], add=users[name])
+        follow(follower, server, users[name])
+    accounts(one)
+    assert slots(one) == slots(two) == []
+    wait_for(lambda: all(len(writer.written) > before + 20 for writer, before in zip(
+        writers, frozen, strict=True)))
+    # and once more, to the end
+    accounts(server, users["one"], users["two"], add=users["old"])
+    position = server.manager.stop_writes(step("freeze")).position
+    frozen = [len(writer.written) for writer in writers]
+    for replica in (one, two):
+        assert replica.manager.wait_for_position(
+            rm.PositionRequest(position=position, seconds=20)).value
+    one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    for name, follower in (("two", two), ("old", server)):
+        accounts(one, users["two"], users["old"], add=users[name])
+        follow(follower, one, users[name])
+    one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="writable"))
+    source = one
+    accounts(server)
+    accounts(one, users["two"], users["old"])
+    wait_for(lambda: all(len(writer.written) > before + 20 for writer, before in zip(
+        writers, frozen, strict=True)))
+    for writer in writers:
+        writer.ends = True
+        writer.join(30)
+    assert {value for writer in writers for value in writer.written} <= set(values(one))
+    for follower in (two, server):
+        wait_for(lambda follower=follower: values(follower) == values(one))
+        assert follower.manager.examine().reason == ""
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            insert(follower, 99)
+        follower.manager.restart_db()
+    insert(one, 7)
+    for follower in (two, server):
+        wait_for(lambda follower=follower: values(follower) == values(one))
+    assert slots(server) == []
+    assert set(slots(one)) == {users["two"].name, users["old"].name}
+    # the source is lost: the one that has more takes its place
+    behind = server.manager.stop_receiving(step("halt"))
+    insert(one, 8)
+    wait_for(lambda: 8 in values(two))
+    for _ in range(2):
+        one.manager.fence(step("fence"))
+    ahead = two.manager.stop_receiving(step("halt"))
+    assert ahead.progress > behind.progress
+    assert 8 not in values(server)
+    server.manager.receive_again(step("go on"))
+    two.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take over"))
+    accounts(two, add=users["old"])
+    follow(server, two, users["old"])
+    insert(two, 9)
+    wait_for(lambda: values(server) == values(two))
+    assert 8 in values(server)
+
+
+def slots(one: Server) -> list[str]:
+    with one.manager.server.connect() as connection:
+        return [row[0] for row in connection.execute(
+            "SELECT slot_name FROM pg_replication_slots ORDER BY 1")]
 
 
 def root(server: Server) -> tuple[str, str, str]:

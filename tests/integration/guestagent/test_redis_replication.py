@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import shutil
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -102,7 +105,7 @@ def test_replicas_follow_until_they_are_detached(server: Server, make: Any) -> N
     assert other.login().get("b") == "2"
     # on its own
     for _ in range(2):
-        replica.manager.detach_replica(m.StepRequest(operation_id="o", step="detach"))
+        replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="detach"))
     assert accounts(server, two) == [two.name]
     replica.login(ROOT).set("c", "3")
     server.login().set("d", "4")
@@ -118,3 +121,126 @@ def test_replicas_follow_until_they_are_detached(server: Server, make: Any) -> N
     server.override(save="")
     with pytest.raises(UnprocessableEntity, match="save or appendonly"):
         accounts(server, add=one)
+
+
+def step(name: str) -> m.StepRequest:
+    return m.StepRequest(operation_id="o", step=name)
+
+
+class Writer(threading.Thread):
+    """Writes keys one after another, and remembers those that were acknowledged."""
+
+    def __init__(self, target: Callable[[], Server], first: int) -> None:
+        super().__init__(daemon=True)
+        self._target, self._next = target, first
+        self.written: list[int] = []
+        self.ends = False
+
+    def run(self) -> None:
+        while not self.ends:
+            with contextlib.suppress(redis.RedisError), self._target().login(ROOT) as client:
+                while not self.ends:
+                    self._next += 1
+                    client.eval("redis.call('set', KEYS[1], '1')", 1, str(self._next))
+                    self.written.append(self._next)
+
+
+def move(follower: Server, source: Server, user: m.UserSpec, *others: m.UserSpec) -> None:
+    """Have a server that has data follow another one."""
+    accounts(source, *others, add=user)
+    assert user.password is not None
+    follower.manager.follow(rm.FollowRequest(
+        operation_id="o", step="follow", host="127.0.0.1", port=source.paths.port,
+        user=user.name, password=user.password))
+
+
+def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
+        server: Server, make: Any) -> None:
+    server.override(repl_diskless_sync_delay=0)
+    server.manager.enable_root(m.RootRequest(password=Secret(ROOT)))
+    users = {name: account(name) for name in ("old", "one", "two")}
+    one, two = make("one-r"), make("two-r")
+    for name, replica in (("one", one), ("two", two)):
+        replica.prepare(replica=True)
+        replica.override(repl_diskless_sync_delay=0)
+        accounts(server, users["one"], add=users[name])
+        follow(replica, server, users[name])
+        arrives(replica, server)
+    source = server
+    writers = [Writer(lambda: source, 1_000_000 * number) for number in (1, 2)]
+    for writer in writers:
+        writer.start()
+    wait_for(lambda: all(len(writer.written) > 50 for writer in writers))
+
+    def freeze() -> list[int]:
+        position = server.manager.stop_writes(step("freeze")).position
+        frozen = [len(writer.written) for writer in writers]
+        assert server.manager.stop_writes(step("freeze")).progress >= int(
+            position.partition(":")[2])
+        for replica in (one, two):
+            assert replica.manager.wait_for_position(
+                rm.PositionRequest(position=position, seconds=20)).value
+        return frozen
+
+    frozen = freeze()
+    far = f"{server.manager.get_position(m.Empty()).position}000"
+    assert not one.manager.wait_for_position(rm.PositionRequest(position=far, seconds=0.3)).value
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        server.login(ROOT).set("a", "1")
+    for _ in range(2):
+        one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    # also after a start it is what it was
+    one.restart()
+    assert "may not write" in one.manager.examine().reason
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        one.login(ROOT).set("a", "1")
+    move(two, one, users["two"], users["old"])
+    move(server, one, users["old"], users["two"])
+    assert [len(writer.written) for writer in writers] == frozen
+    # it is taken back
+    server.manager.detach_replica(rm.DetachRequest(operation_id="o", step="go", hold=True))
+    for _ in range(2):
+        server.manager.allow_writes(step("thaw"))
+    move(two, server, users["two"], users["one"])
+    move(one, server, users["one"], users["two"])
+    wait_for(lambda: all(len(writer.written) > before + 20 for writer, before in zip(
+        writers, frozen, strict=True)))
+    # and once more, to the end
+    frozen = freeze()
+    one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    move(two, one, users["two"], users["old"])
+    move(server, one, users["old"], users["two"])
+    for _ in range(2):
+        one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="writable"))
+    source = one
+    assert accounts(server) == []
+    wait_for(lambda: all(len(writer.written) > before + 20 for writer, before in zip(
+        writers, frozen, strict=True)))
+    for writer in writers:
+        writer.ends = True
+        writer.join(30)
+    kept = {int(key) for key in one.login(ROOT).scan_iter(count=10000) if key.isdigit()}
+    assert {value for writer in writers for value in writer.written} <= kept
+    for follower in (two, server):
+        arrives(follower, one)
+        assert follower.manager.examine().reason == ""
+        with pytest.raises(redis.ReadOnlyError):
+            follower.login(ROOT).set("a", "1")
+    # the source is lost: the one that has more takes its place
+    behind = server.manager.stop_receiving(step("halt"))
+    one.login(ROOT).set("late", "1")
+    wait_for(lambda: two.login(ROOT).get("late") == "1")
+    one.manager.fence(step("fence"))
+    ahead = two.manager.stop_receiving(step("halt"))
+    assert ahead.progress > behind.progress
+    assert server.login(ROOT).get("late") is None
+    for halted in (two, server):
+        halted.restart()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            halted.login(ROOT).set("a", "1")
+    server.manager.receive_again(step("go on"))
+    two.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take over"))
+    move(server, two, users["old"])
+    two.login(ROOT).set("later", "1")
+    arrives(server, two)
+    assert server.login(ROOT).get("late") == "1"

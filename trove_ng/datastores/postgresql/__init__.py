@@ -32,6 +32,8 @@ DATASTORE = Datastore(
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
     tls_modes=MODES,
+    promotes=True,
+    accounts_are_data=True,
     why_not={
         "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
     },

@@ -23,6 +23,7 @@ DATASTORE = Datastore(
     capabilities=Capabilities(root=True, backups=True, configuration=True, upgrades=True,
                               replication=True),
     replicas_copy=True,
+    promotes=True,
     rules=RedisRules(),
     config=template.config,
     parameters=_parameters,

@@ -6,7 +6,7 @@ something fails, or takes too long, the source first; from there on the replica 
 
 from __future__ import annotations
 
-from trove_ng.operations import payloads, replication, roles
+from trove_ng.operations import payloads, replication, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -32,8 +32,32 @@ def _catch_up(work: Work, position: str, seconds: float) -> None:
         work.wait(f"replica {one} to have all changes", reached, seconds)
 
 
+def _accounts_are_data(work: Work) -> bool:
+    version, _ = servers.load_version(work, servers.load(work))
+    return work.tools.datastores[version.manager].accounts_are_data
+
+
+def _make_accounts(work: Work) -> None:
+    """Have the new source have the accounts of all that will follow it, while it follows."""
+    source_id = roles.wanted(work).source_id
+    for one in roles.wanted(work).replica_ids:
+        roles.move(work, one, source_id, "ready")
+    roles.add_account(work, source_id, source_id)
+
+
+def _unready(work: Work) -> None:
+    """Take the account that the source has at itself."""
+    source_id = roles.wanted(work).source_id
+    if _accounts_are_data(work) and not roles.is_done(work, work.resource_id):
+        with roles.blaming(work, source_id):
+            roles.guest(work, source_id).set_replica_accounts(rm.ReplicaAccounts(keep=[
+                replication.account(one) for one in roles.wanted(work).replica_ids]))
+
+
 def _ready(work: Work) -> None:
     """Have the replicas near enough, so that nobody waits long for them."""
+    if _accounts_are_data(work):
+        _make_accounts(work)
     _catch_up(work, roles.guest(work, roles.wanted(work).source_id).get_position(),
               work.tools.conf.guest_long_call_timeout)
 
@@ -104,12 +128,13 @@ def _writable(work: Work) -> None:
 
 
 def _accounts(work: Work) -> None:
-    """Take the accounts of its former replicas from the source of before."""
-    replication.drop_account(work, roles.wanted(work).source_id)
+    """Take the accounts from the source of before, and at the new one its own."""
+    for one in (roles.wanted(work).source_id, work.resource_id):
+        replication.drop_account(work, one)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_PROMOTE, (
-    Step("ready", _ready),
+    Step("ready", _ready, _unready),
     Step(roles.FREEZE, _freeze, _thaw),
     Step("take_over", _take_over, _give_back),
     Step("follow", _follow, _follow_back),

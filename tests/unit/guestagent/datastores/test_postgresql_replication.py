@@ -49,6 +49,6 @@ def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
 def test_accounts_have_names_of_their_own() -> None:
     # nothing is asked of a server
     nothing: Any = None
-    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing)
+    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing)
     with pytest.raises(BadRequest, match="os_replica_"):
         one.set_accounts(rm.ReplicaAccounts(keep=["postgres"]))

@@ -66,11 +66,6 @@ class MariaDbManager(ReplicaCalls, MySqlFamilyManager):
         self.replication.follow(request)
         return m.Empty()
 
-    def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
-        """Follow nobody any more, and let clients write unless they shall wait."""
-        self.replication.detach(hold=request.hold)
-        return m.Empty()
-
     def stop_writes(self, request: m.StepRequest) -> rm.Position:
         """Let no client write any more, and say where the last change is."""
         return self.replication.stop_writes()
@@ -79,23 +74,6 @@ class MariaDbManager(ReplicaCalls, MySqlFamilyManager):
         """Let clients write."""
         self.replication.allow_writes()
         return m.Empty()
-
-    def stop_receiving(self, request: m.StepRequest) -> rm.Position:
-        """Get no changes any more, and say how far those go that came."""
-        return self.replication.stop_receiving()
-
-    def receive_again(self, request: m.StepRequest) -> m.Empty:
-        """Get changes again."""
-        self.replication.receive_again()
-        return m.Empty()
-
-    def get_position(self, request: m.Empty) -> rm.Position:
-        """Say how far the changes go that the server has."""
-        return self.replication.position()
-
-    def wait_for_position(self, request: rm.PositionRequest) -> m.Flag:
-        """Say whether the server has all changes up to a position, after some time."""
-        return m.Flag(value=self.replication.reaches(request.position, request.seconds))
 
     def replication_state(self) -> dict[str, Any]:
         """Return how far the replica was at the last look."""

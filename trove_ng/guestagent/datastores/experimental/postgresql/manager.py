@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
+from psycopg.sql import SQL
 
 from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
@@ -82,7 +83,8 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         self._overrides = Overrides(self.configuration, self.server, self.paths,
                                     lambda: self.replication.least())
         self.replication = Replication(self.server, self.configuration, self._overrides,
-                                        self.paths, lambda: self.agent_dir / "replication")
+                                        self.paths, lambda: self.agent_dir / "replication",
+                                        self._restart)
         self.server_logs = ServerLog(
             self.paths, self.configuration, self.server, self._overrides,
             lambda: self.ctx.services.log_path(self.services))
@@ -235,12 +237,43 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""
         self.replication.follow(request)
-        if self.replication.needs_restart:
-            self._restart()
-        else:
-            self._overrides.reload()
-        self.replication.wait(self._restart)
         return m.Empty()
+
+    def stop_writes(self, request: m.StepRequest) -> rm.Position:
+        """Let nobody write any more, and say where the last change is.
+
+        The server is started again as one that stands by: it writes no log of its own then, so
+        that it can follow whoever has all that it has.
+        """
+        if not self.replication.is_replica():
+            with self.server.session() as session:
+                # else all of that is done while nobody is served
+                session.run(SQL("CHECKPOINT"))
+            self._change(self.replication.hold)
+        self._run()
+        return self.replication.position()
+
+    def allow_writes(self, request: m.StepRequest) -> m.Empty:
+        """Let clients write to what stood by, and followed nobody that was written to."""
+        if self.replication.is_replica():
+            self._change(self.replication.stand_alone)
+        self._run()
+        return m.Empty()
+
+    def _change(self, what: Callable[[], None]) -> None:
+        """Change what the stopped server is; it is started whatever becomes of that."""
+        with self.status.restarting():
+            self.stop_db()
+            try:
+                what()
+            finally:
+                self.start_db()
+
+    def _run(self) -> None:
+        """Start the server if an agent that was killed left it stopped."""
+        if self.probe() is ServiceStatus.SHUTDOWN:
+            with self.status.restarting():
+                self.start_db()
 
     def _restart(self) -> None:
         with self.status.restarting():

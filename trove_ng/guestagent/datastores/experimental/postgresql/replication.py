@@ -28,7 +28,11 @@ from trove_ng.guestagent.datastores.experimental.postgresql.config import (
 from trove_ng.guestagent.datastores.experimental.postgresql.overrides import Overrides
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session, statement
-from trove_ng.guestagent.datastores.experimental.postgresql.wal import SLOT
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
+    POSITION,
+    SLOT,
+    number_of,
+)
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import account_names
@@ -44,6 +48,7 @@ _ANSWER_SECONDS = 30
 #: seconds that a replica that is detached may take to apply what it received; less than a
 #: connection waits for an answer
 _APPLY_SECONDS = 45
+_HELD = "The database follows nobody, and clients may not write."
 _APPLIES = "The replica applies what it has received."
 #: seconds that the sender of a replica takes to end, at most
 _END_SECONDS = 20
@@ -53,6 +58,9 @@ _SEGMENT = 16 * 1024 ** 2
 _SHARED = {"max_connections": "max_connections", "max_worker_processes": "max_worker_processes",
            "max_wal_senders": "max_wal_senders", "max_prepared_xacts":
            "max_prepared_transactions", "max_locks_per_xact": "max_locks_per_transaction"}
+_STATE = re.compile(r"^Database cluster state: +(.+)$", re.MULTILINE)
+#: states of data that hold all that was written
+_ENDED = ("shut down", "shut down in recovery")
 _CONTROL = re.compile(r"(\w+) setting: +(\d+)")
 
 
@@ -78,15 +86,18 @@ class Replication:
 
     :param overrides: reads changed files
     :param kept: returns the file on the data volume that tells whom the replica follows
+    :param restart: gives the server what it reads at its start only
     """
 
     def __init__(self, server: Server, configuration: Configuration, overrides: Overrides,
-                 paths: Paths, kept: Callable[[], pathlib.Path]) -> None:
+                 paths: Paths, kept: Callable[[], pathlib.Path],
+                 restart: Callable[[], None]) -> None:
         self._server = server
         self._configuration = configuration
         self._overrides = overrides
         self._paths = paths
         self._kept = kept
+        self._restart = restart
         self._slots = int(paths.version) >= KEEPS_WAL
 
     # ---- as the source ----------------------------------------------------------
@@ -103,6 +114,9 @@ class Replication:
         wanted = request.add
         names = account_names(request)
         with self._server.session() as session:
+            if _is_recovering(session):
+                self._set_slots(session, names, wanted)
+                return
             for (name,) in session.run(SQL(
                     "SELECT rolname::text FROM pg_roles WHERE starts_with(rolname, %s) UNION "
                     "SELECT slot_name::text FROM pg_replication_slots "
@@ -128,15 +142,28 @@ class Replication:
             session.run(statement("GRANT {} TO {}", REPLICAS, name))
             session.run(statement("ALTER ROLE {} LOGIN REPLICATION PASSWORD {secret}", name,
                                   secret=session.verifier(name, wanted.password)))
-        if not self._slots or session.run(
-                SQL("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"), (name,)):
+        if self._slots:
+            _add_slot(session, name)
+
+    def _set_slots(self, session: Session, names: set[str], wanted: m.UserSpec | None) -> None:
+        """Have exactly these slots: accounts come with the data that this server receives.
+
+        :raises GuestError: the account did not come
+        """
+        for (name,) in session.run(SQL(
+                "SELECT slot_name::text FROM pg_replication_slots "
+                "WHERE starts_with(slot_name, %s)"), (REPLICA_USERS,)):
+            if name not in names:
+                _drop_slot(session, name)
+        if not names:
+            # the backups of a replica do not continue each other
+            _drop_slot(session, SLOT)
+        if wanted is None:
             return
-        # what was written since the backup that the replica begins with is kept for backups
-        if not session.run(SQL(
-                "SELECT pg_copy_physical_replication_slot(slot_name, %s) "
-                "FROM pg_replication_slots WHERE slot_name = %s AND restart_lsn IS NOT NULL"),
-                (name, SLOT)):
-            session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"), (name,))
+        if not session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (wanted.name,)):
+            raise GuestError("The account of a replica did not come with the data.")
+        if self._slots:
+            _add_slot(session, wanted.name)
 
     # ---- as a replica -----------------------------------------------------------
 
@@ -155,14 +182,18 @@ class Replication:
         """
         if not self.is_replica():
             return {}
-        return shared_settings(commands.run(
+        return shared_settings(self._control())
+
+    def _control(self) -> str:
+        return commands.run(
             [self._paths.program("pg_controldata"), "-D", str(self._paths.data)], user=OWNER,
-            cwd="/", env={"LC_ALL": "C"}, timeout=60).stdout)
+            cwd="/", env={"LC_ALL": "C"}, timeout=60).stdout
 
     def follow(self, request: rm.FollowRequest) -> None:
-        """Write whom to follow; the data tell from where on.
+        """Follow a source, and wait until it sends; the data tell from where on.
 
         :raises BadRequest: the data are not a replica's
+        :raises ServiceUnavailable: it does not, and may do later
         """
         if not self.is_replica():
             raise BadRequest("The database has data of its own; it cannot follow another one.")
@@ -171,6 +202,8 @@ class Replication:
             "host": request.host, "port": request.port, "user": request.user,
             "password": request.password.reveal()}), mode=0o600)
         self.configure_again()
+        self._read()
+        self.wait()
 
     def configure_again(self) -> None:
         """Write whom the volume says that this server follows, if it does."""
@@ -184,15 +217,9 @@ class Replication:
             conninfo(kept["host"], kept["port"], kept["user"], place),
             kept["user"] if self._slots else None)
 
-    @property
-    def needs_restart(self) -> bool:
-        """Whether the server learns at its start only whom it follows."""
-        return int(self._paths.version) < RELOADS_SOURCE
-
-    def wait(self, restart: Callable[[], None]) -> None:
+    def wait(self) -> None:
         """Wait until the source sends.
 
-        :param restart: gives the server what it must have
         :raises ServiceUnavailable: it does not
         """
         deadline = time.monotonic() + _ANSWER_SECONDS
@@ -200,13 +227,22 @@ class Replication:
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(_sentence(*seen))
             if seen[0]:
-                restart()
+                self._restart()
             time.sleep(_POLL_SECONDS)
 
-    def detach(self) -> None:
-        """Apply all that was received, then follow nobody and let clients write."""
+    def detach(self, *, hold: bool = False) -> None:
+        """Apply all that was received, then follow nobody and let clients write.
+
+        :param hold: clients may not write: the server stands by, for what others have
+        """
         if not self.is_replica() and not self._kept().exists():
             return
+        if hold:
+            self.stop_receiving()
+            self.enable()
+            self._forget()
+            return
+        held = not self._kept().exists()
         with self._server.session() as session:
             self._apply(session)
             # what it is told here cannot be taken back
@@ -218,10 +254,84 @@ class Replication:
         self._configuration.unset_source()
         self._overrides.settle()
         self._overrides.reload()
+        if not held:
+            # those of the source's other replicas came with its data
+            self.set_accounts(rm.ReplicaAccounts())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nobody to follow any more."""
         files.remove(self._paths.password_file)
-        # those of the source's other replicas came with its data
-        self.set_accounts(rm.ReplicaAccounts())
         files.remove(self._kept())
+
+    def stop_receiving(self) -> rm.Position:
+        """Get no changes any more; return the position when those that came are applied.
+
+        :raises ServiceUnavailable: they take longer
+        """
+        if self.is_replica():
+            self._configuration.unset_source()
+            self._read()
+        with self._server.session() as session:
+            deadline = time.monotonic() + _END_SECONDS
+            while session.run(SQL("SELECT FROM pg_stat_wal_receiver")):
+                if time.monotonic() > deadline:
+                    raise ServiceUnavailable("The replica gets changes still.")
+                time.sleep(_POLL_SECONDS)
+            self._apply(session)
+        return self.position()
+
+    def receive_again(self) -> None:
+        """Get changes again, if a source is followed."""
+        if self._kept().exists():
+            self.configure_again()
+            self._read()
+
+    def _read(self) -> None:
+        """Have the server know whom it follows."""
+        if int(self._paths.version) < RELOADS_SOURCE:
+            self._restart()
+        else:
+            self._overrides.reload()
+
+    # ---- as either --------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Have the data of a server that was stopped stand by: nobody can write, nor can it.
+
+        :raises ServiceUnavailable: it did not end well, and has to recover first
+        """
+        state = _STATE.search(self._control())
+        if state is None or state[1] not in _ENDED:
+            raise ServiceUnavailable("The database was not shut down well.")
+        self.stand_by()
+
+    def stand_alone(self) -> None:
+        """Have the data of a server that was stopped be those of a source, as they were."""
+        self._configuration.unset_source()
+        files.remove(self._paths.standby_signal)
+        self._forget()
+
+    def position(self) -> rm.Position:
+        """Return the position of the last change, own or received."""
+        with self._server.session() as session:
+            ((found,),) = session.run(SQL(
+                "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+                "ELSE pg_current_wal_flush_lsn() END)::text"))
+        return rm.Position(position=found, progress=number_of(found))
+
+    def reaches(self, position: str, seconds: float) -> bool:
+        """Return whether all changes up to a position are applied, after some time."""
+        if not POSITION.fullmatch(position):
+            raise BadRequest("A position in the log is two numbers.")
+        deadline = time.monotonic() + seconds
+        while number_of(self.position().position) < number_of(position):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    # ---- as a replica, and what it waits for ------------------------------------
 
     @staticmethod
     def _apply(session: Session) -> None:
@@ -247,7 +357,9 @@ class Replication:
         :param seconds: how long the server may take to answer
         """
         try:
-            return _sentence(*self._look(seconds)) if self._kept().exists() else ""
+            if not self._kept().exists():
+                return _HELD if self.is_replica() else ""
+            return _sentence(*self._look(seconds))
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
             return ""
@@ -274,6 +386,34 @@ def _sentence(paused: bool, starved: bool) -> str:
     return "The replica does not get changes from its source." if starved else ""
 
 
+def _is_recovering(session: Session) -> bool:
+    ((found,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
+    return bool(found)
+
+
+def _add_slot(session: Session, name: str) -> None:
+    if session.run(SQL("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"), (name,)):
+        return
+    # what was written since the backup that the replica begins with is kept for backups
+    if not session.run(SQL(
+            "SELECT pg_copy_physical_replication_slot(slot_name, %s) "
+            "FROM pg_replication_slots WHERE slot_name = %s AND restart_lsn IS NOT NULL"),
+            (name, SLOT)):
+        session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"), (name,))
+
+
+def _drop_slot(session: Session, name: str) -> None:
+    """Drop a slot if it is there, whoever uses it."""
+    deadline = time.monotonic() + _END_SECONDS
+    while session.run(SQL("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+                          "WHERE slot_name = %s AND active"), (name,)):
+        if time.monotonic() > deadline:
+            raise GuestError("The connection of a replica does not end.")
+        time.sleep(_POLL_SECONDS)
+    session.run(SQL("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                    "WHERE slot_name = %s"), (name,))
+
+
 def _drop(session: Session, name: str) -> None:
     """Drop an account and its slot, whoever uses them."""
     known = session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (name,))
@@ -285,7 +425,6 @@ def _drop(session: Session, name: str) -> None:
         if time.monotonic() > deadline:
             raise GuestError("The connection of a replica does not end.")
         time.sleep(_POLL_SECONDS)
-    session.run(SQL("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-                    "WHERE slot_name = %s"), (name,))
+    _drop_slot(session, name)
     if known:
         session.run(statement("DROP ROLE {}", name))

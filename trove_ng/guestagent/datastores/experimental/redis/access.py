@@ -54,6 +54,7 @@ class Secrets:
     :param config_name: what ``CONFIG`` is called
     :param root: digest of the nameless user's password; None while it needs none
     :param closed: nobody may come in: it is not known yet who may
+    :param held: clients may not write: the server is about to have another role
     :param replicas: name → digest of the password of each replica's user
     """
 
@@ -65,6 +66,7 @@ class Secrets:
     source: Source | None = None
     #: False until all data of the source were here once
     synced: bool = True
+    held: bool = False
 
 
 class _Kept(msgspec.Struct):
@@ -77,6 +79,7 @@ class _Kept(msgspec.Struct):
     replicas: dict[str, str] = {}
     source: tuple[str, int, str, str] | None = None
     synced: bool = True
+    held: bool = False
 
 
 class Access:
@@ -101,7 +104,7 @@ class Access:
             raise GuestError("The agent has no account in the database.") from err
         source = Source(*kept.source[:3], Secret(kept.source[3])) if kept.source else None
         return Secrets(Secret(kept.password), Secret(kept.config_name), kept.root, kept.closed,
-                       kept.replicas, source, kept.synced)
+                       kept.replicas, source, kept.synced, kept.held)
 
     def renew(self, root: Secret | None = None, *, closed: bool = False) -> None:
         """Make new secrets of the agent.
@@ -129,7 +132,7 @@ class Access:
             secrets.password.reveal(), secrets.config_name.reveal(), secrets.root,
             secrets.closed, dict(secrets.replicas),
             (source.host, source.port, source.user, source.password.reveal())
-            if source is not None else None, secrets.synced)), mode=0o600)
+            if source is not None else None, secrets.synced, secrets.held)), mode=0o600)
 
     def settings(self) -> dict[str, Any]:
         """Return the lines of the server's file that bring the secrets into force."""
@@ -141,8 +144,9 @@ class Access:
                        for name, password in found.replicas.items())],
             "rename-command": ["CONFIG", found.config_name.reveal()]}
         if (source := found.source) is not None:
-            settings |= {"masteruser": source.user, "masterauth": source.password.reveal(),
-                         "replicaof": [source.host, str(source.port)]}
+            settings |= {"masteruser": source.user, "masterauth": source.password.reveal()}
+            if not found.held:
+                settings["replicaof"] = [source.host, str(source.port)]
         return settings
 
     def rules(self) -> list[str]:
@@ -150,7 +154,7 @@ class Access:
         found = self.secrets()
         return ["reset", "off" if found.closed else "on", found.root or "nopass",
                 "sanitize-payload", "~*", "&*", "+@all", *(f"-{one}" for one in _DENIED),
-                *(f"+{one}" for one in _ALLOWED)]
+                *(f"+{one}" for one in _ALLOWED), *(["-@write"] if found.held else [])]
 
 
 def rules_of_replica(password: str) -> list[str]:

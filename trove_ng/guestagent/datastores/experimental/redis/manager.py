@@ -210,6 +210,15 @@ class RedisManager(ReplicaCalls, ServerManager):
         self.replication.follow(request)
         return m.Empty()
 
+    def stop_writes(self, request: m.StepRequest) -> rm.Position:
+        """Let no client write any more, and say where the last change is."""
+        return self.replication.stop_writes()
+
+    def allow_writes(self, request: m.StepRequest) -> m.Empty:
+        """Let clients write."""
+        self.replication.allow_writes()
+        return m.Empty()
+
     # ---- another root disk ------------------------------------------------------
 
     def check_upgrade(self, version: str) -> None:

@@ -40,6 +40,7 @@ LOG = logging.getLogger(__name__)
 _ANSWER_SECONDS = 30
 _ASK_SECONDS = 3
 _POLL_SECONDS = 0.1
+_HELD = "Clients may not write: the source of the replicas is being changed."
 _STARVED = "The replica does not get changes from its source."
 _COPIES = "The replica copies the data of its source."
 
@@ -80,6 +81,26 @@ class Replication:
         self._access.change(**changes)
         self._configuration.set_access(self._access.settings())
 
+    def stop_writes(self) -> rm.Position:
+        """Let no client write any more; return the position of the last change."""
+        with self._access.lock, self._server.session() as session:
+            self._hold(session)
+            return _position(session)
+
+    def allow_writes(self) -> None:
+        """Follow nobody, and let clients write."""
+        with self._access.lock, self._server.session() as session:
+            session.run("REPLICAOF", "NO", "ONE")
+            self._write(source=None, held=False)
+            session.let_in()
+
+    # ---- as either --------------------------------------------------------------
+
+    def position(self) -> rm.Position:
+        """Return the position of the last change, own or received."""
+        with self._server.session() as session:
+            return _position(session)
+
     # ---- as a replica -----------------------------------------------------------
 
     def follow(self, request: rm.FollowRequest) -> None:
@@ -94,8 +115,10 @@ class Replication:
             raise ServiceUnavailable(err.message) from err
         with self._access.lock, self._server.session() as session:
             before = self._access.secrets()
-            self._write(source=source, root=root, closed=False,
-                        synced=before.synced and before.source == source)
+            # one that had data has them until it has all of its source's
+            self._write(source=source, root=root, closed=False, held=False,
+                        synced=before.synced and (
+                            before.source == source or request.position is None))
             session.config_set("masteruser", source.user)
             session.config_set("masterauth", source.password.reveal())
             session.run("REPLICAOF", source.host, source.port)
@@ -126,17 +149,66 @@ class Replication:
                 raise ServiceUnavailable(reason)
             self._access.change(synced=True)
 
-    def detach(self) -> None:
+    def detach(self, *, hold: bool = False) -> None:
         """Follow nobody any more, with what was received; users come in as they did.
 
+        :param hold: clients may not write
         :raises ServiceUnavailable: nothing was received yet
         """
         self.check_synced()
         with self._access.lock, self._server.session() as session:
+            if hold:
+                self._hold(session)
             session.run("REPLICAOF", "NO", "ONE")
             for name in ("masterauth", "masteruser"):
                 session.config_set(name, "")
-            self._write(source=None, synced=True)
+            held = self._access.secrets().held
+            self._write(source=None, synced=True, held=hold)
+            if held and not hold:
+                session.let_in()
+
+    def _hold(self, session: Session) -> None:
+        self._write(held=True)
+        session.let_in()
+
+    def stop_receiving(self) -> rm.Position:
+        """Get no changes any more; return the position of the last one that came."""
+        with self._access.lock, self._server.session() as session:
+            if self._access.secrets().source is not None:
+                # before it is one that nobody writes to but its source
+                self._hold(session)
+                session.run("REPLICAOF", "NO", "ONE")
+            if not self._access.secrets().synced:
+                return rm.Position(position="", progress=-1)
+            return _position(session)
+
+    def receive_again(self) -> None:
+        """Get changes again, if a source is followed."""
+        with self._access.lock, self._server.session() as session:
+            source = self._access.secrets().source
+            if source is not None:
+                session.run("REPLICAOF", source.host, source.port)
+                self._write(held=False)
+                session.let_in()
+
+    def reaches(self, position: str, seconds: float) -> bool:
+        """Return whether all changes up to a position are here, after some time.
+
+        :raises BadRequest: it is none
+        """
+        history, _, offset = position.partition(":")
+        if not offset.isdecimal():
+            raise BadRequest("A position is a history and a number in it.")
+        deadline = time.monotonic() + seconds
+        with self._server.session() as session:
+            while True:
+                found = session.info("replication")
+                if (str(found["master_replid"]) == history and not _word(session)
+                        and int(found["slave_repl_offset"]) >= int(offset)):
+                    return True
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(_POLL_SECONDS)
 
     def trouble(self, seconds: float) -> str:
         """Return why a replica does not follow its source; empty if it does, or is none.
@@ -146,7 +218,10 @@ class Replication:
         :param seconds: how long the server may take to answer
         """
         try:
-            source = self._access.secrets().source
+            secrets = self._access.secrets()
+            source = secrets.source
+            if secrets.held:
+                return _HELD
             if source is None:
                 return ""
             with self._server.session(seconds) as session:
@@ -191,6 +266,14 @@ def _word(session: Session) -> str:
     if found.get("master_link_status") == "up":
         return ""
     return _COPIES if found.get("master_sync_in_progress") else _STARVED
+
+
+def _position(session: Session) -> rm.Position:
+    """Return the position of the last change, which is told with the history that it is of."""
+    found = session.info("replication")
+    name = "slave_repl_offset" if found["role"] == "slave" else "master_repl_offset"
+    return rm.Position(position=f"{found['master_replid']}:{found[name]}",
+                       progress=int(found[name]))
 
 
 def _check_kept(session: Session) -> None:
