@@ -195,12 +195,18 @@ NEWEST_VERIFICATION = Definition(
     help="Time since a backup of a datastore was last restored and found to be good; absent "
          "when none was.", labels={"datastore": ()})
 
+SOONEST_EXPIRY = Definition(
+    name="trove_certificate_soonest_expiry_seconds", kind=Kind.GAUGE, services=(TASKMANAGER,),
+    help="Time until the first of the certificates of databases ends, negative when it has; "
+         "absent when there is none. 'service': the service issued it, and renews it; 'owner': "
+         "it is of an owner's key manager.", labels={"issuer": ("service", "owner")})
+
 #: all of ours; each service has its process_* metrics too
 DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
-    NEWEST_BACKUP, NEWEST_VERIFICATION, BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS,
-    STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
+    NEWEST_BACKUP, NEWEST_VERIFICATION, SOONEST_EXPIRY, BEATS_RECEIVED, BEATS, REPORTS, REFUSED,
+    CLOUD_CALLS, STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
 
 
 class Recorder:

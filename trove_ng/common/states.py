@@ -115,6 +115,9 @@ class EventKind(enum.StrEnum):
     FAILOVER_BEGUN = "failover.begun"
     #: it is lost, and stays
     FAILOVER_REFUSED = "failover.refused"
+    #: a certificate ends soon: it is replaced, or its owner has to replace it
+    CERTIFICATE_RENEWAL = "certificate.renewal"
+    CERTIFICATE_ENDING = "certificate.ending"
     #: store and cloud do not agree
     MISMATCH_FOUND = "mismatch.found"
     MISMATCH_REPAIRED = "mismatch.repaired"

@@ -16,6 +16,16 @@ OPTS: list[cfg.Opt] = [
                     "the taskmanager reads it."),
     cfg.IntOpt("certificate_days", default=365, min=1,
                help="Days that a certificate is good, but not longer than the authority's."),
+    cfg.IntOpt("renew_before_days", default=30, min=0,
+               help="Days before their end from which on certificates that the service issued "
+                    "are renewed, and owners are told of theirs; but not before half of "
+                    "'certificate_days' is over. 0 renews none and tells nobody."),
+    cfg.IntOpt("renew_limit", default=5, min=1,
+               help="Certificates that are issued and put in force at the same time, of all "
+                    "those that are renewed."),
+    cfg.FloatOpt("renew_interval", default=300, min=1,
+                 help="Seconds between two looks for certificates that end soon, whichever "
+                      "taskmanager does them."),
 ]
 
 

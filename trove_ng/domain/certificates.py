@@ -99,6 +99,24 @@ class Authority:
         if not _may_issue(self._certificate):
             raise CertificateError("The certificate is not that of an authority.")
 
+    @property
+    def expires_at(self) -> datetime.datetime:
+        """When it ends; it issues nothing that is good for longer."""
+        return self._certificate.not_valid_after_utc.replace(tzinfo=None)
+
+    def is_that_of(self, chain: str) -> bool:
+        """Return True if who trusts this authority trusts what is issued now.
+
+        :param chain: PEM, of an authority that issued before
+        """
+        try:
+            before = _first(chain)
+            return (before.subject == self._certificate.subject
+                    and before.public_key() == self._certificate.public_key())
+        except (CertificateError, ValueError, UnsupportedAlgorithm):
+            # what a server's agent told, and no authority of ours
+            return False
+
     def issue(self, name: str, names: Iterable[str], days: int,
               now: datetime.datetime, *, client: bool = False) -> Identity:
         """Return a new key and a certificate for it, good for a server.
@@ -111,8 +129,7 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         begin = now - _SKEW
-        end = min(now + datetime.timedelta(days=days),
-                  self._certificate.not_valid_after_utc.replace(tzinfo=None))
+        end = min(now + datetime.timedelta(days=days), self.expires_at)
         if end <= now:
             raise CertificateError("The certificate of the authority has expired.")
         builder = (

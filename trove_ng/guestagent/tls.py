@@ -60,11 +60,13 @@ class _State(msgspec.Struct):
     """What is in force, and the two changes before it, the newest first.
 
     :param by: the operation that wrote this
+    :param renewed: whose place the one in force took, for who undoes that
     """
 
     by: str = ""
     current: _Change | None = None
     before: list[_Change] = []
+    renewed: _Change | None = None
 
 
 class TlsStore:
@@ -97,6 +99,9 @@ class TlsStore:
         files.make_directory(self._folder, mode=0o750, **self._how)
         if request.mode is not None:
             self._write(request)
+        if request.renewal and known.current is not None:
+            self._keep(_State(request.operation_id, wanted, known.before, known.current))
+            return
         # that no certificate was there before can be gone back to, too
         self._keep(_State(request.operation_id, wanted,
                           [known.current or _Change(""), *known.before][:2]))
@@ -145,6 +150,9 @@ class TlsStore:
             # what it did may not be in force yet
             self._keep(known)
         elif known.current is not None and known.current.id == operation_id:
+            if known.renewed is not None:
+                self._keep(_State(by, known.renewed, known.before))
+                return
             first, *rest = known.before
             self._keep(_State(by, first, rest))
         elif known.by == operation_id and known.current is not None:
@@ -197,7 +205,8 @@ class TlsStore:
         files.write(self._folder / "state.json", msgspec.to_builtins(state), JsonCodec(),
                     mode=0o600)
         self._link(state.current)
-        named = {one.id for one in (state.current, *state.before) if one is not None}
+        named = {one.id for one in (state.current, *state.before, state.renewed)
+                 if one is not None}
         for path in self._folder.iterdir():
             if path.is_dir() and not path.is_symlink() and path.name not in named:
                 files.remove(path, recursive=True)

@@ -16,7 +16,7 @@ from trove_ng.common.errors import Conflict
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import Failover, Instance, ServiceStatusRow
-from trove_ng.db.repositories import events, failovers, instances
+from trove_ng.db.repositories import events, failovers, instances, operations
 from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.domain import failover
 from trove_ng.domain.failover import FailOver, Refuse, Settings, decide
@@ -58,7 +58,7 @@ class Failovers:
         with self._db.reader() as session:
             silent = {row.instance_id: row for row in failovers.watched(
                 session, failover.AUTOMATIC) if _age(row.updated_at, now) > row.timeout_seconds}
-            busy = failovers.live(session, payloads.INSTANCE_EJECT) if silent else 0
+            busy = operations.count_live(session, payloads.INSTANCE_EJECT) if silent else 0
         for ident in silent:
             begun = self._look(ident, may=busy < self._conf.failover_max_running)
             if begun is not None:

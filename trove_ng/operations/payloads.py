@@ -149,10 +149,12 @@ class SetTls(Payload, frozen=True, kw_only=True):
 
     :param mode: one of :data:`trove_ng.common.tls.MODES`; None: no TLS
     :param reference: where the key manager has them; None: the service issues a certificate
+    :param renewal: nobody asked for it: the one before ends soon
     """
 
     mode: str | None = None
     reference: str | None = None
+    renewal: bool = False
 
 
 class RollBackTls(Payload, frozen=True, kw_only=True):

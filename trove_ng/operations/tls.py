@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import pathlib
 from typing import Any
@@ -11,12 +12,15 @@ from oslo_config import cfg
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import tls
-from trove_ng.domain.certificates import Authority, CertificateError
+from trove_ng.domain.certificates import Authority, CertificateError, describe
 from trove_ng.operations import payloads, servers
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import tls_messages as tm
 
 LOG = logging.getLogger(__name__)
+
+#: in which the end of a certificate that was just put in force is not looked at
+_SETTLED = datetime.timedelta(hours=1)
 
 
 def authority(conf: cfg.ConfigOpts) -> Authority:
@@ -36,9 +40,10 @@ def authority(conf: cfg.ConfigOpts) -> Authority:
     return Authority(texts[0], Secret(texts[1]))
 
 
-def issued(work: Work, mode: str) -> tm.TlsRequest:
+def issued(work: Work, mode: str, *, renewal: bool) -> tm.TlsRequest:
     """Return the request that gives an instance a new certificate of the authority.
 
+    :param renewal: it takes the place of the one before
     :raises StepFailed: none can be issued
     """
     instance = servers.load(work)
@@ -52,7 +57,7 @@ def issued(work: Work, mode: str) -> tm.TlsRequest:
         raise StepFailed("The service cannot issue a certificate.") from err
     return tm.TlsRequest(
         operation_id=work.id, step="tls", mode=mode, certificate=made.certificate,
-        key=made.key, authority=made.authority)
+        key=made.key, authority=made.authority, renewal=renewal)
 
 
 def given(work: Work, mode: str, reference: str) -> tm.TlsRequest:
@@ -83,15 +88,25 @@ def use(work: Work, result: tm.TlsResult) -> None:
 
 
 def write_down(work: Work) -> None:
-    """Store what the server has."""
+    """Store what the server has.
+
+    :raises StepFailed: its agent tells what is no certificate
+    """
     state = work.tools.guests(work.resource_id, work.context).get_tls()
+    # a server that tells of an end that never moves is not renewed all the time
+    look_at = work.tools.clock.now() + _SETTLED
+    entries = {tls.CURRENT: {**_columns(state.current), "look_at": look_at},
+               tls.PREVIOUS: _columns(state.previous) if state.previous else None}
     with work.writer() as session:
-        tls.replace(session, work.resource_id, {
-            tls.CURRENT: _columns(state.current), tls.PREVIOUS: _columns(state.previous)})
+        tls.replace(session, work.resource_id, entries)
 
 
-def _columns(entry: tm.TlsEntry | None) -> dict[str, Any] | None:
-    if entry is None:
-        return None
-    return {"mode": entry.mode, "reference": entry.reference or None,
-            "certificate": entry.certificate or None, "authority": entry.authority or None}
+def _columns(entry: tm.TlsEntry) -> dict[str, Any]:
+    if entry.mode is None:
+        return {"mode": None}
+    try:
+        expires_at = describe(entry.certificate).expires_at
+    except CertificateError as err:
+        raise StepFailed("The agent of the instance tells what is no certificate.") from err
+    return {"mode": entry.mode, "reference": entry.reference or None, "expires_at": expires_at,
+            "certificate": entry.certificate, "authority": entry.authority or None}

@@ -16,6 +16,7 @@ class TlsRequest(StepRequest, frozen=True, kw_only=True):
     :param key: its private key, not encrypted
     :param authority: what certificates are verified with, those of clients too
     :param reference: where the key manager has it; empty: the operator's authority issued it
+    :param renewal: it takes the place of the one before, which is not gone back to
     """
 
     mode: str | None = None
@@ -23,6 +24,7 @@ class TlsRequest(StepRequest, frozen=True, kw_only=True):
     key: Secret | None = None
     authority: str = ""
     reference: str = ""
+    renewal: bool = False
 
 
 class TlsRollback(StepRequest, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ class StoreCollector(Collector):
         return [_family(one, {}) for one in (
             m.STORE_UP, m.OPERATIONS, m.OLDEST_OPERATION, m.INSTANCES, m.SILENT_INSTANCES,
             m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP,
-            m.NEWEST_VERIFICATION)]
+            m.NEWEST_VERIFICATION, m.SOONEST_EXPIRY)]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return what the store holds; without it only that it does not answer."""
@@ -81,6 +81,7 @@ class StoreCollector(Collector):
             instances = measures.instances(session, now - self._expiry)
             backups = measures.backups(session)
             newest = measures.newest_backups(session)
+            ends = measures.soonest_expiries(session)
         states = dict.fromkeys(((one.value,) for one in _BACKUP_STATES), 0.0)
         return [
             *_operations(live, now), *_instances(instances, now),
@@ -89,7 +90,10 @@ class StoreCollector(Collector):
                 (row.datastore,): _age(row.newest, now) for row in newest}),
             _family(m.NEWEST_VERIFICATION, {
                 (row.datastore,): _age(row.verified, now) for row in newest
-                if row.verified is not None})]
+                if row.verified is not None}),
+            _family(m.SOONEST_EXPIRY, {
+                ("owner" if row.given else "service",): (row.soonest - now).total_seconds()
+                for row in ends})]
 
 
 def _operations(rows: Sequence[AnyRow], now: datetime.datetime) -> list[GaugeMetricFamily]:

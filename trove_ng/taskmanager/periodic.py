@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from trove_ng.common.errors import ServiceUnavailable
+from trove_ng.operations.duty import Duty
 
 LOG = logging.getLogger(__name__)
 
@@ -43,3 +44,25 @@ class Periodic:
                 LOG.exception("%s failed; it is tried again in %s s", self._name,
                               self._interval)
             self._stop.wait(self._interval)
+
+
+class InTurn:
+    """Does work when it is this taskmanager's turn: one of all does it in an interval.
+
+    :param interval: seconds between two times, whoever does it
+    """
+
+    def __init__(self, duty: Duty, work: Callable[[], None], interval: float) -> None:
+        self._duty = duty
+        self._work = work
+        # the clocks of the processes' turns differ by little
+        self._pause = interval * 0.9
+
+    def run(self) -> None:
+        """Do it once, unless another taskmanager does, or just did."""
+        if not self._duty.take(self._pause):
+            return
+        try:
+            self._work()
+        finally:
+            self._duty.end()

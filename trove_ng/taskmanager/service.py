@@ -27,6 +27,7 @@ from trove_ng.operations.engine import Engine, Observer, nobody
 from trove_ng.operations.failover import Failovers
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.notices import Notices
+from trove_ng.operations.renewals import Renewals
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.schedules import Runner, Schedules
 from trove_ng.operations.work import Tools
@@ -48,14 +49,13 @@ from trove_ng.taskmanager.notifications import (
     Relay,
     Tell,
 )
-from trove_ng.taskmanager.periodic import Periodic
+from trove_ng.taskmanager.periodic import InTurn, Periodic
 from trove_ng.taskmanager.reconcile import Turns
-from trove_ng.taskmanager.schedules import DUTY as RETENTION
-from trove_ng.taskmanager.schedules import ScheduleRetention
 
 LOG = logging.getLogger(__name__)
 
-
+#: what one taskmanager does at a time; the ticks of schedules need no such turns
+RETENTION, RENEWAL = "schedule_retention", "certificate_renewal"
 #: seconds between two looks whether a period has ended
 _FACTS_PAUSE = 30
 
@@ -109,7 +109,8 @@ class Service:
                                   conf.rpc_message_max_age, recorder=recorder)
 
     def _begins(self, tools: Tools, owner: str) -> list[Periodic]:
-        """Return what begins work that nobody asks for now: of schedules, and failovers."""
+        """Return what begins work that nobody asks for now: of schedules, of failovers,
+        and on certificates."""
         conf, pause = tools.conf, tools.conf.schedule_retention_interval
         notices = Notices(lambda: tools.told, of_its_own=True)
         accepting = requests.Requests(conf, tools.operation_box, notices)
@@ -118,12 +119,17 @@ class Service:
         lost = Failovers(conf, tools.db, tools.clock, accepting, self._manager.take,
                          tools.recorder)
         drills = Drills(conf, tools.db, tools.clock, accepting, self._manager.take)
-        duty = Duty(tools.db, tools.clock, RETENTION, owner)
+        retention, renewal = (Duty(tools.db, tools.clock, name, owner)
+                              for name in (RETENTION, RENEWAL))
+        renewals = Renewals(conf, tools.db, tools.clock, accepting, self._manager.take)
         return [Periodic("the failovers", lost.run, conf.failover_interval),
                 Periodic("the schedules", runner.run, conf.schedule_interval),
                 Periodic("the verifications of schedules", drills.run, conf.schedule_interval),
                 Periodic("the retention of backups",
-                         ScheduleRetention(runner, duty, pause).run, pause)]
+                         InTurn(retention, runner.clean, pause).run, pause),
+                Periodic("the renewal of certificates",
+                         InTurn(renewal, renewals.run, conf.tls.renew_interval).run,
+                         conf.tls.renew_interval)]
 
     def _notifications(self, tools: Tools, owner: str) -> list[Periodic]:
         """Return what sends notifications, and what makes those that come of themselves."""

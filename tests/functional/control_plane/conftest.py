@@ -128,6 +128,8 @@ class Agent:
         self.position, self.progress, self.reaches = "0-1-7", 7, True
         #: operations that changed TLS with what they made, the newest last
         self.tls = [("", tm.TlsEntry())]
+        #: the one whose place the newest took
+        self.renewed: tuple[str, tm.TlsEntry] | None = None
         #: its server begins to speak it at a start only
         self.tls_restarts = False
         #: settings of the user's configuration group
@@ -322,6 +324,7 @@ class Agent:
 
     def _set_tls(self, request: tm.TlsRequest) -> tm.TlsResult:
         if self.tls[-1][0] != request.operation_id:
+            self.renewed = self.tls.pop() if request.renewal else None
             self.tls.append((request.operation_id, tm.TlsEntry(
                 mode=request.mode, certificate=request.certificate,
                 authority=request.authority, reference=request.reference)))
@@ -332,7 +335,10 @@ class Agent:
         if request.undo and made:
             # a change, or a way back
             self.tls.pop()
+            if self.renewed is not None:
+                self.tls.append(self.renewed)
         elif not request.undo and not made:
+            self.renewed = None
             self.tls.append((request.operation_id, self.tls[-2][1]))
         return tm.TlsResult()
 

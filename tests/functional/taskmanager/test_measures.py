@@ -18,6 +18,7 @@ from trove_ng.db.models import (
     Datastore,
     DatastoreVersion,
     Instance,
+    InstanceTls,
     Operation,
     ServiceStatusRow,
 )
@@ -183,6 +184,22 @@ def test_an_empty_store(database: Database) -> None:
     assert found.sum(m.OPERATIONS.name) == 0
 
 
+def test_certificates_that_end_first(database: Database) -> None:
+    assert collect(database).sum(m.SOONEST_EXPIRY.name) == 0
+    with database.writer() as session:
+        for ident, ends, reference, deleted in (
+                ("a", 50, None, False), ("b", 20, None, False), ("c", 10, None, True),
+                ("d", -5, "https://keys/1", False), ("e", 9, "https://keys/2", False)):
+            instance(session, ident, deleted=deleted)
+            for place, end in (("current", ends), ("previous", 1)):
+                session.add(InstanceTls(instance_id=ident, place=place, mode="basic",
+                                        reference=reference, expires_at=ago(-end)))
+            session.flush()
+    found = collect(database)
+    assert found.get(m.SOONEST_EXPIRY.name, issuer="service") == 20
+    assert found.get(m.SOONEST_EXPIRY.name, issuer="owner") == -5
+
+
 def statements(database: Database) -> list[str]:
     seen: list[str] = []
 
@@ -204,13 +221,13 @@ def test_a_scrape_asks_as_much_of_a_full_store_and_remembers(database: Database)
     clock = FixedClock()
     collector = StoreCollector(database, clock, EXPIRY, 15)
     assert scrape(collector).get(m.INSTANCES.name, status="ACTIVE") == 50
-    assert len(seen) == 4
+    assert len(seen) == 5
     clock.seconds = 14
     scrape(collector)
-    assert len(seen) == 4
+    assert len(seen) == 5
     clock.seconds = 15
     assert scrape(collector).get(m.OLDEST_OPERATION.name, action="backup.create") == 16
-    assert len(seen) == 8
+    assert len(seen) == 10
 
 
 def test_registering_asks_nothing(database: Database) -> None:

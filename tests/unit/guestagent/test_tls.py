@@ -174,3 +174,34 @@ def test_keys_that_nobody_goes_back_to_are_removed(
     store.forget()
     assert not folder.exists()
     assert store.in_force() is None
+
+
+def renewal(operation: str) -> TlsRequest:
+    return msgspec.structs.replace(wanted(operation), renewal=True)
+
+
+def test_a_renewal_takes_the_place_of_the_one_before(
+        store: TlsStore, folder: pathlib.Path) -> None:
+    store.change(wanted("one"))
+    store.change(wanted("two"))
+    store.change(renewal("three"))
+    store.change(renewal("three"))
+    assert shown(store) == ("basic", "three")
+    store.change(renewal("four"))
+    assert {one.name for one in folder.iterdir() if one.is_dir()} == {
+        "one", "three", "four", "live"}
+    store.roll_back("back")
+    assert shown(store) == ("basic", "one")
+    store.roll_back("again")
+    assert shown(store) == ("basic", "four")
+
+
+def test_a_renewal_is_undone(store: TlsStore) -> None:
+    store.change(wanted("one"))
+    store.change(wanted("two"))
+    store.change(renewal("three"))
+    store.undo("three")
+    store.undo("three")
+    assert shown(store) == ("basic", "two")
+    before = store.state().previous
+    assert before is not None and describe(before.certificate).common_name == "one"

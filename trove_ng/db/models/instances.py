@@ -162,6 +162,7 @@ class InstanceTls(Timestamps, Base):
     """
 
     __tablename__ = "instance_tls"
+    __table_args__ = (Index("ix_instance_tls_end", "place", "expires_at"),)
 
     instance_id: Mapped[str] = mapped_column(
         String(36), ForeignKey("instances.id"), primary_key=True)
@@ -170,6 +171,9 @@ class InstanceTls(Timestamps, Base):
     reference: Mapped[str | None] = mapped_column(String(255))
     certificate: Mapped[str | None] = mapped_column(Text)
     authority: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime.datetime | None]
+    #: its end was told, or cared for, and is not looked at again until then
+    look_at: Mapped[datetime.datetime | None]
 
 
 class VolumeConfig(Timestamps, Base):

@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.db.models import Failover, Instance, Operation, ServiceStatusRow
+from trove_ng.db.models import Failover, Instance, ServiceStatusRow
 from trove_ng.db.rows import AnyRow
 
 
@@ -65,9 +65,3 @@ def members(session: Session, source_ids: Collection[str],
         if source_id in found:
             found[source_id].append((instance, status))
     return found
-
-
-def live(session: Session, action: str) -> int:
-    """Return how many operations of an action have not ended."""
-    return session.scalar(select(func.count()).select_from(Operation).where(
-        Operation.action == action, Operation.live_key.is_not(None))) or 0

@@ -13,10 +13,11 @@ from trove_ng.db.models import (
     Datastore,
     DatastoreVersion,
     Instance,
+    InstanceTls,
     Operation,
     ServiceStatusRow,
 )
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import operations, tls
 from trove_ng.db.rows import AnyRow, Reader
 
 
@@ -77,3 +78,14 @@ def newest_backups(reader: Reader) -> Sequence[AnyRow]:
         Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
         Backup.state == BackupState.COMPLETED.value, Backup.deleted.is_(False),
         Backup.backup_timestamp.is_not(None)).group_by(Datastore.name)).all()
+
+
+def soonest_expiries(reader: Reader) -> Sequence[AnyRow]:
+    """Return ``given`` (1: by its owner, 0: the service issued it) and ``soonest``, when the
+    first certificate in force of this kind ends."""
+    given = case((InstanceTls.reference.is_not(None), 1), else_=0).label("given")
+    return reader.execute(select(
+        given, func.min(InstanceTls.expires_at).label("soonest"),
+    ).select_from(InstanceTls).join(Instance, Instance.id == InstanceTls.instance_id).where(
+        InstanceTls.place == tls.CURRENT, InstanceTls.expires_at.is_not(None),
+        Instance.deleted.is_(False)).group_by(given)).all()

@@ -6,14 +6,14 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from oslo_db.exception import DBDuplicateEntry
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import Backup, Instance, Operation, OperationRecord, OperationStep
 from trove_ng.db.repositories import events, notifications
-from trove_ng.db.rows import by_id
+from trove_ng.db.rows import Reader, by_id
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
@@ -343,6 +343,12 @@ def live_payloads(session: Session, tenant_id: str, action: str) -> list[dict[st
     return list(session.scalars(select(Operation.payload).where(
         Operation.tenant_id == tenant_id, Operation.action == action,
         Operation.live_key.is_not(None))))
+
+
+def count_live(reader: Reader, action: str) -> int:
+    """Return how many operations of one kind have not ended."""
+    return int(reader.scalar(select(func.count()).where(
+        Operation.action == action, Operation.live_key.is_not(None))) or 0)
 
 
 def latest(session: Session, limit: int, *, live: bool) -> Sequence[Operation]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, case, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.db.models import InstanceTls
-from trove_ng.db.rows import Reader
+from trove_ng.db.models import Instance, InstanceTls
+from trove_ng.db.rows import AnyRow, Reader
 
 #: what is in force, and what was before
 CURRENT, PREVIOUS = "current", "previous"
@@ -32,3 +33,49 @@ def replace(session: Session, instance_id: str,
     session.execute(delete(InstanceTls).where(InstanceTls.instance_id == instance_id))
     session.add_all([InstanceTls(instance_id=instance_id, place=place, **columns)
                      for place, columns in entries.items() if columns is not None])
+
+
+def due(reader: Reader, now: datetime.datetime, until: datetime.datetime, limit: int, *,
+        given: bool) -> Sequence[AnyRow]:
+    """Return the certificates in force that end soon and are not put off, the first to end
+    first.
+
+    :param until: those that end by then
+    :param given: those of owners; else those that the service issued
+    :return: rows of ``instance_id``, ``tenant_id``, ``expires_at`` and ``authority``
+    """
+    return reader.execute(select(
+        InstanceTls.instance_id, Instance.tenant_id, InstanceTls.expires_at,
+        InstanceTls.authority,
+    ).join(Instance, Instance.id == InstanceTls.instance_id).where(
+        *_due(now, until, given), Instance.deleted.is_(False),
+    ).order_by(InstanceTls.expires_at, InstanceTls.instance_id).limit(limit)).all()
+
+
+def put_off(session: Session, instance_ids: Iterable[str], now: datetime.datetime,
+            until: datetime.datetime, again: datetime.datetime, *, given: bool,
+            ) -> Sequence[AnyRow]:
+    """Put off the certificates of these instances that are due still: they are due again at
+    ``again``, or at their end if that comes first.
+
+    :return: rows of ``instance_id``, ``mode`` and ``expires_at``; locked
+    """
+    found = session.execute(select(
+        InstanceTls.instance_id, InstanceTls.mode, InstanceTls.expires_at,
+    ).where(*_due(now, until, given), InstanceTls.instance_id.in_(list(instance_ids))).order_by(
+        InstanceTls.instance_id).with_for_update()).all()
+    ends = InstanceTls.expires_at
+    session.execute(update(InstanceTls).where(
+        InstanceTls.place == CURRENT,
+        InstanceTls.instance_id.in_([row.instance_id for row in found]),
+    ).values(look_at=case((and_(ends > now, ends < again), ends), else_=again)
+             ).execution_options(synchronize_session=False))
+    return found
+
+
+def _due(now: datetime.datetime, until: datetime.datetime, given: bool,
+         ) -> tuple[ColumnElement[bool], ...]:
+    reference = InstanceTls.reference
+    return (InstanceTls.place == CURRENT, InstanceTls.expires_at <= until,
+            or_(InstanceTls.look_at.is_(None), InstanceTls.look_at <= now),
+            reference.is_not(None) if given else reference.is_(None))

@@ -14,7 +14,7 @@ def _set(work: Work) -> None:
     if wanted.mode is None:
         request = tm.TlsRequest(operation_id=work.id, step="tls")
     elif wanted.reference is None:
-        request = tls.issued(work, wanted.mode)
+        request = tls.issued(work, wanted.mode, renewal=wanted.renewal)
     else:
         request = tls.given(work, wanted.mode, wanted.reference)
     tls.use(work, work.tools.guests(work.resource_id, work.context).set_tls(request))

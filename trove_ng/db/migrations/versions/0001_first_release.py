@@ -827,6 +827,8 @@ def upgrade() -> None:
         sa.Column("reference", sa.String(length=255), nullable=True),
         sa.Column("certificate", sa.Text(), nullable=True),
         sa.Column("authority", sa.Text(), nullable=True),
+        sa.Column("expires_at", MOMENT, nullable=True),
+        sa.Column("look_at", MOMENT, nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
@@ -834,6 +836,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("instance_id", "place", name=op.f("pk_instance_tls")),
     )
+    with op.batch_alter_table("instance_tls", schema=None) as batch_op:
+        batch_op.create_index("ix_instance_tls_end", ["place", "expires_at"], unique=False)
 
     op.create_table(
         "service_statuses",
