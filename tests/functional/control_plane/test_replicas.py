@@ -15,7 +15,7 @@ from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
 from trove_ng.operations.replication import account
-from trove_ng.operations.runbooks import promote_replica
+from trove_ng.operations.runbooks import promote_replica, seed_replicas
 from trove_ng.rpc import replication_messages as rm
 
 
@@ -199,6 +199,24 @@ def test_what_fails_leaves_the_source_as_it_was(plane: ControlPlane, instance: s
     plane.request("DELETE", f"/instances/{replica}", status=202)
     plane.wait_gone(f"/instances/{replica}")
     assert "replicas" not in plane.show(instance)
+
+
+def test_a_source_keeps_what_replicas_need_before_it_is_backed_up(
+        plane: ControlPlane, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_replicas, "_keeps_log_by_account", lambda _work, _source: True)
+    ask(plane, instance, replica_count=2)
+    replicas = ids(plane, instance)
+    source = plane.agent(instance)
+    for one in replicas:
+        plane.wait(one, "ACTIVE")
+    names = [name for name, _ in source.asked]
+    before = {request.add.name for name, request in source.asked[:names.index("create_backup")]
+              if isinstance(request, rm.ReplicaAccounts) and request.add is not None}
+    assert before == {account(one) for one in replicas}
+    for one in replicas:
+        followed = plane.agent(one).follows
+        assert followed is not None
+        assert followed.password.reveal() == source.accounts[account(one)]
 
 
 def test_a_source_that_is_briefly_away_is_asked_again(plane: ControlPlane, instance: str) -> None:

@@ -303,3 +303,25 @@ def slots(one: Server) -> list[str]:
 def root(server: Server) -> tuple[str, str, str]:
     server.manager.enable_root(m.RootRequest(password=Secret("root-Pw1")))
     return "postgres", "root-Pw1", "shop"
+
+
+def test_another_backup_leaves_what_a_replica_begins_with(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    server.ask("CREATE TABLE t (v INT PRIMARY KEY)")
+    server.manager.enable_as_source(step("source"))
+    user = account("one")
+    # as it is made before the backup; its password comes later
+    accounts(server, add=m.UserSpec(name=user.name, password=Secret("another")))
+    stored = backup(server, store[0])
+    superuser = root(server)
+    insert(server, 1)
+    for number in range(4):
+        backup(server, store[0], str(number + 2))
+        for _ in range(3):
+            server.ask("SELECT pg_switch_wal()", *superuser)
+            server.ask("CHECKPOINT", *superuser)
+            insert(server, 10 + len(values(server)))
+    accounts(server, add=user)
+    replica = seeded(make, store[0], "replica", stored)
+    follow(replica, server, user)
+    wait_for(lambda: values(replica) == values(server))

@@ -351,6 +351,14 @@ def count_live(reader: Reader, action: str) -> int:
         Operation.action == action, Operation.live_key.is_not(None))) or 0)
 
 
+def live_resources(session: Session, tenant_id: str, action: str) -> dict[str, dict[str, object]]:
+    """Return resource id → payload of a project's operations of one kind that have not ended."""
+    return {row.resource_id: row.payload for row in session.execute(select(
+        Operation.resource_id, Operation.payload).where(
+            Operation.tenant_id == tenant_id, Operation.action == action,
+            Operation.live_key.is_not(None)).order_by(Operation.resource_id))}
+
+
 def latest(session: Session, limit: int, *, live: bool) -> Sequence[Operation]:
     """Return the newest operations.
 

@@ -17,7 +17,7 @@ def _steps() -> tuple[Step, ...]:
     names = [one.name for one in steps]
     first, last = names.index("prepare"), names.index("database") + 1
     return (*steps[:first],
-            Step("snapshot", replication.wait_for_snapshot),
+            Step("snapshot", replication.wait_for_snapshot, replication.close_account),
             Step("account", replication.open_account, replication.close_account),
             *steps[first:last],
             Step("follow", replication.follow_first),
