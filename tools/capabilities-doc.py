@@ -30,6 +30,7 @@ def render() -> str:
     for name in MEANINGS:
         lines += _row([f"``{name}``", *(
             "yes" if declared(one)[name] else "no" for one in engines)])
+    lines += _row(["promote, eject", *("yes" if one.promotes else "no" for one in engines)])
     for one in engines:
         lines += _lacks(one)
     return "\n".join(lines) + "\n\n"
