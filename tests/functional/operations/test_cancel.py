@@ -39,7 +39,7 @@ def test_a_step_that_waits_is_cancelled_by_the_keeper_of_its_lease(
         work.wait("the end of the test", lambda: None, timeout=10)
 
     ident = bench.submit()
-    keeper = LeaseKeeper(bench.db, bench.clock, "one", 0.3)
+    keeper = LeaseKeeper(bench.db, bench.clock, "one", 3)
     keeper.start()
     try:
         lease = keeper.claim(ident)
