@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from trove_ng.api import (
     accept_access,
     accept_failover,
+    accept_log_archives,
     accept_modules,
     accept_networks,
     accept_volumes,
@@ -96,6 +97,8 @@ def create_instance(call: Call) -> dict[str, Any]:
         wanted = limited(session, call, version, wanted)
         databases, users = _statements(call, engine, body)
         backup = _backup(session, call, body, version, wanted)
+        until = accept_log_archives.restore_time(
+            session, engine, backup, body.get("restorePoint"), wanted.volume_size)
         if version.manager in call.services.conf.root_on_create and engine.capabilities.root:
             root = Secret(generate_password())
         instance = new_row(call, body, version, wanted)
@@ -103,8 +106,9 @@ def create_instance(call: Call) -> dict[str, Any]:
             instance.configuration_id = configuration(
                 session, call, engine, body["configuration"], version)
         modules = wanted_modules(session, call, body, version)
-        operation_id = _begin(session, call, instance, wanted, databases, users, backup, root,
-                              modules)
+        operation_id = _begin(session, call, instance, wanted, databases, users, backup, until,
+                              root, modules)
+        accept_log_archives.begin(session, call, engine, instance, body.get("log_archiving"))
         if body.get("failover"):
             call.authorize("instance:update_failover")
             accept_failover.write(session, call, instance, body["failover"], engine)
@@ -279,7 +283,7 @@ def configuration(session: Session, call: Call, engine: Engine, ident: str,
 
 def _begin(session: Session, call: Call, instance: Instance, wanted: Wanted,
            databases: list[DatabaseSpec], users: list[UserSpec], backup: Backup | None,
-           root: Secret | None, modules: list[str]) -> str:
+           until: str | None, root: Secret | None, modules: list[str]) -> str:
     secrets = {payloads.user_secret(one.name, one.host): one.password
                for one in users if one.password is not None}
     if root is not None:
@@ -290,8 +294,8 @@ def _begin(session: Session, call: Call, instance: Instance, wanted: Wanted,
                                      collate=one.collate) for one in databases],
         users=[payloads.User(name=one.name, host=one.host, databases=one.databases)
                for one in users],
-        backup_id=backup.id if backup is not None else None, enable_root=root is not None,
-        modules=modules))
+        backup_id=backup.id if backup is not None else None, restore_time=until,
+        enable_root=root is not None, modules=modules))
 
 
 def begin(session: Session, call: Call, instance: Instance, wanted: Wanted, action: str,

@@ -49,6 +49,12 @@ def create_replicas(call: Call) -> dict[str, Any]:
         if body.get(name):
             raise BadRequest(f"Validation error: instance.{name}: a replica has what its source "
                              "has.")
+    if body.get("log_archiving"):
+        raise BadRequest("Validation error: instance.log_archiving: the log of the source is "
+                         "archived, not that of a replica.")
+    if (body.get("restorePoint") or {}).get("time") is not None:
+        raise BadRequest("Validation error: instance.restorePoint.time: a replica has all that "
+                         "its source has.")
     wanted, body = _plan(call, body)
     count = int(body.get("replica_count") or 1)
     with call.services.db.writer() as session:

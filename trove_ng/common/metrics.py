@@ -201,12 +201,22 @@ SOONEST_EXPIRY = Definition(
          "absent when there is none. 'service': the service issued it, and renews it; 'owner': "
          "it is of an owner's key manager.", labels={"issuer": ("service", "owner")})
 
+OLDEST_LOG = Definition(
+    name="trove_log_archive_oldest_age_seconds", kind=Kind.GAUGE, services=(TASKMANAGER,),
+    help="Of instances whose log is archived, the longest time since the latest moment that one "
+         "can be restored to, or since that was switched on; absent when there is none.")
+
+FAILING_LOGS = Definition(
+    name="trove_log_archives_failing", kind=Kind.GAUGE, services=(TASKMANAGER,),
+    help="Instances whose log is to be archived and was not at the last attempt.")
+
 #: all of ours; each service has its process_* metrics too
 DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
-    NEWEST_BACKUP, NEWEST_VERIFICATION, SOONEST_EXPIRY, BEATS_RECEIVED, BEATS, REPORTS, REFUSED,
-    CLOUD_CALLS, STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
+    NEWEST_BACKUP, NEWEST_VERIFICATION, SOONEST_EXPIRY, OLDEST_LOG, FAILING_LOGS,
+    BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS, STORE_ERRORS, STORE_RETRIES,
+    STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
 
 
 class Recorder:

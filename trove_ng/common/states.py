@@ -121,3 +121,5 @@ class EventKind(enum.StrEnum):
     #: store and cloud do not agree
     MISMATCH_FOUND = "mismatch.found"
     MISMATCH_REPAIRED = "mismatch.repaired"
+    #: a new instance has the data of an earlier moment of another one
+    RESTORED = "restore.reached"

@@ -35,6 +35,17 @@ OPTS: list[cfg.Opt] = [
                help="Sources that are given up at the same time at most, by anybody, before no "
                     "further one is by itself: when many are silent something else may be "
                     "wrong."),
+    cfg.FloatOpt("log_archive_interval", default=120, min=1,
+                 help="Seconds after which the log of a database is archived again, where that "
+                      "is on: what may be lost with a server. It is at least "
+                      "guest_call_timeout and half a minute."),
+    cfg.FloatOpt("log_archive_check_interval", default=5, min=0.1,
+                 help="Seconds between two looks for databases whose log is to be archived."),
+    cfg.FloatOpt("log_archive_time", default=30, min=1,
+                 help="Seconds after which an agent begins to store no further part of the log, "
+                      "and is asked again. It is at most half of guest_call_timeout."),
+    cfg.IntOpt("log_archive_workers", default=8, min=1,
+               help="Agents that one taskmanager asks at the same time to archive logs."),
     cfg.FloatOpt("orphan_age", default=120, min=0,
                  help="Seconds since an instance was last worked on, or deleted, in which what it "
                       "has in the cloud is not judged; after them leftovers are deleted."),
@@ -46,7 +57,8 @@ OPTS: list[cfg.Opt] = [
                       "they double with each."),
     cfg.FloatOpt("orphan_objects_age", default=86400, min=0,
                  help="Seconds since objects were stored for a backup that is deleted, or "
-                      "failed, after which they are deleted."),
+                      "failed, or as log that no restore needs, after which they are "
+                      "deleted."),
     cfg.FloatOpt("reconcile_objects_interval", default=3600, min=0,
                  help="Seconds between two looks for such objects; 0 leaves them to "
                       "'trove-manage reconcile'."),

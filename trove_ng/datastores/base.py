@@ -28,6 +28,7 @@ class Capabilities:
     root: bool = False
     backups: bool = False
     incremental_backups: bool = False
+    log_archiving: bool = False
     snapshots: bool = False
     configuration: bool = False
     resize: bool = True

@@ -16,6 +16,8 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "root": "The superuser is enabled and disabled.",
     "backups": "Backups are made.",
     "incremental_backups": "Backups are made of what changed since another one.",
+    "log_archiving": "What is written after a backup is archived, so that instances are restored "
+                     "to any time.",
     "snapshots": "Backups are made as snapshots of the volume.",
     "upgrades": "Instances are upgraded to other versions, which replaces the server's disk.",
     "replication": "Replicas are made, which follow an instance and are read only.",

@@ -22,7 +22,7 @@ DATA_CALLS = (
     "create_users", "delete_user", "update_user", "change_passwords", "list_access",
     "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
     "list_logs", "switch_log", "publish_log", "set_replica_accounts", "get_position",
-    "wait_for_position",
+    "wait_for_position", "archive_log", "end_log_archive",
 )
 
 

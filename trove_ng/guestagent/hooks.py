@@ -18,6 +18,7 @@ from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.tls import TlsFiles
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
@@ -27,15 +28,13 @@ LOG = logging.getLogger(__name__)
 
 #: calls that a datastore may leave out
 OPTIONAL = (
-    "allow_writes", "apply_config", "apply_overrides", "apply_tls", "change_passwords",
-    "create_backup",
-    "create_databases", "create_users", "delete_database", "delete_user", "detach_replica",
-    "disable_root", "enable_as_source", "enable_root", "fence", "follow", "get_position",
-    "get_user",
-    "grant_access", "hold_data", "is_root_enabled", "list_access", "list_databases",
-    "list_users", "receive_again", "release_data", "revoke_access", "set_log",
-    "set_replica_accounts", "stop_receiving", "stop_writes", "unfence", "update_user",
-    "wait_for_position",
+    "allow_writes", "apply_config", "apply_overrides", "apply_tls", "archive_log",
+    "change_passwords", "create_backup", "create_databases", "create_users", "delete_database",
+    "delete_user", "detach_replica", "disable_root", "enable_as_source", "enable_root",
+    "end_log_archive", "fence", "follow", "get_position", "get_user", "grant_access",
+    "hold_data", "is_root_enabled", "list_access", "list_databases", "list_users",
+    "receive_again", "release_data", "revoke_access", "set_log", "set_replica_accounts",
+    "stop_receiving", "stop_writes", "unfence", "update_user", "wait_for_position",
 )
 
 
@@ -53,6 +52,8 @@ class DatastoreHooks(abc.ABC):
     prepare_rerun_safe = False
     #: True if files below the mount point are copied onto a new volume
     migrate_to_volume = False
+    #: of the last prepare, see :class:`trove_ng.rpc.messages.Prepared`
+    restored_to: float | None = None
 
     def __init__(self, ctx: AgentContext) -> None:
         self.ctx = ctx
@@ -147,6 +148,14 @@ class DatastoreHooks(abc.ABC):
                       progress: Progress) -> m.StoredBackup:
         """Stream a backup to object storage and return what was stored."""
         raise self._unsupported("backups")
+
+    def archive_log(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store what follows the archived log, and return what was stored."""
+        raise self._unsupported("an archive of its log")
+
+    def end_log_archive(self, request: m.Empty) -> m.Empty:
+        """Keep no more log for the archive."""
+        raise self._unsupported("an archive of its log")
 
     def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
         """Look through all data; the database runs, and nothing is changed.

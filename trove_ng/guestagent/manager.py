@@ -74,7 +74,7 @@ class BaseManager(DatastoreHooks):
         self.tls = TlsStore(
             lambda: pathlib.Path(self.volume_mount_point) / TLS_DIR, self.server_user)
 
-    def prepare(self, request: m.PrepareRequest, progress: Progress) -> m.Empty:
+    def prepare(self, request: m.PrepareRequest, progress: Progress) -> m.Prepared:
         """Make this server a database instance and report its status.
 
         The end marker is written after databases and users exist, so that an
@@ -101,7 +101,7 @@ class BaseManager(DatastoreHooks):
             self.post_prepare(request)
         except Exception:  # noqa: BLE001  the instance is usable: this must not fail it
             LOG.exception("work after prepare failed")
-        return m.Empty()
+        return m.Prepared(restored_to=self.restored_to)
 
     def _prepare(self, request: m.PrepareRequest, progress: Progress) -> None:
         wanted = self.volumes.wanted(request.device_config, request.volume)

@@ -14,7 +14,7 @@ from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import BadRequest
 from trove_ng.conf import modules as options
 from trove_ng.db.models import Operation
-from trove_ng.db.repositories import backups, instance_keys, modules
+from trove_ng.db.repositories import backups, instance_keys, log_archives, modules
 from trove_ng.manage.command import Command, Tools
 from trove_ng.operations import requests
 from trove_ng.rpc.keys import derived
@@ -35,7 +35,7 @@ def _reseal(tools: Tools, _options: argparse.Namespace) -> None:
         with tools.db.writer() as session:
             box = SecretBox(keys, instance_keys.PURPOSE)
             guests = instance_keys.reseal(session, box)
-            encrypted = backups.reseal(session, box)
+            encrypted = backups.reseal(session, box) + log_archives.reseal(session, box)
             running = _reseal_operations(session, SecretBox(keys, requests.PURPOSE))
             contents = modules.reseal(session, SecretBox(
                 options.secrets(tools.conf), modules.PURPOSE))
@@ -64,7 +64,7 @@ def _show(tools: Tools, _options: argparse.Namespace) -> None:
         tools.say(f"taskmanager_rpc_encr_key  {derived(name)[0]}  -")
     with tools.db.reader() as session:
         guests = instance_keys.sealed_with(session)
-        encrypted = backups.sealed_with(session)
+        encrypted = backups.sealed_with(session) + log_archives.sealed_with(session)
         running = Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
             select(Operation.secrets).where(Operation.secrets.is_not(None))) if sealed)
         contents = Counter(modules.sealed_with(session))

@@ -75,6 +75,7 @@ class CreateInstance(Payload, frozen=True, kw_only=True):
     """Build an instance; flavor, volume, networks and zone are in its row.
 
     :param backup_id: the backup to restore, None for an empty database
+    :param restore_time: to which moment, naive UTC in ISO 8601; None: that of the backup
     :param enable_root: enable root at the first start; its password is in the secrets
         under :data:`ROOT_SECRET`
     :param modules: ids of the modules to apply, those that nobody asked for among them
@@ -83,6 +84,7 @@ class CreateInstance(Payload, frozen=True, kw_only=True):
     databases: list[Database] = []
     users: list[User] = []
     backup_id: str | None = None
+    restore_time: str | None = None
     enable_root: bool = False
     modules: list[str] = []
 

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable
 
 from trove_ng.osc.client import Item
-from trove_ng.osc.commands import Shown, ShowOne, datastore, given, one
+from trove_ng.osc.commands import OfOne, Shown, ShowOne, datastore, given, one
+from trove_ng.osc.modules import instance_path
 
 #: options that the request has under the same name
 _PLAIN = ("volume_config", "availability_zone", "locality", "region_name")
@@ -41,6 +42,10 @@ class LaunchInstance(ShowOne):
         add("--datastore-version", metavar="<version>", help="name or ID")
         add("--configuration", metavar="<group>", help="name or ID of a configuration group")
         add("--backup", metavar="<backup>", help="name or ID: restore it")
+        add("--restore-time", metavar="<time>",
+            help="to which moment after the backup, as 2026-05-01T12:00:00Z")
+        add("--archive-log", metavar="<days>", type=int,
+            help="archive its log, and keep that so long, for such restores")
         add("--database", dest="databases", action="append", metavar="<name>",
             help="(repeatable)")
         add("--user", dest="users", action="append", metavar="<name>:<password>",
@@ -71,6 +76,12 @@ class LaunchInstance(ShowOne):
             wanted["configuration"] = self._id("configurations", options.configuration)
         if options.backup:
             wanted["restorePoint"] = {"backupRef": self._id("backups", options.backup)}
+        if options.restore_time:
+            # without a backup the service tells what lacks
+            wanted.setdefault("restorePoint", {})["time"] = options.restore_time
+        if options.archive_log is not None:
+            wanted["log_archiving"] = {
+                "enabled": True, "retention_days": options.archive_log}
         if options.modules:
             wanted["modules"] = [{"id": self._id("modules", name)} for name in options.modules]
         return wanted
@@ -81,6 +92,28 @@ class LaunchInstance(ShowOne):
 
     def _id(self, collection: str, name_or_id: str) -> str:
         return str(self.client.find(collection, collection, name_or_id)["id"])
+
+
+class SetLogArchiving(OfOne):
+    """Have the log of an instance's database archived, or not any more."""
+
+    of = "instance"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the arguments."""
+        parser = super().get_parser(prog_name)
+        switch = parser.add_mutually_exclusive_group(required=True)
+        switch.add_argument("--enable", action="store_true")
+        switch.add_argument("--disable", action="store_true",
+                            help="what is archived is kept for its time")
+        parser.add_argument("--retention-days", type=int, metavar="<days>")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Switch it."""
+        self.client.request("PATCH", instance_path(self.client, parsed_args.instance), {
+            "instance": {"log_archiving": {
+                "enabled": parsed_args.enable, **given(parsed_args, ("retention_days",))}}})
 
 
 def _nested(options: argparse.Namespace) -> Item:

@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from trove_ng.common.context import RequestContext
 from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import keys
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import machine_messages as machine
@@ -67,6 +68,8 @@ GUEST_METHODS: dict[str, GuestMethod] = {
     "list_logs": GuestMethod(lm.LogsRequest, lm.LogStates),
     "switch_log": GuestMethod(lm.LogSwitch, m.Empty),
     "publish_log": GuestMethod(lm.LogPublishRequest, lm.LogPublished),
+    "archive_log": GuestMethod(am.ArchiveRequest, am.ArchivedLog),
+    "end_log_archive": GuestMethod(m.Empty, m.Empty),
     "update_overrides": GuestMethod(m.OverridesRequest, m.OverridesResult),
     "get_filesystem_stats": GuestMethod(m.Empty, m.FilesystemStats),
     "get_hwinfo": GuestMethod(m.Empty, machine.Hardware),
@@ -271,6 +274,14 @@ class GuestClient:
     def publish_log(self, request: lm.LogPublishRequest) -> lm.LogPublished:
         """Store what a log holds beyond what is published."""
         return self._call("publish_log", request, lm.LogPublished)
+
+    def archive_log(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store what follows the archived log."""
+        return self._call("archive_log", request, am.ArchivedLog)
+
+    def end_log_archive(self) -> None:
+        """Have no more log kept for the archive."""
+        self._done("end_log_archive", m.Empty())
 
     def update_overrides(self, request: m.OverridesRequest) -> m.OverridesResult:
         """Make the user's settings exactly these, once per step."""

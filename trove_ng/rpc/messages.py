@@ -178,6 +178,21 @@ class StepRequest(Message, frozen=True, kw_only=True):
     step: str
 
 
+class LogReplay(Message, frozen=True, kw_only=True):
+    """The log to apply after backups.
+
+    :param until: Unix time after which no change is applied
+    :param pieces: each continues the one before; the first, what the last backup has
+    :param grant: leave to read them all
+    :param keys: see :class:`RestoreSpec`
+    """
+
+    until: Moment
+    pieces: list[StoredBackup]
+    grant: ObjectStoreGrant
+    keys: list[Secret | None] = []
+
+
 class RestoreSpec(Message, frozen=True, kw_only=True):
     """Where the data of a new instance comes from.
 
@@ -186,6 +201,7 @@ class RestoreSpec(Message, frozen=True, kw_only=True):
     :param keys: what each of them is encrypted with, None for one that is not; empty if
         none is
     :param region: that the backup is stored in
+    :param log: what to apply after them; None: nothing
     """
 
     backup_id: str
@@ -193,6 +209,17 @@ class RestoreSpec(Message, frozen=True, kw_only=True):
     grants: list[ObjectStoreGrant]
     keys: list[Secret | None] = []
     region: str | None = None
+    log: LogReplay | None = None
+
+
+class Prepared(Message, frozen=True, kw_only=True):
+    """What became of a prepare.
+
+    :param restored_to: of a restore to a time: Unix time of the last change that was applied,
+        None if there was none after the backup
+    """
+
+    restored_to: Moment | None = None
 
 
 class ExistingData(Message, frozen=True, kw_only=True):

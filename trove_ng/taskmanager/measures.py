@@ -52,7 +52,7 @@ class StoreCollector(Collector):
         return [_family(one, {}) for one in (
             m.STORE_UP, m.OPERATIONS, m.OLDEST_OPERATION, m.INSTANCES, m.SILENT_INSTANCES,
             m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP,
-            m.NEWEST_VERIFICATION, m.SOONEST_EXPIRY)]
+            m.NEWEST_VERIFICATION, m.SOONEST_EXPIRY, m.OLDEST_LOG, m.FAILING_LOGS)]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return what the store holds; without it only that it does not answer."""
@@ -82,6 +82,7 @@ class StoreCollector(Collector):
             backups = measures.backups(session)
             newest = measures.newest_backups(session)
             ends = measures.soonest_expiries(session)
+            archives = measures.log_archives(session)
         states = dict.fromkeys(((one.value,) for one in _BACKUP_STATES), 0.0)
         return [
             *_operations(live, now), *_instances(instances, now),
@@ -93,7 +94,10 @@ class StoreCollector(Collector):
                 if row.verified is not None}),
             _family(m.SOONEST_EXPIRY, {
                 ("owner" if row.given else "service",): (row.soonest - now).total_seconds()
-                for row in ends})]
+                for row in ends}),
+            _family(m.OLDEST_LOG, {} if archives.oldest is None else {
+                (): _age(archives.oldest, now)}),
+            _family(m.FAILING_LOGS, {(): archives.failing})]
 
 
 def _operations(rows: Sequence[AnyRow], now: datetime.datetime) -> list[GaugeMetricFamily]:

@@ -39,6 +39,8 @@ from trove_ng.rpc.notifier import Sender, is_on, own_address
 from trove_ng.rpc.transport import get_transport, start_server
 from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 from trove_ng.taskmanager.housekeeping import Housekeeping
+from trove_ng.taskmanager.log_archives import DUTY as LOG_RETENTION
+from trove_ng.taskmanager.log_archives import Archiving, LogRetention
 from trove_ng.taskmanager.manager import Manager
 from trove_ng.taskmanager.notifications import (
     EXISTS,
@@ -104,6 +106,11 @@ class Service:
             Periodic("the watch for heartbeats",
                      HeartbeatWatch(db, clock, conf.agent_heartbeat_expiry).run,
                      conf.heartbeat_check_interval),
+            Periodic("the archives of logs", Archiving(tools).run,
+                     conf.log_archive_check_interval),
+            Periodic("the retention of archived logs", LogRetention(
+                tools, Duty(db, clock, LOG_RETENTION, owner),
+                conf.schedule_retention_interval).run, conf.schedule_retention_interval),
             *self._begins(tools, owner), *self._notifications(tools, owner))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,
                                   conf.rpc_message_max_age, recorder=recorder)

@@ -7,7 +7,15 @@ from sqlalchemy import select
 
 from tests.functional.api.conftest import NETWORK, OWN, Api
 from tests.functional.osc.conftest import OpenStack
-from trove_ng.db.models import Failover, Instance, InstanceVolume, Operation
+from trove_ng.db.models import (
+    Datastore,
+    DatastoreVersion,
+    Failover,
+    Instance,
+    InstanceVolume,
+    LogArchive,
+    Operation,
+)
 
 LAUNCH = ("database", "instance", "launch", "new", "--flavor", "db.small")
 
@@ -73,3 +81,31 @@ def test_what_a_set_does_when_its_source_is_lost_is_said(openstack: OpenStack, a
     with app.db.reader() as session:
         assert session.get_one(Failover, f"{OWN}1").mode == "manual"
     assert "timeout_seconds" in openstack.fails(*command, "automatic", "--timeout", "2")
+
+
+def test_the_log_is_archived_and_a_backup_brought_to_a_time_where_that_can_be(
+        openstack: OpenStack, app: Api) -> None:
+    volume = ("--volume", "data=3")
+    assert "backupRef" in openstack.fails(
+        *LAUNCH, *volume, "--restore-time", "2026-05-01T12:00:00Z")
+    assert "restored to the time of a backup only" in openstack.fails(
+        *LAUNCH, *volume, "--backup", "b", "--restore-time", "2026-05-01T12:00:00Z")
+    assert "does not archive its log" in openstack.fails(*LAUNCH, *volume, "--archive-log", "3")
+    with app.db.writer() as session:
+        session.add(Datastore(id="p", name="postgresql"))
+        session.flush()
+        session.add(DatastoreVersion(id="p15", datastore_id="p", name="15", version="15",
+                                     manager="postgresql", image_tags="postgresql"))
+    openstack(*LAUNCH, *volume, "--datastore", "postgresql", "--datastore-version", "15",
+              "--archive-log", "3")
+    with app.db.reader() as session:
+        (row,) = session.scalars(select(LogArchive))
+    assert (row.enabled, row.retention_days) == (True, 3)
+    command = ("database", "instance", "log", "archive", "set", row.instance_id)
+    openstack.does(*command, "--disable")
+    with app.db.reader() as session:
+        assert not session.get_one(LogArchive, row.instance_id).enabled
+    openstack.does(*command, "--enable", "--retention-days", "9")
+    with app.db.reader() as session:
+        found = session.get_one(LogArchive, row.instance_id)
+    assert (found.enabled, found.retention_days) == (True, 9)

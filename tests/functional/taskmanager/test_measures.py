@@ -19,6 +19,7 @@ from trove_ng.db.models import (
     DatastoreVersion,
     Instance,
     InstanceTls,
+    LogArchive,
     Operation,
     ServiceStatusRow,
 )
@@ -174,6 +175,22 @@ def test_backups(database: Database) -> None:
         "COMPLETED": 2, "FAILED": 2, "CORRUPT": 0, "SAVING": 1, "NEW": None}
 
 
+def test_archived_logs(database: Database) -> None:
+    assert collect(database).get(m.OLDEST_LOG.name) is None
+    with database.writer() as session:
+        for ident, age, error, more in (
+                ("new", None, None, {}), ("old", 300, "x", {}), ("off", 400, "x", {}),
+                ("gone", 500, "x", {"deleted": True}), ("fresh", 10, None, {}),
+                ("replica", 600, "x", {"slave_of_id": "old"})):
+            instance(session, ident, **more)
+            session.add(LogArchive(
+                instance_id=ident, tenant_id="t", retention_days=1, container="c", error=error,
+                enabled=ident != "off", created=ago(20), latest=age and ago(age)))
+    found = collect(database)
+    assert found.get(m.OLDEST_LOG.name) == 300
+    assert found.get(m.FAILING_LOGS.name) == 1
+
+
 def test_an_empty_store(database: Database) -> None:
     found = collect(database)
     assert found.get(m.STORE_UP.name) == 1
@@ -221,13 +238,13 @@ def test_a_scrape_asks_as_much_of_a_full_store_and_remembers(database: Database)
     clock = FixedClock()
     collector = StoreCollector(database, clock, EXPIRY, 15)
     assert scrape(collector).get(m.INSTANCES.name, status="ACTIVE") == 50
-    assert len(seen) == 5
+    assert len(seen) == 6
     clock.seconds = 14
     scrape(collector)
-    assert len(seen) == 5
+    assert len(seen) == 6
     clock.seconds = 15
     assert scrape(collector).get(m.OLDEST_OPERATION.name, action="backup.create") == 16
-    assert len(seen) == 10
+    assert len(seen) == 12
 
 
 def test_registering_asks_nothing(database: Database) -> None:

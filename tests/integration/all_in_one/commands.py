@@ -278,6 +278,7 @@ OPENSTACK: tuple[Step, ...] = (
     _os(f"{_D} instance failover set", "{i} automatic --timeout 30"),
     _os(f"{_D} instance failover set", "{i} manual"),
     _os(f"{_D} instance promote", "{i}", fails="HTTP 4", note=_REPLICAS),
+    _os(f"{_D} instance log archive set", "{i} --enable", fails="does not archive its log"),
     _os(f"{_D} instance eject", "{i}", fails="HTTP 4", note=_REPLICAS),
     _os(f"{_D} instance detach", "{i}", note="does nothing: the instance is no replica"),
     _os(f"{_D} backup strategy create", "--swift-container mine", shows=("mine",)),

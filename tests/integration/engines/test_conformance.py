@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pathlib
 import time
@@ -243,6 +244,44 @@ def test_a_backup_that_continues_another_one_or_is_refused(instance: Instance) -
         assert (answer.status_code, "incremental" in answer.text) == (501, True), answer.text
     instance.rest.request("DELETE", f"/backups/{first}")
     instance.cloud.wait_operations(first)
+
+
+def test_a_backup_is_brought_to_a_time_or_that_is_refused(instance: Instance) -> None:
+    rest, path = instance.rest, f"/instances/{instance.id}"
+    answer = rest.request("PATCH", path, check=False, json={
+        "instance": {"log_archiving": {"enabled": True}}})
+    if not datastores.get(instance.engine.name).capabilities.log_archiving:
+        assert (answer.status_code, "does not archive" in answer.text) == (501, True), answer.text
+        return
+    assert answer.status_code == 202, answer.text
+
+    def shown() -> dict[str, Any]:
+        found: dict[str, Any] = rest.get(path).json()["instance"]
+        return found
+
+    backup = rest.post("/backups", {"backup": {
+        "name": "before", "instance": instance.id}}).json()["backup"]["id"]
+    instance.cloud.wait_backup(backup)
+    before = instance.write(10)
+    time.sleep(1.1)
+    now = datetime.datetime.now(datetime.UTC)
+    time.sleep(0.1)
+    instance.write(10)
+    eventually(lambda: (shown()["latest_restorable_time"] or "") > now.isoformat(),
+               "the log to be archived", 300)
+    late = now + datetime.timedelta(days=1)
+    point = {"backupRef": backup, "time": late.isoformat()}
+    refused = rest.request("POST", "/instances", check=False, json={"instance": {
+        "name": "r", "flavorRef": "1", "volume": {"size": 2}, "restorePoint": point,
+        "datastore": {"type": instance.engine.name, "version": instance.engine.version}}})
+    assert (refused.status_code, "is too late" in refused.text) == (400, True), refused.text
+    other = Instance(instance.cloud, instance.engine, size=2,
+                     restorePoint={**point, "time": now.isoformat()})
+    assert other.read() == before
+    other.delete()
+    rest.request("PATCH", path, json={"instance": {"log_archiving": {"enabled": False}}})
+    rest.request("DELETE", f"/backups/{backup}")
+    instance.cloud.wait_operations(backup)
 
 
 def test_a_new_root_disk_keeps_data_and_settings(instance: Instance) -> None:

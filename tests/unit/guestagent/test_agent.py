@@ -255,6 +255,6 @@ def test_every_call_has_a_handler(make_manager: Callable[[], ToyManager],
         "set_tls", "roll_back_tls", "get_tls", "stop_receiving", "receive_again", "fence",
         "unfence",
         "install_agent", "restart_agent", "confirm_agent", "discard_agent",
-        "get_hwinfo", "get_diagnostics"}
+        "get_hwinfo", "get_diagnostics", "archive_log", "end_log_archive"}
     assert set(running.bus.table) == expected
     running.agent.stop()

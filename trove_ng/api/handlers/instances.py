@@ -10,6 +10,7 @@ from trove_ng.api import (
     accept_access,
     accept_configurations,
     accept_failover,
+    accept_log_archives,
     accept_roles,
     accept_servers,
 )
@@ -108,6 +109,9 @@ def update(call: Call) -> None:
             call, wanted.get("configuration"), lambda found: _rename(found, name))
     elif "access" in wanted:
         accept_access.update(call, wanted["access"], lambda found: _rename(found, name))
+    elif "log_archiving" in wanted:
+        accept_log_archives.update(
+            call, wanted["log_archiving"], lambda found: _rename(found, name))
     elif "replica_of" in wanted or "slave_of" in wanted:
         _detach(call, wanted, name)
     elif "datastore_version" in wanted:

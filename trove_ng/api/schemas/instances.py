@@ -30,6 +30,14 @@ NIC: Schema = obj({
     "ip_address": IP, "ip-address": IP, "v4-fixed-ip": IP, "port-id": UUID},
     minProperties=1)
 _DATASTORE: Schema = obj({"type": NAME, "version": NAME, "version_number": NAME})
+#: an instant in ISO 8601; without a zone it is UTC
+_TIME: Schema = {"type": "string", "maxLength": 40, "pattern":
+                 r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+                 r"(Z|[+-][0-9]{2}:[0-9]{2})?$"}
+#: the archive of what is written between backups
+LOG_ARCHIVING: Schema = obj({
+    "enabled": {"type": "boolean"},
+    "retention_days": {"type": "integer", "minimum": 1, "maximum": 365}}, ("enabled",))
 _LOCALITY: Schema = {"enum": [
     "affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]}
 
@@ -51,7 +59,8 @@ CREATE: Schema = obj({"instance": obj({
                              ("volume_kind", "size")), 1, 10),
     "databases": array(DATABASE, maximum=1000),
     "users": array(USER, maximum=1000),
-    "restorePoint": obj({"backupRef": UUID}, ("backupRef",)),
+    "restorePoint": obj({"backupRef": UUID, "time": _TIME}, ("backupRef",)),
+    "log_archiving": LOG_ARCHIVING,
     "availability_zone": {"type": ["string", "null"], "minLength": 1, "maxLength": 255},
     "datastore": _DATASTORE,
     "nics": array(NIC, maximum=1),
@@ -81,6 +90,7 @@ UPDATE: Schema = obj({"instance": obj({
     "access": ACCESS,
     "datastore_version": NAME,
     "failover": FAILOVER,
+    "log_archiving": LOG_ARCHIVING,
 })}, ("instance",), examples=[{"instance": {"name": "shop-2"}}])
 
 _RESIZE: Schema = obj({

@@ -88,6 +88,8 @@ def detail(call: Call, row: Any, replicas: list[str], fault: Any,
         view["replication"] = replication
     if replicas or row.slave_of_id or row.failover_mode:
         view["failover"] = _failover(row)
+    if row.log_enabled is not None:
+        view |= _log_archive(row)
     view["created"] = isoformat(row.created)
     view["updated"] = isoformat(row.updated)
     view["service_status_updated"] = isoformat(row.service_updated)
@@ -132,6 +134,20 @@ def _failover(row: Any) -> dict[str, Any]:
     return {"mode": row.failover_mode, "timeout_seconds": row.timeout_seconds,
             "min_interval_seconds": row.min_interval_seconds, "max_lag": row.max_lag,
             "last_at": isoformat(row.failover_at)}
+
+
+def _log_archive(row: Any) -> dict[str, Any]:
+    """Return what is archived of the log, and to where that brings backups."""
+    view: dict[str, Any] = {"log_archiving": {
+        "enabled": row.log_enabled, "retention_days": row.retention_days}}
+    if row.log_error:
+        view["log_archiving"]["error"] = row.log_error
+    earliest, latest = row.earliest, row.latest
+    # whole seconds within the range
+    if earliest is not None and earliest.microsecond:
+        earliest += datetime.timedelta(seconds=1)
+    return {**view, "earliest_restorable_time": isoformat(earliest),
+            "latest_restorable_time": isoformat(latest)}
 
 
 def management(call: Call, row: Any, replicas: list[str], fault: Any,

@@ -38,4 +38,5 @@ DATASTORE = Datastore(
     begun_anew=("binlog", "user_log"),
     promotes=True,
     tells_source=True,
+    why_not={"log_archiving": "The binary log of MariaDB is not archived yet."},
 )

@@ -26,5 +26,6 @@ DATASTORE = Datastore(
     volume_kinds=("data", "binlog", "user_log"),
     tls_modes=(BASIC, ENFORCED),
     tls_restarts=True,
-    why_not={"replication": "Replicas of MySQL are not made yet."},
+    why_not={"replication": "Replicas of MySQL are not made yet.",
+             "log_archiving": "The binary log of MySQL is not archived yet."},
 )

@@ -33,6 +33,7 @@ DATASTORE = Datastore(
     why_not={
         "databases": "The databases of Redis are numbers; none is created or deleted.",
         "users": "Redis is used with one password, which root has.",
+        "log_archiving": "Redis keeps no log that could be applied to its snapshot file.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
         "tls": "Redis is not set up to speak TLS yet.",
         "snapshots": "Redis cannot be told to hold its files still.",

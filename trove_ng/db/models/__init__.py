@@ -29,6 +29,7 @@ from trove_ng.db.models.instances import (
     ServiceStatusRow,
     VolumeConfig,
 )
+from trove_ng.db.models.log_archives import LogArchive, LogPiece
 from trove_ng.db.models.modules import Module
 from trove_ng.db.models.notifications import Notification
 from trove_ng.db.models.operations import (
@@ -43,13 +44,12 @@ from trove_ng.db.models.operations import (
 from trove_ng.db.models.quotas import Quota, QuotaUsage, Reservation
 
 __all__ = [
-    "Backup", "BackupStrategy", "Base", "Capability", "CapabilityOverride",
-    "Cluster", "Configuration", "ConfigurationItem", "Datastore",
-    "DatastoreConfigurationParameter", "DatastoreVersion",
-    "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord", "Duty",
-    "Event", "Failover", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
-    "InstanceMetadata", "InstanceModule", "InstanceTls", "InstanceVolume", "Module",
-    "Notification", "Operation", "OperationRecord", "OperationReport",
+    "Backup", "BackupStrategy", "Base", "Capability", "CapabilityOverride", "Cluster",
+    "Configuration", "ConfigurationItem", "Datastore", "DatastoreConfigurationParameter",
+    "DatastoreVersion", "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord",
+    "Duty", "Event", "Failover", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
+    "InstanceMetadata", "InstanceModule", "InstanceTls", "InstanceVolume", "LogArchive",
+    "LogPiece", "Module", "Notification", "Operation", "OperationRecord", "OperationReport",
     "OperationStep", "Quota", "QuotaUsage", "Reservation", "RootHistory", "Schedule",
     "ScheduleExecution", "ServiceStatusRow", "VolumeConfig",
 ]

@@ -63,6 +63,11 @@ class Backup(Timestamps, SoftDelete, Base):
     #: of one that is known because another one continues it: its project, objects and
     #: parent, so that they are made known once
     part_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    #: where the log goes on after it, and when it ended by the server's clock; None: no log
+    #: can be applied to it
+    log_stream: Mapped[str | None] = mapped_column(String(128))
+    log_number: Mapped[int | None] = mapped_column(BigInteger)
+    log_time: Mapped[datetime.datetime | None]
     #: it is there for new replicas only, and goes when they have it
     for_replicas: Mapped[bool] = mapped_column(default=False)
 

@@ -24,6 +24,7 @@ from trove_ng.db.models import (
     Failover,
     Instance,
     InstanceFault,
+    LogArchive,
     ServiceStatusRow,
 )
 from trove_ng.db.rows import AnyRow, AnySelect, Reader
@@ -89,7 +90,9 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             ServiceStatusRow.volume_total, ServiceStatusRow.volume_used, _has_faults(),
             Failover.mode.label("failover_mode"), Failover.timeout_seconds,
             Failover.min_interval_seconds, Failover.max_lag,
-            Failover.last_at.label("failover_at")]
+            Failover.last_at.label("failover_at"),
+            LogArchive.enabled.label("log_enabled"), LogArchive.retention_days,
+            LogArchive.error.label("log_error"), LogArchive.earliest, LogArchive.latest]
     if shape >= Shape.ALL:
         columns += [
             Instance.compute_instance_id, Instance.server_host, Instance.volume_id,
@@ -112,7 +115,8 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             Configuration, Configuration.id == Instance.configuration_id).outerjoin(
             # a set's is its source's
             Failover, Failover.instance_id == func.coalesce(
-                Instance.slave_of_id, Instance.id))
+                Instance.slave_of_id, Instance.id)).outerjoin(
+            LogArchive, LogArchive.instance_id == Instance.id)
     return statement
 
 

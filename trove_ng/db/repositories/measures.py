@@ -14,6 +14,7 @@ from trove_ng.db.models import (
     DatastoreVersion,
     Instance,
     InstanceTls,
+    LogArchive,
     Operation,
     ServiceStatusRow,
 )
@@ -89,3 +90,15 @@ def soonest_expiries(reader: Reader) -> Sequence[AnyRow]:
     ).select_from(InstanceTls).join(Instance, Instance.id == InstanceTls.instance_id).where(
         InstanceTls.place == tls.CURRENT, InstanceTls.expires_at.is_not(None),
         Instance.deleted.is_(False)).group_by(given)).all()
+
+
+def log_archives(reader: Reader) -> AnyRow:
+    """Return of the archives that go on the ``oldest`` of the latest moments that an instance
+    can be restored to, or since when it is archived, and how many are ``failing``."""
+    found: AnyRow = reader.execute(select(
+        func.min(func.coalesce(LogArchive.latest, LogArchive.created)).label("oldest"),
+        func.count(LogArchive.error).label("failing"),
+    ).select_from(LogArchive).join(Instance, Instance.id == LogArchive.instance_id).where(
+        LogArchive.enabled.is_(True), Instance.deleted.is_(False),
+        Instance.slave_of_id.is_(None))).one()
+    return found

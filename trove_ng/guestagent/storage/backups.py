@@ -161,10 +161,25 @@ def links(restore: m.RestoreSpec, form: Form) -> list[Link]:
 
     :raises BadRequest: something lacks
     """
-    keys = restore.keys or [None] * len(restore.chain)
-    if not restore.chain or not len(restore.grants) == len(keys) == len(restore.chain):
+    if not restore.chain:
         raise BadRequest("A restore needs backups, and the leave to read each of them.")
-    found = [Link(*one) for one in zip(restore.chain, restore.grants, keys, strict=True)]
+    return _links(restore.chain, restore.grants, restore.keys, form)
+
+
+def log_links(log: m.LogReplay, form: Form) -> list[Link]:
+    """Return the parts of an archived log with what is needed to read each.
+
+    :raises BadRequest: something lacks
+    """
+    return _links(log.pieces, [log.grant] * len(log.pieces), log.keys, form)
+
+
+def _links(stored: Sequence[m.StoredBackup], grants: Sequence[m.ObjectStoreGrant],
+           known: Sequence[Secret | None], form: Form) -> list[Link]:
+    keys = known or [None] * len(stored)
+    if not len(grants) == len(keys) == len(stored):
+        raise BadRequest("A restore needs the leave to read each of its backups.")
+    found = [Link(*one) for one in zip(stored, grants, keys, strict=True)]
     for one in found:
         if one.stored.metadata.get("form") == form.encrypted and one.key is None:
             raise BadRequest("The backup is encrypted, and its key is not known.")
@@ -217,6 +232,8 @@ class Restore(abc.ABC):
         self._patience = patience
         self._progress = progress
         self._done, self._all = 0, 1
+        #: the parts of the archived log to apply after the backups
+        self.log: Sequence[Link] = ()
 
     @abc.abstractmethod
     def check(self, chain: Sequence[m.StoredBackup]) -> None:
@@ -224,6 +241,14 @@ class Restore(abc.ABC):
 
         :raises BadRequest: says which rule is broken
         """
+
+    def check_log(self, chain: Sequence[m.StoredBackup], log: m.LogReplay) -> None:
+        """Refuse archived log that does not continue the backups, or has a gap.
+
+        :raises BadRequest: says which rule is broken; no log can be applied, unless an engine
+            says otherwise
+        """
+        raise BadRequest("The datastore applies no log after a backup.")
 
     @abc.abstractmethod
     def needed(self, chain: Sequence[m.StoredBackup]) -> int:
@@ -241,12 +266,16 @@ class Restore(abc.ABC):
         """
         found = links(restore, self._form)
         self.check(restore.chain)
-        for one in found:
+        if restore.log is not None:
+            self.check_log(restore.chain, restore.log)
+            self.log = log_links(restore.log, self._form)
+        for one in [*found, *self.log]:
             with blaming(one.stored):
                 swift.verify(one.stored, one.grant, self._patience, self._progress.check)
-        self._all += sum(one.size for one in restore.chain)
+        stored = [one.stored for one in (*found, *self.log)]
+        self._all += sum(one.size for one in stored)
         self._clear()
-        check_room(self.needed(restore.chain),
+        check_room(self.needed(stored),
                    filesystem_stats(str(self._data.parent)).free)
         try:
             self.assemble(found)

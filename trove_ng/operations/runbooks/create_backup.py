@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.states import BackupState, ExecutionState
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, instances, quotas, schedules
-from trove_ng.operations import guest, payloads, servers, storage
+from trove_ng.operations import guest, log_archives, payloads, servers, storage
 from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
@@ -89,7 +89,8 @@ def _stream(work: Work) -> None:
     except msgspec.ValidationError:
         raise StepFailed("The agent's report of the backup cannot be read.") from None
     note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
-         size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum)
+         size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum,
+         **log_archives.end_of(stored))
 
 
 def _parent(work: Work, backup: Backup) -> messages.StoredBackup | None:

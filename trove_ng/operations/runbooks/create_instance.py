@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from trove_ng.domain.volumes import DATA
 from trove_ng.operations import (
     access,
     guest,
+    log_archives,
     modules,
     names,
     overrides,
@@ -55,7 +57,11 @@ def _prepare(work: Work) -> None:
     instance = servers.load(work)
     request = _request(work, instance)
     client = work.tools.guests(instance.id, work.context)
-    guest.run_long(work, instance.id, "prepare", lambda: client.prepare(request))
+    result = guest.run_long(work, instance.id, "prepare", lambda: client.prepare(request))
+    if request.restore is not None and request.restore.log is not None:
+        with work.writer() as session:
+            log_archives.tell_restored(session, instance.id, request.restore.log.until, result,
+                                       work.tools.clock.now())
 
 
 def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
@@ -79,7 +85,7 @@ def _request(work: Work, instance: Instance) -> messages.PrepareRequest:
         root_password=(_password(secrets, payloads.ROOT_SECRET)
                        if payload.enable_root else None),
         overrides=overrides.values_of(work, instance.configuration_id),
-        restore=(_restore(work, payload.backup_id)
+        restore=(_restore(work, payload.backup_id, payload.restore_time)
                  if payload.backup_id and source is None else None),
         existing=messages.ExistingData(version=source.version) if source is not None else None,
         config=engine.config(instance.flavor_ram, version.version),
@@ -93,7 +99,7 @@ def _password(secrets: dict[str, Secret], name: str) -> Secret:
     return found
 
 
-def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:
+def _restore(work: Work, backup_id: str, until: str | None) -> messages.RestoreSpec:
     with work.reader() as session:
         chain = backups.chain(session, backup_id)
     if not chain or not all(is_restorable(one, work.action) for one in chain):
@@ -101,7 +107,9 @@ def _restore(work: Work, backup_id: str) -> messages.RestoreSpec:
     return messages.RestoreSpec(
         backup_id=backup_id, chain=[storage.stored(one) for one in chain],
         grants=[storage.grant(work, one, write=False) for one in chain],
-        keys=[storage.key(work, one) for one in chain], region=chain[-1].region_id)
+        keys=[storage.key(work, one) for one in chain], region=chain[-1].region_id,
+        log=None if until is None else log_archives.replay(
+            work, chain[-1], datetime.datetime.fromisoformat(until)))
 
 
 def _wait_for_database(work: Work) -> None:

@@ -225,7 +225,7 @@ def test_a_restore_without_what_it_needs_is_refused(
         paths: Paths, length: int, grants: int, keys: list[Secret | None]) -> None:
     spec = m.RestoreSpec(backup_id="1", chain=[STORED] * length, grants=[GRANT] * grants,
                          keys=keys)
-    with pytest.raises(BadRequest, match="leave to read each"):
+    with pytest.raises(BadRequest, match="leave to read each of"):
         strategy(paths).restore(spec, progress())
     assert not paths.staging.exists()
 

@@ -375,6 +375,9 @@ def upgrade() -> None:
         sa.Column("verification", sa.JSON(), nullable=True),
         sa.Column("schedule_id", sa.String(length=36), nullable=True),
         sa.Column("part_key", sa.String(length=64), nullable=True),
+        sa.Column("log_stream", sa.String(length=128), nullable=True),
+        sa.Column("log_number", sa.BigInteger(), nullable=True),
+        sa.Column("log_time", MOMENT, nullable=True),
         sa.Column("for_replicas", sa.Boolean(), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
@@ -838,6 +841,51 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("instance_tls", schema=None) as batch_op:
         batch_op.create_index("ix_instance_tls_end", ["place", "expires_at"], unique=False)
+
+    op.create_table(
+        "log_archives",
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("retention_days", sa.Integer(), nullable=False),
+        sa.Column("region_id", sa.String(length=255), nullable=True),
+        sa.Column("container", sa.String(length=255), nullable=False),
+        sa.Column("sealed_key", sa.String(length=255), nullable=True),
+        sa.Column("stream", sa.String(length=128), nullable=True),
+        sa.Column("number", sa.BigInteger(), nullable=True),
+        sa.Column("next_at", MOMENT, nullable=True),
+        sa.Column("shipped_at", MOMENT, nullable=True),
+        sa.Column("error", sa.String(length=255), nullable=True),
+        sa.Column("earliest", MOMENT, nullable=True),
+        sa.Column("latest", MOMENT, nullable=True),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.Column("updated", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instances.id"], name=op.f("fk_log_archives_instance_id")
+        ),
+        sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_log_archives")),
+    )
+    with op.batch_alter_table("log_archives", schema=None) as batch_op:
+        batch_op.create_index("ix_log_archives_due", ["next_at"], unique=False)
+
+    op.create_table(
+        "log_pieces",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("instance_id", sa.String(length=36), nullable=False),
+        sa.Column("stream", sa.String(length=128), nullable=False),
+        sa.Column("first_number", sa.BigInteger(), nullable=False),
+        sa.Column("next_number", sa.BigInteger(), nullable=False),
+        sa.Column("until", MOMENT, nullable=True),
+        sa.Column("data_size", sa.BigInteger(), nullable=False),
+        sa.Column("manifest", sa.JSON(), nullable=False),
+        sa.Column("created", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["log_archives.instance_id"], name=op.f("fk_log_pieces_instance_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_log_pieces")),
+    )
+    with op.batch_alter_table("log_pieces", schema=None) as batch_op:
+        batch_op.create_index("ix_log_pieces_order", ["instance_id", "created"], unique=False)
 
     op.create_table(
         "service_statuses",

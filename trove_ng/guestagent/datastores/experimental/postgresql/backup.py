@@ -10,11 +10,9 @@ import contextlib
 import pathlib
 import re
 import subprocess
-import tarfile
 import time
 import uuid
 from collections.abc import Iterator
-from typing import IO, cast
 
 from psycopg.sql import SQL
 
@@ -31,7 +29,14 @@ from trove_ng.guestagent.datastores.experimental.postgresql.restore import (
     PostgreSqlRestore,
 )
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session
-from trove_ng.guestagent.datastores.experimental.postgresql.wal import NAME, Kept, Segments
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
+    NAME,
+    Kept,
+    Segments,
+    clock,
+    pack,
+    stream,
+)
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
@@ -39,6 +44,7 @@ from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.storage.packing import Packer
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 
 _DAMAGED = re.compile(r"checksum (verification failed|error)")
@@ -86,8 +92,9 @@ class BaseBackup:
                 if since is None and not standby:
                     kept.begin()
                 end = _end_segment(session) if since is not None else ""
+                now = clock(session)
             stored = (self._store_data(request, progress, segments, about) if since is None
-                      else self._store_log(request, progress, segments, since, end, about))
+                      else self._store_log(request, progress, segments, since, end, now, about))
             if keeps:
                 with self._session() as (_, kept):
                     kept.make_room(stored.metadata["to_lsn"])
@@ -120,11 +127,16 @@ class BaseBackup:
                 if len(ended) != 1:
                     raise program.failure("did not tell where the backup ends")
 
-        return self._way.store(request, self.name, expected, progress, produce, lambda: {
-            **about, **_end(segments, ended[0])})
+        def describe() -> dict[str, str]:
+            with self._session() as (session, _):
+                now = clock(session)
+            return {**about, **_end(segments, ended[0], about["lineage"], now)}
+
+        return self._way.store(request, self.name, expected, progress, produce, describe)
 
     def _store_log(self, request: m.BackupRequest, progress: Progress, segments: Segments,
-                   since: str, end: str, about: dict[str, str]) -> m.StoredBackup:
+                   since: str, end: str, ended: float, about: dict[str, str],
+                   ) -> m.StoredBackup:
         found = [self._paths.data / "pg_wal" / name
                  for name in segments.names(since, segments.ending(end))]
         if not found or not all(path.is_file() for path in found):
@@ -133,17 +145,14 @@ class BaseBackup:
         expected = len(found) * segments.size
 
         def produce(packer: Packer) -> None:
-            with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
-                for path in found:
-                    try:
-                        archive.add(path, path.name)
-                    except OSError as err:
-                        raise GuestError("The write-ahead log cannot be read: "
-                                         f"{err.strerror}.") from err
-                    progress.report(min(95, 95 * packer.read // expected))
+            def more() -> bool:
+                progress.report(min(95, 95 * packer.read // expected))
+                return True
+
+            pack(packer, found, more)
 
         return self._way.store(request, self.name, expected, progress, produce, lambda: {
-            **about, "wal_from": since, **_end(segments, end)})
+            **about, "wal_from": since, **_end(segments, end, about["lineage"], ended)})
 
     def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
         """Make the data directory from backups; see :class:`PostgreSqlRestore`."""
@@ -197,9 +206,15 @@ def _end_segment(session: Session) -> str:
     return str(end)
 
 
-def _end(segments: Segments, position: str) -> dict[str, str]:
-    """Return where a backup ends, and with which segment others continue it."""
-    return {"to_lsn": position, "wal_next": segments.name(segments.ending(position) + 1)}
+def _end(segments: Segments, position: str, lineage: str, ended: float) -> dict[str, str]:
+    """Return where a backup ends, and with which segment others, or the archive, continue it.
+
+    :param ended: when all that it has was written, by the server's clock
+    """
+    following = segments.ending(position) + 1
+    return {"to_lsn": position, "wal_next": segments.name(following),
+            am.STREAM: stream(lineage, segments), am.NUMBER: str(following),
+            am.ENDED: f"{ended:.3f}"}
 
 
 def _since(parent: m.StoredBackup, version: str, lineage: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores.postgresql.rules import ADMIN
 from trove_ng.guestagent.datastores.experimental.postgresql import causes
@@ -20,6 +23,12 @@ DO 'BEGIN IF coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_current
 < ''{{position}}'' THEN RAISE EXCEPTION ''{_SHORT}''; END IF; END';
 
 """
+
+#: what the server says when it has applied all changes up to a time, and of the last of them
+_STOPPED = re.compile(r"recovery stopping before (?:commit|abort) of transaction")
+_LAST = re.compile(r"last completed transaction was at log time (\S+ \S+?)(?:\.\d+)?\+00")
+_SHORT_OF_TIME = "recovery ended before configured recovery target was reached"
+_UNREACHED = "The archived log ends before the time to restore to."
 
 #: whatever those who had the data before made of the agent's role
 _TAKE_OVER = f"""\
@@ -57,30 +66,68 @@ class DataDirectory:
                    "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
                    "--auth-local=peer", "--auth-host=reject"], _MAKE_SECONDS)
 
-    def take_over(self, reaches: str | None = None) -> None:
+    def take_over(self, reaches: str | None = None, until: float | None = None) -> float | None:
         """Recover what is not in the tables yet, and give the agent its role.
 
         The server runs without clients for this, whoever may come in otherwise.
 
         :param reaches: position up to which there must be write-ahead log
-        :raises DamagedBackup: it ends before
+        :param until: Unix time after which no change is applied
+        :return: with that, the time of the last change that was; None if there was none
+        :raises DamagedBackup: the log ends before the position, or the time
         """
         # first: what is written here is log too
         reached = _REACHED.format(position=reaches) if reaches is not None else ""
-        self._run([self._paths.program("postgres"), "--single", "-j", "-D",
-                   str(self._paths.config_dir), "-c", "exit_on_error=on", "-c",
-                   "logging_collector=off", "-c", "log_min_messages=warning", "template1"],
-                  _RECOVERY_SECONDS, reached + _TAKE_OVER)
+        settings = {"exit_on_error": "on", "logging_collector": "off",
+                    "log_min_messages": "warning"}
+        if until is not None:
+            settings |= self._begin_replay(until)
+        found = self._run([
+            self._paths.program("postgres"), "--single", "-j", "-D",
+            str(self._paths.config_dir),
+            *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+            "template1"], _RECOVERY_SECONDS, reached + _TAKE_OVER)
+        return None if until is None else _replayed(found)
+
+    def _begin_replay(self, until: float) -> dict[str, str]:
+        """Have the server apply log up to a time at its next start; return settings for it."""
+        files.write_text(self._paths.data / "recovery.signal", "", mode=0o600, owner=OWNER,
+                         group=OWNER)
+        moment = datetime.datetime.fromtimestamp(until, datetime.UTC)
+        return {
+            "recovery_target_time": moment.isoformat(" "),
+            "recovery_target_action": "promote", "recovery_target_timeline": "current",
+            # all of the log is where the server has its own
+            "restore_command": "false",
+            # nobody reads meanwhile: what readers would need need not fit
+            "hot_standby": "off",
+            "log_min_messages": "log", "log_timezone": "UTC"}
 
     @staticmethod
-    def _run(argv: list[str], seconds: float, stdin: str | None = None) -> None:
+    def _run(argv: list[str], seconds: float, stdin: str | None = None) -> str:
+        """Run a program; return what it told."""
         try:
-            commands.run(argv, user=OWNER, cwd="/", timeout=seconds, disposable=True,
-                         stdin=stdin)
+            return commands.run(argv, user=OWNER, cwd="/", timeout=seconds, disposable=True,
+                                stdin=stdin).stderr
         except commands.CommandError as err:
+            if _SHORT_OF_TIME in err.stderr:
+                raise DamagedBackup(_UNREACHED) from err
             if _SHORT in err.stderr:
                 raise DamagedBackup(f"The backup is damaged: {_SHORT}.") from err
             cause = causes.find(err.stderr)
             if not cause:
                 raise
             raise GuestError(f"The database cannot be made: {cause}") from err
+
+
+def _replayed(told: str) -> float | None:
+    """Return the time of the last change that a server applied.
+
+    :raises DamagedBackup: the log ended before it saw a later one
+    """
+    if not _STOPPED.search(told):
+        # before version 13 it goes on as if nothing lacked
+        raise DamagedBackup(_UNREACHED)
+    found = _LAST.search(told)
+    return None if found is None else datetime.datetime.fromisoformat(
+        found[1]).replace(tzinfo=datetime.UTC).timestamp()

@@ -15,6 +15,7 @@ from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import devices
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
+from trove_ng.guestagent.datastores.experimental.postgresql.archive import LogArchive
 from trove_ng.guestagent.datastores.experimental.postgresql.backup import (
     BaseBackup,
     look_through,
@@ -49,6 +50,7 @@ from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.tls import TlsFiles
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
@@ -85,6 +87,9 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         self.replication = Replication(self.server, self.configuration, self._overrides,
                                         self.paths, lambda: self.agent_dir / "replication",
                                         self._restart)
+        self._archive = LogArchive(
+            self.paths, self.server, self.configuration, lambda: self.agent_dir / "lineage",
+            self.ctx.scratch, self.patience, self._overrides.reload)
         self.server_logs = ServerLog(
             self.paths, self.configuration, self.server, self._overrides,
             lambda: self.ctx.services.log_path(self.services))
@@ -111,7 +116,9 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         if request.replica:
             self.replication.stand_by()
         elif restore is not None:
-            self.directory.take_over(restore.chain[-1].metadata["to_lsn"])
+            self.restored_to = self.directory.take_over(
+                restore.chain[-1].metadata["to_lsn"],
+                restore.log.until if restore.log is not None else None)
         progress.report(70)
         self.ctx.services.enable(self.services)
         self.start_db()
@@ -220,6 +227,15 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""
         return self._backups(request.strategy).create(request, progress)
+
+    def archive_log(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store the log that is not archived yet."""
+        return self._archive.ship(request)
+
+    def end_log_archive(self, request: m.Empty) -> m.Empty:
+        """Keep no more log for the archive."""
+        self._archive.end()
+        return m.Empty()
 
     def look_through(self, seconds: float, progress: Progress) -> m.DataReport:
         """Read every page of the data, and have the server check it."""

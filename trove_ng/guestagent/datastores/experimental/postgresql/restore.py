@@ -34,6 +34,19 @@ class PostgreSqlRestore(Restore):
     def check(self, chain: Sequence[m.StoredBackup]) -> None:
         check_chain(chain, self._paths.version)
 
+    def check_log(self, chain: Sequence[m.StoredBackup], log: m.LogReplay) -> None:
+        """Refuse log that leaves a gap, or that this server cannot read."""
+        reached = chain[-1].metadata.get("wal_next", "")
+        for number, stored in enumerate(log.pieces, 1):
+            FORM.check(stored)
+            about = stored.metadata
+            begin, end = about.get("wal_from", ""), about.get("wal_next", "")
+            if (about.get("version") != self._paths.version or begin[:8] != reached[:8]
+                    or not begin <= reached <= end):
+                raise BadRequest(f"Part {number} of the archived log does not continue what is "
+                                 "before it.")
+            reached = end
+
     def needed(self, chain: Sequence[m.StoredBackup]) -> int:
         return sum(one.data_size for one in chain)
 
@@ -41,7 +54,7 @@ class PostgreSqlRestore(Restore):
         """Unpack the full backup, and the log of the others where the server looks for it."""
         target = self._paths.staging
         files.make_directory(target, mode=0o700, owner=OWNER)
-        for link in links:
+        for link in [*links, *self.log]:
             with blaming(link.stored):
                 self.extract(["tar", "--extract", "--directory", str(target)], link)
             target = self._paths.staging / "pg_wal"

@@ -7,13 +7,19 @@ lost, and a backup can then continue none.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import re
+import tarfile
+from collections.abc import Callable, Iterable
+from typing import IO, cast
 
 from psycopg.sql import SQL
 
+from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
+from trove_ng.guestagent.storage.packing import Packer
 
-SLOT = "trove_backup"
+SLOT, ARCHIVE_SLOT = "trove_backup", "trove_archive"
 #: name of a segment's file: timeline, and two halves of its number
 NAME = re.compile(r"[0-9A-F]{24}")
 #: place in the log, as the server writes it
@@ -50,6 +56,15 @@ class Segments:
         high, low = divmod(number, _HALF // self.size)
         return f"{self.timeline:08X}{high:08X}{low:08X}"
 
+    def holding(self, position: str) -> int:
+        """Return the number of the segment with the first byte after a position."""
+        return number_of(position) // self.size
+
+    def position(self, number: int) -> str:
+        """Return the position at which a segment begins."""
+        high, low = divmod(number * self.size, _HALF)
+        return f"{high:X}/{low:X}"
+
     def ending(self, position: str) -> int:
         """Return the number of the segment with the last byte before a position."""
         return (number_of(position) - 1) // self.size
@@ -58,24 +73,72 @@ class Segments:
         """Return the names from one on to that with a number; none if it is of another life."""
         if int(first[:8], 16) != self.timeline:
             return []
-        begin = int(first[8:16], 16) * (_HALF // self.size) + int(first[16:], 16)
-        return [self.name(number) for number in range(begin, last + 1)]
+        return [self.name(number) for number in range(self.number(first), last + 1)]
+
+    def number(self, name: str) -> int:
+        """Return the number of the segment whose file is called so."""
+        return int(name[8:16], 16) * (_HALF // self.size) + int(name[16:], 16)
+
+
+def stream(lineage: str, segments: Segments) -> str:
+    """Return what names the log of some data, which another timeline does not continue."""
+    return f"{lineage}-{segments.timeline:08X}"
+
+
+def clock(session: Session) -> float:
+    """Return the server's time: what commits are dated with, in Unix seconds."""
+    ((now,),) = session.run(SQL("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    return float(now)
+
+
+def pack(packer: Packer, found: Iterable[pathlib.Path],
+         more: Callable[[], bool] = lambda: True) -> None:
+    """Store segments of the log.
+
+    :param more: called after each; False leaves out the others
+    :raises GuestError: one cannot be read
+    """
+    with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
+        for path in found:
+            try:
+                archive.add(path, path.name)
+            except OSError as err:
+                raise GuestError("The write-ahead log cannot be read: "
+                                 f"{err.strerror}.") from err
+            if not more():
+                return
 
 
 class Kept:
-    """What is kept for backups.
+    """What is kept for backups, or for the archive.
 
     :param limit: bytes of it at most
     """
 
-    def __init__(self, session: Session, limit: int) -> None:
+    def __init__(self, session: Session, limit: int, slot: str = SLOT) -> None:
         self._session = session
         self._limit = limit
+        self._slot = slot
+
+    def position(self) -> str | None:
+        """Return from where on the log is kept; None if it is not."""
+        found = self._session.run(SQL(
+            "SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = %s"),
+            (self._slot,))
+        return found[0][0] if found else None
+
+    def advance(self, position: str) -> None:
+        """Keep nothing before a position."""
+        self._session.run(SQL(
+            "SELECT pg_replication_slot_advance(slot_name, %s::pg_lsn) FROM pg_replication_slots "
+            "WHERE slot_name = %s AND restart_lsn < %s::pg_lsn"),
+            (position, self._slot, position))
 
     def begin(self) -> None:
         """Keep what is written from now on, and nothing of before."""
         self.end()
-        self._session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"), (SLOT,))
+        self._session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"),
+                          (self._slot,))
 
     def make_room(self, position: str) -> None:
         """Keep less if it is much.
@@ -85,9 +148,9 @@ class Kept:
         self._session.run(SQL(
             "SELECT pg_replication_slot_advance(slot_name, %s::pg_lsn) FROM pg_replication_slots "
             "WHERE slot_name = %s AND pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > %s"),
-            (position, SLOT, self._limit // 2))
+            (position, self._slot, self._limit // 2))
 
     def end(self) -> None:
         """Keep nothing."""
         self._session.run(SQL("SELECT pg_drop_replication_slot(slot_name) FROM "
-                              "pg_replication_slots WHERE slot_name = %s"), (SLOT,))
+                              "pg_replication_slots WHERE slot_name = %s"), (self._slot,))

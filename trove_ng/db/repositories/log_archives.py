@@ -1,0 +1,125 @@
+"""The archives of logs: what is stored, and up to where."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from trove_ng.common.crypto import SecretBox
+from trove_ng.common.states import BackupState
+from trove_ng.db.models import Backup, Instance, LogArchive, LogPiece
+from trove_ng.db.rows import AnyRow
+
+
+def get(session: Session, instance_id: str, *, lock: bool = False) -> LogArchive | None:
+    """Return the archive of an instance, whether it goes on or not.
+
+    :param lock: hold the row's lock until the transaction ends
+    """
+    return session.get(LogArchive, instance_id, with_for_update=lock or None,
+                       populate_existing=lock)
+
+
+def claim(session: Session, now: datetime.datetime, seconds: float, most: int,
+          busy: Collection[str]) -> list[str]:
+    """Take archives whose agents are to be asked now; return the ids of their instances.
+
+    :param seconds: until they are due again, whatever becomes of it
+    :param busy: tasks of instances whose agents are not asked
+    """
+    rows = session.execute(select(LogArchive.instance_id, LogArchive.next_at).join(
+        Instance, Instance.id == LogArchive.instance_id).where(
+        Instance.deleted.is_(False), Instance.slave_of_id.is_(None),
+        Instance.task.not_in(busy), LogArchive.next_at <= now,
+    ).order_by(LogArchive.next_at).limit(most)).all()
+    later = now + datetime.timedelta(seconds=seconds)
+    return [row.instance_id for row in rows if session.connection().execute(
+        update(LogArchive).where(
+            LogArchive.instance_id == row.instance_id, LogArchive.next_at == row.next_at,
+        ).values(next_at=later)).rowcount]
+
+
+def all_ids(session: Session) -> Sequence[str]:
+    """Return the ids of all instances that have an archive."""
+    return session.scalars(
+        select(LogArchive.instance_id).order_by(LogArchive.instance_id)).all()
+
+
+def bases(session: Session, instance_id: str) -> Sequence[AnyRow]:
+    """Return ``log_stream``, ``log_number`` and ``log_time`` of the backups of an instance that
+    log can be applied to."""
+    return session.execute(select(
+        Backup.log_stream, Backup.log_number, Backup.log_time).where(
+        Backup.instance_id == instance_id, Backup.deleted.is_(False),
+        Backup.for_replicas.is_(False), Backup.log_stream.is_not(None),
+        Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
+    ).order_by(Backup.log_time)).all()
+
+
+def parts(session: Session, instance_id: str) -> Sequence[AnyRow]:
+    """Return ``id``, ``stream``, ``first_number``, ``next_number`` and ``until`` of the parts
+    of an archive."""
+    return session.execute(select(
+        LogPiece.id, LogPiece.stream, LogPiece.first_number, LogPiece.next_number,
+        LogPiece.until).where(LogPiece.instance_id == instance_id).order_by(
+        LogPiece.first_number)).all()
+
+
+def pieces(session: Session, ids: Collection[str]) -> list[LogPiece]:
+    """Return some parts, in their order."""
+    return list(session.scalars(select(LogPiece).where(LogPiece.id.in_(ids)).order_by(
+        LogPiece.first_number, LogPiece.next_number)))
+
+
+def add(session: Session, piece: LogPiece) -> None:
+    """Add a part."""
+    session.add(piece)
+
+
+def remove(session: Session, ids: Collection[str]) -> None:
+    """Forget parts."""
+    session.execute(delete(LogPiece).where(LogPiece.id.in_(ids)))
+
+
+def object_names(session: Session, instance_id: str) -> set[str]:
+    """Return the names of all objects of an archive that are known."""
+    return {segment["name"] for manifest in session.scalars(select(LogPiece.manifest).where(
+        LogPiece.instance_id == instance_id)) for segment in manifest["segments"]}
+
+
+def drop(session: Session, instance_id: str) -> None:
+    """Forget an archive without parts that does not go on."""
+    gone = select(Instance.id).where(
+        Instance.id == instance_id, Instance.deleted.is_(True)).exists()
+    left = select(LogPiece.id).where(LogPiece.instance_id == instance_id).exists()
+    session.execute(delete(LogArchive).where(
+        LogArchive.instance_id == instance_id, ~left, or_(LogArchive.next_at.is_(None), gone)))
+
+
+def bound(instance_id: str) -> str:
+    """Return what the key of an archive is sealed for."""
+    return f"log_archive/{instance_id}"
+
+
+def reseal(session: Session, box: SecretBox) -> int:
+    """Seal the keys of all archives with the newest secret; return how many.
+
+    :raises DecryptError: one cannot be read
+    """
+    rows = session.scalars(select(LogArchive).where(
+        LogArchive.sealed_key.is_not(None)).with_for_update()).all()
+    for row in rows:
+        assert row.sealed_key is not None
+        row.sealed_key = box.seal(
+            box.open(row.sealed_key, bound(row.instance_id)), bound(row.instance_id))
+    return len(rows)
+
+
+def sealed_with(session: Session) -> Counter[str]:
+    """Return public name of a secret → how many keys of archives are sealed with it."""
+    return Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
+        select(LogArchive.sealed_key).where(LogArchive.sealed_key.is_not(None))) if sealed)

@@ -1,0 +1,188 @@
+"""The archive of the write-ahead log: what follows backups, for a restore to any time.
+
+What is stored at a time is of the form of a backup that continues another one.  It ends with
+the commit of an empty transaction, so that a restore to a time before that finds an end.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import threading
+import time
+from collections.abc import Callable
+
+from psycopg.sql import SQL
+
+from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.datastores.base import REPLICA_USERS
+from trove_ng.guestagent.datastores.experimental.postgresql.config import (
+    KEEPS_WAL,
+    Configuration,
+)
+from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
+from trove_ng.guestagent.datastores.experimental.postgresql.restore import FORM
+from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
+    ARCHIVE_SLOT,
+    Kept,
+    Segments,
+    clock,
+    pack,
+    stream,
+)
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import backups
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.packing import Packer
+from trove_ng.rpc import archive_messages as am
+from trove_ng.rpc import messages as m
+
+STRATEGY = "wal"
+#: before version 13: what is kept whether it is archived or not, since no slot has bounds
+_KEEP = "wal_keep_segments"
+_SEGMENT = 16 * 1024 ** 2
+
+
+class LogArchive:
+    """Stores the write-ahead log.
+
+    :param lineage: file on the volume that names the data
+    :param scratch: directory on the root disk for what is on its way
+    :param reload: has the server read its settings
+    """
+
+    def __init__(self, paths: Paths, server: Server, configuration: Configuration,
+                 lineage: Callable[[], pathlib.Path], scratch: Callable[[], pathlib.Path],
+                 patience: Patience, reload: Callable[[], object]) -> None:
+        self._paths = paths
+        self._server = server
+        self._configuration = configuration
+        self._lineage = lineage
+        self._scratch = scratch
+        self._patience = patience
+        self._reload = reload
+        self._alone = threading.Lock()
+
+    def ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store the log after what is archived.
+
+        What is no longer there is left out, which the answer shows.
+
+        :raises Conflict: it is being stored
+        :raises GuestError: the server is a replica, or server or object store failed
+        """
+        if not self._alone.acquire(blocking=False):
+            raise Conflict("The log is being archived already.")
+        try:
+            return self._ship(request)
+        finally:
+            self._alone.release()
+
+    def end(self) -> None:
+        """Keep no more log for the archive."""
+        if self._slots:
+            with self._server.session() as session:
+                Kept(session, 0, ARCHIVE_SLOT).end()
+        elif self._configuration.setting(_KEEP) is not None and not self._has_replicas():
+            self._configuration.unset_final(_KEEP)
+            self._reload()
+
+    def _has_replicas(self) -> bool:
+        """Return whether log is kept for replicas, too."""
+        with self._server.session() as session:
+            return bool(session.run(SQL(
+                "SELECT 1 FROM pg_roles WHERE starts_with(rolname, %s)"), (REPLICA_USERS,)))
+
+    @property
+    def _slots(self) -> bool:
+        return int(self._paths.version) >= KEEPS_WAL
+
+    def _limit(self) -> int:
+        return Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
+
+    def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        files.make_directory(self._lineage().parent, mode=0o700)
+        lineage = backups.lineage(self._lineage())
+        with self._server.session() as session:
+            ((standby,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
+            if standby:
+                raise GuestError("The log of a replica is not archived.")
+            segments = Segments.of(session)
+            named = stream(lineage, segments)
+            after = (request.after.number
+                     if request.after is not None and request.after.stream == named else None)
+            kept = self._keep(session, segments, after)
+            until = math.floor(clock(session) * 1000) / 1000
+            # a record with a time after that one
+            session.run(SQL("SELECT txid_current()"))
+            ((position,),) = session.run(SQL("SELECT pg_switch_wal()::text"))
+        last = segments.ending(str(position))
+        first = self._first(segments, after, kept, last)
+        stored, count = self._store(request, segments, lineage, first, last)
+        end = first + count
+        return am.ArchivedLog(
+            stored=stored, begin=am.LogPosition(stream=named, number=first), end=end,
+            until=until if end > last else None)
+
+    def _keep(self, session: Session, segments: Segments, after: int | None) -> int:
+        """Have the server keep what is not archived; return the first segment it keeps."""
+        if not self._slots:
+            wanted = str(self._limit() // _SEGMENT)
+            if self._configuration.setting(_KEEP) != wanted:
+                self._configuration.set_final(_KEEP, wanted)
+                self._reload()
+            ((position,),) = session.run(SQL("SELECT pg_current_wal_lsn()::text"))
+            return segments.ending(str(position))
+        slot = Kept(session, self._limit(), ARCHIVE_SLOT)
+        begin = slot.position()
+        if begin is None:
+            slot.begin()
+            begin = slot.position()
+            if begin is None:
+                raise GuestError("The database keeps no log for the archive.")
+        if after is not None:
+            slot.advance(segments.position(after))
+        return segments.holding(begin)
+
+    def _first(self, segments: Segments, after: int | None, kept: int, last: int) -> int:
+        """Return the segment to begin with.
+
+        :param kept: the first one that is kept for sure
+        :raises GuestError: one between them is gone
+        """
+        for number in (kept if after is None else after, kept):
+            if all(self._file(segments, one).is_file() for one in range(number, last + 1)):
+                return number
+        raise GuestError("The write-ahead log to archive is not there.")
+
+    def _file(self, segments: Segments, number: int) -> pathlib.Path:
+        return self._paths.data / "pg_wal" / segments.name(number)
+
+    def _store(self, request: am.ArchiveRequest, segments: Segments, lineage: str, first: int,
+               last: int) -> tuple[m.StoredBackup, int]:
+        """Store segments while there is time; return what is stored, and how many it holds."""
+        ending = time.monotonic() + request.seconds
+        done = 0
+
+        def more() -> bool:
+            nonlocal done
+            done += 1
+            return time.monotonic() < ending
+
+        def produce(packer: Packer) -> None:
+            pack(packer, (self._file(segments, one) for one in range(first, last + 1)), more)
+
+        wanted = m.BackupRequest(
+            operation_id="", step="", backup_id="", strategy=STRATEGY, grant=request.grant,
+            key=request.key)
+        expected = (last + 1 - first) * segments.size
+        stored = backups.Way(self._scratch(), self._patience).store(
+            wanted, STRATEGY, expected, Progress(lambda _percent: None, threading.Event()),
+            produce, lambda: {
+                "version": self._paths.version, "lineage": lineage,
+                **FORM.describe(request.key), "wal_from": segments.name(first),
+                "wal_next": segments.name(first + done)})
+        return stored, done

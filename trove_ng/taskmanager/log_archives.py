@@ -1,0 +1,90 @@
+"""The archives of logs as periodic work of a taskmanager."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from trove_ng.cloud.errors import CloudError
+from trove_ng.db.repositories import log_archives
+from trove_ng.db.session import retry_on_db_error
+from trove_ng.db.trouble import StoreAway
+from trove_ng.domain.instance_status import Task
+from trove_ng.operations.duty import Duty
+from trove_ng.operations.log_archives import Cleaning, Shipping
+from trove_ng.operations.work import Tools
+
+LOG = logging.getLogger(__name__)
+
+#: what one taskmanager does at a time; the agents need no such turns
+DUTY = "log_retention"
+#: seconds beyond those of an agent's call after which another taskmanager may ask it
+_MARGIN = 30.0
+#: what is done with instances whose agents are not asked
+_BUSY = (Task.BUILDING, Task.DELETING)
+
+
+class Archiving:
+    """Has the agents store what their databases wrote; each taskmanager asks some of them."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._shipping = Shipping(tools)
+
+    def run(self) -> None:
+        """Ask all agents that are due."""
+        workers = self._tools.conf.log_archive_workers
+        with ThreadPoolExecutor(workers, "log archive") as pool:
+            while found := self._claim(workers):
+                list(pool.map(self._each, found))
+
+    @retry_on_db_error
+    def _claim(self, most: int) -> list[str]:
+        conf, now = self._tools.conf, self._tools.clock.now()
+        pause = max(conf.log_archive_interval, conf.guest_call_timeout + _MARGIN)
+        with self._tools.db.writer() as session:
+            return log_archives.claim(session, now, pause, most, _BUSY)
+
+    def _each(self, instance_id: str) -> None:
+        guarded(instance_id, self._shipping.ship)
+
+
+class LogRetention:
+    """Removes what no restore needs, when it is this taskmanager's turn.
+
+    :param interval: seconds between two times, whoever does it
+    """
+
+    def __init__(self, tools: Tools, duty: Duty, interval: float) -> None:
+        self._tools = tools
+        self._cleaning = Cleaning(tools)
+        self._duty = duty
+        # the clocks of the processes' turns differ by little
+        self._pause = interval * 0.9
+
+    def run(self) -> None:
+        """Remove once, unless another taskmanager does, or just did."""
+        if not self._duty.take(self._pause):
+            return
+        try:
+            with self._tools.db.reader() as session:
+                found = log_archives.all_ids(session)
+            for instance_id in found:
+                if not self._duty.hold():
+                    return
+                guarded(instance_id, self._cleaning.clean)
+        finally:
+            self._duty.end()
+
+
+def guarded(instance_id: str, work: Callable[[str], None]) -> None:
+    """Do the work; what cannot be done for one instance does not stop the others."""
+    try:
+        work(instance_id)
+    except StoreAway:
+        raise
+    except CloudError as err:
+        LOG.warning("the archived log of instance %s: %s", instance_id, err.message)
+    except Exception:
+        LOG.exception("the archived log of instance %s could not be worked on", instance_id)
