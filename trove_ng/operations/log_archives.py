@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import logging
 import secrets
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.clock import isoformat, utcnow
 from trove_ng.common.crypto import DecryptError, derive_key
-from trove_ng.common.errors import GuestError, TroveError
+from trove_ng.common.errors import Conflict, GuestError, TroveError
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import EventKind
 from trove_ng.conf.object_store import guest_url
@@ -32,6 +33,8 @@ from trove_ng.operations.storage import guest_grant, new_key, plain
 from trove_ng.operations.work import StepFailed, Tools, Work
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages
+
+LOG = logging.getLogger(__name__)
 
 #: an agent that has more to store than it gets done is asked at once again, so often
 _ROUNDS = 20
@@ -151,6 +154,9 @@ class Shipping:
             for _ in range(_ROUNDS):
                 if self._ship_once(instance_id):
                     return
+        except Conflict:
+            # it has more to do than fits until it is asked again
+            LOG.info("the log of instance %s is being archived", instance_id)
         except (TroveError, CloudError, StepFailed) as err:
             self._note_error(instance_id, err.message)
 

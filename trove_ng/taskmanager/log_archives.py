@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +44,9 @@ class Archiving:
     def _claim(self, most: int) -> list[str]:
         conf, now = self._tools.conf, self._tools.clock.now()
         pause = max(conf.log_archive_interval, conf.guest_call_timeout + _MARGIN)
+        heard = now - datetime.timedelta(seconds=conf.agent_heartbeat_expiry)
         with self._tools.db.writer() as session:
-            return log_archives.claim(session, now, pause, most, _BUSY)
+            return log_archives.claim(session, now, pause, most, _BUSY, heard)
 
     def _each(self, instance_id: str) -> None:
         guarded(instance_id, self._shipping.ship)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import time
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.test_backups import asked, make, row
 from tests.functional.control_plane.test_events import timeline
 from tests.functional.control_plane.world import LivingAgent
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import Conflict, GuestError
 from trove_ng.db.models import Datastore, DatastoreVersion, LogArchive, LogPiece
 from trove_ng.db.repositories import log_archives
 from trove_ng.operations.duty import Duty
@@ -358,3 +359,23 @@ def test_an_agent_cannot_have_others_objects_used(
     world.ship(1)
     assert world.pieces() == []
     assert "names other objects" in world.plane.show(world.instance)["log_archiving"]["error"]
+
+
+def test_an_agent_that_is_silent_or_at_it_is_no_failure(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def working(_agent: ArchivingAgent, _request: am.ArchiveRequest) -> am.ArchivedLog:
+        raise Conflict("The log is being archived already.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArchivingAgent, "_archive_log", working)
+        world.ship(1)
+    assert "error" not in world.plane.show(world.instance)["log_archiving"]
+    world.agent.lost = True
+    asks = len(asked(world.plane, "archive_log"))
+    world.plane.conf.set_override("agent_heartbeat_expiry", 1)
+    time.sleep(1.5)
+    world.ship(2)
+    assert len(asked(world.plane, "archive_log")) == asks
+    world.plane.conf.clear_override("agent_heartbeat_expiry")
+    world.ship(2)
+    assert world.pieces()

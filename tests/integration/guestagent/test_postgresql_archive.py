@@ -38,8 +38,10 @@ class Archive:
     :param key: what is archived is encrypted with it
     """
 
-    def __init__(self, server: Server, url: str, key: Secret | None = None) -> None:  # noqa: F811
+    def __init__(self, server: Server, url: str, key: Secret | None = None,  # noqa: F811
+                 folder: str = "archive") -> None:
         self.server = server
+        self.folder = folder
         self.url = url
         self.key = key
         self.pieces: list[am.ArchivedLog] = []
@@ -48,7 +50,7 @@ class Archive:
         """Archive what is not yet."""
         last = self.pieces[-1] if self.pieces else None
         done = self.server.manager.archive_log(am.ArchiveRequest(
-            grant=grant(self.url, f"archive/{len(self.pieces)}/"), key=self.key,
+            grant=grant(self.url, f"{self.folder}/{len(self.pieces)}/"), key=self.key,
             after=None if last is None else am.LogPosition(
                 stream=last.begin.stream, number=last.end), seconds=seconds))
         self.pieces.append(done)
@@ -59,7 +61,7 @@ class Archive:
         """Return what is to be applied of it; all after a backup, if nothing is named."""
         wanted = [one.stored for one in pieces or self.pieces
                   if pieces or one.end > int(after.metadata[am.NUMBER])]
-        return m.LogReplay(until=until, pieces=wanted, grant=grant(self.url, "archive/"),
+        return m.LogReplay(until=until, pieces=wanted, grant=grant(self.url, f"{self.folder}/"),
                            keys=[self.key] * len(wanted) if self.key else [])
 
 
@@ -121,8 +123,15 @@ def test_each_moment_after_a_backup_comes_back(server: Server, make: Any,  # noq
         assert one.ask("SELECT max(n) FROM t") == [(99,)]
         assert one.setting("restore_command") == ""
     # it has a log of its own, which nothing before continues
-    begun = Archive(one, store[0]).ship()
-    assert begun.begin.stream != archive.pieces[0].begin.stream
+    own = Archive(one, store[0], folder="own")
+    assert own.ship().begin.stream != archive.pieces[0].begin.stream
+    full = backup(one, store[0], "own")
+    one.ask("INSERT INTO t VALUES (100)")
+    moment = now(one)
+    one.ask("INSERT INTO t VALUES (101)")
+    own.ship()
+    again = restored(make, store[0], [full], own.replay(moment, full), "again")
+    assert again.ask("SELECT max(n) FROM t") == [(100,)]
     # the last moment that is told to be there is, although nothing happened then
     last = restored(make, store[0], chain[:1], archive.replay(
         archive.pieces[-1].until, chain[0]), "last", KEY)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
-from trove_ng.db.models import Backup, Instance, LogArchive, LogPiece
+from trove_ng.db.models import Backup, Instance, LogArchive, LogPiece, ServiceStatusRow
 from trove_ng.db.rows import AnyRow
 
 
@@ -25,14 +25,18 @@ def get(session: Session, instance_id: str, *, lock: bool = False) -> LogArchive
 
 
 def claim(session: Session, now: datetime.datetime, seconds: float, most: int,
-          busy: Collection[str]) -> list[str]:
+          busy: Collection[str], heard_since: datetime.datetime) -> list[str]:
     """Take archives whose agents are to be asked now; return the ids of their instances.
 
     :param seconds: until they are due again, whatever becomes of it
     :param busy: tasks of instances whose agents are not asked
+    :param heard_since: agents that were heard of no later are not asked: waiting for them
+        would keep others waiting
     """
     rows = session.execute(select(LogArchive.instance_id, LogArchive.next_at).join(
-        Instance, Instance.id == LogArchive.instance_id).where(
+        Instance, Instance.id == LogArchive.instance_id).join(
+        ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
+        ServiceStatusRow.updated_at > heard_since,
         Instance.deleted.is_(False), Instance.slave_of_id.is_(None),
         Instance.task.not_in(busy), LogArchive.next_at <= now,
     ).order_by(LogArchive.next_at).limit(most)).all()
