@@ -166,6 +166,13 @@ class Redis(Engine):
         return redis.Redis(host=address, password=password or None, protocol=2,
                            socket_timeout=10)
 
+    def encrypted(self, address: str, password: str, trusted: str | None) -> bool:
+        how: dict[str, Any] = {} if trusted is None else {
+            "port": 6380, "ssl": True, "ssl_ca_certs": trusted, "ssl_check_hostname": True}
+        with redis.Redis(host=address, password=password or None, protocol=2,
+                         socket_timeout=10, **how) as client:
+            return bool(client.ping()) and trusted is not None
+
     def write(self, address: str, password: str, count: int) -> Any:
         client = self._client(address, password)
         with client.pipeline() as pipe:

@@ -55,7 +55,8 @@ class Server:
         self.paths = Paths(
             mount=str(home / "mount"), config=str(home / "etc/redis.conf"),
             changes=str(home / "etc/changes"), socket=str(home / "run/s"),
-            pid_file=str(home / "run/pid"), error_log=str(home / "run/log"), port=free_port())
+            pid_file=str(home / "run/pid"), error_log=str(home / "run/log"), port=free_port(),
+            tls_port=free_port())
         user = pwd.getpwnam("redis")
         self.process = Process(["redis-server", self.paths.config], home / "log",
                                user=user.pw_uid, group=user.pw_gid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trove_ng.common.tls import MODES
 from trove_ng.datastores import parameters
 from trove_ng.datastores.base import Capabilities, Datastore, Parameter
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
@@ -19,9 +20,10 @@ def _parameters(_version: str = "") -> Sequence[Parameter]:
 DATASTORE = Datastore(
     manager="redis",
     mount_point="/var/lib/redis",
-    ports=(("tcp", 6379, 6379),),
+    # the second one with TLS: a port of Redis takes connections of one kind
+    ports=(("tcp", 6379, 6380),),
     capabilities=Capabilities(root=True, backups=True, configuration=True, upgrades=True,
-                              replication=True),
+                              replication=True, tls=True),
     replicas_copy=True,
     promotes=True,
     rules=RedisRules(),
@@ -30,12 +32,12 @@ DATASTORE = Datastore(
     backup_strategy="redis_rdb",
     logs=(Log("error", LogKind.SYS), Log(AGENT, LogKind.SYS)),
     reserved=RESERVED,
+    tls_modes=MODES,
     why_not={
         "databases": "The databases of Redis are numbers; none is created or deleted.",
         "users": "Redis is used with one password, which root has.",
         "log_archiving": "Redis keeps no log that could be applied to its snapshot file.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
-        "tls": "Redis is not set up to speak TLS yet.",
         "snapshots": "Redis cannot be told to hold its files still.",
     },
 )

@@ -23,6 +23,7 @@ from trove_ng.guestagent.datastores.experimental.redis.config import (
     as_text,
 )
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
+from trove_ng.guestagent.tls import TlsFiles
 
 
 @pytest.fixture
@@ -172,3 +173,22 @@ def test_why_it_failed(text: str, cause: str) -> None:
 def test_what_an_earlier_life_said_is_no_news() -> None:
     assert causes.find(f"No space left on device\n{BEGIN}* fine\n") == ""
     assert causes.find(f"{BEGIN}No space left on device\n* Ready to accept connections\n") == ""
+
+
+@pytest.mark.parametrize(("mode", "port", "clients"), [
+    ("basic", "6379", "no"), ("enforced", "0", "no"), ("mtls", "0", "yes")])
+def test_who_comes_in_with_and_without_tls(configuration: Configuration, tmp_path: Path,
+                                           mode: str, port: str, clients: str) -> None:
+    settings = configuration.set_tls(TlsFiles(mode, *(
+        Path("/m/tls/live", one) for one in ("c.pem", "k.pem", "a.pem"))))
+    wanted = {"port": port, "tls-port": "6380", "tls-auth-clients": clients,
+              "tls-cert-file": "/m/tls/live/c.pem", "tls-key-file": "/m/tls/live/k.pem",
+              "tls-ca-cert-file": "/m/tls/live/a.pem"}
+    assert settings == wanted
+    # the other port is closed when this one is open
+    assert [*settings][-2:] == ["tls-port", "port"]
+    for name, value in wanted.items():
+        assert lines(tmp_path, name) == [f"{name} {value}"]
+    assert configuration.set_tls(None) == {"port": "6379", "tls-port": "0"}
+    assert lines(tmp_path, "port") == ["port 6379"]
+    assert lines(tmp_path, "tls-port") == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trove_ng.common.tls import MUTUAL
 from trove_ng.datastores.redis.template import SECTION
 from trove_ng.guestagent.datastores.experimental.redis.paths import SNAPSHOT, Paths
 from trove_ng.guestagent.os.codecs import PropertiesCodec
@@ -15,11 +16,13 @@ from trove_ng.guestagent.os.configuration import (
     ConfigurationManager,
     RollingOverrideStrategy,
 )
+from trove_ng.guestagent.tls import TlsFiles
 
 OWNER = "redis"
 _MEMORY = "memory"
 _ACCESS = "access"
 _LOADING = "loading"
+_TLS = "tls"
 #: a setting whose values each have a class of clients before them
 CLASSES = "client-output-buffer-limit"
 
@@ -60,13 +63,14 @@ class Configuration:
             owner=OWNER, mode=0o640)
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
-              access: Mapping[str, Any], log: str) -> None:
+              access: Mapping[str, Any], log: str, tls: TlsFiles | None = None) -> None:
         """Write the file.
 
         :param computed: section → setting → value, from the control plane
         :param overrides: setting → value of the user's configuration group
         :param access: lines that say who may come in
         :param log: file that the server writes its log to; empty: to its output
+        :param tls: what the server speaks TLS with
         """
         paths = self._paths
         self._manager.save({
@@ -78,6 +82,7 @@ class Configuration:
             "maxmemory-policy": "noeviction", "always-show-logo": "no"})
         self.apply_computed(computed)
         self.set_access(access)
+        self.set_tls(tls)
         self.set_overrides(overrides)
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
@@ -88,6 +93,24 @@ class Configuration:
     def set_access(self, lines: Mapping[str, Any]) -> None:
         """Say who may come in; nothing replaces it."""
         self._manager.apply_system(lines, _ACCESS, final=True)
+
+    def set_tls(self, found: TlsFiles | None) -> dict[str, str]:
+        """Have the server speak TLS with these files, or none, from its next start on.
+
+        :return: what has to be set in a running one for it, in this order: at no moment it
+            takes no connections; files are read again even if their names stay
+        """
+        plain = {"port": str(0 if found is not None and found.strict else self._paths.port)}
+        if found is None:
+            self._manager.remove_system(_TLS, final=True)
+            return {**plain, "tls-port": "0"}
+        settings = {
+            "tls-cert-file": str(found.certificate), "tls-key-file": str(found.key),
+            "tls-ca-cert-file": str(found.authority),
+            "tls-auth-clients": as_text(found.mode == MUTUAL),
+            "tls-port": str(self._paths.tls_port), **plain}
+        self._manager.apply_system(settings, _TLS, final=True)
+        return settings
 
     def set_overrides(self, values: Mapping[str, Any]) -> None:
         """Make the user's settings exactly these."""

@@ -33,6 +33,7 @@ from trove_ng.guestagent.replicas import ReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
+from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -53,6 +54,7 @@ class RedisManager(ReplicaCalls, ServerManager):
 
     name = "redis"
     services = ("redis", "redis-server")
+    server_user = OWNER
     replication: Replication
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
@@ -166,6 +168,15 @@ class RedisManager(ReplicaCalls, ServerManager):
         return self._overrides.apply(request.values, request.restart,
                                      running=self.probe() is not ServiceStatus.SHUTDOWN)
 
+    def apply_tls(self, found: TlsFiles | None) -> bool:
+        """Speak TLS with clients, or none; the server needs no restart for it."""
+        settings = self.configuration.set_tls(found)
+        if self.probe() is not ServiceStatus.SHUTDOWN:
+            with self.server.session() as session:
+                for name, value in settings.items():
+                    session.config_set(name, value)
+        return False
+
     # ---- backups ----------------------------------------------------------------
 
     def _backups(self, *strategies: str) -> RdbBackup:
@@ -237,8 +248,9 @@ class RedisManager(ReplicaCalls, ServerManager):
         """Write the file, and give the data to the user that the server has here."""
         if not self.paths.data.is_dir():
             raise GuestError("The volume holds no database.")
+        self.tls.own()
         self.configuration.write(request.config, request.overrides, self.access.settings(),
-                                 self._log())
+                                 self._log(), self.tls.in_force())
         if self.paths.data.owner() != OWNER:
             files.change_owner(self.paths.data, OWNER, recursive=True)
         self.ctx.services.enable(self.services)

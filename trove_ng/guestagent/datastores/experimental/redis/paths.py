@@ -15,6 +15,7 @@ class Paths:
     :param changes: directory of what the file is made from
     :param socket: where the agent, and nobody else, talks to the server
     :param error_log: where the server writes, unless its supervisor does
+    :param tls_port: for connections with TLS: one port cannot take both kinds
     """
 
     mount: str = "/var/lib/redis"
@@ -24,6 +25,7 @@ class Paths:
     pid_file: str = "/run/redis/redis-server.pid"
     error_log: str = "/var/log/redis/redis-server.log"
     port: int = 6379
+    tls_port: int = 6380
 
     @property
     def data(self) -> pathlib.Path:
