@@ -323,6 +323,14 @@ def test_another_name_is_told(app: Api) -> None:
         ("dbaas.instance_update.end", {})]
 
 
+def test_what_a_set_does_when_its_source_is_lost_is_told(app: Api) -> None:
+    app("PATCH", ONE, {"instance": {"failover": {"mode": "automatic"}}})
+    assert [(one.event_type, own(one)) for one in told(app)] == [
+        ("dbaas.instance_update_failover.start",
+         {"instance_id": f"{OWN}1", "mode": "automatic"}),
+        ("dbaas.instance_update_failover.end", {})]
+
+
 #: changes that are told where they are accepted (or, the last ones, that are the
 #: operators' own or no change of a resource)
 ELSEWHERE = {
