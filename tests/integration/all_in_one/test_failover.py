@@ -261,7 +261,8 @@ def agents(cloud: AllInOne, seconds: int) -> Iterator[None]:
 
 @pytest.mark.parametrize(("engine", "beat", "failover", "most"), [
     pytest.param("mariadb", 10, {}, DEFAULT, id="default"),
-    pytest.param("mariadb", 1, {"timeout_seconds": 3}, TUNED, id="tuned")])
+    pytest.param("mariadb", 1, {"timeout_seconds": 3}, TUNED, id="tuned"),
+    pytest.param("postgresql", 10, {}, DEFAULT, id="default-postgresql")])
 def test_a_killed_source_is_replaced_in_time(
         cloud: AllInOne, engine: str, beat: int, failover: dict[str, Any], most: float) -> None:
     with agents(cloud, beat):

@@ -35,6 +35,7 @@ DATASTORE = Datastore(
     tls_modes=MODES,
     promotes=True,
     accounts_are_data=True,
+    tells_source=True,
     why_not={
         "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
     },

@@ -1,4 +1,4 @@
-"""Settings of PostgreSQL that follow from the server's memory."""
+"""Settings of PostgreSQL that follow from the server's memory, and others than its own."""
 
 from __future__ import annotations
 
@@ -21,5 +21,7 @@ def config(memory_mb: int, _version: str = "") -> dict[str, dict[str, Any]]:
         "effective_cache_size": f"{max(64, memory_mb * 5 // 8)}MB",
         "max_connections": connections,
         "work_mem": f"{max(1, memory_mb // (2 * connections))}MB",
+        # a replica takes its source for gone after that much silence; it asks in half of that
+        "wal_receiver_timeout": "4s",
         "maintenance_work_mem": f"{max(16, min(1024, memory_mb // 16))}MB",
     }}

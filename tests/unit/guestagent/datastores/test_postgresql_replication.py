@@ -42,8 +42,15 @@ def test_the_password_stands_in_a_file_only() -> None:
     (False, True, "does not get changes")])
 def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
                                                  told: str) -> None:
-    found = replication._sentence(paused, starved)
+    seen = replication._Seen(paused, starved, 3, "0/7")
+    found = replication._sentence(seen)
     assert (told in found, bool(found)) == (True, bool(told))
+    # nothing is asked of a server
+    nothing: Any = None
+    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing)
+    assert one._state(seen) == {
+        "lag": None if starved else 3, "position": "0/7", "connected": not starved,
+        "applies": not paused, "last_lag": None if starved else 3}
 
 
 def test_accounts_have_names_of_their_own() -> None:

@@ -6,6 +6,7 @@ import logging
 import pathlib
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 from psycopg.sql import SQL
@@ -249,6 +250,10 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         """Keep log for replicas; all else that a source needs is always set."""
         self.replication.enable()
         return m.Empty()
+
+    def replication_state(self) -> dict[str, Any]:
+        """Return how far the replica was at the last look."""
+        return self.replication.state
 
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""

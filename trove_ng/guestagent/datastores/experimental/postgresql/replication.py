@@ -12,6 +12,7 @@ import pathlib
 import re
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -81,6 +82,20 @@ def password_line(password: str) -> str:
     return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password) + "\n"
 
 
+class _Seen(NamedTuple):
+    """What a server says of its source.
+
+    :param paused: it applies nothing
+    :param starved: it gets nothing
+    :param lag: seconds since what it applied last was written, 0 if it has applied all
+    """
+
+    paused: bool
+    starved: bool
+    lag: int
+    position: str
+
+
 class Replication:
     """Settings, accounts, slots and statements.
 
@@ -99,6 +114,9 @@ class Replication:
         self._kept = kept
         self._restart = restart
         self._slots = int(paths.version) >= KEEPS_WAL
+        #: what :meth:`trouble` found when it was asked for the last time, see ``rm.REPLICATION``
+        self.state: dict[str, Any] = {}
+        self._last_lag: int | None = None
 
     # ---- as the source ----------------------------------------------------------
 
@@ -223,10 +241,10 @@ class Replication:
         :raises ServiceUnavailable: it does not
         """
         deadline = time.monotonic() + _ANSWER_SECONDS
-        while any(seen := self._look()):
+        while _sentence(seen := self._look()):
             if time.monotonic() > deadline:
-                raise ServiceUnavailable(_sentence(*seen))
-            if seen[0]:
+                raise ServiceUnavailable(_sentence(seen))
+            if seen.paused:
                 self._restart()
             time.sleep(_POLL_SECONDS)
 
@@ -356,34 +374,47 @@ class Replication:
 
         :param seconds: how long the server may take to answer
         """
+        self.state = {}
         try:
             if not self._kept().exists():
                 return _HELD if self.is_replica() else ""
-            return _sentence(*self._look(seconds))
+            seen = self._look(seconds)
+            self.state = self._state(seen)
+            return _sentence(seen)
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
             return ""
 
-    def _look(self, seconds: int = 60) -> tuple[bool, bool]:
-        """Return whether the server applies nothing, and whether it gets nothing."""
+    def _state(self, seen: _Seen) -> dict[str, Any]:
+        if not seen.starved:
+            self._last_lag = max(0, seen.lag)
+        return {"lag": None if seen.starved else self._last_lag, "position": seen.position,
+                rm.CONNECTED: not seen.starved, rm.APPLIES: not seen.paused,
+                rm.LAST_LAG: self._last_lag}
+
+    def _look(self, seconds: int = 60) -> _Seen:
+        """Return what the server says of its source."""
         try:
             with self._server.connect(seconds, seconds) as connection:
                 row = connection.execute(
                     "SELECT CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() "
                     "ELSE false END, NOT EXISTS "
-                    "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')").fetchone()
+                    "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'), "
+                    "CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE "
+                    "coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) "
+                    "END::int, coalesce(pg_last_wal_replay_lsn()::text, '')").fetchone()
         except (psycopg.Error, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
         assert row is not None
-        return row[0], row[1]
+        return _Seen(*row)
 
 
-def _sentence(paused: bool, starved: bool) -> str:
+def _sentence(seen: _Seen) -> str:
     """Return what is wrong with a replica, by its word on its source."""
-    if paused:
+    if seen.paused:
         return ("The replica applies no changes: settings of its source are larger than its own "
                 "until it is restarted.")
-    return "The replica does not get changes from its source." if starved else ""
+    return "The replica does not get changes from its source." if seen.starved else ""
 
 
 def _is_recovering(session: Session) -> bool:
