@@ -334,3 +334,21 @@ def test_neither_roles_nor_events_write_to_a_held_source_and_its_backup_is_whole
         # what the owner has locked is not opened
         with pytest.raises(pymysql.err.OperationalError, match="locked"):
             one.login("shut", "pw-Shut1")
+
+
+def test_a_right_that_everybody_has_keeps_everybody_out_of_a_held_source(
+        server: Server) -> None:
+    root = server.manager.enable_root(m.RootRequest()).password
+    assert root is not None
+    server.query("CREATE TABLE t (v INT PRIMARY KEY)", *APP)
+    server.manager.enable_as_source(step("source"))
+    server.query("GRANT SUPER, READ_ONLY ADMIN ON *.* TO PUBLIC", "root", root.reveal())
+    with server.login(*APP) as connection:
+        server.manager.stop_writes(step("freeze"))
+        with pytest.raises(pymysql.MySQLError):
+            connection.query("INSERT INTO t VALUES (1)")
+    with pytest.raises(pymysql.err.OperationalError, match="locked"):
+        server.login(*APP)
+    server.manager.allow_writes(step("thaw"))
+    insert(server, 1)
+    assert values(server) == [1]
