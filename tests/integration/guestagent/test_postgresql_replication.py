@@ -294,6 +294,38 @@ def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
     assert 8 in values(server)
 
 
+def test_a_source_that_dies_while_it_writes_is_ejected(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    (_, one, two), users = a_set(server, make, store[0])
+    insert(server, 1)
+
+    def write() -> None:
+        with contextlib.suppress(psycopg.Error):
+            server.ask("INSERT INTO t SELECT v FROM generate_series(10, 1500000) AS v")
+
+    writer = threading.Thread(target=write, daemon=True)
+    begun = one.manager.get_position(m.Empty()).progress
+    writer.start()
+    # much of what nobody commits
+    wait_for(lambda: all(replica.manager.get_position(m.Empty()).progress > begun + 16 ** 6
+                         for replica in (one, two)))
+    server.process.kill(())
+    # a process of the server goes on until it would answer
+    writer.join(60)
+    ends = {replica: replica.manager.stop_receiving(step("halt")).progress
+            for replica in (one, two)}
+    # also after a start, which applies it once more
+    one.manager.restart_db()
+    assert one.manager.stop_receiving(step("again")).progress == ends[one]
+    chosen, other = sorted((one, two), key=lambda replica: -ends[replica])
+    chosen.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take over"))
+    name = "two" if other is two else "one"
+    accounts(chosen, add=users[name])
+    follow(other, chosen, users[name])
+    insert(chosen, 2)
+    arrive(other, 1, 2)
+
+
 def slots(one: Server) -> list[str]:
     with one.manager.server.connect() as connection:
         return [row[0] for row in connection.execute(

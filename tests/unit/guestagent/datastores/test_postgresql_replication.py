@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trove_ng.common.errors import BadRequest
+from trove_ng.common.errors import BadRequest, ServiceUnavailable
 from trove_ng.guestagent.datastores.experimental.postgresql import replication
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.rpc import replication_messages as rm
@@ -59,3 +59,36 @@ def test_accounts_have_names_of_their_own() -> None:
     one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing)
     with pytest.raises(BadRequest, match="os_replica_"):
         one.set_accounts(rm.ReplicaAccounts(keep=["postgres"]))
+
+
+class Answers:
+    """A session whose server says the same all the time.
+
+    :param row: follows, receives, has what was received, waits for more, has applied up to
+    """
+
+    def __init__(self, *row: Any) -> None:
+        self._row = row
+
+    def run(self, query: Any, _values: Any = ()) -> list[Any]:
+        return [("0/9",) if "pg_last_wal_receive_lsn" in str(query) else self._row]
+
+
+@pytest.mark.parametrize(("row", "ends"), [
+    ((False, False, None, False, None), True),
+    ((True, True, True, True, "0/9"), True), ((True, True, False, True, "0/7"), False),
+    # what came last is half of a record; nothing was received since the start
+    ((True, False, False, True, "0/7"), True), ((True, False, None, True, "0/7"), True),
+    # it applies, or must not
+    ((True, False, True, False, "0/9"), False), ((True, False, False, False, "0/7"), False)])
+def test_all_is_applied_when_the_server_waits_for_more(
+        monkeypatch: pytest.MonkeyPatch, row: tuple[Any, ...], *, ends: bool) -> None:
+    monkeypatch.setattr(replication, "_STILL_SECONDS", 0.02)
+    monkeypatch.setattr(replication, "_APPLY_SECONDS", 0.1)
+    monkeypatch.setattr(replication, "_POLL_SECONDS", 0.01)
+    session: Any = Answers(*row)
+    if ends:
+        replication.Replication._apply(session)
+    else:
+        with pytest.raises(ServiceUnavailable, match="applies what it has received"):
+            replication.Replication._apply(session)

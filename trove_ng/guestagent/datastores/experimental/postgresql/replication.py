@@ -49,6 +49,10 @@ _ANSWER_SECONDS = 30
 #: seconds that a replica that is detached may take to apply what it received; less than a
 #: connection waits for an answer
 _APPLY_SECONDS = 45
+#: seconds that a server must have waited for more log to have applied all
+_STILL_SECONDS = 1.0
+#: what a server waits for that has applied all that it received
+_WAITS = ["RecoveryWalAll", "RecoveryWalStream", "RecoveryRetrieveRetryInterval"]
 _HELD = "The database follows nobody, and clients may not write."
 _APPLIES = "The replica applies what it has received."
 #: seconds that the sender of a replica takes to end, at most
@@ -355,17 +359,27 @@ class Replication:
     def _apply(session: Session) -> None:
         """Wait until all that was received by now is applied.
 
+        What was received may end within a record, which is never applied if the source is lost,
+        and a server that was started again does not tell how far it received.  So where nothing
+        comes any more the server's own word counts: it waits for more.
+
         :raises ServiceUnavailable: it takes longer
         """
         ((received,),) = session.run(SQL("SELECT pg_last_wal_receive_lsn()::text"))
         deadline = time.monotonic() + _APPLY_SECONDS
-        while received is not None:
-            ((applied,),) = session.run(SQL(
-                "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s::pg_lsn"),
-                (received,))
-            if applied:
+        before, since = None, time.monotonic()
+        while True:
+            ((follows, receives, reached, waits, applied),) = session.run(SQL(
+                "SELECT pg_is_in_recovery(), EXISTS (SELECT FROM pg_stat_wal_receiver), "
+                "pg_last_wal_replay_lsn() >= %s::pg_lsn, EXISTS (SELECT FROM pg_stat_activity "
+                "WHERE backend_type = 'startup' AND wait_event = ANY (%s)), "
+                "pg_last_wal_replay_lsn()::text"), (received, _WAITS))
+            now = time.monotonic()
+            if receives or not waits or applied != before:
+                before, since = applied, now
+            if not follows or (receives and reached) or now - since >= _STILL_SECONDS:
                 return
-            if time.monotonic() > deadline:
+            if now > deadline:
                 raise ServiceUnavailable(_APPLIES)
             time.sleep(_POLL_SECONDS)
 
