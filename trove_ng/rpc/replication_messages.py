@@ -58,11 +58,17 @@ class Position(Message, frozen=True, kw_only=True):
     :param position: in the words of the datastore; of a set's servers, one that has another's
         position has all that it had then
     :param progress: rises with each change; of servers that followed the same one, the one with
-        the greatest has most
+        the greatest has most; below 0: it has no data yet
+    :param history: of what the progress counts: that of others is of other changes; empty:
+        there is but one
+    :param silent: seconds since it heard its source, which a history can be told by; None: it
+        does not know
     """
 
     position: str
     progress: int = 0
+    history: str = ""
+    silent: int | None = None
 
 
 class PositionRequest(Position, frozen=True, kw_only=True):

@@ -126,6 +126,7 @@ class Agent:
         self.fenced = False
         #: the last change that it has, and whether it ever has what it is asked for
         self.position, self.progress, self.reaches = "0-1-7", 7, True
+        self.history, self.silent = "", None
         #: operations that changed TLS with what they made, the newest last
         self.tls = [("", tm.TlsEntry())]
         #: the one whose place the newest took
@@ -239,7 +240,8 @@ class Agent:
         return rm.Position(position=self.position, progress=self.progress)
 
     def _stop_receiving(self, _request: m.StepRequest) -> rm.Position:
-        return self._get_position(m.Empty())
+        return rm.Position(position=self.position, progress=self.progress,
+                           history=self.history, silent=self.silent)
 
     def _wait_for_position(self, _request: rm.PositionRequest) -> m.Flag:
         return m.Flag(value=self.reaches)

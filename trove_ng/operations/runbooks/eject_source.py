@@ -71,13 +71,31 @@ def _release(work: Work) -> None:
 
 
 def _halt(work: Work) -> None:
-    _positions(work)
+    # while there is a way back
+    _best(work)
 
 
-def _positions(work: Work) -> dict[str, int]:
-    """Return how far each replica is; none gets any further, and an answer is remembered."""
-    return {one: roles.guest(work, one).stop_receiving(roles.step(work, "halt")).progress
-            for one in roles.wanted(work).replica_ids}
+def _best(work: Work) -> str:
+    """Return the id of the replica that has most, of several the one that comes first.
+
+    None gets any further, and an answer is remembered.
+
+    :raises StepFailed: there is none, or it cannot be told which
+    """
+    asked = {one: roles.guest(work, one).stop_receiving(roles.step(work, "halt"))
+             for one in roles.wanted(work).replica_ids}
+    found = {one: answer for one, answer in asked.items() if answer.progress >= 0}
+    if not found:
+        raise StepFailed("No replica has the data of the source.")
+    if len({answer.history for answer in found.values()}) > 1:
+        # numbers of several histories say nothing: the last is that of who heard the source last
+        silent = {answer.silent: answer.history for answer in found.values()
+                  if answer.silent is not None}
+        if not silent:
+            raise StepFailed("It cannot be told which replica has most of the source's changes.")
+        found = {one: answer for one, answer in found.items()
+                 if answer.history == silent[min(silent)]}
+    return min(found, key=lambda one: (-found[one].progress, one))
 
 
 def _go_on(work: Work) -> None:
@@ -87,10 +105,9 @@ def _go_on(work: Work) -> None:
 
 
 def _roles(work: Work) -> None:
-    """Choose the replica that has most, of several the one whose id comes first."""
+    """Choose the replica that has most."""
     if _chosen(work) is None:
-        found = _positions(work)
-        roles.write(work, min(found, key=lambda one: (-found[one], one)), ejected=True)
+        roles.write(work, _best(work), ejected=True)
 
 
 def _writable(work: Work) -> None:

@@ -6,10 +6,11 @@ something fails, or takes too long, the source first; from there on the replica 
 
 from __future__ import annotations
 
+from trove_ng.datastores.base import Datastore
 from trove_ng.operations import payloads, replication, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import replication_messages as rm
 
 #: seconds that an agent waits in one call
@@ -32,9 +33,13 @@ def _catch_up(work: Work, position: str, seconds: float) -> None:
         work.wait(f"replica {one} to have all changes", reached, seconds)
 
 
-def _accounts_are_data(work: Work) -> bool:
+def _datastore(work: Work) -> Datastore:
     version, _ = servers.load_version(work, servers.load(work))
-    return work.tools.datastores[version.manager].accounts_are_data
+    return work.tools.datastores[version.manager]
+
+
+def _accounts_are_data(work: Work) -> bool:
+    return _datastore(work).accounts_are_data
 
 
 def _make_accounts(work: Work) -> None:
@@ -46,9 +51,12 @@ def _make_accounts(work: Work) -> None:
 
 
 def _unready(work: Work) -> None:
-    """Take the account that the source has at itself."""
+    """Have the replicas follow the source; take the account that it has at itself."""
     source_id = roles.wanted(work).source_id
     if _accounts_are_data(work) and not roles.is_done(work, work.resource_id):
+        # some of them may have a password that the source does not know, or it one of theirs
+        roles.each(work, roles.wanted(work).replica_ids, lambda one: roles.move(
+            work, one, source_id, "unready"))
         with roles.blaming(work, source_id):
             roles.guest(work, source_id).set_replica_accounts(rm.ReplicaAccounts(keep=[
                 replication.account(one) for one in roles.wanted(work).replica_ids]))
@@ -91,11 +99,30 @@ def _give_back(work: Work) -> None:
             roles.guest(work, work.resource_id).set_replica_accounts(rm.ReplicaAccounts())
 
 
+def _check_data(work: Work) -> None:
+    """Check that the new source has all changes, where those that follow it copy its data.
+
+    It may have ended since, and have begun again with older data.
+
+    :raises StepFailed: it has not
+    """
+    if not _datastore(work).replicas_copy:
+        return
+    # which its agent remembers
+    position = roles.guest(work, roles.wanted(work).source_id).stop_writes(
+        roles.step(work, "freeze"))
+    if not roles.guest(work, work.resource_id).wait_for_position(
+            rm.PositionRequest(position=position, seconds=0)):
+        raise StepFailed("The new source has lost changes that the source has.")
+
+
 def _follow(work: Work) -> None:
     roles.hurry(work)
     source_id = roles.wanted(work).source_id
     for one in _others(work):
+        _check_data(work)
         roles.move(work, one, work.resource_id, "follow", source_id)
+    _check_data(work)
     roles.move(work, source_id, work.resource_id, "follow")
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -126,10 +129,14 @@ class Replication:
             self._wait(session)
 
     def _wait(self, session: Session) -> None:
-        """Wait until the data are here; that many are on their way is enough after a time."""
+        """Wait until the data are here.
+
+        That they are on their way is enough for one that had data, and for others after a time.
+        """
         deadline = time.monotonic() + _ANSWER_SECONDS
+        had_data = self._access.secrets().synced
         while reason := _word(session):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or (had_data and reason == _COPIES):
                 if reason == _COPIES:
                     return
                 raise ServiceUnavailable(reason)
@@ -174,13 +181,14 @@ class Replication:
     def stop_receiving(self) -> rm.Position:
         """Get no changes any more; return the position of the last one that came."""
         with self._access.lock, self._server.session() as session:
+            history, silent = _heard(session)
             if self._access.secrets().source is not None:
                 # before it is one that nobody writes to but its source
                 self._hold(session)
                 session.run("REPLICAOF", "NO", "ONE")
             if not self._access.secrets().synced:
                 return rm.Position(position="", progress=-1)
-            return _position(session)
+            return msgspec.structs.replace(_position(session), history=history, silent=silent)
 
     def receive_again(self) -> None:
         """Get changes again, if a source is followed."""
@@ -202,9 +210,7 @@ class Replication:
         deadline = time.monotonic() + seconds
         with self._server.session() as session:
             while True:
-                found = session.info("replication")
-                if (str(found["master_replid"]) == history and not _word(session)
-                        and int(found["slave_repl_offset"]) >= int(offset)):
+                if _has(session.info("replication"), history, int(offset)):
                     return True
                 if time.monotonic() > deadline:
                     return False
@@ -262,10 +268,33 @@ def _ask_root(source: Source) -> str | None:
 
 def _word(session: Session) -> str:
     """Return why the server does not follow its source, by its own word."""
-    found = session.info("replication")
+    return _word_of(session.info("replication"))
+
+
+def _word_of(found: Mapping[str, Any]) -> str:
     if found.get("master_link_status") == "up":
         return ""
     return _COPIES if found.get("master_sync_in_progress") else _STARVED
+
+
+def _has(found: Mapping[str, Any], history: str, offset: int) -> bool:
+    """Return whether a server has all changes of a history up to a number."""
+    if str(found["master_replid"]) == history:
+        if found["role"] == "slave":
+            return not _word_of(found) and int(found["slave_repl_offset"]) >= offset
+        return int(found["master_repl_offset"]) >= offset
+    # its own history goes on from here; it counts also what changes nothing
+    return (found["role"] == "master" and str(found["master_replid2"]) == history
+            and int(found["second_repl_offset"]) > offset)
+
+
+def _heard(session: Session) -> tuple[str, int | None]:
+    """Return the history that a server got changes of, and since when it got none, in seconds."""
+    found = session.info("replication")
+    if found["role"] != "slave":
+        return str(found["master_replid2"]), None
+    silent = int(found.get("master_link_down_since_seconds", 0))
+    return str(found["master_replid"]), silent if silent >= 0 else None
 
 
 def _position(session: Session) -> rm.Position:
