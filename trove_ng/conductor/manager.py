@@ -17,12 +17,17 @@ from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.endpoint import Caller, Method
+from trove_ng.rpc.replication_messages import INTERVAL
 
 LOG = logging.getLogger(__name__)
 
 #: characters of a guest's free texts that are kept
 _DESCRIPTION = 255
 _ERROR = 4000
+#: an agent was silent when it was not heard of for so many of its intervals, and the seconds of
+#: one where it does not say
+_STEADY, _INTERVAL = 1.5, 10.0
+_LONGEST = 600
 #: bytes of a heartbeat's details that are kept
 _DETAILS = 16 * 1024
 
@@ -86,7 +91,8 @@ class Conductor:
             "sent_at": beat.sent_at, "updated_at": self._clock.now(),
             "agent_version": _text(beat.agent_version, 64), "details": _small(beat.details),
             "volume_total": volume.total if volume else None,
-            "volume_used": volume.used if volume else None}
+            "volume_used": volume.used if volume else None,
+            "steady": _STEADY * _interval(beat.details)}
         return row
 
     def _write(self, beats: list[Beat]) -> Written:
@@ -129,6 +135,14 @@ class Conductor:
 def _text(text: str, length: int) -> str:
     """Return what of a guest's text is kept; PostgreSQL keeps no NUL."""
     return text[:length].replace("\0", " ")
+
+
+def _interval(details: dict[str, Any]) -> float:
+    """Return the seconds between two heartbeats, which a guest's details are to say."""
+    told = details.get(INTERVAL)
+    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= _LONGEST:
+        return told
+    return _INTERVAL
 
 
 def _small(details: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,13 @@ it is younger than the silence of the source that is to be judged.
 The invariants, whatever is told:
 
 - a source that was heard of within its time, or that one replica hears, stays;
-- at least half of the replicas say that they do not hear it: those that are silent, or do not
-  tell, say nothing;
+- at least half of the replicas say that nothing answers where it was, since about when it was
+  silent: those that are silent, or were until now, that were stopped or refused, or that lost it
+  long before, say nothing;
+- one whose database was stopped on purpose stays;
 - nothing begins while anything is done with a member, or too soon after the last time;
-- only a replica that works, and applies what it received, may take the place.
+- only a replica that works, and applies what it received, may take the place, and none while
+  another one told that it has more.
 """
 
 from __future__ import annotations
@@ -19,8 +22,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from trove_ng.common.states import ServiceStatus
 from trove_ng.domain.instance_status import Facts, Task, refuse_statement
-from trove_ng.rpc.replication_messages import APPLIES, CONNECTED, LAST_LAG, REPLICATION
+from trove_ng.rpc.replication_messages import (
+    APPLIES,
+    CONNECTED,
+    LAST_LAG,
+    PROGRESS,
+    REPLICATION,
+    UNHEARD,
+)
 
 AUTOMATIC, MANUAL = "automatic", "manual"
 MODES = (AUTOMATIC, MANUAL)
@@ -48,6 +59,9 @@ class Member:
     :param connected: whether it hears the source, by its own word; None: it does not tell
     :param applies: whether it applies what it received; None: it does not tell
     :param lag: seconds that it was behind when it last heard the source
+    :param unheard: seconds that it had tried to reach the source in vain when it told
+    :param progress: how far the changes go that it told to have; of silent ones, too
+    :param heard_for: seconds through which its agent was heard of all the time
     """
 
     id: str
@@ -55,11 +69,20 @@ class Member:
     connected: bool | None = None
     applies: bool | None = None
     lag: float | None = None
+    unheard: float | None = None
+    progress: int | None = None
+    heard_for: float | None = None
 
     def is_heard(self, seconds: float) -> bool:
         """Return whether its agent was heard of in so many seconds."""
         age = self.facts.heartbeat_age
         return age is not None and age <= seconds
+
+    def misses(self, silence: float, timeout: float) -> bool:
+        """Return whether it lost the source as the control plane did, and was heard meanwhile."""
+        return (self.is_heard(timeout) and self.connected is False and self.unheard is not None
+                and self.unheard + (self.facts.heartbeat_age or 0) <= silence + timeout
+                and self.heard_for is not None and self.heard_for >= timeout)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +109,7 @@ class FailOver:
 Decision = Wait | Refuse | FailOver
 
 
-def member(ident: str, facts: Facts, details: Any) -> Member:
+def member(ident: str, facts: Facts, details: Any, heard_for: float | None) -> Member:
     """Return what is known of a member.
 
     :param details: those of its heartbeat, which is not trusted
@@ -97,9 +120,14 @@ def member(ident: str, facts: Facts, details: Any) -> Member:
     def word(key: str) -> bool | None:
         return found if isinstance(found := told.get(key), bool) else None
 
-    lag = told.get(LAST_LAG)
-    known = isinstance(lag, int | float) and not isinstance(lag, bool) and lag >= 0
-    return Member(ident, facts, word(CONNECTED), word(APPLIES), lag if known else None)
+    def number(key: str) -> float | None:
+        found = told.get(key)
+        known = isinstance(found, int | float) and not isinstance(found, bool) and found >= 0
+        return found if known else None
+
+    progress = number(PROGRESS)
+    return Member(ident, facts, word(CONNECTED), word(APPLIES), number(LAST_LAG),
+                  number(UNHEARD), None if progress is None else int(progress), heard_for)
 
 
 def decide(settings: Settings, source: Member, replicas: Sequence[Member],
@@ -117,20 +145,33 @@ def decide(settings: Settings, source: Member, replicas: Sequence[Member],
     hearing = next((one for one in words if one.connected), None)
     if hearing is not None:
         return Wait(f"Replica {hearing.id} hears the source.")
-    witnesses = [one for one in words if one.connected is False]
+    if source.facts.service_status == ServiceStatus.SHUTDOWN:
+        return Wait("The database of the source was stopped.")
+    witnesses = [one for one in words if one.misses(silence, settings.timeout)]
     if 2 * len(witnesses) < len(replicas):
-        return Refuse(f"Only {len(witnesses)} of {len(replicas)} replicas say that they do not "
-                      "hear the source.")
+        return Refuse(f"Only {len(witnesses)} of {len(replicas)} replicas say that they lost the "
+                      "source when it fell silent.")
+    return _choose(settings, source, replicas, witnesses, since_last)
+
+
+def _choose(settings: Settings, source: Member, replicas: Sequence[Member],
+            witnesses: Sequence[Member], since_last: float | None) -> Refuse | FailOver:
+    """Return who may take the place of a source that is lost."""
     busy = next((one for one in (source, *replicas) if one.facts.task != Task.NONE), None)
     if busy is not None:
         return Refuse(f"Something is done with instance {busy.id}.")
     if since_last is not None and since_last < settings.min_interval:
         return Refuse(f"The last failover was less than {settings.min_interval:g} seconds ago.")
-    usable = [one.id for one in witnesses if why_not(settings, one) is None]
+    usable = [one for one in witnesses if why_not(settings, one) is None]
     if not usable:
         return Refuse(" ".join(f"Replica {one.id} cannot take its place: "
                                f"{why_not(settings, one)}." for one in witnesses))
-    return FailOver(tuple(sorted(usable)))
+    most = max(one.progress or 0 for one in usable)
+    ahead = next((one for one in replicas if one not in usable and (one.progress or 0) > most),
+                 None)
+    if ahead is not None:
+        return Refuse(f"Replica {ahead.id} has more changes than those that can take its place.")
+    return FailOver(tuple(sorted(one.id for one in usable)))
 
 
 def why_not(settings: Settings, replica: Member) -> str | None:

@@ -30,7 +30,7 @@ from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.steps import StepEngine, StepStore
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.machine_messages import TRIAL, AgentRelease, AgentVersion
-from trove_ng.rpc.replication_messages import REPLICATION
+from trove_ng.rpc.replication_messages import INTERVAL, REPLICATION
 
 LOG = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class Agent:
         self._bus = bus
         self._releases = releases
         self.again = False
+        self._interval = conf.report_interval
         self._stop_timeout = conf.guest_agent.stop_timeout
         self._outbox = Outbox(bus.reporter, on_delivered=self._delivered)
         self._engine = StepEngine(StepStore(state_dir / "steps"), self._outbox, sequence)
@@ -207,6 +208,7 @@ class Agent:
         trial, replica = self._releases.trial, self._manager.replication_state()
         return {"manager": self._manager.name, "prepared": self._manager.status.prepared,
                 "capabilities": self._manager.capabilities(),
+                INTERVAL: self._interval,
                 **({TRIAL: trial} if trial else {}),
                 **({REPLICATION: replica} if replica else {})}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from trove_ng.common.errors import BadRequest
 from trove_ng.datastores.base import REPLICA_USERS
@@ -20,6 +21,11 @@ def account_names(request: rm.ReplicaAccounts) -> set[str]:
     if any(not one.startswith(REPLICA_USERS) for one in names):
         raise BadRequest(f"The account of a replica is named {REPLICA_USERS}...")
     return names
+
+
+def only_progress(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stays true of a replica's state when its server does not answer."""
+    return {name: state[name] for name in ("position", rm.PROGRESS) if name in state}
 
 
 class Replication(Protocol):

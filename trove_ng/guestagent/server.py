@@ -28,6 +28,8 @@ class ServerManager(BaseManager):
 
     #: candidates of the service's name, the likeliest first
     services: Sequence[str] = ()
+    #: the server answered when it was last looked at: what it said of its source then is new
+    answers = True
 
     @abc.abstractmethod
     def _ask(self) -> Finding:
@@ -105,12 +107,14 @@ class ServerManager(BaseManager):
     def examine(self) -> Finding:
         """Look whether the server answers and follows, and find in its log why it ended."""
         found = self._ask()
+        self.answers = found.status is ServiceStatus.HEALTHY
         if found.status is ServiceStatus.SHUTDOWN and self.status.expects_running:
             cause = self._cause()
             return found._replace(reason=f"The database has ended: {cause}" if cause else
                                   "The database has ended, and its log does not say why.")
-        if found.status is ServiceStatus.HEALTHY and not found.reason:
-            return found._replace(reason=self.replication_trouble())
+        if self.answers:
+            trouble = self.replication_trouble()
+            return found._replace(reason=found.reason or trouble)
         return found
 
     def replication_trouble(self) -> str:

@@ -16,8 +16,9 @@ from trove_ng.common.errors import Conflict
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import Failover, Instance, ServiceStatusRow
-from trove_ng.db.repositories import events, failovers, instances, operations
+from trove_ng.db.repositories import events, failovers, instances, operations, service_statuses
 from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
 from trove_ng.domain.failover import FailOver, Refuse, Settings, decide
 from trove_ng.domain.instance_status import Task
@@ -37,8 +38,8 @@ Rows = Sequence[tuple[Instance, ServiceStatusRow]]
 class Failovers:
     """Looks for lost sources; any number of them may, in any process.
 
-    A look is one statement when no source is silent; else two more, however many are.  What is
-    begun is decided again with all of the set locked, so that one begins it.
+    A look is one statement when no source is silent, else two, however many are.  What is to
+    begin, or to be told, is decided again with all of the set locked, so that one does it.
 
     :param wake: is told of operations that were begun
     """
@@ -56,38 +57,56 @@ class Failovers:
         """Look once, and begin what is to begin."""
         now = self._clock.now()
         with self._db.reader() as session:
-            silent = {row.instance_id: row for row in failovers.watched(
-                session, failover.AUTOMATIC) if _age(row.updated_at, now) > row.timeout_seconds}
-            busy = operations.count_live(session, payloads.INSTANCE_EJECT) if silent else 0
-        for ident in silent:
-            begun = self._look(ident, may=busy < self._conf.failover_max_running)
+            watched = failovers.watched(session, failover.AUTOMATIC)
+            silent = {wanted.instance_id: wanted for wanted, heard_at in watched
+                      if _age(heard_at, now) > wanted.timeout_seconds}
+            known = failovers.members(session, silent) if silent else {}
+            # where nobody is heard it is the service that is deaf
+            deaf = len(silent) == len(watched) and not any(
+                _is_heard(silent[ident], status, now)
+                for ident, rows in known.items() for _, status in rows)
+            news = [ident for ident, wanted in silent.items()
+                    if not deaf and _is_news(wanted, known[ident], now)]
+            back = [wanted.instance_id for wanted, _ in watched
+                    if wanted.refused and wanted.instance_id not in silent]
+        if back:
+            self._forget(back)
+        for ident in news:
+            try:
+                begun = self._look(ident)
+            except StoreAway:
+                raise
+            except Exception:
+                LOG.exception("source %s is lost, and it cannot be told what to do", ident)
+                continue
             if begun is not None:
-                busy += 1
                 self._recorder.failover("begun")
                 LOG.warning("source %s is lost; one of its replicas takes its place", ident)
                 self._wake(begun)
 
     @retry_on_db_error
-    def _look(self, source_id: str, *, may: bool) -> str | None:
-        """Decide on a set; return the id of the operation that begins.
+    def _forget(self, back: Sequence[str]) -> None:
+        """Forget what was told of sources that are heard again."""
+        with self._db.writer() as session:
+            failovers.forget_refused(session, back)
 
-        :param may: not too many failovers are under way
-        """
-        now = self._clock.now()
+    @retry_on_db_error
+    def _look(self, source_id: str) -> str | None:
+        """Decide on a set; return the id of the operation that begins."""
         with self._db.writer() as session:
             rows = _locked(session, source_id)
             wanted = failovers.get(session, source_id, lock=True)
             if wanted is None or wanted.mode != failover.AUTOMATIC or not rows:
                 return None
+            now = self._clock.now()
             found = _decide(wanted, rows, now)
-            if isinstance(found, FailOver) and not may:
-                found = Refuse("Too many failovers are under way.")
             if isinstance(found, FailOver):
-                return self._begin(session, wanted, rows, found, now)
-            if isinstance(found, Refuse):
-                self._tell(session, wanted, rows, found, now)
-            elif wanted.refused:
-                wanted.refused = ""
+                running = operations.count_live(session, payloads.INSTANCE_EJECT)
+                if running < self._conf.failover_max_running:
+                    return self._begin(session, wanted, rows, found, now)
+                found = Refuse("Too many failovers are under way.")
+            if isinstance(found, Refuse) and _is_told(wanted, rows, found, now):
+                self._tell(session, wanted, rows[0][0], found.why[:_REFUSED], now)
         return None
 
     def _begin(self, session: Session, wanted: Failover, rows: Rows, found: FailOver,
@@ -119,20 +138,36 @@ class Failovers:
                    details={"replicas": list(found.replica_ids)})
         return accepted.id
 
-    def _tell(self, session: Session, wanted: Failover, rows: Rows, found: Refuse,
+    def _tell(self, session: Session, wanted: Failover, source: Instance, why: str,
               now: datetime.datetime) -> None:
-        """Tell once why a lost source stays, when that is for some time."""
-        source, status = rows[0]
-        why = found.why[:_REFUSED]
-        # a set that is being worked on is no news
-        if (wanted.refused == why or status.updated_at is None or source.task != Task.NONE
-                or _age(status.updated_at, now) < _TELL_AFTER * wanted.timeout_seconds):
-            return
         wanted.refused = why
         events.add(session, EventKind.FAILOVER_REFUSED, why, now, tenant_id=source.tenant_id,
                    resource_id=source.id)
         self._recorder.failover("refused")
         LOG.warning("source %s is lost, and stays: %s", source.id, why)
+
+
+def _is_heard(wanted: Failover, status: ServiceStatusRow, now: datetime.datetime) -> bool:
+    return (status.updated_at is not None
+            and _age(status.updated_at, now) <= wanted.timeout_seconds)
+
+
+def _is_news(wanted: Failover, rows: Rows, now: datetime.datetime) -> bool:
+    """Return whether anything seems to be done, or to be told, about a silent source."""
+    if not rows or rows[0][0].id != wanted.instance_id:
+        return False
+    found = _decide(wanted, rows, now)
+    return isinstance(found, FailOver) or (
+        isinstance(found, Refuse) and _is_told(wanted, rows, found, now))
+
+
+def _is_told(wanted: Failover, rows: Rows, found: Refuse, now: datetime.datetime) -> bool:
+    """Return whether it is to be told why a lost source stays: once, when it is for some time."""
+    source, status = rows[0]
+    # a set that is being worked on is no news
+    return (wanted.refused != found.why[:_REFUSED] and status.updated_at is not None
+            and source.task == Task.NONE
+            and _age(status.updated_at, now) >= _TELL_AFTER * wanted.timeout_seconds)
 
 
 def _locked(session: Session, source_id: str) -> Rows:
@@ -141,16 +176,24 @@ def _locked(session: Session, source_id: str) -> Rows:
     source = instances.get(session, source_id, lock=True)
     if source is None or source.slave_of_id is not None:
         return []
-    for one in instances.replica_ids(session, [source_id]).get(source_id, []):
-        instances.get(session, one, lock=True)
-    found = failovers.members(session, [source_id])[source_id]
-    return sorted(found, key=lambda row: row[0].id != source_id)
+    locked = [source]
+    for ident in sorted(instances.replica_ids(session, [source_id]).get(source_id, [])):
+        one = instances.get(session, ident, lock=True)
+        # it may have been detached, or deleted, until it was locked
+        if one is not None and one.slave_of_id == source_id:
+            locked.append(one)
+    # what was locked is not read again: a plain read may be of an older state
+    told = service_statuses.lock(session, [one.id for one in locked])
+    if source_id not in told:
+        return []
+    return [(one, told[one.id]) for one in locked if one.id in told]
 
 
 def _decide(wanted: Failover, rows: Rows, now: datetime.datetime) -> failover.Decision:
     """Ask the rules about a set whose source comes first."""
     known = [failover.member(
-        one.id, readiness.facts(one, status, False, now), status.details)
+        one.id, readiness.facts(one, status, False, now), status.details,
+        None if status.heard_since is None else _age(status.heard_since, now))
         for one, status in rows]
     last = None if wanted.last_at is None else _age(wanted.last_at, now)
     return decide(Settings(wanted.timeout_seconds, wanted.min_interval_seconds, wanted.max_lag),

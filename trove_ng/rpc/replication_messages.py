@@ -5,6 +5,8 @@ from __future__ import annotations
 from trove_ng.common.secret import Secret
 from trove_ng.rpc.messages import Message, StepRequest, UserSpec
 
+#: key of a heartbeat's details under which an agent tells the seconds between two of them
+INTERVAL = "interval"
 #: key of a heartbeat's details under which a replica tells ``lag`` (seconds, None if it does not
 #: follow) and ``position`` (of the last change that it applied), and what follows here
 REPLICATION = "replication"
@@ -14,6 +16,10 @@ CONNECTED = "connected"
 APPLIES = "applies"
 #: seconds that it was behind when it last heard its source; None if that is not known
 LAST_LAG = "last_lag"
+#: seconds since it last heard its source; told only while it tries to and nothing answers there
+UNHEARD = "unheard"
+#: how far the changes go that it received, see :class:`Position`
+PROGRESS = "progress"
 
 
 class ReplicaAccounts(Message, frozen=True, kw_only=True):

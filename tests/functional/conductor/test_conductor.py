@@ -6,6 +6,7 @@ import datetime
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -91,6 +92,32 @@ def test_a_heartbeat_is_written_with_the_volume_use(
     assert not service_statuses.is_fresh(
         row, SystemClock().now() + datetime.timedelta(seconds=60), 30)
     assert status_of(database, "two").status == "NEW"
+
+
+def test_it_is_kept_since_when_an_agent_is_heard_without_a_gap(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    def heard_since(sequence: int, gap: float, **details: Any) -> datetime.datetime | None:
+        with database.writer() as session:
+            row = service_statuses.get(session, instance)
+            if row is not None and row.updated_at is not None:
+                row.updated_at -= datetime.timedelta(seconds=gap)
+        conductor.heartbeat(guest(instance), msgspec.structs.replace(
+            beat(ServiceStatus.HEALTHY, sequence), details=details))
+        return wait_for(database, instance, sequence).heard_since
+
+    first = heard_since(1, 0)
+    assert first is not None
+    assert heard_since(2, 12) == first
+    # it was silent, by what is usual and by its own word
+    later = heard_since(3, 16)
+    assert later is not None
+    assert later > first
+    assert heard_since(4, 40, interval=30) == later
+    newest = heard_since(5, 4, interval=2)
+    assert newest != later
+    for sequence, wrong in enumerate(("2", True, -1, None), 6):
+        assert heard_since(sequence, 12, interval=wrong) == newest
+    assert heard_since(10, 100, interval=1e9) != newest
 
 
 def test_an_older_heartbeat_never_overwrites_a_newer_one(

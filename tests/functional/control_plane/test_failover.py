@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import event, select
+import pytest
+from sqlalchemy import event, select, update
+from sqlalchemy.orm import Session
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.test_replicas import ids, let_in, promote
 from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
-from tests.functional.control_plane.world import lose, wait_for
+from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from tests.scrape import Scrape
 from trove_ng.common import metrics as m
 from trove_ng.common.clock import utcnow
 from trove_ng.common.metrics import TASKMANAGER
-from trove_ng.db.models import Datastore, DatastoreVersion, Notification, Operation
-from trove_ng.db.repositories import operations
-from trove_ng.operations import payloads
+from trove_ng.db.models import (
+    Datastore,
+    DatastoreVersion,
+    Instance,
+    Notification,
+    Operation,
+    ServiceStatusRow,
+)
+from trove_ng.db.repositories import instances, operations
+from trove_ng.operations import failover, payloads
 from trove_ng.operations.failover import Failovers
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.requests import Requests
 
-HEARS = {"lag": 0, "position": "0-1-7", "connected": True, "applies": True, "last_lag": 0}
-ALONE = {**HEARS, "lag": None, "connected": False}
+HEARS = {"lag": 0, "position": "0-1-7", "connected": True, "applies": True, "last_lag": 0,
+         "progress": 7}
+ALONE = {**HEARS, "lag": None, "connected": False, "unheard": 1}
 WANTED = {"mode": "automatic", "timeout_seconds": 3, "min_interval_seconds": 600, "max_lag": 5}
 
 
@@ -45,7 +57,11 @@ def ejections(plane: ControlPlane) -> list[Operation]:
 
 
 def say(plane: ControlPlane, replica: str, word: dict[str, Any]) -> None:
-    """Have a replica tell of its source, and wait until that is known."""
+    """Have a replica, that speaks for long, tell of its source; wait until that is known."""
+    with plane.db.writer() as session:
+        session.execute(update(ServiceStatusRow).where(
+            ServiceStatusRow.instance_id == replica).values(
+                heard_since=plane.clock.now() - datetime.timedelta(hours=1)))
     plane.agent(replica).replication = word
     wait_for(lambda: plane.show(replica).get("replication", {}).get("connected")
              == word.get("connected"), "the word of a replica")
@@ -177,6 +193,57 @@ def test_a_look_costs_one_statement_while_all_are_heard(
     seen.clear()
     look.run()
     assert len([one for one in seen if "failovers" in one]) == 1
+
+
+def test_a_source_that_stays_is_told_of_once_a_silence_and_locked_no_more(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    for replica in (one, two):
+        say(plane, replica, {**ALONE, "last_lag": 6})
+    lose(plane, source)
+    look = make(plane)
+    look.run()
+    assert len(kinds(plane, source)) == 1
+    seen: list[str] = []
+    mine = threading.get_ident()
+    event.listen(plane.db.engine, "before_cursor_execute", lambda _c, _cursor, text, *_more: (
+        seen.append(text) if threading.get_ident() == mine else None))
+    look.run()
+    assert [one.split()[0] for one in seen] == ["BEGIN", "SELECT", "SELECT"]
+    agent = plane.agent(source)
+    assert isinstance(agent, LivingAgent)
+    agent.lost = False
+    wait_for(lambda: plane.show(source)["operating_status"] != "ERROR", "the source")
+    look.run()
+    lose(plane, source)
+    look.run()
+    assert len(kinds(plane, source)) == 2
+
+
+def test_nothing_is_told_where_nobody_is_heard(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    want(plane, pair[0])
+    for member in pair:
+        lose(plane, member)
+    make(plane).run()
+    assert kinds(plane, pair[0]) == []
+
+
+def test_a_replica_that_left_until_it_was_locked_is_not_of_the_set(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, two = pair
+    found = instances.replica_ids
+
+    def left(session: Session, ids_: Sequence[str]) -> dict[str, list[str]]:
+        before = found(session, ids_)
+        session.execute(update(Instance).where(Instance.id == two).values(slave_of_id=None))
+        return before
+
+    monkeypatch.setattr(instances, "replica_ids", left)
+    with plane.db.writer() as session:
+        assert [row.id for row, _ in failover._locked(session, source)] == [source, one]
+        session.rollback()
 
 
 def test_what_a_set_does_is_its_source_s_to_say(

@@ -181,7 +181,8 @@ def test_heartbeats_at_once_leave_the_newest(db: Database, instances: list[str])
             service_statuses.record(session, [
                 {"instance_id": ident, "status": "HEALTHY", "description": "",
                  "sequence": number + 1, "sent_at": 1.0, "updated_at": utcnow(),
-                 "agent_version": "", "volume_total": 1, "volume_used": 1, "details": {}}
+                 "agent_version": "", "volume_total": 1, "volume_used": 1, "details": {},
+                 "steady": 15.0}
                 for ident in instances])
 
     at_once(4, beat)

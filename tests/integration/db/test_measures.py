@@ -166,7 +166,7 @@ def test_the_store_is_counted_alike_everywhere(store: Store) -> None:
 def beat(instance_id: str, sequence: int) -> dict[str, Any]:
     return {"instance_id": instance_id, "status": "HEALTHY", "description": "",
             "sequence": sequence, "sent_at": 1.0, "updated_at": utcnow(), "agent_version": "",
-            "volume_total": 1, "volume_used": 1, "details": {}}
+            "volume_total": 1, "volume_used": 1, "details": {}, "steady": 15.0}
 
 
 def test_the_store_tells_how_many_heartbeats_were_news(store: Store) -> None:

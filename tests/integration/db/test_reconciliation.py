@@ -74,7 +74,8 @@ def test_conductors_at_once_tell_each_change_of_status_once(db: Database) -> Non
             service_statuses.record(session, [
                 {"instance_id": f"i{number:02}", "status": "CRASHED", "description": "",
                  "sequence": 2 + worker, "sent_at": 1.0, "updated_at": utcnow(),
-                 "agent_version": "1", "volume_total": 1, "volume_used": 1, "details": {}}
+                 "agent_version": "1", "volume_total": 1, "volume_used": 1, "details": {},
+                 "steady": 15.0}
                 # each in another order
                 for number in ((one * 7 + worker) % COUNT for one in range(COUNT))])
 

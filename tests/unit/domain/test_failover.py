@@ -23,7 +23,8 @@ from trove_ng.domain.instance_status import Facts, Task
 WANTED = Settings(timeout=15, min_interval=600)
 WORKS = Facts(server_status="ACTIVE", service_status=ServiceStatus.HEALTHY, heartbeat_age=1.0)
 SILENT = Member("s", dataclasses.replace(WORKS, heartbeat_age=16.0))
-ONE = Member("1", WORKS, connected=False, applies=True, lag=0)
+ONE = Member("1", WORKS, connected=False, applies=True, lag=0, unheard=12, progress=7,
+             heard_for=3600)
 TWO = dataclasses.replace(ONE, id="2")
 
 _AGES = st.none() | st.floats(0, 120)
@@ -35,7 +36,9 @@ _FACTS = st.builds(
     backup_running=st.booleans())
 _WORDS = st.none() | st.booleans()
 _MEMBERS = st.builds(Member, st.just("?"), _FACTS | st.just(WORKS), _WORDS | st.just(False),
-                     _WORDS | st.just(True), st.none() | st.floats(0, 100))
+                     _WORDS | st.just(True), st.none() | st.floats(0, 100),
+                     st.none() | st.floats(0, 200), st.none() | st.integers(0, 3),
+                     st.none() | st.floats(0, 200))
 _SETS = st.lists(_MEMBERS, max_size=4).map(lambda found: [
     dataclasses.replace(one, id=str(number)) for number, one in enumerate(found)])
 _SETTINGS = st.builds(Settings, st.floats(3, 60), st.floats(0, 3600),
@@ -59,13 +62,20 @@ def test_a_failover_never_breaks_a_rule(
     assert source.facts.heartbeat_age is not None
     assert source.facts.heartbeat_age > wanted.timeout
     assert not any(one.connected for one in heard)
-    assert 2 * sum(one.connected is False for one in heard) >= len(replicas) > 0
+    silence = source.facts.heartbeat_age
+    assert source.facts.service_status != ServiceStatus.SHUTDOWN
+    lost = [one for one in heard if one.connected is False and one.unheard is not None
+            and one.unheard + (one.facts.heartbeat_age or 0) <= silence + wanted.timeout
+            and one.heard_for is not None and one.heard_for >= wanted.timeout]
+    assert 2 * len(lost) >= len(replicas) > 0
+    most = max(by_id[ident].progress or 0 for ident in found.replica_ids)
+    assert all((one.progress or 0) <= most for one in replicas)
     assert {one.facts.task for one in (source, *replicas)} == {Task.NONE}
     assert since is None or since >= wanted.min_interval
     assert found.replica_ids
     for ident in found.replica_ids:
         one = by_id[ident]
-        assert one in heard and one.connected is False and one.applies
+        assert one in lost and one.applies
         assert (one.facts.error, one.facts.server_status) == ("", "ACTIVE")
         assert one.facts.service_status in (ServiceStatus.HEALTHY, ServiceStatus.RUNNING)
         assert wanted.max_lag is None or (one.lag is not None and one.lag <= wanted.max_lag)
@@ -117,10 +127,21 @@ def test_a_replica_may_be_behind_as_far_as_its_owner_says(
     (SILENT, [ONE, dataclasses.replace(TWO, connected=True)], None, Wait,
      "Replica 2 hears the source."),
     (SILENT, [dataclasses.replace(ONE, connected=None)], None, Refuse,
-     "Only 0 of 1 replicas say that they do not hear the source."),
+     "Only 0 of 1 replicas say that they lost the source when it fell silent."),
     (SILENT, [ONE, with_facts(TWO, heartbeat_age=16), dataclasses.replace(
         TWO, id="3", connected=None)], None, Refuse,
-     "Only 1 of 3 replicas say that they do not hear the source."),
+     "Only 1 of 3 replicas say that they lost the source when it fell silent."),
+    # it was stopped, or refused; long before; its agent was silent itself; it was stopped
+    *((SILENT, [dataclasses.replace(ONE, **wrong)], None, Refuse,
+       "Only 0 of 1 replicas say that they lost the source when it fell silent.")
+      for wrong in ({"unheard": None}, {"unheard": 31}, {"heard_for": None}, {"heard_for": 14})),
+    (with_facts(SILENT, service_status=ServiceStatus.SHUTDOWN), [ONE], None, Wait,
+     "The database of the source was stopped."),
+    *((SILENT, [ONE, dataclasses.replace(ahead, id="2", progress=8)], None, Refuse,
+       "Replica 2 has more changes than those that can take its place.")
+      for ahead in (with_facts(ONE, heartbeat_age=16), with_facts(ONE, heartbeat_age=7200),
+                    dataclasses.replace(ONE, connected=None),
+                    dataclasses.replace(ONE, applies=False))),
     (with_facts(SILENT, task=Task.RESTARTING), [ONE], None, Refuse,
      "Something is done with instance s."),
     (SILENT, [ONE, with_facts(TWO, task=Task.DETACHING)], None, Refuse,
@@ -136,12 +157,17 @@ def test_a_source_stays_for_a_reason(source: Member, replicas: list[Member], sin
     assert decide(WANTED, source, replicas, since) == kind(why)
 
 
+_NOTHING = (None,) * 5
+
+
 @pytest.mark.parametrize(("details", "told"), [
-    ({"replication": {"connected": False, "applies": True, "last_lag": 3}}, (False, True, 3)),
-    ({"replication": {"connected": 0, "applies": "yes", "last_lag": True}}, (None, None, None)),
-    ({"replication": {"last_lag": -1}}, (None, None, None)), ({"replication": []},
-                                                              (None, None, None)),
-    ({}, (None, None, None)), (None, (None, None, None)), ("x", (None, None, None))])
+    ({"replication": {"connected": False, "applies": True, "last_lag": 3, "unheard": 4,
+                      "progress": 5}}, (False, True, 3, 4, 5)),
+    ({"replication": {"connected": 0, "applies": "yes", "last_lag": True, "unheard": "1",
+                      "progress": False}}, _NOTHING),
+    ({"replication": {"last_lag": -1, "unheard": -1, "progress": -1}}, _NOTHING),
+    ({"replication": []}, _NOTHING), ({}, _NOTHING), (None, _NOTHING), ("x", _NOTHING)])
 def test_the_word_of_an_agent_is_not_trusted(details: object, told: object) -> None:
-    found = member("1", WORKS, details)
-    assert (found.connected, found.applies, found.lag) == told
+    found = member("1", WORKS, details, 9.0)
+    assert (found.connected, found.applies, found.lag, found.unheard, found.progress) == told
+    assert found.heard_for == 9.0

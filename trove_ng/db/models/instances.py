@@ -127,6 +127,8 @@ class ServiceStatusRow(Base):
     sent_at: Mapped[float] = mapped_column(default=0.0)
     #: our clock
     updated_at: Mapped[datetime.datetime | None] = mapped_column(index=True)
+    #: since when they come without a gap, our clock
+    heard_since: Mapped[datetime.datetime | None]
     #: when it was told that no heartbeat comes any more; NULL while they come
     lost_at: Mapped[datetime.datetime | None]
     agent_version: Mapped[str] = mapped_column(String(64), default="")

@@ -40,10 +40,8 @@ def move(session: Session, before_id: str, after_id: str) -> None:
 
 
 def watched(session: Session, mode: str) -> Sequence[AnyRow]:
-    """Return the sources of a mode whose agents were heard of, with the time when."""
-    return session.execute(select(
-        Failover.instance_id, Failover.timeout_seconds, Failover.refused,
-        ServiceStatusRow.updated_at).join(
+    """Return what the sources of a mode have whose agents were heard of, with the time when."""
+    return session.execute(select(Failover, ServiceStatusRow.updated_at).join(
             Instance, Instance.id == Failover.instance_id).join(
             ServiceStatusRow, ServiceStatusRow.instance_id == Failover.instance_id).where(
                 Failover.mode == mode, Instance.deleted.is_(False),
@@ -51,15 +49,20 @@ def watched(session: Session, mode: str) -> Sequence[AnyRow]:
                 ).order_by(Failover.instance_id)).all()
 
 
+def forget_refused(session: Session, instance_ids: Collection[str]) -> None:
+    """Forget why none began at sources that are heard of again."""
+    session.execute(update(Failover).where(Failover.instance_id.in_(instance_ids)).values(
+        refused="").execution_options(synchronize_session=False))
+
+
 def members(session: Session, source_ids: Collection[str],
             ) -> dict[str, list[tuple[Instance, ServiceStatusRow]]]:
-    """Return source id → the source and its replicas, each with its newest heartbeat."""
+    """Return source id → the source, which comes first, and its replicas, with heartbeats."""
     found: dict[str, list[tuple[Instance, ServiceStatusRow]]] = {one: [] for one in source_ids}
     rows = session.execute(select(Instance, ServiceStatusRow).join(
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
             Instance.id.in_(source_ids) | Instance.slave_of_id.in_(source_ids),
-            Instance.deleted.is_(False)).order_by(Instance.id).execution_options(
-                populate_existing=True))
+            Instance.deleted.is_(False)).order_by(Instance.slave_of_id.is_not(None), Instance.id))
     for instance, status in rows.tuples():
         source_id = instance.slave_of_id or instance.id
         if source_id in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, exists, select, update
@@ -23,6 +23,15 @@ def get(session: Session, instance_id: str) -> ServiceStatusRow | None:
     return session.get(ServiceStatusRow, instance_id)
 
 
+def lock(session: Session, instance_ids: Collection[str]) -> dict[str, ServiceStatusRow]:
+    """Return what the agents of instances last said, by the ids of those; no word comes until
+    the transaction ends.
+    """
+    return {row.instance_id: row for row in session.scalars(select(ServiceStatusRow).where(
+        ServiceStatusRow.instance_id.in_(instance_ids)).order_by(
+            ServiceStatusRow.instance_id).with_for_update())}
+
+
 def is_fresh(row: ServiceStatusRow | None, now: datetime.datetime, max_age: float) -> bool:
     """Return whether the last heartbeat came within ``max_age`` seconds."""
     return (row is not None and row.updated_at is not None
@@ -35,14 +44,15 @@ def record(session: Session, beats: Sequence[dict[str, Any]]) -> int:
     What an instance's beat changes in its status, and that it is heard of again, are
     told on its timeline.
 
-    :param beats: one an instance: ``instance_id``, ``sequence``, and the columns of
-        :class:`ServiceStatusRow`; instances without a row (unknown, deleted) are
-        passed over
+    :param beats: one an instance: ``instance_id``, ``sequence``, ``steady`` (seconds after the
+        last one in which it has no gap), and the columns of :class:`ServiceStatusRow`;
+        instances without a row (unknown, deleted) are passed over
     :return: how many were written
     """
     known = {row.instance_id: row for row in session.execute(select(
         ServiceStatusRow.instance_id, ServiceStatusRow.status, ServiceStatusRow.sequence,
-        ServiceStatusRow.lost_at).where(ServiceStatusRow.instance_id.in_(
+        ServiceStatusRow.lost_at, ServiceStatusRow.updated_at,
+        ServiceStatusRow.heard_since).where(ServiceStatusRow.instance_id.in_(
             [beat["instance_id"] for beat in beats])).order_by(
                 # In the order of the key, so that two conductors never wait for each other.
                 ServiceStatusRow.instance_id).with_for_update())}
@@ -53,16 +63,26 @@ def record(session: Session, beats: Sequence[dict[str, Any]]) -> int:
         return 0
     _tell(session, [(known[beat["instance_id"]], beat) for beat in newer])
     session.connection().execute(_RECORD, [
-        {f"b_{name}": value for name, value in beat.items()} for beat in newer])
+        {"b_heard_since": _heard_since(known[beat["instance_id"]], beat),
+         **{f"b_{name}": beat[name] for name in ("instance_id", *_COLUMNS)}} for beat in newer])
     return len(newer)
 
 
+def _heard_since(known: AnyRow, beat: dict[str, Any]) -> datetime.datetime:
+    """Return since when an agent was heard of all the time, with its newest beat."""
+    now: datetime.datetime = beat["updated_at"]
+    if known.heard_since is None or (now - known.updated_at).total_seconds() > beat["steady"]:
+        return now
+    since: datetime.datetime = known.heard_since
+    return since
+
+
+_COLUMNS = ("status", "description", "sequence", "sent_at", "updated_at", "agent_version",
+            "volume_total", "volume_used", "details")
 _RECORD = update(ServiceStatusRow).where(
     ServiceStatusRow.instance_id == bindparam("b_instance_id"),
     ServiceStatusRow.sequence < bindparam("b_sequence"),
-).values(lost_at=None, **{name: bindparam(f"b_{name}") for name in (
-    "status", "description", "sequence", "sent_at", "updated_at", "agent_version",
-    "volume_total", "volume_used", "details")})
+).values(lost_at=None, **{name: bindparam(f"b_{name}") for name in ("heard_since", *_COLUMNS)})
 
 
 def _tell(session: Session, pairs: Sequence[tuple[AnyRow, dict[str, Any]]]) -> None:

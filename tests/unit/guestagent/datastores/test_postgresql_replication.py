@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -42,7 +45,7 @@ def test_the_password_stands_in_a_file_only() -> None:
     (False, True, "does not get changes")])
 def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
                                                  told: str) -> None:
-    seen = replication._Seen(paused, starved, 3, "0/7")
+    seen = replication._Seen(paused, starved, 3, "0/7", "0/9")
     found = replication._sentence(seen)
     assert (told in found, bool(found)) == (True, bool(told))
     # nothing is asked of a server
@@ -50,7 +53,7 @@ def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
     one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing)
     assert one._state(seen) == {
         "lag": None if starved else 3, "position": "0/7", "connected": not starved,
-        "applies": not paused, "last_lag": None if starved else 3}
+        "applies": not paused, "last_lag": None if starved else 3, "progress": 9}
 
 
 def test_accounts_have_names_of_their_own() -> None:
@@ -92,3 +95,27 @@ def test_all_is_applied_when_the_server_waits_for_more(
     else:
         with pytest.raises(ServiceUnavailable, match="applies what it has received"):
             replication.Replication._apply(session)
+
+
+def test_a_source_that_answers_is_not_lost(tmp_path: pathlib.Path) -> None:
+    # nothing is asked of a server of its own
+    nothing: Any = None
+    kept = tmp_path / "kept"
+    one = replication.Replication(nothing, nothing, nothing, Paths(), lambda: kept, nothing)
+    starved = replication._Seen(False, True, 3, "0/7", None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept.write_text(json.dumps({"host": "127.0.0.1", "port": server.getsockname()[1]}))
+        assert "unheard" not in one._state(starved), "it never heard it"
+        one._state(replication._Seen(False, False, 3, "0/7", "0/9"))
+        assert one._state(starved)["unheard"] >= 1, "it takes connections and says nothing"
+
+        def answer() -> None:
+            for _ in range(2):
+                with server.accept()[0] as client:
+                    client.sendall(b"N")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "unheard" not in one._state(starved), "it refuses this replica"
+        thread.join()
+    assert one._state(starved)["unheard"] >= 1

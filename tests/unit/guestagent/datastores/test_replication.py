@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pathlib
+import types
 from typing import Any
 
 import pytest
 
 from trove_ng.common.errors import GuestError, ServiceUnavailable
+from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent.datastores.experimental.mariadb import replication
+from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
 from trove_ng.guestagent.datastores.experimental.mariadb.replication import Replication, Role
+from trove_ng.guestagent.health import Finding
 
 FOLLOWS = {"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes",
            "Last_IO_Errno": 0, "Last_SQL_Errno": 0, "Seconds_Behind_Master": 2,
-           "Gtid_Slave_Pos": "0-1-7"}
+           "Gtid_Slave_Pos": "0-1-7", "Gtid_IO_Pos": "0-1-9"}
 AWAY = {**FOLLOWS, "Slave_IO_Running": "Connecting", "Last_IO_Errno": 2003}
 BROKEN = {**FOLLOWS, "Slave_SQL_Running": "No", "Last_SQL_Errno": 1062}
 
@@ -59,7 +63,7 @@ def test_a_replica_tells_that_it_does_not_follow(
             "lag": word["Seconds_Behind_Master"], "position": "0-1-7",
             "connected": word["Slave_IO_Running"] == "Yes",
             "applies": word["Slave_SQL_Running"] == "Yes",
-            "last_lag": 2 if word["Slave_IO_Running"] == "Yes" else None,
+            "last_lag": 2 if word["Slave_IO_Running"] == "Yes" else None, "progress": 9,
         } if word and role is Role.REPLICA else {})
 
 
@@ -71,3 +75,59 @@ def test_a_replica_that_lost_its_source_tells_how_far_behind_it_was_then(
     says(one, monkeypatch, {**AWAY, "Seconds_Behind_Master": None})
     one.trouble(1)
     assert (one.state["lag"], one.state["last_lag"], one.state["connected"]) == (None, 2, False)
+    assert one.state["unheard"] == 0
+
+
+@pytest.mark.parametrize("word", [
+    {"Slave_IO_Running": "No", "Last_IO_Errno": 0}, {"Slave_IO_Running": "No",
+                                                     "Last_IO_Errno": 1236},
+    {"Slave_IO_Running": "Connecting", "Last_IO_Errno": 1045}])
+def test_a_replica_that_was_stopped_or_refused_does_not_say_that_its_source_is_lost(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path,
+        word: dict[str, Any]) -> None:
+    (tmp_path / "role").write_text(Role.REPLICA)
+    says(one, monkeypatch, FOLLOWS)
+    one.trouble(1)
+    says(one, monkeypatch, {**FOLLOWS, "Seconds_Behind_Master": None, **word})
+    one.trouble(1)
+    assert one.state["connected"] is False
+    assert "unheard" not in one.state
+
+
+def test_what_a_replica_lags_when_it_hears_its_source_but_does_not_know_is_not_told(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "role").write_text(Role.REPLICA)
+    for word in (FOLLOWS, {**BROKEN, "Seconds_Behind_Master": None}):
+        says(one, monkeypatch, word)
+        one.trouble(1)
+    assert one.state["last_lag"] is None
+
+
+def test_a_replica_whose_server_does_not_answer_tells_only_what_stays_true(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "role").write_text(Role.REPLICA)
+    says(one, monkeypatch, FOLLOWS)
+    one.trouble(1)
+
+    def away(*_seconds: int) -> dict[str, Any]:
+        raise GuestError("no answer")
+
+    monkeypatch.setattr(one, "status", away)
+    assert one.trouble(1) == ""
+    assert one.state == {"position": "0-1-7", "progress": 9}
+
+
+def test_what_a_server_said_before_it_hung_is_not_told_as_new(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "role").write_text(Role.REPLICA)
+    says(one, monkeypatch, AWAY)
+    found = Finding(ServiceStatus.HEALTHY, "The data volume is full.")
+    # nothing else of a manager is asked
+    manager: Any = types.SimpleNamespace(
+        replication=one, _ask=lambda: found, replication_trouble=lambda: one.trouble(1),
+        status=types.SimpleNamespace(expects_running=True))
+    assert MariaDbManager.examine(manager).reason == found.reason
+    assert MariaDbManager.replication_state(manager)["connected"] is False
+    found = Finding(ServiceStatus.BLOCKED)
+    MariaDbManager.examine(manager)
+    assert MariaDbManager.replication_state(manager) == {"position": "0-1-7", "progress": 9}

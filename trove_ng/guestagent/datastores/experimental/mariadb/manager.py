@@ -22,7 +22,7 @@ from trove_ng.guestagent.datastores.mysql_family.manager import (
 )
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import commands, files
-from trove_ng.guestagent.replicas import ReplicaCalls
+from trove_ng.guestagent.replicas import ReplicaCalls, only_progress
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -77,7 +77,8 @@ class MariaDbManager(ReplicaCalls, MySqlFamilyManager):
 
     def replication_state(self) -> dict[str, Any]:
         """Return how far the replica was at the last look."""
-        return self.replication.state
+        state = self.replication.state
+        return state if self.answers else only_progress(state)
 
     def configure_replica(self) -> None:
         """Write the settings of a replica."""

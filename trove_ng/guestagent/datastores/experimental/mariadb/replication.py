@@ -27,7 +27,7 @@ from trove_ng.guestagent.datastores.mysql_family.backup import GTID
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os import files
-from trove_ng.guestagent.replicas import account_names
+from trove_ng.guestagent.replicas import account_names, only_progress
 from trove_ng.rpc import replication_messages as rm
 
 LOG = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ _SILENCE_SECONDS = 4
 #: seconds that a source waits for clients that hold tables before nobody may write
 _LOCK_SECONDS = 20
 _EVENTS = "event_scheduler"
+#: errors of a replica that tries to reach a source that does not answer; 0: it tries just now
+_UNREACHED = frozenset({0, 1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 2026, 2055})
 _HELD = "Clients may not write: the source of the replicas is being changed."
 #: files of a replica beside its data
 FILES = ("master.info", "master-*.info", "relay-log.info", "relay-log-*.info",
@@ -86,6 +88,8 @@ class Replication:
         #: lag and position when :meth:`trouble` was asked for the last time
         self.state: dict[str, Any] = {}
         self._last_lag: int | None = None
+        #: when it last heard its source, by the monotonic clock
+        self._heard: float | None = None
 
     # ---- settings -------------------------------------------------------------
 
@@ -296,7 +300,7 @@ class Replication:
             found = self.status(seconds) if role is Role.REPLICA else {}
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
-            self.state = {}
+            self.state = only_progress(self.state)
             return ""
         self.state = self._state(found) if found else {}
         if role is Role.HELD:
@@ -308,10 +312,16 @@ class Replication:
     def _state(self, found: dict[str, Any]) -> dict[str, Any]:
         lag = found["Seconds_Behind_Master"]
         connected = found["Slave_IO_Running"] == "Yes"
-        if connected and lag is not None:
-            self._last_lag = lag
+        if connected:
+            self._last_lag, self._heard = lag, time.monotonic()
+        # one that was stopped, or that the source refuses, says nothing of whether that lives
+        unreached = (found["Slave_IO_Running"] == "Connecting"
+                     and found["Last_IO_Errno"] in _UNREACHED)
         return {"lag": lag, "position": found["Gtid_Slave_Pos"], rm.CONNECTED: connected,
-                rm.APPLIES: found["Slave_SQL_Running"] == "Yes", rm.LAST_LAG: self._last_lag}
+                rm.APPLIES: found["Slave_SQL_Running"] == "Yes", rm.LAST_LAG: self._last_lag,
+                rm.PROGRESS: progress(found["Gtid_IO_Pos"]),
+                **({rm.UNHEARD: round(time.monotonic() - self._heard)}
+                   if unreached and self._heard is not None else {})}
 
     def status(self, seconds: int = 60) -> dict[str, Any]:
         """Return the server's word on its source; empty if it follows none.

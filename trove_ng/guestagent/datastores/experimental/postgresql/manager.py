@@ -45,7 +45,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import ReplicaCalls
+from trove_ng.guestagent.replicas import ReplicaCalls, only_progress
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -253,7 +253,8 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
 
     def replication_state(self) -> dict[str, Any]:
         """Return how far the replica was at the last look."""
-        return self.replication.state
+        state = self.replication.state
+        return state if self.answers else only_progress(state)
 
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import pathlib
 import re
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
 )
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import account_names
+from trove_ng.guestagent.replicas import account_names, only_progress
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -58,6 +59,9 @@ _APPLIES = "The replica applies what it has received."
 #: seconds that the sender of a replica takes to end, at most
 _END_SECONDS = 20
 _POLL_SECONDS = 0.1
+#: seconds that a source that sends nothing gets to say anything, and what it is asked
+_ASK_SECONDS = 1
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _SEGMENT = 16 * 1024 ** 2
 #: what of a source a replica must have too, and what the data call it
 _SHARED = {"max_connections": "max_connections", "max_worker_processes": "max_worker_processes",
@@ -92,12 +96,14 @@ class _Seen(NamedTuple):
     :param paused: it applies nothing
     :param starved: it gets nothing
     :param lag: seconds since what it applied last was written, 0 if it has applied all
+    :param received: how far the log goes that it has
     """
 
     paused: bool
     starved: bool
     lag: int
     position: str
+    received: str | None
 
 
 class Replication:
@@ -121,6 +127,8 @@ class Replication:
         #: what :meth:`trouble` found when it was asked for the last time, see ``rm.REPLICATION``
         self.state: dict[str, Any] = {}
         self._last_lag: int | None = None
+        #: when it last heard its source, by the monotonic clock
+        self._heard: float | None = None
 
     # ---- as the source ----------------------------------------------------------
 
@@ -388,7 +396,7 @@ class Replication:
 
         :param seconds: how long the server may take to answer
         """
-        self.state = {}
+        before, self.state = self.state, {}
         try:
             if not self._kept().exists():
                 return _HELD if self.is_replica() else ""
@@ -397,14 +405,29 @@ class Replication:
             return _sentence(seen)
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
+            self.state = only_progress(before)
             return ""
 
     def _state(self, seen: _Seen) -> dict[str, Any]:
         if not seen.starved:
-            self._last_lag = max(0, seen.lag)
+            self._last_lag, self._heard = max(0, seen.lag), time.monotonic()
+        # one that its source refuses says nothing of whether that lives
+        unreached = seen.starved and self._heard is not None and not self._is_answered()
         return {"lag": None if seen.starved else self._last_lag, "position": seen.position,
                 rm.CONNECTED: not seen.starved, rm.APPLIES: not seen.paused,
-                rm.LAST_LAG: self._last_lag}
+                rm.LAST_LAG: self._last_lag, rm.PROGRESS: number_of(seen.received or "0/0"),
+                **({rm.UNHEARD: round(time.monotonic() - self._heard)}
+                   if unreached and self._heard is not None else {})}
+
+    def _is_answered(self) -> bool:
+        """Return whether the server answers that is followed, whatever it says."""
+        kept = msgspec.json.decode(self._kept().read_bytes())
+        try:
+            with socket.create_connection((kept["host"], kept["port"]), _ASK_SECONDS) as asked:
+                asked.sendall(_SSL_REQUEST)
+                return bool(asked.recv(1))
+        except OSError:
+            return False
 
     def _look(self, seconds: int = 60) -> _Seen:
         """Return what the server says of its source."""
@@ -416,7 +439,9 @@ class Replication:
                     "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'), "
                     "CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE "
                     "coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) "
-                    "END::int, coalesce(pg_last_wal_replay_lsn()::text, '')").fetchone()
+                    "END::int, coalesce(pg_last_wal_replay_lsn()::text, ''), "
+                    "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text"
+                    ).fetchone()
         except (psycopg.Error, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
         assert row is not None
