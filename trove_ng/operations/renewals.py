@@ -33,8 +33,10 @@ LOG = logging.getLogger(__name__)
 _PAGE = 100
 #: until an owner is told again
 _WARN_AGAIN = datetime.timedelta(days=7)
-#: seconds until a renewal that could not begin, or failed, is tried again; about
+#: seconds until a renewal that could not begin, or failed, is tried again; about, and at first
 _TRY_AGAIN = 3600.0
+#: the same after many failures
+_TRY_AT_LEAST = 86400.0
 
 
 class Renewals:
@@ -67,15 +69,18 @@ class Renewals:
             given = tls.due(session, now, until, _PAGE, given=True)
         self._warn(given, now, until, given=True)
         renewable = self._renewable(issued)
+        if renewable is None:
+            # that is for the operator, and may be mended at any time
+            return
         self._warn([row for row in issued if row not in renewable], now, until, given=False)
         for row in renewable[:max(0, free)]:
             begun = self._begin(row.instance_id, until)
             if begun is not None:
                 self._wake(begun)
 
-    def _renewable(self, issued: Sequence[AnyRow]) -> list[AnyRow]:
+    def _renewable(self, issued: Sequence[AnyRow]) -> list[AnyRow] | None:
         """Return those that get a certificate that ends later and is trusted by who trusts the
-        one that they have."""
+        one that they have; None: the authority cannot be used now."""
         if not issued:
             return []
         try:
@@ -83,7 +88,7 @@ class Renewals:
         except CertificateError as err:
             LOG.error("%d certificates or more end soon and cannot be renewed: %s",  # noqa: TRY400
                       len(issued), err)
-            return []
+            return None
         wanted = [row for row in issued if _outlives(found, row)]
         if len(wanted) < len(issued):
             LOG.error("%d certificates or more end soon and cannot be renewed: the authority "
@@ -111,11 +116,11 @@ class Renewals:
     def _begin(self, instance_id: str, until: datetime.datetime) -> str | None:
         """Begin to renew one, if that may begin now; return the operation's id."""
         now = self._clock.now()
-        # what failed together need not be tried together
-        again = now + datetime.timedelta(
-            seconds=_TRY_AGAIN * random.uniform(0.5, 1.5))  # noqa: S311
         with self._db.writer() as session:
             loaded = readiness.load(session, instance_id, None, now)
+            # what failed together need not be tried together
+            again = now + datetime.timedelta(seconds=random.uniform(0.5, 1.5) * min(  # noqa: S311
+                _TRY_AGAIN * 2 ** tls.tries(session, instance_id), _TRY_AT_LEAST))
             due = tls.put_off(session, [instance_id], now, until, again, given=False)
             if loaded is None or not due:
                 # it is deleted, or has another one by now
@@ -138,6 +143,9 @@ class Renewals:
                 LOG.info("its certificate is not renewed yet: %s", err.message)
                 return None
             instance.task, instance.operation_id = Task.UPDATING, accepted.id
+            if not tls.begin(session, instance.id, now, now - _WARN_AGAIN):
+                # its owner was told when the first attempt began
+                return accepted.id
             ends = isoformat(due[0].expires_at)
             events.add(
                 session, EventKind.CERTIFICATE_RENEWAL,

@@ -94,8 +94,14 @@ def write_down(work: Work) -> None:
     """
     state = work.tools.guests(work.resource_id, work.context).get_tls()
     # a server that tells of an end that never moves is not renewed all the time
-    look_at = work.tools.clock.now() + _SETTLED
-    entries = {tls.CURRENT: {**_columns(state.current), "look_at": look_at},
+    now = work.tools.clock.now()
+    current = _columns(state.current)
+    ends = current.get("expires_at")
+    # one that went back to what has ended has nothing to wait for
+    ended = (work.action == payloads.INSTANCE_ROLL_BACK_TLS and ends is not None
+             and ends <= now)
+    current["look_at"] = None if ended else now + _SETTLED
+    entries = {tls.CURRENT: current,
                tls.PREVIOUS: _columns(state.previous) if state.previous else None}
     with work.writer() as session:
         tls.replace(session, work.resource_id, entries)

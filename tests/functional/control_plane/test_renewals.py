@@ -20,6 +20,7 @@ from trove_ng.operations import payloads
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.renewals import Renewals
 from trove_ng.operations.requests import Requests
+from trove_ng.operations.tls import authority
 from trove_ng.rpc import tls_messages as tm
 
 DAY = datetime.timedelta(days=1)
@@ -169,6 +170,39 @@ def test_one_that_fails_leaves_the_old_one_and_is_tried_later(
     assert care.look(living) == 0
 
 
+def test_one_that_fails_again_and_again_is_tried_less_often(
+        plane: ControlPlane, living: str, care: Care) -> None:
+    care.enable(living)
+    plane.hypervisor.failures["set_tls"] = "It does not like it."
+    waits = []
+    for _ in range(6):
+        care.age(living, DAY)
+        assert care.look(living) == 1
+        with plane.db.reader() as session:
+            again = session.scalar(select(InstanceTls.look_at).where(
+                InstanceTls.place == "current"))
+        assert again is not None
+        waits.append(again - utcnow())
+    assert waits[0] < DAY / 12
+    # or at its end
+    assert DAY / 2 < waits[5] <= DAY
+    assert len(care.told(living, "certificate.renewal")) == 1
+
+
+def test_one_that_has_ended_is_renewed_at_once_when_its_owner_goes_back_to_it(
+        plane: ControlPlane, living: str, care: Care) -> None:
+    care.enable(living)
+    agent = plane.agent(living)
+    made = authority(plane.conf).issue(living, ["192.0.2.1"], 1, utcnow() - 10 * DAY)
+    agent.tls[-2] = ("", tm.TlsEntry(
+        mode="enforced", certificate=made.certificate, authority=made.authority))
+    plane.request("POST", f"/instances/{living}/ssl", {"ssl": {"rollback": True}}, status=200)
+    plane.wait(living, "ACTIVE")
+    assert agent.tls[-1][1].certificate == made.certificate
+    assert care.look(living) == 1
+    assert agent.tls[-1][1].certificate != made.certificate
+
+
 def test_no_more_than_the_limit_at_a_time(plane: ControlPlane, living: str, care: Care) -> None:
     other = plane.create(name="other")
     plane.wait(other, "ACTIVE")
@@ -235,14 +269,18 @@ def test_an_authority_that_ends_first_renews_nothing(
     assert len(care.told(living, "certificate.ending")) == 1
 
 
-def test_without_its_authority_the_service_tells_the_owner(
+def test_an_authority_that_cannot_be_read_for_a_while_renews_later(
         plane: ControlPlane, living: str, care: Care, caplog: pytest.LogCaptureFixture) -> None:
     care.enable(living)
     care.age(living, DAY)
+    key = plane.conf.tls.ca_private_key
     plane.conf.set_override("ca_private_key", "/nowhere/authority.key", group="tls")
     assert care.look(living) == 0
     assert "cannot be renewed" in caplog.text
-    assert len(care.told(living, "certificate.ending")) == 1
+    # it is not put off: the operator may mend that at any time
+    assert care.told(living, "certificate.ending") == []
+    plane.conf.set_override("ca_private_key", key, group="tls")
+    assert care.look(living) == 1
 
 
 def test_it_may_be_switched_off_and_the_deleted_are_left_alone(

@@ -176,6 +176,9 @@ class InstanceTls(Timestamps, Base):
     expires_at: Mapped[datetime.datetime | None]
     #: its end was told, or cared for, and is not looked at again until then
     look_at: Mapped[datetime.datetime | None]
+    #: renewals that were begun, and when the owner was told of one
+    tries: Mapped[int] = mapped_column(default=0)
+    told_at: Mapped[datetime.datetime | None]
 
 
 class VolumeConfig(Timestamps, Base):

@@ -73,6 +73,26 @@ def put_off(session: Session, instance_ids: Iterable[str], now: datetime.datetim
     return found
 
 
+def tries(reader: Reader, instance_id: str) -> int:
+    """Return how many renewals of the certificate in force were begun; none of them ended well."""
+    return reader.execute(select(InstanceTls.tries).where(
+        InstanceTls.instance_id == instance_id, InstanceTls.place == CURRENT)).scalar() or 0
+
+
+def begin(session: Session, instance_id: str, now: datetime.datetime,
+          before: datetime.datetime) -> bool:
+    """Count a renewal that begins; return whether the owner is to be told.
+
+    :param before: the owner was not told since then
+    """
+    found = session.get_one(InstanceTls, (instance_id, CURRENT))
+    found.tries += 1
+    if found.told_at is not None and found.told_at > before:
+        return False
+    found.told_at = now
+    return True
+
+
 def _due(now: datetime.datetime, until: datetime.datetime, given: bool,
          ) -> tuple[ColumnElement[bool], ...]:
     reference = InstanceTls.reference

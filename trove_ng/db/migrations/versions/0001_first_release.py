@@ -832,6 +832,8 @@ def upgrade() -> None:
         sa.Column("authority", sa.Text(), nullable=True),
         sa.Column("expires_at", MOMENT, nullable=True),
         sa.Column("look_at", MOMENT, nullable=True),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("told_at", MOMENT, nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
