@@ -35,6 +35,10 @@ OPTS: list[cfg.Opt] = [
                help="Sources that are given up at the same time at most, by anybody, before no "
                     "further one is by itself: when many are silent something else may be "
                     "wrong."),
+    cfg.FloatOpt("failover_isolation_timeout", default=60, min=1,
+                 help="Seconds until a source that is given up by itself must be seen cut off; "
+                      "else it stays, and is tried again after the seconds that its owner has "
+                      "put between two failovers."),
     cfg.FloatOpt("log_archive_interval", default=120, min=1,
                  help="Seconds after which the log of a database is archived again, where that "
                       "is on: what may be lost with a server. It is at least "

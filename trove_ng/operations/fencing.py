@@ -2,24 +2,32 @@
 
 Nobody who still speaks with it is asked: the compute service says that the server is off, or
 the network service that its ports are.  Either is enough, since the other one may not answer.
-All functions may be repeated.
+What was off, or closed, before is noted and stays so; a port that was not up then says nothing
+by being down.  All functions may be repeated.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from trove_ng.cloud.errors import CloudConflict, CloudError
 from trove_ng.cloud.types import Server
+from trove_ng.db.repositories import operations
 from trove_ng.operations import servers
 from trove_ng.operations.work import Cancelled, StepFailed, Work
 
-_OFF = "SHUTOFF"
+_OFF, _UP, _DOWN = "SHUTOFF", "ACTIVE", "DOWN"
+#: step of the operation that isolates, and what it notes: whether the server was off, the ids of
+#: the ports that were open with whether they were up
+STEP, _WAS_OFF, _PORTS = "isolate", "was_off", "ports"
 #: seconds that a server that is cut off already gets to end
 _GRACE = 90.0
 
 
-def isolate(work: Work) -> None:
+def isolate(work: Work, seconds: float) -> None:
     """Ask for the server to be off and for its ports to be closed; wait until one is seen.
 
+    :param seconds: how long that may take
     :raises StepFailed: neither is; the message says why
     """
     refused: dict[str, str] = {}
@@ -36,8 +44,7 @@ def isolate(work: Work) -> None:
         return found or None
 
     try:
-        work.wait("the server of the old source to be cut off", isolated,
-                  work.tools.conf.server_timeout)
+        work.wait("the server of the old source to be cut off", isolated, seconds)
     except Cancelled:
         raise
     except StepFailed as err:
@@ -54,7 +61,10 @@ def _stop(work: Work) -> bool:
     """Ask for the server to be off; return whether it is, or does not exist any more."""
     compute, found = work.tools.clouds.compute, _server(work)
     if found is None:
-        return True
+        # what the compute service does not find may run all the same: then nothing gets out
+        return not servers.load(work).compute_instance_id or not any(
+            port.is_open for port in work.tools.clouds.network.find_ports(work.resource_id))
+    _noted(work, _WAS_OFF, found.status == _OFF)
     if found.task_state is None and found.status != _OFF:
         try:
             compute.stop_server(found.id)
@@ -68,12 +78,26 @@ def _close_ports(work: Work) -> bool:
     """Close the ports; return whether all are seen to carry nothing."""
     network = work.tools.clouds.network
     found = network.find_ports(work.resource_id)
+    before = _noted(work, _PORTS, {
+        port.id: port.status == _UP for port in found if port.is_open})
     for port in found:
         if port.is_open:
             network.switch_port(port.id, is_open=False)
-    # only a word that came after all were closed counts
-    return bool(found) and all(not port.is_open and port.status == "DOWN"
-                               for port in network.find_ports(work.resource_id))
+    # only a word that came after all were closed counts, and only if it is another one
+    return bool(found) and all(
+        before.get(port.id) and not port.is_open and port.status == _DOWN
+        for port in network.find_ports(work.resource_id))
+
+
+def _noted(work: Work, name: str, value: Any) -> Any:
+    """Note what is found before anything is changed; return what was found first."""
+    with work.writer() as session:
+        return operations.note_found(session, work.id, STEP, name, value)
+
+
+def _found(work: Work) -> dict[str, Any]:
+    with work.reader() as session:
+        return operations.found(session, work.id, STEP)
 
 
 def put_aside(work: Work) -> str:
@@ -106,21 +130,35 @@ def _is_cut_off(work: Work) -> bool:
         not port.is_open for port in work.tools.clouds.network.find_ports(work.resource_id))
 
 
-def release(work: Work) -> None:
-    """Let a server live again that was isolated."""
+def release(work: Work, seconds: float) -> str:
+    """Let a server live again that was isolated.
+
+    :param seconds: how long that may take; what takes longer may be on a machine that is lost
+    :return: what was not done, empty if all was
+    """
     _open_ports(work)
+    before = _found(work)
+    if before.get(_WAS_OFF, True):
+        return ""
     compute = work.tools.clouds.compute
     found = servers.existing(work)
     # what it was told to do it does first
-    if found.task_state is not None:
-        found = servers.wait_for_server(work, found.id, *servers.AT_REST)
-    if found.status == _OFF:
-        compute.start_server(found.id)
-    servers.note_server(work, servers.wait_for_server(work, found.id, "ACTIVE"))
+    try:
+        if found.task_state is not None:
+            found = servers.wait_for_server(work, found.id, *servers.AT_REST, seconds=seconds)
+        if found.status == _OFF:
+            compute.start_server(found.id)
+        servers.note_server(work, servers.wait_for_server(
+            work, found.id, "ACTIVE", seconds=seconds))
+    except Cancelled:
+        raise
+    except StepFailed as err:
+        return f"{err.message} The server of the source may be off, or be stopped yet."
+    return ""
 
 
 def _open_ports(work: Work) -> None:
-    network = work.tools.clouds.network
+    network, before = work.tools.clouds.network, _found(work).get(_PORTS, {})
     for port in network.find_ports(work.resource_id):
-        if not port.is_open:
+        if not port.is_open and port.id in before:
             network.switch_port(port.id, is_open=True)

@@ -270,9 +270,11 @@ def make_user_data(work: Work, instance: Instance, version: DatastoreVersion) ->
     }, template.read_text() if template.is_file() else None)
 
 
-def wait_for_server(work: Work, server_id: str, *statuses: str) -> Server:
+def wait_for_server(work: Work, server_id: str, *statuses: str,
+                    seconds: float | None = None) -> Server:
     """Return the server when it has one of the statuses.
 
+    :param seconds: how long that may take, by default as long as the cloud may take
     :raises StepFailed: it is gone, failed, or takes too long
     """
     compute = work.tools.clouds.compute
@@ -285,7 +287,8 @@ def wait_for_server(work: Work, server_id: str, *statuses: str) -> Server:
             raise StepFailed(found.fault or "The server failed.")
         return found if found.status in statuses and not found.task_state else None
 
-    return work.wait("the server", ready, work.tools.conf.server_timeout)
+    return work.wait("the server", ready, work.tools.conf.server_timeout
+                     if seconds is None else seconds)
 
 
 def note(work: Work, **values: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
+from trove_ng.cloud.neutron import Network
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.states import ServiceStatus
@@ -554,6 +556,43 @@ def test_closed_ports_are_enough_to_cut_a_source_off(
     server = plane.tools.clouds.compute.find_server(source)
     assert server is not None
     assert not plane.hypervisor.servers[server.id].ports
+
+
+def test_a_port_that_was_down_before_does_not_say_that_it_was_closed(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _, _ = pair
+    lose(plane, source)
+    plane.conf.set_override("server_timeout", 2)
+    plane.minicloud.faults.add({"kind": "stuck", "path": "^nova.stop "})
+    find = Network.find_ports
+    monkeypatch.setattr(Network, "find_ports", lambda self, ident: [
+        dataclasses.replace(port, status="DOWN") for port in find(self, ident)])
+    eject(plane, source)
+    wait_for(lambda: "to be cut off" in plane.show(source).get("fault", {}).get("message", ""),
+             "the failure")
+    assert len(ids(plane, source)) == 2
+    assert all(port.is_open for port in plane.tools.clouds.network.find_ports(source))
+
+
+def test_a_server_that_was_off_before_stays_off_when_an_ejection_fails(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, _, _ = pair
+    lose(plane, source)
+    clouds = plane.tools.clouds
+    server = clouds.compute.find_server(source)
+    assert server is not None
+    clouds.compute.stop_server(server.id)
+    wait_for(lambda: getattr(clouds.compute.get_server(server.id), "status", "") == "SHUTOFF",
+             "the end")
+    port, = clouds.network.find_ports(source)
+    clouds.network.switch_port(port.id, is_open=False)
+    plane.hypervisor.failures["stop_receiving"] = "It does not want to."
+    eject(plane, source)
+    wait_for(lambda: "fault" in plane.show(source), "the failure")
+    after = clouds.compute.get_server(server.id)
+    assert after is not None
+    assert (after.status, after.task_state) == ("SHUTOFF", None)
+    assert [one.is_open for one in clouds.network.find_ports(source)] == [False]
 
 
 @pytest.mark.parametrize("status", [

@@ -96,6 +96,8 @@ class OperationStep(Base):
     error: Mapped[str | None] = mapped_column(Text)
     #: whose fault it is that the step could not be undone, if not the operation's resource
     blamed_id: Mapped[str | None] = mapped_column(String(36))
+    #: what it found before it changed anything, for those that repeat or undo it
+    found: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class OperationRecord(Base):

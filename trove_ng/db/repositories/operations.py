@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
@@ -266,6 +267,22 @@ def step_began(session: Session, operation_id: str, step: str) -> datetime.datet
     """Return when a step of an operation began for the first time; None if it did not."""
     row = session.get(OperationStep, (operation_id, step))
     return row.started_at if row is not None else None
+
+
+def found(session: Session, operation_id: str, step: str) -> dict[str, Any]:
+    """Return what a step of an operation found before it changed anything."""
+    row = session.get(OperationStep, (operation_id, step))
+    return dict(row.found) if row is not None else {}
+
+
+def note_found(session: Session, operation_id: str, step: str, name: str, value: Any) -> Any:
+    """Write what a step of a held operation finds, once; return what was written first."""
+    row = session.get(OperationStep, (operation_id, step))
+    if row is None:
+        return value
+    if name not in row.found:
+        row.found = {**row.found, name: value}
+    return row.found[name]
 
 
 def note_left(session: Session, operation_id: str, step: str, error: str,

@@ -60,12 +60,20 @@ def _isolate(work: Work) -> None:
     if _heard(work):
         roles.guest(work, work.resource_id).fence(roles.step(work, "fence"))
     else:
-        fencing.isolate(work)
+        fencing.isolate(work, _patience(work))
+
+
+def _patience(work: Work) -> float:
+    """Return how long the cloud may take, in seconds: what nobody asked for is soon given up."""
+    conf = work.tools.conf
+    seconds: float = conf.server_timeout
+    return min(seconds, conf.failover_isolation_timeout) if roles.wanted(
+        work).automatic else seconds
 
 
 def _release(work: Work) -> None:
     if _chosen(work) is None:
-        fencing.release(work)
+        _note(work, fencing.release(work, _patience(work)))
         if _heard(work):
             roles.guest(work, work.resource_id).unfence(roles.step(work, "open"))
 
@@ -126,7 +134,11 @@ def _follow(work: Work) -> None:
 
 def _aside(work: Work) -> None:
     """Leave the server of the source off; what fails here keeps no replica from following."""
-    why = fencing.put_aside(work)
+    _note(work, fencing.put_aside(work))
+
+
+def _note(work: Work, why: str) -> None:
+    """Add to the faults of the source what was not done, if anything."""
     if why:
         with work.writer() as session:
             ending.note_fault(work, session, why)

@@ -337,6 +337,7 @@ def upgrade() -> None:
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("blamed_id", sa.String(length=36), nullable=True),
+        sa.Column("found", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
             ["operation_id"],
             ["operations.id"],
