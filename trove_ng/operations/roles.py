@@ -133,12 +133,15 @@ def open_source(work: Work, source_id: str, name: str) -> None:
     A database that refuses is asked again until the operation's own time is over.
     """
     refused = ""
+    with work.reader() as session:
+        followers = instances.replica_ids(session, [source_id]).get(source_id, [])
+    keep = [replication.account(one) for one in followers]
 
     def opened() -> bool | None:
         nonlocal refused
         try:
             guest(work, source_id).detach_replica(
-                rm.DetachRequest(operation_id=work.id, step=name))
+                rm.DetachRequest(operation_id=work.id, step=name, keep=keep))
         except (StoreAway, BusAway):
             raise
         except (GuestError, ServiceUnavailable, Conflict) as err:

@@ -53,9 +53,11 @@ class DetachRequest(StepRequest, frozen=True, kw_only=True):
     """Follow nobody any more.
 
     :param hold: clients may not write yet: the server is about to have another role
+    :param keep: names of the accounts of its own replicas, where those came with the data
     """
 
     hold: bool = False
+    keep: list[str] = []
 
 
 class Position(Message, frozen=True, kw_only=True):

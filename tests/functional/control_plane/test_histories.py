@@ -141,3 +141,28 @@ def test_what_fails_before_the_freeze_leaves_all_with_their_accounts(
         assert followed is not None
         assert followed.password.reveal() == plane.agent(source).accounts[account(ident)]
     assert violations(plane) == []
+
+
+def test_replicas_that_stop_at_larger_settings_of_the_new_source_are_asked_once_more(
+        plane: ControlPlane, pair: tuple[str, str, str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promote_replica, "_accounts_are_data", lambda _work: True)
+    source, chosen, other = pair
+    agent = plane.agent(other)
+
+    def stops(_request: rm.PositionRequest) -> m.Flag:
+        """Apply all but what comes when the new source begins to write."""
+        return m.Flag(value="writable" not in _steps(plane, chosen))
+
+    agent._wait_for_position = stops  # type: ignore[method-assign]
+    promote(plane, chosen)
+    for ident in pair:
+        plane.wait(ident, "ACTIVE")
+    assert _steps(plane, other)[-1] == "settle"
+    assert "settle" not in _steps(plane, source)
+    assert set(ids(plane, chosen)) == {source, other}
+    assert violations(plane) == []
+
+
+def _steps(plane: ControlPlane, ident: str) -> list[str]:
+    return [one.step for _, one in plane.agent(ident).asked if isinstance(one, m.StepRequest)]

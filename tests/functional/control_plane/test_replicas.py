@@ -449,6 +449,9 @@ def test_a_new_source_that_can_never_be_written_to_is_opened_by_a_restart(
     assert "fault" not in plane.wait(chosen, "ACTIVE")
     assert not plane.agent(chosen).read_only
     assert plane.agent(source).read_only
+    # those of its replicas came with the data
+    asked = [one for _, one in plane.agent(chosen).asked if isinstance(one, rm.DetachRequest)]
+    assert set(asked[-1].keep) == {account(source), account(other)}
 
 
 def test_nothing_else_is_done_with_a_set_that_changes(

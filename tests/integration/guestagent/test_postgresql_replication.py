@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -23,7 +24,12 @@ from tests.integration.guestagent.test_postgresql import (
     restored,
     server,
 )
-from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
+from trove_ng.common.errors import (
+    BadRequest,
+    GuestError,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores import base as datastores
@@ -213,6 +219,12 @@ def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
     for writer in writers:
         writer.start()
     wait_for(lambda: all(len(writer.written) > 50 for writer in writers))
+    # a server that stands by would empty it
+    server.ask("CREATE UNLOGGED TABLE quick AS SELECT 1 AS v")
+    with pytest.raises(UnprocessableEntity, match="public.quick of database shop is unlogged"):
+        server.manager.stop_writes(step("freeze"))
+    assert server.ask("SELECT v FROM quick") == [(1,)]
+    server.ask("ALTER TABLE quick SET LOGGED")
     position = server.manager.stop_writes(step("freeze")).position
     frozen = [len(writer.written) for writer in writers]
     assert server.manager.stop_writes(step("freeze")).position == position
@@ -318,12 +330,19 @@ def test_a_source_that_dies_while_it_writes_is_ejected(
     one.manager.restart_db()
     assert one.manager.stop_receiving(step("again")).progress == ends[one]
     chosen, other = sorted((one, two), key=lambda replica: -ends[replica])
-    chosen.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take over"))
     name = "two" if other is two else "one"
+    chosen.manager.detach_replica(rm.DetachRequest(
+        operation_id="o", step="take over", keep=[users[name].name]))
+    assert users[name].name in left(chosen)
     accounts(chosen, add=users[name])
     follow(other, chosen, users[name])
     insert(chosen, 2)
     arrive(other, 1, 2)
+    # what it gets from another one than it is to follow does not count
+    kept = other.manager.replication._kept()
+    asked = msgspec.json.decode(kept.read_bytes())
+    kept.write_bytes(msgspec.json.encode({**asked, "port": 1}))
+    assert other.manager.replication._look().starved
 
 
 def slots(one: Server) -> list[str]:

@@ -154,6 +154,22 @@ def _writable(work: Work) -> None:
     roles.open_source(work, work.resource_id, "writable")
 
 
+def _settle(work: Work) -> None:
+    """Have those apply changes that stop where settings of the new source are larger."""
+    if not _accounts_are_data(work):
+        return
+    source_id = work.resource_id
+    position = roles.guest(work, source_id).get_position()
+
+    def settle(one: str) -> None:
+        if not roles.guest(work, one).wait_for_position(
+                rm.PositionRequest(position=position, seconds=_AT_ONCE)):
+            with roles.insisting():
+                roles.move(work, one, source_id, "settle")
+
+    roles.each(work, [roles.wanted(work).source_id, *_others(work)], settle)
+
+
 def _accounts(work: Work) -> None:
     """Take the accounts from the source of before, and at the new one its own."""
     for one in (roles.wanted(work).source_id, work.resource_id):
@@ -167,5 +183,6 @@ RUNBOOK = Runbook(payloads.INSTANCE_PROMOTE, (
     Step("follow", _follow, _follow_back),
     Step("roles", _roles, final=True),
     Step("writable", _writable),
+    Step("settle", _settle),
     Step("accounts", _accounts),
 ), ending.succeed_set, ending.fail_set)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from psycopg.sql import SQL
 
-from trove_ng.common.errors import Conflict, NotFound
+from trove_ng.common.errors import Conflict, NotFound, UnprocessableEntity
 from trove_ng.datastores.postgresql.rules import SYSTEM_DATABASES
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import (
     Server,
@@ -90,6 +90,25 @@ def count(server: Server) -> int:
         ((found,),) = session.run(SQL("SELECT count(*) FROM pg_database WHERE datname <> ALL(%s)"),
                                   (sorted(SYSTEM_DATABASES),))
     return int(found)
+
+
+def check_logged(server: Server) -> None:
+    """Check that all tables are in the log: a server that stands by empties those that are not.
+
+    :raises UnprocessableEntity: one is not
+    """
+    with server.session() as session:
+        names = [name for (name,) in session.run(SQL(
+            "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1"))]
+    for name in names:
+        with server.session(name) as session:
+            found = session.run(SQL(
+                "SELECT relnamespace::regnamespace::text || '.' || relname FROM pg_class "
+                "WHERE relpersistence = 'u' AND relkind = 'r' ORDER BY 1 LIMIT 1"))
+        if found:
+            raise UnprocessableEntity(
+                f"Table {found[0][0]} of database {name} is unlogged, and would be emptied: make "
+                "it logged, or drop it.")
 
 
 class Databases:

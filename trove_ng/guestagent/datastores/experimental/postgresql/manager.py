@@ -29,6 +29,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.config import (
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.databases import (
     Databases,
+    check_logged,
     close_own,
     count,
 )
@@ -261,6 +262,11 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         self.replication.follow(request)
         return m.Empty()
 
+    def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
+        """Follow nobody any more."""
+        self.replication.detach(hold=request.hold, keep=request.keep)
+        return m.Empty()
+
     def stop_writes(self, request: m.StepRequest) -> rm.Position:
         """Let nobody write any more, and say where the last change is.
 
@@ -268,6 +274,7 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         that it can follow whoever has all that it has.
         """
         if not self.replication.is_replica():
+            check_logged(self.server)
             with self.server.session() as session:
                 # else all of that is done while nobody is served
                 session.run(SQL("CHECKPOINT"))

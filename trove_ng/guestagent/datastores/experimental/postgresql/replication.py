@@ -12,7 +12,7 @@ import pathlib
 import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -154,6 +154,7 @@ class Replication:
                 if name not in names:
                     _drop(session, name)
             if wanted is not None:
+                self.enable()
                 self._add(session, wanted)
             if not names:
                 session.run(statement("DROP ROLE IF EXISTS {}", REPLICAS))
@@ -260,10 +261,11 @@ class Replication:
                 self._restart()
             time.sleep(_POLL_SECONDS)
 
-    def detach(self, *, hold: bool = False) -> None:
+    def detach(self, *, hold: bool = False, keep: Sequence[str] = ()) -> None:
         """Apply all that was received, then follow nobody and let clients write.
 
         :param hold: clients may not write: the server stands by, for what others have
+        :param keep: accounts of replicas that stay, see ``rm.DetachRequest``
         """
         if not self.is_replica() and not self._kept().exists():
             return
@@ -286,7 +288,7 @@ class Replication:
         self._overrides.reload()
         if not held:
             # those of the source's other replicas came with its data
-            self.set_accounts(rm.ReplicaAccounts())
+            self.set_accounts(rm.ReplicaAccounts(keep=[*keep]))
         self._forget()
 
     def _forget(self) -> None:
@@ -431,17 +433,20 @@ class Replication:
 
     def _look(self, seconds: int = 60) -> _Seen:
         """Return what the server says of its source."""
+        kept = msgspec.json.decode(self._kept().read_bytes())
         try:
             with self._server.connect(seconds, seconds) as connection:
                 row = connection.execute(
                     "SELECT CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() "
                     "ELSE false END, NOT EXISTS "
-                    "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'), "
+                    "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' "
+                    # it may be that of the source before still
+                    "AND (sender_host, sender_port) = (%s, %s)), "
                     "CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE "
                     "coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) "
                     "END::int, coalesce(pg_last_wal_replay_lsn()::text, ''), "
-                    "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text"
-                    ).fetchone()
+                    "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",
+                    (kept["host"], kept["port"])).fetchone()
         except (psycopg.Error, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
         assert row is not None
