@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
+from trove_ng.datastores.base import Datastore
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import failovers, instances, operations
 from trove_ng.db.trouble import StoreAway
@@ -23,6 +24,8 @@ from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.lines import BusAway
 
+#: seconds that an agent waits for changes in one call
+AT_ONCE = 5.0
 #: name of the step from which on nobody can write
 FREEZE = "freeze"
 
@@ -35,6 +38,17 @@ def wanted(work: Work) -> payloads.ChangeSource:
 def guest(work: Work, instance_id: str) -> GuestClient:
     """Return the client of a member's agent."""
     return work.tools.guests(instance_id, work.context)
+
+
+def datastore(work: Work) -> Datastore:
+    """Return what the set is of."""
+    version, _ = servers.load_version(work, servers.load(work))
+    return work.tools.datastores[version.manager]
+
+
+def accounts_are_data(work: Work) -> bool:
+    """Return whether replicas have the accounts that their source has for replicas."""
+    return datastore(work).accounts_are_data
 
 
 def step(work: Work, name: str) -> messages.StepRequest:
@@ -54,6 +68,26 @@ def move(work: Work, follower_id: str, source_id: str, name: str,
     replication.follow(one, source, name, add_account(work, follower_id, source_id))
     if before_id is not None:
         leave(work, follower_id, before_id)
+
+
+def settle(work: Work, source_id: str, members: Iterable[str]) -> None:
+    """Have those apply changes that stop where settings of their new source are larger.
+
+    They are told of its settings when it begins to write.
+    """
+    if not accounts_are_data(work):
+        # it has none that they must have, too
+        return
+    with insisting():
+        position = guest(work, source_id).get_position()
+
+    def ask_again(one: str) -> None:
+        with insisting():
+            if not guest(work, one).wait_for_position(
+                    rm.PositionRequest(position=position, seconds=AT_ONCE)):
+                move(work, one, source_id, "settle")
+
+    each(work, members, ask_again)
 
 
 def add_account(work: Work, member_id: str, source_id: str) -> Secret:

@@ -19,8 +19,8 @@ from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import GuestError
 from trove_ng.db.models import Datastore, DatastoreVersion
+from trove_ng.operations import roles
 from trove_ng.operations.replication import account
-from trove_ng.operations.runbooks import promote_replica
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -124,7 +124,7 @@ def _followed(plane: ControlPlane, request: rm.FollowRequest) -> str:
 def test_what_fails_before_the_freeze_leaves_all_with_their_accounts(
         plane: ControlPlane, pair: tuple[str, str, str],
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promote_replica, "_accounts_are_data", lambda _work: True)
+    monkeypatch.setattr(roles, "accounts_are_data", lambda _work: True)
     source, chosen, other = pair
     agent, refused = plane.agent(other), LivingAgent._follow
 
@@ -146,7 +146,7 @@ def test_what_fails_before_the_freeze_leaves_all_with_their_accounts(
 def test_replicas_that_stop_at_larger_settings_of_the_new_source_are_asked_once_more(
         plane: ControlPlane, pair: tuple[str, str, str],
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promote_replica, "_accounts_are_data", lambda _work: True)
+    monkeypatch.setattr(roles, "accounts_are_data", lambda _work: True)
     source, chosen, other = pair
     agent = plane.agent(other)
 
@@ -166,3 +166,18 @@ def test_replicas_that_stop_at_larger_settings_of_the_new_source_are_asked_once_
 
 def _steps(plane: ControlPlane, ident: str) -> list[str]:
     return [one.step for _, one in plane.agent(ident).asked if isinstance(one, m.StepRequest)]
+
+
+def test_so_they_are_after_an_ejection(
+        plane: ControlPlane, pair: tuple[str, str, str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "accounts_are_data", lambda _work: True)
+    source, chosen, other = pair
+    plane.agent(chosen).progress += 1
+    plane.agent(other).reaches = False
+    lose(plane, source)
+    eject(plane, source)
+    for ident in (chosen, other):
+        plane.wait(ident, "ACTIVE")
+    assert _steps(plane, other)[-2:] == ["follow", "settle"]
+    assert ids(plane, chosen) == [other]

@@ -16,8 +16,9 @@ from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
+from trove_ng.operations import roles
 from trove_ng.operations.replication import account
-from trove_ng.operations.runbooks import promote_replica, seed_replicas
+from trove_ng.operations.runbooks import seed_replicas
 from trove_ng.rpc import replication_messages as rm
 
 
@@ -359,7 +360,7 @@ def test_what_fails_before_the_roles_change_leaves_the_source_writable(
 def test_accounts_that_are_data_are_made_before_the_source_is_frozen(
         plane: ControlPlane, pair: tuple[str, str, str],
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promote_replica, "_accounts_are_data", lambda _work: True)
+    monkeypatch.setattr(roles, "accounts_are_data", lambda _work: True)
     source, chosen, other = pair
     agent = plane.agent(source)
     plane.hypervisor.failures["follow follow"] = "It does not want to."

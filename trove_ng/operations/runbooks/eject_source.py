@@ -129,7 +129,16 @@ def _follow(work: Work) -> None:
         with roles.insisting():
             roles.move(work, one, source_id, "follow")
 
-    roles.each(work, (one for one in roles.wanted(work).replica_ids if one != source_id), follow)
+    roles.each(work, _others(work, source_id), follow)
+
+
+def _others(work: Work, source_id: str) -> list[str]:
+    return [one for one in roles.wanted(work).replica_ids if one != source_id]
+
+
+def _settle(work: Work) -> None:
+    source_id = _source(work)
+    roles.settle(work, source_id, _others(work, source_id))
 
 
 def _aside(work: Work) -> None:
@@ -152,4 +161,5 @@ RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step("writable", _writable),
     Step("aside", _aside),
     Step("follow", _follow),
+    Step("settle", _settle),
 ), ending.end_set, ending.fail_set)

@@ -6,15 +6,12 @@ something fails, or takes too long, the source first; from there on the replica 
 
 from __future__ import annotations
 
-from trove_ng.datastores.base import Datastore
-from trove_ng.operations import payloads, replication, roles, servers
+from trove_ng.operations import payloads, replication, roles
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import replication_messages as rm
 
-#: seconds that an agent waits in one call
-_AT_ONCE = 5.0
 #: seconds in which replicas that have almost all get the rest, while nobody can write
 _REST_SECONDS = 60.0
 
@@ -28,18 +25,9 @@ def _catch_up(work: Work, position: str, seconds: float) -> None:
     for one in roles.wanted(work).replica_ids:
         def reached(replica_id: str = one) -> bool | None:
             return roles.guest(work, replica_id).wait_for_position(rm.PositionRequest(
-                position=position, seconds=_AT_ONCE)) or None
+                position=position, seconds=roles.AT_ONCE)) or None
 
         work.wait(f"replica {one} to have all changes", reached, seconds)
-
-
-def _datastore(work: Work) -> Datastore:
-    version, _ = servers.load_version(work, servers.load(work))
-    return work.tools.datastores[version.manager]
-
-
-def _accounts_are_data(work: Work) -> bool:
-    return _datastore(work).accounts_are_data
 
 
 def _make_accounts(work: Work) -> None:
@@ -53,7 +41,7 @@ def _make_accounts(work: Work) -> None:
 def _unready(work: Work) -> None:
     """Have the replicas follow the source; take the account that it has at itself."""
     source_id = roles.wanted(work).source_id
-    if _accounts_are_data(work) and not roles.is_done(work, work.resource_id):
+    if roles.accounts_are_data(work) and not roles.is_done(work, work.resource_id):
         # some of them may have a password that the source does not know, or it one of theirs
         roles.each(work, roles.wanted(work).replica_ids, lambda one: roles.move(
             work, one, source_id, "unready"))
@@ -64,7 +52,7 @@ def _unready(work: Work) -> None:
 
 def _ready(work: Work) -> None:
     """Have the replicas near enough, so that nobody waits long for them."""
-    if _accounts_are_data(work):
+    if roles.accounts_are_data(work):
         _make_accounts(work)
     _catch_up(work, roles.guest(work, roles.wanted(work).source_id).get_position(),
               work.tools.conf.guest_long_call_timeout)
@@ -106,7 +94,7 @@ def _check_data(work: Work) -> None:
 
     :raises StepFailed: it has not
     """
-    if not _datastore(work).replicas_copy:
+    if not roles.datastore(work).replicas_copy:
         return
     # which its agent remembers
     position = roles.guest(work, roles.wanted(work).source_id).stop_writes(
@@ -155,19 +143,7 @@ def _writable(work: Work) -> None:
 
 
 def _settle(work: Work) -> None:
-    """Have those apply changes that stop where settings of the new source are larger."""
-    if not _accounts_are_data(work):
-        return
-    source_id = work.resource_id
-    position = roles.guest(work, source_id).get_position()
-
-    def settle(one: str) -> None:
-        if not roles.guest(work, one).wait_for_position(
-                rm.PositionRequest(position=position, seconds=_AT_ONCE)):
-            with roles.insisting():
-                roles.move(work, one, source_id, "settle")
-
-    roles.each(work, [roles.wanted(work).source_id, *_others(work)], settle)
+    roles.settle(work, work.resource_id, [roles.wanted(work).source_id, *_others(work)])
 
 
 def _accounts(work: Work) -> None:
