@@ -244,3 +244,33 @@ def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
     two.login(ROOT).set("later", "1")
     arrives(server, two)
     assert server.login(ROOT).get("late") == "1"
+
+
+def test_a_new_source_that_begins_again_with_older_data_is_known(
+        server: Server, make: Any) -> None:
+    server.override(repl_diskless_sync_delay=0)
+    server.manager.enable_root(m.RootRequest(password=Secret(ROOT)))
+    user, other = account("one"), account("two")
+    one, two = make("one-r"), make("two-r")
+    for replica, its in ((one, user), (two, other)):
+        replica.prepare(replica=True)
+        accounts(server, user, add=its)
+        follow(replica, server, its)
+        arrives(replica, server)
+    server.login(ROOT).set("late", "1")
+    wanted = rm.PositionRequest(
+        position=server.manager.stop_writes(step("freeze")).position, seconds=20)
+    for replica in (one, two):
+        assert replica.manager.wait_for_position(wanted).value
+    history = wanted.position.partition(":")[0]
+    halted = two.manager.stop_receiving(step("halt"))
+    assert (halted.history, halted.silent) == (history, 0)
+    # also when it is asked once more
+    assert two.manager.stop_receiving(step("again")).history == history
+    one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    wanted = rm.PositionRequest(position=wanted.position, seconds=0)
+    assert one.manager.wait_for_position(wanted).value
+    one.process.kill(())
+    one.manager.start_db()
+    assert one.login(ROOT).get("late") is None
+    assert not one.manager.wait_for_position(wanted).value

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from trove_ng.common.errors import BadRequest, ServiceUnavailable
+from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql import replication
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
+from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
 CONTROL = """\
@@ -119,3 +123,27 @@ def test_a_source_that_answers_is_not_lost(tmp_path: pathlib.Path) -> None:
         assert "unheard" not in one._state(starved), "it refuses this replica"
         thread.join()
     assert one._state(starved)["unheard"] >= 1
+
+
+def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Empty:
+        """A server that follows nobody and has no accounts, and its session."""
+
+        @contextlib.contextmanager
+        def session(self) -> Iterator[Any]:
+            yield self
+
+        def run(self, query: Any, _values: Any = ()) -> list[Any]:
+            return [(False,)] if "is_in_recovery" in str(query) else []
+
+    nothing: Any = None
+    server: Any = Empty()
+    one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing)
+    monkeypatch.setattr(one, "enable", lambda: done.append("enable"))
+    monkeypatch.setattr(one, "_add", lambda _session, _user: done.append("add"))
+    one.set_accounts(rm.ReplicaAccounts(add=m.UserSpec(
+        name="os_replica_1", password=Secret("a-Password1"))))
+    assert done == ["enable", "add"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent.datastores.experimental.redis import causes
+from trove_ng.guestagent.datastores.experimental.redis import causes, replication
 from trove_ng.guestagent.datastores.experimental.redis import config as redis_config
 from trove_ng.guestagent.datastores.experimental.redis.access import (
     Access,
@@ -192,3 +192,24 @@ def test_who_comes_in_with_and_without_tls(configuration: Configuration, tmp_pat
     assert configuration.set_tls(None) == {"port": "6379", "tls-port": "0"}
     assert lines(tmp_path, "port") == ["port 6379"]
     assert lines(tmp_path, "tls-port") == []
+
+
+@pytest.mark.parametrize(("synced", "waits"), [(True, False), (False, True)])
+def test_only_one_that_had_no_data_is_waited_for_while_it_copies(
+        access: Access, monkeypatch: pytest.MonkeyPatch, *, synced: bool, waits: bool) -> None:
+    monkeypatch.setattr(replication, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(replication, "_POLL_SECONDS", 0.01)
+    access.change(synced=synced)
+    asked: list[str] = []
+
+    class Copying:
+        """A session of a server that copies the data of its source."""
+
+        def info(self, section: str) -> dict[str, Any]:
+            asked.append(section)
+            return {"master_link_status": "down", "master_sync_in_progress": 1}
+
+    # nothing else is asked of a server
+    session, nothing = cast("Any", Copying()), cast("Any", None)
+    replication.Replication(access, nothing, nothing)._wait(session)
+    assert (len(asked) > 1, access.secrets().synced) == (waits, synced)
