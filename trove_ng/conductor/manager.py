@@ -17,7 +17,7 @@ from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.endpoint import Caller, Method
-from trove_ng.rpc.replication_messages import INTERVAL
+from trove_ng.rpc.replication_messages import INTERVAL, LONGEST
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ _ERROR = 4000
 #: an agent was silent when it was not heard of for so many of its intervals, and the seconds of
 #: one where it does not say
 _STEADY, _INTERVAL = 1.5, 10.0
-_LONGEST = 600
 #: bytes of a heartbeat's details that are kept
 _DETAILS = 16 * 1024
 
@@ -140,7 +139,7 @@ def _text(text: str, length: int) -> str:
 def _interval(details: dict[str, Any]) -> float:
     """Return the seconds between two heartbeats, which a guest's details are to say."""
     told = details.get(INTERVAL)
-    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= _LONGEST:
+    if isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= LONGEST:
         return told
     return _INTERVAL
 

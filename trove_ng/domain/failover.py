@@ -27,7 +27,9 @@ from trove_ng.domain.instance_status import Facts, Task, refuse_statement
 from trove_ng.rpc.replication_messages import (
     APPLIES,
     CONNECTED,
+    INTERVAL,
     LAST_LAG,
+    LONGEST,
     PROGRESS,
     REPLICATION,
     UNHEARD,
@@ -107,6 +109,13 @@ class FailOver:
 
 
 Decision = Wait | Refuse | FailOver
+
+
+def interval(details: Any) -> float | None:
+    """Return the seconds between two heartbeats, as an agent tells them; it is not trusted."""
+    told = details.get(INTERVAL) if isinstance(details, dict) else None
+    known = isinstance(told, int | float) and not isinstance(told, bool) and 0 < told <= LONGEST
+    return told if known else None
 
 
 def member(ident: str, facts: Facts, details: Any, heard_for: float | None) -> Member:

@@ -167,7 +167,8 @@ def _is_told(wanted: Failover, rows: Rows, found: Refuse, now: datetime.datetime
     # a set that is being worked on is no news
     return (wanted.refused != found.why[:_REFUSED] and status.updated_at is not None
             and source.task == Task.NONE
-            and _age(status.updated_at, now) >= _TELL_AFTER * wanted.timeout_seconds)
+            and _age(status.updated_at, now) >= _TELL_AFTER * max(
+                wanted.timeout_seconds, failover.interval(status.details) or 0))
 
 
 def _locked(session: Session, source_id: str) -> Rows:

@@ -8,18 +8,21 @@ by being down.  All functions may be repeated.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from trove_ng.cloud.errors import CloudConflict, CloudError
 from trove_ng.cloud.types import Server
 from trove_ng.db.repositories import operations
-from trove_ng.operations import servers
+from trove_ng.operations import payloads, servers
 from trove_ng.operations.work import Cancelled, StepFailed, Work
 
 _OFF, _UP, _DOWN = "SHUTOFF", "ACTIVE", "DOWN"
 #: step of the operation that isolates, and what it notes: whether the server was off, the ids of
 #: the ports that were open with whether they were up
 STEP, _WAS_OFF, _PORTS = "isolate", "was_off", "ports"
+#: what it notes when they are open again
+_OPENED = "opened"
 #: seconds that a server that is cut off already gets to end
 _GRACE = 90.0
 
@@ -158,7 +161,23 @@ def release(work: Work, seconds: float) -> str:
 
 
 def _open_ports(work: Work) -> None:
-    network, before = work.tools.clouds.network, _found(work).get(_PORTS, {})
+    closed = _found(work).get(_PORTS)
+    if closed is not None:
+        _open(work, closed)
+        _noted(work, _OPENED, True)
+
+
+def reopen(work: Work) -> None:
+    """Open the ports of a server that was booted again, if an ejection left them closed."""
+    with work.reader() as session:
+        left = operations.all_found(session, work.resource_id, payloads.INSTANCE_EJECT, STEP)
+    closed = {ident for one in left if _OPENED not in one for ident in one.get(_PORTS, {})}
+    if closed:
+        _open(work, closed)
+
+
+def _open(work: Work, closed: Container[str]) -> None:
+    network = work.tools.clouds.network
     for port in network.find_ports(work.resource_id):
-        if not port.is_open and port.id in before:
+        if not port.is_open and port.id in closed:
             network.switch_port(port.id, is_open=True)

@@ -7,6 +7,8 @@ from trove_ng.rpc.messages import Message, StepRequest, UserSpec
 
 #: key of a heartbeat's details under which an agent tells the seconds between two of them
 INTERVAL = "interval"
+#: what they tell at most
+LONGEST = 600
 #: key of a heartbeat's details under which a replica tells ``lag`` (seconds, None if it does not
 #: follow) and ``position`` (of the last change that it applied), and what follows here
 REPLICATION = "replication"

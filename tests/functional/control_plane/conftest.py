@@ -120,6 +120,8 @@ class Agent:
         self.accounts: dict[str, str] = {}
         self.follows: rm.FollowRequest | None = None
         self.read_only = False
+        #: seconds between two heartbeats, if it tells
+        self.interval: float | None = None
         #: what it tells of its source in heartbeats
         self.replication: dict[str, Any] = {}
         #: its database is stopped, and nobody but its owner starts it
@@ -163,6 +165,7 @@ class Agent:
             status=self._status, sequence=self.sequence, sent_at=time.time(),
             agent_version=self.version,
             details={**({machine.TRIAL: self.trial} if self.trial else {}),
+                     **({rm.INTERVAL: self.interval} if self.interval else {}),
                      **({rm.REPLICATION: self.replication} if self.replication else {})}))
 
     def start_again(self, boot: int, beats: int = 20) -> None:

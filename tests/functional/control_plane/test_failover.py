@@ -256,6 +256,13 @@ def test_what_a_set_does_is_its_source_s_to_say(
                          ({"max_lag": -1}, "max_lag"), ({"mode": "auto"}, "mode"),
                          ({"other": 1}, "other")):
         assert field in want(plane, source, 400, **wrong)
+    plane.agent(source).interval = 4
+    wait_for(lambda: "at least 6" in plane.request("PATCH", f"/instances/{source}", {"instance": {
+        "failover": {**WANTED, "timeout_seconds": 5}}}).text, "the interval")
+    want(plane, source, timeout_seconds=6)
+    plane.agent(source).interval = None
+    wait_for(lambda: plane.request("PATCH", f"/instances/{source}", {"instance": {
+        "failover": WANTED}}).status_int == 202, "an agent that does not tell")
     answer = plane.request("POST", "/instances", {"instance": {
         "name": "x", "replica_of": source, "failover": WANTED}}, status=400)
     assert "instance.failover" in answer.text

@@ -16,7 +16,7 @@ from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
-from trove_ng.operations import roles
+from trove_ng.operations import fencing, roles
 from trove_ng.operations.replication import account
 from trove_ng.operations.runbooks import seed_replicas
 from trove_ng.rpc import replication_messages as rm
@@ -560,6 +560,30 @@ def test_closed_ports_are_enough_to_cut_a_source_off(
     server = plane.tools.clouds.compute.find_server(source)
     assert server is not None
     assert not plane.hypervisor.servers[server.id].ports
+
+
+def test_a_reboot_opens_the_ports_that_an_ejection_left_closed(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, _ = pair
+    lose(plane, source)
+    monkeypatch.setattr(fencing, "put_aside", lambda _work: "It was not put aside.")
+    eject(plane, source)
+    plane.wait(one, "ACTIVE")
+    wait_for(lambda: plane.show(source)["status"] != "EJECT", "the end", 20)
+    server = plane.tools.clouds.compute.find_server(source)
+    assert server is not None
+    wait_for(lambda: getattr(plane.tools.clouds.compute.get_server(server.id), "status", "")
+             == "SHUTOFF", "the server to be off", 20)
+    network = plane.tools.clouds.network
+    assert [port.is_open for port in network.find_ports(source)] == [False]
+    agent = plane.agent(source)
+    assert isinstance(agent, LivingAgent)
+    agent.lost = False
+    plane.request("POST", f"/mgmt/instances/{source}/action", {"reboot": {}}, status=202,
+                  token="admin")
+    wait_for(lambda: [port.is_open for port in network.find_ports(source)] == [True],
+             "the ports", 20)
+    assert let_in(plane, source) == set()
 
 
 def test_a_port_that_was_down_before_does_not_say_that_it_was_closed(

@@ -275,6 +275,15 @@ def found(session: Session, operation_id: str, step: str) -> dict[str, Any]:
     return dict(row.found) if row is not None else {}
 
 
+def all_found(session: Session, resource_id: str, action: str, step: str,
+              ) -> list[dict[str, Any]]:
+    """Return what a step found in all operations of a kind on a resource that are known still."""
+    return [dict(one) for one in session.scalars(select(OperationStep.found).join(
+        Operation, Operation.id == OperationStep.operation_id).where(
+            Operation.resource_id == resource_id, Operation.action == action,
+            OperationStep.step == step))]
+
+
 def note_found(session: Session, operation_id: str, step: str, name: str, value: Any) -> Any:
     """Write what a step of a held operation finds, once; return what was written first."""
     row = session.get(OperationStep, (operation_id, step))

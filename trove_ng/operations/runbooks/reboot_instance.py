@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trove_ng.operations import guest, moving, payloads, servers
+from trove_ng.operations import fencing, guest, moving, payloads, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -19,6 +19,8 @@ def _reboot(work: Work) -> None:
     if server.status not in _REBOOTS:
         compute.reboot_server(server.id, hard=server.status != "ACTIVE")
     servers.note_server(work, servers.wait_for_server(work, server.id, "ACTIVE"))
+    # whoever was connected is not any more, and its rules say who is let in
+    fencing.reopen(work)
 
 
 def _wait(work: Work) -> None:
