@@ -17,6 +17,7 @@ from tests.functional.control_plane.test_replicas import ids, let_in, promote
 from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from tests.scrape import Scrape
+from trove_ng.cloud.errors import CloudError
 from trove_ng.common import metrics as m
 from trove_ng.common.clock import utcnow
 from trove_ng.common.metrics import TASKMANAGER
@@ -29,10 +30,11 @@ from trove_ng.db.models import (
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import instances, operations
-from trove_ng.operations import failover, payloads
+from trove_ng.operations import access, failover, payloads
 from trove_ng.operations.failover import Failovers
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.requests import Requests
+from trove_ng.operations.work import Work
 
 HEARS = {"lag": 0, "position": "0-1-7", "connected": True, "applies": True, "last_lag": 0,
          "progress": 7}
@@ -162,6 +164,29 @@ def test_only_replicas_that_can_take_the_place_are_asked(
     # the one that stays behind is told nothing, and follows who is put aside
     assert (ids(plane, one), ids(plane, source)) == ([], [two])
     assert "stop_receiving" not in [name for name, _ in plane.agent(two).asked]
+
+
+def test_a_network_service_that_is_away_does_not_keep_a_lost_source(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, two = pair
+    want(plane, source)
+    for replica in (one, two):
+        say(plane, replica, ALONE)
+    lose(plane, source)
+    close, refused = access.close, []
+
+    def away(work: Work) -> None:
+        if not refused:
+            refused.append(work.resource_id)
+            raise CloudError("The network service is away.")
+        close(work)
+
+    monkeypatch.setattr(access, "close", away)
+    make(plane).run()
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    assert refused == [source]
+    assert let_in(plane, source) == set()
 
 
 def test_too_many_at_a_time_wait(plane: ControlPlane, pair: tuple[str, str, str]) -> None:

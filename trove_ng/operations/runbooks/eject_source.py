@@ -8,11 +8,16 @@ is taken back when something fails.
 
 from __future__ import annotations
 
+import logging
+
+from trove_ng.cloud.errors import CloudError
 from trove_ng.db.repositories import instances, service_statuses
 from trove_ng.operations import access, fencing, payloads, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
+
+LOG = logging.getLogger(__name__)
 
 
 def _chosen(work: Work) -> str | None:
@@ -46,8 +51,17 @@ def _heard(work: Work) -> bool:
 
 
 def _fence(work: Work) -> None:
-    """Let nobody in at the source any more, for the case that it lives, or comes back."""
-    access.close(work)
+    """Let nobody in at the source any more, for the case that it lives, or comes back.
+
+    Where nobody asked, a network service that is away does not keep the source: it is asked
+    again when that is put aside.
+    """
+    try:
+        access.close(work)
+    except CloudError as err:
+        if not roles.wanted(work).automatic:
+            raise
+        LOG.warning("source %s is let in at still: %s", work.resource_id, err.message)
 
 
 def _open(work: Work) -> None:
@@ -143,6 +157,7 @@ def _settle(work: Work) -> None:
 
 def _aside(work: Work) -> None:
     """Leave the server of the source off; what fails here keeps no replica from following."""
+    access.close(work)
     _note(work, fencing.put_aside(work))
 
 
