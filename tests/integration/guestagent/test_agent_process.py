@@ -194,4 +194,5 @@ def test_an_agent_becomes_another_release_and_goes_back_when_it_does_not_work(
     assert (version(), control.heartbeats[-1].status) == ("9.9.1", "HEALTHY")
     assert machine.TRIAL not in control.heartbeats[-1].details
     assert old != version()
+    wait_for(lambda: _answers(control))
     assert agent.stop() == 0
