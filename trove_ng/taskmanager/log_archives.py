@@ -53,31 +53,24 @@ class Archiving:
 
 
 class LogRetention:
-    """Removes what no restore needs, when it is this taskmanager's turn.
+    """Removes what no restore needs.
 
-    :param interval: seconds between two times, whoever does it
+    :param duty: what this taskmanager has taken
     """
 
-    def __init__(self, tools: Tools, duty: Duty, interval: float) -> None:
+    def __init__(self, tools: Tools, duty: Duty) -> None:
         self._tools = tools
         self._cleaning = Cleaning(tools)
         self._duty = duty
-        # the clocks of the processes' turns differ by little
-        self._pause = interval * 0.9
 
     def run(self) -> None:
-        """Remove once, unless another taskmanager does, or just did."""
-        if not self._duty.take(self._pause):
-            return
-        try:
-            with self._tools.db.reader() as session:
-                found = log_archives.all_ids(session)
-            for instance_id in found:
-                if not self._duty.hold():
-                    return
-                guarded(instance_id, self._cleaning.clean)
-        finally:
-            self._duty.end()
+        """Remove once, as long as nobody else has the duty."""
+        with self._tools.db.reader() as session:
+            found = log_archives.all_ids(session)
+        for instance_id in found:
+            if not self._duty.hold():
+                return
+            guarded(instance_id, self._cleaning.clean)
 
 
 def guarded(instance_id: str, work: Callable[[str], None]) -> None:

@@ -97,6 +97,7 @@ class Service:
         self._manager = Manager(db, clock, self._keeper, engine.run, conf.taskmanager_workers,
                                 recorder)
         self._sender: Sender | None = None
+        archived = Duty(db, clock, LOG_RETENTION, owner)
         self._periodic = (
             Periodic("the sweep", self._manager.sweep, conf.sweep_interval),
             Periodic("the reconciliation", Turns(tools, owner, conf.reconcile_interval).run,
@@ -108,8 +109,8 @@ class Service:
                      conf.heartbeat_check_interval),
             Periodic("the archives of logs", Archiving(tools).run,
                      conf.log_archive_check_interval),
-            Periodic("the retention of archived logs", LogRetention(
-                tools, Duty(db, clock, LOG_RETENTION, owner),
+            Periodic("the retention of archived logs", InTurn(
+                archived, LogRetention(tools, archived).run,
                 conf.schedule_retention_interval).run, conf.schedule_retention_interval),
             *self._begins(tools, owner), *self._notifications(tools, owner))
         self._endpoint = Endpoint(self._manager.table(), keys.TASKMANAGER, provider,

@@ -520,6 +520,15 @@ class ControlPlane:
             assert answer.status_int == status, answer.text
         return answer
 
+    def add_redis(self) -> None:
+        """Register Redis 7.0, whose replicas copy their source."""
+        with self.db.writer() as session:
+            session.add(Datastore(id="r", name="redis"))
+            session.flush()
+            session.add(DatastoreVersion(
+                id="rv", datastore_id="r", name="7.0", version="7.0", manager="redis",
+                image_tags="mariadb", created=utcnow(), updated=utcnow()))
+
     def create(self, **more: Any) -> str:
         body = {"name": "db", "flavorRef": "1", "volume": {"size": 1},
                 "datastore": {"type": "mariadb", "version": "10.11"}, **more}

@@ -19,11 +19,8 @@ from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from tests.scrape import Scrape
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common import metrics as m
-from trove_ng.common.clock import utcnow
 from trove_ng.common.metrics import TASKMANAGER
 from trove_ng.db.models import (
-    Datastore,
-    DatastoreVersion,
     Instance,
     Notification,
     Operation,
@@ -300,12 +297,7 @@ def test_what_a_set_does_is_its_source_s_to_say(
 
 
 def test_an_engine_whose_replicas_tell_nothing_is_refused(plane: ControlPlane) -> None:
-    with plane.db.writer() as session:
-        session.add(Datastore(id="r", name="redis"))
-        session.flush()
-        session.add(DatastoreVersion(
-            id="rv", datastore_id="r", name="7.0", version="7.0", manager="redis",
-            image_tags="mariadb", created=utcnow(), updated=utcnow()))
+    plane.add_redis()
     answer = plane.request("POST", "/instances", {"instance": {
         "name": "x", "flavorRef": "1", "volume": {"size": 1}, "failover": WANTED,
         "datastore": {"type": "redis", "version": "7.0"}}}, status=400)

@@ -16,9 +16,7 @@ from tests.functional.control_plane.test_replicas import (
     promote,
 )
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
-from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import GuestError
-from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.operations import roles
 from trove_ng.operations.replication import account
 from trove_ng.rpc import messages as m
@@ -77,12 +75,7 @@ def test_nothing_is_chosen_where_nothing_tells(
 def copying(plane: ControlPlane) -> tuple[str, str, str]:
     """A source, and two replicas that copy its data whenever they begin to follow."""
     plane.hypervisor.make_agent = LivingAgent
-    with plane.db.writer() as session:
-        session.add(Datastore(id="r", name="redis"))
-        session.flush()
-        session.add(DatastoreVersion(
-            id="rv", datastore_id="r", name="7.0", version="7.0", manager="redis",
-            image_tags="mariadb", created=utcnow(), updated=utcnow()))
+    plane.add_redis()
     source = plane.create(datastore={"type": "redis", "version": "7.0"})
     plane.wait(source, "ACTIVE")
     ask(plane, source, replica_count=2)

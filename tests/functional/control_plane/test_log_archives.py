@@ -24,6 +24,7 @@ from trove_ng.operations.log_archives import Cleaning
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 from trove_ng.taskmanager.log_archives import Archiving, LogRetention
+from trove_ng.taskmanager.periodic import InTurn
 
 START = datetime.datetime(2026, 5, 1, 12)
 
@@ -122,7 +123,8 @@ class World:
 
     def clean(self) -> None:
         tools = self.plane.tools
-        LogRetention(tools, Duty(tools.db, tools.clock, "t", "me"), 0).run()
+        duty = Duty(tools.db, tools.clock, "t", "me")
+        InTurn(duty, LogRetention(tools, duty).run, 0).run()
 
 
 @pytest.fixture

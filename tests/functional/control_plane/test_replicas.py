@@ -11,10 +11,8 @@ from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from trove_ng.cloud.neutron import Network
-from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.models import Datastore, DatastoreVersion
 from trove_ng.db.repositories import instances
 from trove_ng.operations import fencing, roles
 from trove_ng.operations.replication import account
@@ -101,12 +99,7 @@ def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
 
 def test_replicas_that_copy_their_source_begin_without_a_snapshot(plane: ControlPlane) -> None:
     plane.hypervisor.make_agent = LivingAgent
-    with plane.db.writer() as session:
-        session.add(Datastore(id="r", name="redis"))
-        session.flush()
-        session.add(DatastoreVersion(
-            id="rv", datastore_id="r", name="7.0", version="7.0", manager="redis",
-            image_tags="mariadb", created=utcnow(), updated=utcnow()))
+    plane.add_redis()
     source = plane.create(datastore={"type": "redis", "version": "7.0"})
     plane.wait(source, "ACTIVE")
     assert "restorePoint" in ask(plane, source, 400, restorePoint={"backupRef": source})
