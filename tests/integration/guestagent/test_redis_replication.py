@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import shutil
 import threading
@@ -134,15 +133,28 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self._target, self._next = target, first
         self.written: list[int] = []
+        self.refused = 0
         self.ends = False
 
     def run(self) -> None:
         while not self.ends:
-            with contextlib.suppress(redis.RedisError), self._target().login(ROOT) as client:
-                while not self.ends:
-                    self._next += 1
-                    client.eval("redis.call('set', KEYS[1], '1')", 1, str(self._next))
-                    self.written.append(self._next)
+            try:
+                self._write()
+            except redis.RedisError:
+                self.refused += 1
+
+    def _write(self) -> None:
+        with self._target().login(ROOT) as client:
+            while not self.ends:
+                self._next += 1
+                client.eval("redis.call('set', KEYS[1], '1')", 1, str(self._next))
+                self.written.append(self._next)
+
+    def settled(self) -> int:
+        """Return how much was written, once the server refuses more."""
+        before = self.refused
+        wait_for(lambda: self.refused > before)
+        return len(self.written)
 
 
 def move(follower: Server, source: Server, user: m.UserSpec, *others: m.UserSpec) -> None:
@@ -174,7 +186,7 @@ def test_changes_of_the_source_lose_nothing_that_its_replicas_have(
 
     def freeze() -> list[int]:
         position = server.manager.stop_writes(step("freeze")).position
-        frozen = [len(writer.written) for writer in writers]
+        frozen = [writer.settled() for writer in writers]
         assert server.manager.stop_writes(step("freeze")).progress >= int(
             position.partition(":")[2])
         for replica in (one, two):
