@@ -39,6 +39,10 @@ OPTS: list[cfg.Opt] = [
                  help="Seconds until a source that is given up by itself must be seen cut off; "
                       "else it stays, and is tried again after the seconds that its owner has "
                       "put between two failovers."),
+    cfg.FloatOpt("failover_candidate_timeout", default=20, min=1,
+                 help="Seconds that a replica gets to tell how far it is when its source is "
+                      "given up by itself; then the others do without it, unless it told "
+                      "before that it has more than they have."),
     cfg.FloatOpt("log_archive_interval", default=120, min=1,
                  help="Seconds after which the log of a database is archived again, where that "
                       "is on: what may be lost with a server. It is at least "

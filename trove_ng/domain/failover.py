@@ -123,20 +123,33 @@ def member(ident: str, facts: Facts, details: Any, heard_for: float | None) -> M
 
     :param details: those of its heartbeat, which is not trusted
     """
-    told = details.get(REPLICATION) if isinstance(details, dict) else None
-    told = told if isinstance(told, dict) else {}
+    told = _told(details)
 
     def word(key: str) -> bool | None:
         return found if isinstance(found := told.get(key), bool) else None
 
-    def number(key: str) -> float | None:
-        found = told.get(key)
-        known = isinstance(found, int | float) and not isinstance(found, bool) and found >= 0
-        return found if known else None
+    return Member(ident, facts, word(CONNECTED), word(APPLIES), _number(told, LAST_LAG),
+                  _number(told, UNHEARD), progress(details), heard_for)
 
-    progress = number(PROGRESS)
-    return Member(ident, facts, word(CONNECTED), word(APPLIES), number(LAST_LAG),
-                  number(UNHEARD), None if progress is None else int(progress), heard_for)
+
+def progress(details: Any) -> int | None:
+    """Return how far the changes go that a replica told to have; None: it did not tell.
+
+    :param details: those of its heartbeat, which is not trusted
+    """
+    found = _number(_told(details), PROGRESS)
+    return None if found is None else int(found)
+
+
+def _told(details: Any) -> dict[str, Any]:
+    told = details.get(REPLICATION) if isinstance(details, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
+def _number(told: dict[str, Any], key: str) -> float | None:
+    found = told.get(key)
+    known = isinstance(found, int | float) and not isinstance(found, bool) and found >= 0
+    return found if known else None
 
 
 def decide(settings: Settings, source: Member, replicas: Sequence[Member],

@@ -23,6 +23,8 @@ _OFF, _UP, _DOWN = "SHUTOFF", "ACTIVE", "DOWN"
 STEP, _WAS_OFF, _PORTS = "isolate", "was_off", "ports"
 #: what it notes when they are open again
 _OPENED = "opened"
+#: what it notes when the agent is asked to stop the database
+_ASKED = "asked"
 #: seconds that a server that is cut off already gets to end
 _GRACE = 90.0
 
@@ -52,6 +54,16 @@ def isolate(work: Work, seconds: float) -> None:
         raise
     except StepFailed as err:
         raise StepFailed(" ".join([err.message, *refused.values()])) from err
+
+
+def note_asked(work: Work) -> None:
+    """Note that the agent is asked to stop the database, before it is."""
+    _noted(work, _ASKED, True)
+
+
+def was_asked(work: Work) -> bool:
+    """Return whether the agent was asked to stop the database, and may have done so."""
+    return _ASKED in _found(work)
 
 
 def _server(work: Work) -> Server | None:

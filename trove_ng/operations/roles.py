@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from sqlalchemy.orm import Session
 
@@ -194,18 +194,20 @@ def is_done(work: Work, source_id: str) -> bool:
     return servers.load(work.on(source_id)).slave_of_id is None
 
 
-def write(work: Work, source_id: str, *, ejected: bool = False) -> None:
+def write(work: Work, source_id: str, *, ejected: bool = False,
+          without: Collection[str] = ()) -> None:
     """Write who follows whom, at once.
 
     :param source_id: of the new source
     :param ejected: the source of before does not follow it: nobody is let in there any more
+    :param without: ids of those that follow whom they followed before
     """
     set_, now = wanted(work), work.tools.clock.now()
     with work.writer() as session:
         for one in _rows(session, set_):
             if one.id == set_.source_id and ejected:
                 one.access = {**(one.access or {}), "allowed_cidrs": []}
-            else:
+            elif one.id not in without:
                 one.slave_of_id = source_id if one.id != source_id else None
         failovers.move(session, set_.source_id, source_id)
         root = instances.root_was_enabled(session, set_.source_id)

@@ -124,9 +124,10 @@ class GuestClient:
             transport, topic(instance_id), provider, me, keys.guest(instance_id),
             recorder=recorder, lines=lines)
 
-    def _call(self, method: str, request: m.Message, answer: type[T]) -> T:
+    def _call(self, method: str, request: m.Message, answer: type[T],
+              seconds: float | None = None) -> T:
         return self._client.call(
-            method, request, answer, self._conf.guest_call_timeout, self._context)
+            method, request, answer, seconds or self._conf.guest_call_timeout, self._context)
 
     def _done(self, method: str, request: m.Message) -> None:
         self._call(method, request, m.Empty)
@@ -335,9 +336,13 @@ class GuestClient:
         """Have clients write, once per step."""
         self._done("allow_writes", request)
 
-    def stop_receiving(self, request: m.StepRequest) -> rm.Position:
-        """Have a replica get no changes any more, once per step; return how far it got."""
-        return self._call("stop_receiving", request, rm.Position)
+    def stop_receiving(self, request: m.StepRequest,
+                       seconds: float | None = None) -> rm.Position:
+        """Have a replica get no changes any more, once per step; return how far it got.
+
+        :param seconds: to wait for the answer; None: as long as for others
+        """
+        return self._call("stop_receiving", request, rm.Position, seconds)
 
     def receive_again(self, request: m.StepRequest) -> None:
         """Have a replica get changes again, once per step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from tests.scrape import Scrape
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common import metrics as m
+from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.metrics import TASKMANAGER
 from trove_ng.db.models import (
     Instance,
@@ -161,6 +163,60 @@ def test_only_replicas_that_can_take_the_place_are_asked(
     # the one that stays behind is told nothing, and follows who is put aside
     assert (ids(plane, one), ids(plane, source)) == ([], [two])
     assert "stop_receiving" not in [name for name, _ in plane.agent(two).asked]
+
+
+def test_a_replica_that_does_not_say_how_far_it_is_is_done_without(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, two = pair
+    plane.conf.set_override("failover_candidate_timeout", 1)
+    want(plane, source)
+    for replica in (one, two):
+        say(plane, replica, ALONE)
+    lose(plane, source)
+    plane.agent(one).progress += 1
+    asked = []
+
+    def busy(_request: Any) -> Any:
+        asked.append(time.monotonic())
+        raise ServiceUnavailable("It applies what it has.")
+
+    monkeypatch.setattr(plane.agent(one), "_stop_receiving", busy, raising=False)
+    make(plane).run()
+    plane.wait(two, "ACTIVE")
+    plane.wait(source, "SHUTDOWN")
+    assert asked[-1] - asked[0] >= 0.5, "it gets its time"
+    assert (ids(plane, two), ids(plane, source)) == ([], [one])
+    assert "It applies what it has." in plane.show(one)["fault"]["message"]
+    assert ejections(plane)[0].status == operations.SUCCEEDED
+    assert violations(plane) == []
+    names = [name for name, _ in plane.agent(one).asked]
+    assert "follow" not in names[names.index("stop_receiving"):]
+
+
+def test_a_replica_that_told_of_more_than_others_have_is_waited_for(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, two = pair
+    plane.conf.set_override("failover_candidate_timeout", 1)
+    want(plane, source)
+    say(plane, one, {**ALONE, "progress": 8})
+    say(plane, two, ALONE)
+    lose(plane, source)
+    lag = plane.agent(one)
+    lag.progress = 8
+    asked = []
+
+    def busy(_request: Any) -> Any:
+        asked.append(time.monotonic())
+        if asked[-1] - asked[0] < 2.5:
+            raise ServiceUnavailable("It applies what it has.")
+        return type(lag)._stop_receiving(lag, _request)
+
+    monkeypatch.setattr(lag, "_stop_receiving", busy, raising=False)
+    make(plane).run()
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    assert (ids(plane, one), ids(plane, source)) == ([two], [])
+    assert violations(plane) == []
 
 
 def test_a_network_service_that_is_away_does_not_keep_a_lost_source(

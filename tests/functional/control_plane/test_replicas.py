@@ -638,3 +638,34 @@ def test_a_source_whose_database_is_lost_is_fenced_and_ejected(
         plane.wait(ident, "ACTIVE")
     assert (lost.fenced, let_in(plane, source), ids(plane, source)) == (True, set(), [])
     assert violations(plane) == []
+
+
+def test_a_database_that_was_fenced_is_opened_when_its_agent_is_silent_for_a_moment(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, two = pair
+    lost = plane.agent(source)
+    assert isinstance(lost, LivingAgent)
+    lost.beat(ServiceStatus.CRASHED)
+    wait_for(lambda: plane.show(source)["operating_status"] == "CRASHED", "the end")
+    asked = []
+
+    def silent(request: Any) -> Any:
+        asked.append(request.step)
+        if len(asked) < 3:
+            raise ServiceUnavailable("It is not there just now.")
+        return type(lost)._unfence(lost, request)
+
+    monkeypatch.setattr(lost, "_unfence", silent)
+    fence = type(lost)._fence
+
+    def fenced(request: Any) -> Any:
+        # from now on nobody hears of it
+        lose(plane, source)
+        return fence(lost, request)
+
+    monkeypatch.setattr(lost, "_fence", fenced)
+    plane.hypervisor.failures["stop_receiving"] = "It does not want to."
+    eject(plane, source)
+    wait_for(lambda: "fault" in plane.show(source), "the failure")
+    assert (len(asked), lost.fenced) == (3, False)
+    assert set(ids(plane, source)) == {one, two}

@@ -9,15 +9,26 @@ is taken back when something fails.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.db.repositories import instances, service_statuses
+from trove_ng.common.errors import GuestError, ServiceUnavailable
+from trove_ng.db.repositories import instances, operations, service_statuses
+from trove_ng.db.trouble import StoreAway
+from trove_ng.domain import failover
 from trove_ng.operations import access, fencing, payloads, roles, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import replication_messages as rm
+from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
+
+#: step that asks the replicas, and what it notes: the id of the one that has most, and the ids of
+#: those that did not answer
+_HALT, _OUTCOME, _BEST, _LEFT_OUT = "halt", "outcome", "best", "left_out"
 
 
 def _chosen(work: Work) -> str | None:
@@ -72,6 +83,7 @@ def _open(work: Work) -> None:
 def _isolate(work: Work) -> None:
     """See that nobody writes to the source, also who was let in before."""
     if _heard(work):
+        fencing.note_asked(work)
         roles.guest(work, work.resource_id).fence(roles.step(work, "fence"))
     else:
         fencing.isolate(work, _patience(work))
@@ -88,25 +100,77 @@ def _patience(work: Work) -> float:
 def _release(work: Work) -> None:
     if _chosen(work) is None:
         _note(work, fencing.release(work, _patience(work)))
-        if _heard(work):
+        if fencing.was_asked(work):
+            # also when it is silent just now: nothing else starts the database again
             roles.guest(work, work.resource_id).unfence(roles.step(work, "open"))
 
 
 def _halt(work: Work) -> None:
-    # while there is a way back
-    _best(work)
+    """Have no replica get any further, and choose the one that has most."""
+    if _outcome(work):
+        return
+    answers, silent = _ask(work)
+    best = _best(answers)
+    outcome = {_BEST: best, _LEFT_OUT: sorted(silent)}
+    with work.writer() as session:
+        operations.note_found(session, work.id, _HALT, _OUTCOME, outcome)
+        for one, why in silent.items():
+            ending.note_fault(work, session, f"The source was lost, and this replica did not say "
+                              f"how far it is: it follows the lost one. {why}", one)
 
 
-def _best(work: Work) -> str:
+def _outcome(work: Work) -> dict[str, Any]:
+    with work.reader() as session:
+        found: dict[str, Any] = operations.found(session, work.id, _HALT).get(_OUTCOME, {})
+    return found
+
+
+def _ask(work: Work) -> tuple[dict[str, rm.Position], dict[str, str]]:
+    """Ask all replicas how far they are; return the answers, and of others why there is none.
+
+    :raises ServiceUnavailable: one does not answer that must
+    :raises GuestError: all refuse, or one does that must not
+    """
+    set_ = roles.wanted(work)
+    seconds = work.tools.conf.failover_candidate_timeout if set_.automatic else None
+    answers: dict[str, rm.Position] = {}
+    silent, refused = {}, 0
+    for one in set_.replica_ids:
+        try:
+            answers[one] = roles.guest(work, one).stop_receiving(
+                roles.step(work, _HALT), seconds)
+        except (StoreAway, BusAway):
+            raise
+        except (GuestError, ServiceUnavailable) as err:
+            refused += isinstance(err, GuestError)
+            if seconds is None or refused == len(set_.replica_ids):
+                raise
+            silent[one] = err.message
+    if silent and not _can_do_without(work, answers, silent):
+        raise ServiceUnavailable(" ".join(silent.values()))
+    return answers, silent
+
+
+def _can_do_without(work: Work, answers: Mapping[str, rm.Position],
+                    silent: Iterable[str]) -> bool:
+    """Return whether replicas had their time to answer, and told of no more than others have."""
+    most = max((answer.progress for answer in answers.values()), default=-1)
+    with work.reader() as session:
+        begun = operations.step_began(session, work.id, _HALT)
+        rows = [service_statuses.get(session, one) for one in silent]
+    if begun is None or most < 0:
+        return False
+    age = (work.tools.clock.now() - begun).total_seconds()
+    return age >= work.tools.conf.failover_candidate_timeout and all(
+        row is not None and (failover.progress(row.details) or 0) <= most for row in rows)
+
+
+def _best(answers: Mapping[str, rm.Position]) -> str:
     """Return the id of the replica that has most, of several the one that comes first.
-
-    None gets any further, and an answer is remembered.
 
     :raises StepFailed: there is none, or it cannot be told which
     """
-    asked = {one: roles.guest(work, one).stop_receiving(roles.step(work, "halt"))
-             for one in roles.wanted(work).replica_ids}
-    found = {one: answer for one, answer in asked.items() if answer.progress >= 0}
+    found = {one: answer for one, answer in answers.items() if answer.progress >= 0}
     if not found:
         raise StepFailed("No replica has the data of the source.")
     if len({answer.history for answer in found.values()}) > 1:
@@ -127,9 +191,10 @@ def _go_on(work: Work) -> None:
 
 
 def _roles(work: Work) -> None:
-    """Choose the replica that has most."""
+    """Have the replica that has most be the source."""
     if _chosen(work) is None:
-        roles.write(work, _best(work), ejected=True)
+        outcome = _outcome(work)
+        roles.write(work, outcome[_BEST], ejected=True, without=outcome[_LEFT_OUT])
 
 
 def _writable(work: Work) -> None:
@@ -147,7 +212,8 @@ def _follow(work: Work) -> None:
 
 
 def _others(work: Work, source_id: str) -> list[str]:
-    return [one for one in roles.wanted(work).replica_ids if one != source_id]
+    return [one for one in roles.wanted(work).replica_ids
+            if one not in (source_id, *_outcome(work)[_LEFT_OUT])]
 
 
 def _settle(work: Work) -> None:
@@ -171,7 +237,7 @@ def _note(work: Work, why: str) -> None:
 RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step("fence", _fence, _open),
     Step("isolate", _isolate, _release),
-    Step("halt", _halt, _go_on),
+    Step(_HALT, _halt, _go_on),
     Step("roles", _roles, final=True),
     Step("writable", _writable),
     Step("aside", _aside),
