@@ -36,7 +36,6 @@ from trove_ng.conf import guestagent as options
 from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.postgresql import backup as pg_backup
-from trove_ng.guestagent.datastores.experimental.postgresql.config import Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.data import DataDirectory
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
@@ -785,7 +784,7 @@ def test_a_log_that_is_not_kept_any_more_needs_a_full_backup(
         server: Server, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch) -> None:
     server.manager.configuration.set_final("max_slot_wal_keep_size", "32MB")
     server.override(max_wal_size=32, min_wal_size=32)
-    monkeypatch.setattr(Configuration, "kept_wal", lambda *_: 32 * 1024 ** 2)
+    monkeypatch.setattr(pg_backup, "kept_log", lambda *_: 32 * 1024 ** 2)
     full = backup(server, store[0])
     server.ask("CREATE TABLE t (h text)")
     for _ in range(8):

@@ -21,7 +21,6 @@ from tests.integration.guestagent.test_postgresql import (  # noqa: F401 - fixtu
 from trove_ng.common.errors import BadRequest, Conflict, GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql import archive as pg_archive
-from trove_ng.guestagent.datastores.experimental.postgresql.config import Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
 from trove_ng.guestagent.storage.http import DamagedBackup, StorageError
 from trove_ng.rpc import archive_messages as am
@@ -224,7 +223,7 @@ def test_log_that_had_to_go_leaves_a_gap_that_shows(
         monkeypatch: pytest.MonkeyPatch) -> None:
     server.manager.configuration.set_final("max_slot_wal_keep_size", "32MB")
     server.override(max_wal_size=32, min_wal_size=32)
-    monkeypatch.setattr(Configuration, "kept_wal", lambda *_: 32 * MB)
+    monkeypatch.setattr(pg_archive, "kept_log", lambda *_: 32 * MB)
     archive = Archive(server, store[0])
     before = archive.ship()
     server.ask("CREATE TABLE t (h text)")

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 import pathlib
-import threading
-import time
 from collections.abc import Callable
 
 from psycopg.sql import SQL
 
-from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.common.errors import GuestError
 from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.datastores.experimental.postgresql.config import (
     KEEPS_WAL,
@@ -28,17 +26,14 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     Kept,
     Segments,
     clock,
-    pack,
     stream,
 )
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups
 from trove_ng.guestagent.storage.http import Patience
-from trove_ng.guestagent.storage.packing import Packer
+from trove_ng.guestagent.storage.log_archive import LogArchive, kept_log
 from trove_ng.rpc import archive_messages as am
-from trove_ng.rpc import messages as m
 
 STRATEGY = "wal"
 #: before version 13: what is kept whether it is archived or not, since no slot has bounds
@@ -46,7 +41,7 @@ _KEEP = "wal_keep_segments"
 _SEGMENT = 16 * 1024 ** 2
 
 
-class LogArchive:
+class WalArchive(LogArchive):
     """Stores the write-ahead log.
 
     :param lineage: file on the volume that names the data
@@ -57,29 +52,12 @@ class LogArchive:
     def __init__(self, paths: Paths, server: Server, configuration: Configuration,
                  lineage: Callable[[], pathlib.Path], scratch: Callable[[], pathlib.Path],
                  patience: Patience, reload: Callable[[], object]) -> None:
+        super().__init__(STRATEGY, scratch, patience)
         self._paths = paths
         self._server = server
         self._configuration = configuration
         self._lineage = lineage
-        self._scratch = scratch
-        self._patience = patience
         self._reload = reload
-        self._alone = threading.Lock()
-
-    def ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
-        """Store the log after what is archived.
-
-        What is no longer there is left out, which the answer shows.
-
-        :raises Conflict: it is being stored
-        :raises GuestError: the server is a replica, or server or object store failed
-        """
-        if not self._alone.acquire(blocking=False):
-            raise Conflict("The log is being archived already.")
-        try:
-            return self._ship(request)
-        finally:
-            self._alone.release()
 
     def end(self) -> None:
         """Keep no more log for the archive."""
@@ -101,7 +79,7 @@ class LogArchive:
         return int(self._paths.version) >= KEEPS_WAL
 
     def _limit(self) -> int:
-        return Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
+        return kept_log(filesystem_stats(self._paths.mount).total)
 
     def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
         files.make_directory(self._lineage().parent, mode=0o700)
@@ -121,7 +99,12 @@ class LogArchive:
             ((position,),) = session.run(SQL("SELECT pg_switch_wal()::text"))
         last = segments.ending(str(position))
         first = self._first(segments, after, kept, last)
-        stored, count = self._store(request, segments, lineage, first, last)
+        stored, count = self._store(
+            request, [self._file(segments, one) for one in range(first, last + 1)],
+            (last + 1 - first) * segments.size, lambda done: {
+                "version": self._paths.version, "lineage": lineage,
+                **FORM.describe(request.key), "wal_from": segments.name(first),
+                "wal_next": segments.name(first + done)})
         end = first + count
         return am.ArchivedLog(
             stored=stored, begin=am.LogPosition(stream=named, number=first), end=end,
@@ -160,29 +143,3 @@ class LogArchive:
 
     def _file(self, segments: Segments, number: int) -> pathlib.Path:
         return self._paths.data / "pg_wal" / segments.name(number)
-
-    def _store(self, request: am.ArchiveRequest, segments: Segments, lineage: str, first: int,
-               last: int) -> tuple[m.StoredBackup, int]:
-        """Store segments while there is time; return what is stored, and how many it holds."""
-        ending = time.monotonic() + request.seconds
-        done = 0
-
-        def more() -> bool:
-            nonlocal done
-            done += 1
-            return time.monotonic() < ending
-
-        def produce(packer: Packer) -> None:
-            pack(packer, (self._file(segments, one) for one in range(first, last + 1)), more)
-
-        wanted = m.BackupRequest(
-            operation_id="", step="", backup_id="", strategy=STRATEGY, grant=request.grant,
-            key=request.key)
-        expected = (last + 1 - first) * segments.size
-        stored = backups.Way(self._scratch(), self._patience).store(
-            wanted, STRATEGY, expected, Progress(lambda _percent: None, threading.Event()),
-            produce, lambda: {
-                "version": self._paths.version, "lineage": lineage,
-                **FORM.describe(request.key), "wal_from": segments.name(first),
-                "wal_next": segments.name(first + done)})
-        return stored, done

@@ -19,10 +19,7 @@ from psycopg.sql import SQL
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.datastores.postgresql.rules import ADMIN
 from trove_ng.guestagent.datastores.experimental.postgresql import causes
-from trove_ng.guestagent.datastores.experimental.postgresql.config import (
-    KEEPS_WAL,
-    Configuration,
-)
+from trove_ng.guestagent.datastores.experimental.postgresql.config import KEEPS_WAL
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.restore import (
     FORM,
@@ -34,7 +31,6 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     Kept,
     Segments,
     clock,
-    pack,
     stream,
 )
 from trove_ng.guestagent.os import files
@@ -43,6 +39,7 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.log_archive import kept_log, pack
 from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
@@ -110,7 +107,7 @@ class BaseBackup:
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[tuple[Session, Kept]]:
-        limit = Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
+        limit = kept_log(filesystem_stats(self._paths.mount).total)
         with self._server.session() as session:
             yield session, Kept(session, limit)
 

@@ -17,6 +17,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.codecs import KeyValueCodec
 from trove_ng.guestagent.os.configuration import ConfigurationManager, ImportOverrideStrategy
+from trove_ng.guestagent.storage.log_archive import kept_log
 from trove_ng.guestagent.tls import TlsFiles
 
 #: user that the server runs as
@@ -34,9 +35,8 @@ _INCLUDE = "include_dir"
 #: from how many milliseconds on a statement is logged; less than none: from none
 THRESHOLD = "log_min_duration_statement"
 _MB = 1024 ** 2
-#: share of the volume that write-ahead log may take between two checkpoints, and for
-#: backups that continue another one
-_WAL_SHARE, _KEPT_SHARE = 8, 5
+#: share of the volume that write-ahead log may take between two checkpoints
+_WAL_SHARE = 8
 #: first version that bounds what is kept for backups
 KEEPS_WAL = 13
 _MODE = 0o640
@@ -138,13 +138,8 @@ class Configuration:
             {"max_wal_size": f"{most}MB", "min_wal_size": f"{max(32, most // 8)}MB"}, _VOLUME)
         if int(self._paths.version) >= KEEPS_WAL:
             self._manager.apply_system(
-                {"max_slot_wal_keep_size": f"{self.kept_wal(size) // _MB}MB"}, _VOLUME,
+                {"max_slot_wal_keep_size": f"{kept_log(size) // _MB}MB"}, _VOLUME,
                 final=True)
-
-    @staticmethod
-    def kept_wal(size: int) -> int:
-        """Return the bytes of write-ahead log that are kept for backups, on a volume."""
-        return max(128 * _MB, size // _KEPT_SHARE)
 
     def set_overrides(self, values: Mapping[str, Any]) -> None:
         """Make the user's settings exactly these."""

@@ -16,7 +16,7 @@ from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.guestagent import devices
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
-from trove_ng.guestagent.datastores.experimental.postgresql.archive import LogArchive
+from trove_ng.guestagent.datastores.experimental.postgresql.archive import WalArchive
 from trove_ng.guestagent.datastores.experimental.postgresql.backup import (
     BaseBackup,
     look_through,
@@ -89,7 +89,7 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         self.replication = Replication(self.server, self.configuration, self._overrides,
                                         self.paths, lambda: self.agent_dir / "replication",
                                         self._restart)
-        self._archive = LogArchive(
+        self._archive = WalArchive(
             self.paths, self.server, self.configuration, lambda: self.agent_dir / "lineage",
             self.ctx.scratch, self.patience, self._overrides.reload)
         self.server_logs = ServerLog(

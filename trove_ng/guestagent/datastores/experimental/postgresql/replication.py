@@ -38,6 +38,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import account_names, only_progress
+from trove_ng.guestagent.storage.log_archive import kept_log
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -135,7 +136,7 @@ class Replication:
     def enable(self) -> None:
         """Keep log for replicas where slots would keep it without bound."""
         if not self._slots:
-            most = Configuration.kept_wal(filesystem_stats(self._paths.mount).total)
+            most = kept_log(filesystem_stats(self._paths.mount).total)
             self._configuration.set_final("wal_keep_segments", most // _SEGMENT)
             self._overrides.reload()
 

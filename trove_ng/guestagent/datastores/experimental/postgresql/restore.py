@@ -16,6 +16,7 @@ from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import Form, Link, Restore, blaming
 from trove_ng.guestagent.storage.http import DamagedBackup, Patience
+from trove_ng.guestagent.storage.log_archive import check_parts
 from trove_ng.rpc import messages as m
 
 FORM = Form("postgresql", "tar+zstd")
@@ -37,15 +38,15 @@ class PostgreSqlRestore(Restore):
     def check_log(self, chain: Sequence[m.StoredBackup], log: m.LogReplay) -> None:
         """Refuse log that leaves a gap, or that this server cannot read."""
         reached = chain[-1].metadata.get("wal_next", "")
-        for number, stored in enumerate(log.pieces, 1):
-            FORM.check(stored)
+
+        def span(stored: m.StoredBackup) -> tuple[str, str] | None:
             about = stored.metadata
-            begin, end = about.get("wal_from", ""), about.get("wal_next", "")
-            if (about.get("version") != self._paths.version or begin[:8] != reached[:8]
-                    or not begin <= reached <= end):
-                raise BadRequest(f"Part {number} of the archived log does not continue what is "
-                                 "before it.")
-            reached = end
+            found = about.get("wal_from", ""), about.get("wal_next", "")
+            # another timeline is another log
+            fits = about.get("version") == self._paths.version and found[0][:8] == reached[:8]
+            return found if fits else None
+
+        check_parts(FORM, log, reached, span)
 
     def needed(self, chain: Sequence[m.StoredBackup]) -> int:
         return sum(one.data_size for one in chain)

@@ -7,17 +7,11 @@ lost, and a backup can then continue none.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import re
-import tarfile
-from collections.abc import Callable, Iterable
-from typing import IO, cast
 
 from psycopg.sql import SQL
 
-from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
-from trove_ng.guestagent.storage.packing import Packer
 
 SLOT, ARCHIVE_SLOT = "trove_backup", "trove_archive"
 #: name of a segment's file: timeline, and two halves of its number
@@ -89,24 +83,6 @@ def clock(session: Session) -> float:
     """Return the server's time: what commits are dated with, in Unix seconds."""
     ((now,),) = session.run(SQL("SELECT extract(epoch FROM clock_timestamp())::float8"))
     return float(now)
-
-
-def pack(packer: Packer, found: Iterable[pathlib.Path],
-         more: Callable[[], bool] = lambda: True) -> None:
-    """Store segments of the log.
-
-    :param more: called after each; False leaves out the others
-    :raises GuestError: one cannot be read
-    """
-    with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
-        for path in found:
-            try:
-                archive.add(path, path.name)
-            except OSError as err:
-                raise GuestError("The write-ahead log cannot be read: "
-                                 f"{err.strerror}.") from err
-            if not more():
-                return
 
 
 class Kept:

@@ -1,0 +1,132 @@
+"""What the archives of the logs of all engines have in common: parts of it, one at a time.
+
+A part is of the form of a backup: files of the log, whole ones, as a tar archive.
+"""
+
+from __future__ import annotations
+
+import abc
+import pathlib
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, TypeVar, cast
+
+from trove_ng.common.errors import BadRequest, Conflict, GuestError
+from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import backups
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.packing import Packer
+from trove_ng.rpc import archive_messages as am
+from trove_ng.rpc import messages as m
+
+T = TypeVar("T", int, str)
+
+#: part of a volume that log is kept on for the archive, or for backups, and the least of it
+_KEPT_SHARE = 5
+_KEPT_LEAST = 128 * 1024 ** 2
+
+
+def kept_log(size: int) -> int:
+    """Return the bytes of log that are kept at most on a volume that has the data, too.
+
+    :param size: bytes of the volume
+    """
+    return max(_KEPT_LEAST, size // _KEPT_SHARE)
+
+
+def pack(packer: Packer, found: Iterable[pathlib.Path],
+         more: Callable[[], bool] = lambda: True) -> None:
+    """Store files of a log.
+
+    :param more: called after each; False leaves out the others
+    :raises GuestError: one cannot be read
+    """
+    with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
+        for path in found:
+            try:
+                archive.add(path, path.name)
+            except OSError as err:
+                raise GuestError(f"The log cannot be read: {err.strerror}.") from err
+            if not more():
+                return
+
+
+def check_parts(form: backups.Form, log: m.LogReplay, reached: T,
+                span: Callable[[m.StoredBackup], tuple[T, T] | None]) -> None:
+    """Refuse parts that leave a gap after a backup, or between them.
+
+    :param reached: where the backup ends
+    :param span: returns where a part begins and ends, None if it is of another log
+    :raises BadRequest: names the part
+    """
+    for number, stored in enumerate(log.pieces, 1):
+        form.check(stored)
+        found = span(stored)
+        if found is None or not found[0] <= reached <= found[1]:
+            raise BadRequest(f"Part {number} of the archived log does not continue what is "
+                             "before it.")
+        reached = found[1]
+
+
+class LogArchive(abc.ABC):
+    """Stores the log of a database.
+
+    :param strategy: what its parts are called
+    :param scratch: directory on the root disk for what is on its way
+    """
+
+    def __init__(self, strategy: str, scratch: Callable[[], pathlib.Path],
+                 patience: Patience) -> None:
+        self._strategy = strategy
+        self._scratch = scratch
+        self._patience = patience
+        self._alone = threading.Lock()
+
+    def ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store the log after what is archived.
+
+        What is no longer there is left out, which the answer shows.
+
+        :raises Conflict: it is being stored
+        :raises GuestError: the server is a replica, or server or object store failed
+        """
+        if not self._alone.acquire(blocking=False):
+            raise Conflict("The log is being archived already.")
+        try:
+            return self._ship(request)
+        finally:
+            self._alone.release()
+
+    @abc.abstractmethod
+    def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store; nobody else does meanwhile."""
+
+    @abc.abstractmethod
+    def end(self) -> None:
+        """Keep no more log for the archive."""
+
+    def _store(self, request: am.ArchiveRequest, found: Sequence[pathlib.Path], expected: int,
+               describe: Callable[[int], Mapping[str, str]]) -> tuple[m.StoredBackup, int]:
+        """Store files while there is time; return what is stored, and how many it holds.
+
+        :param expected: bytes of all of them
+        :param describe: returns what to record of so many
+        """
+        ending = time.monotonic() + request.seconds
+        done = 0
+
+        def more() -> bool:
+            nonlocal done
+            done += 1
+            return time.monotonic() < ending
+
+        wanted = m.BackupRequest(
+            operation_id="", step="", backup_id="", strategy=self._strategy,
+            grant=request.grant, key=request.key)
+        stored = backups.Way(self._scratch(), self._patience).store(
+            wanted, self._strategy, expected,
+            Progress(lambda _percent: None, threading.Event()),
+            lambda packer: pack(packer, found, more), lambda: describe(done))
+        return stored, done
