@@ -180,7 +180,10 @@ def _open_ports(work: Work) -> None:
 
 
 def reopen(work: Work) -> None:
-    """Open the ports of a server that was booted again, if an ejection left them closed."""
+    """Open the ports of a server that was booted again, if an ejection left them closed.
+
+    Whoever was connected is not any more, and its rules say who is let in.
+    """
     with work.reader() as session:
         left = operations.all_found(session, work.resource_id, payloads.INSTANCE_EJECT, STEP)
     closed = {ident for one in left if _OPENED not in one for ident in one.get(_PORTS, {})}

@@ -556,8 +556,10 @@ def test_closed_ports_are_enough_to_cut_a_source_off(
     assert not plane.hypervisor.servers[server.id].ports
 
 
-def test_a_reboot_opens_the_ports_that_an_ejection_left_closed(
-        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("action", ["reboot", "rebuild"])
+def test_another_boot_opens_the_ports_that_an_ejection_left_closed(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch,
+        action: str) -> None:
     source, one, _ = pair
     lose(plane, source)
     monkeypatch.setattr(fencing, "put_aside", lambda _work: "It was not put aside.")
@@ -573,8 +575,11 @@ def test_a_reboot_opens_the_ports_that_an_ejection_left_closed(
     agent = plane.agent(source)
     assert isinstance(agent, LivingAgent)
     agent.lost = False
-    plane.request("POST", f"/mgmt/instances/{source}/action", {"reboot": {}}, status=202,
-                  token="admin")
+    # nobody could ask its agent
+    refused = plane.request("POST", f"/instances/{source}/action", {"restart": {}}, status=422)
+    assert "not heard" in refused.text
+    plane.request("POST", f"/mgmt/instances/{source}/action", {action: {
+        "image_id": server.image_id} if action == "rebuild" else {}}, status=202, token="admin")
     wait_for(lambda: [port.is_open for port in network.find_ports(source)] == [True],
              "the ports", 20)
     assert let_in(plane, source) == set()

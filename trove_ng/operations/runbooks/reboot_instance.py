@@ -19,7 +19,6 @@ def _reboot(work: Work) -> None:
     if server.status not in _REBOOTS:
         compute.reboot_server(server.id, hard=server.status != "ACTIVE")
     servers.note_server(work, servers.wait_for_server(work, server.id, "ACTIVE"))
-    # whoever was connected is not any more, and its rules say who is let in
     fencing.reopen(work)
 
 

@@ -17,7 +17,16 @@ from trove_ng.db.repositories import datastores, instances, operations
 from trove_ng.db.repositories import modules as module_rows
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain.volumes import DATA
-from trove_ng.operations import database, guest, modules, overrides, payloads, servers, volumes
+from trove_ng.operations import (
+    database,
+    fencing,
+    guest,
+    modules,
+    overrides,
+    payloads,
+    servers,
+    volumes,
+)
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -97,6 +106,7 @@ def _rebuild(work: Work, image_id: str, version: DatastoreVersion, way: str = ""
         compute.start_server(server.id)
         server = servers.wait_for_server(work, server.id, "ACTIVE")
     servers.note_server(work, server)
+    fencing.reopen(work)
 
 
 def _rebuild_as_asked(work: Work) -> None:
