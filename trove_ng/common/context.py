@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,3 +29,12 @@ class RequestContext:
     user_name: str = ""
     project_name: str = ""
     client: str = ""
+
+
+def of_its_own(project_id: str, user_id: str | None = None) -> RequestContext:
+    """Return the context of work that nobody asks for now.
+
+    :param user_id: whom the work is done for, if it is known
+    """
+    return RequestContext(project_id=project_id, user_id=user_id or "",
+                          request_id=f"req-{uuid.uuid4()}")

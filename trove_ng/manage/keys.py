@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import operator
 import secrets
-from collections import Counter
 from collections.abc import Sequence
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from trove_ng.common.crypto import DecryptError, SecretBox
 from trove_ng.common.errors import BadRequest
 from trove_ng.conf import modules as options
-from trove_ng.db.models import Operation
-from trove_ng.db.repositories import backups, instance_keys, log_archives, modules
+from trove_ng.db.repositories import instance_keys, modules, sealed
 from trove_ng.manage.command import Command, Tools
 from trove_ng.operations import requests
 from trove_ng.rpc.keys import derived
+
+#: keys that are counted together
+_BACKUPS = (sealed.BACKUPS, sealed.LOG_ARCHIVES)
 
 
 def _generate(tools: Tools, _options: argparse.Namespace) -> None:
@@ -34,10 +34,10 @@ def _reseal(tools: Tools, _options: argparse.Namespace) -> None:
     try:
         with tools.db.writer() as session:
             box = SecretBox(keys, instance_keys.PURPOSE)
-            guests = instance_keys.reseal(session, box)
-            encrypted = backups.reseal(session, box) + log_archives.reseal(session, box)
-            running = _reseal_operations(session, SecretBox(keys, requests.PURPOSE))
-            contents = modules.reseal(session, SecretBox(
+            guests = sealed.GUESTS.reseal(session, box)
+            encrypted = sum(one.reseal(session, box) for one in _BACKUPS)
+            running = sealed.OPERATIONS.reseal(session, SecretBox(keys, requests.PURPOSE))
+            contents = sealed.MODULES.reseal(session, SecretBox(
                 options.secrets(tools.conf), modules.PURPOSE))
     except DecryptError as err:
         raise BadRequest(f"A key cannot be read: {err}; is the old inst_rpc_key_encr_key (or "
@@ -48,26 +48,16 @@ def _reseal(tools: Tools, _options: argparse.Namespace) -> None:
     tools.say(f"{contents} modules are sealed with the newest {newest}")
 
 
-def _reseal_operations(session: Session, box: SecretBox) -> int:
-    """Seal what operations need until they end; without it they would fail with the old key."""
-    rows = session.scalars(
-        select(Operation).where(Operation.secrets.is_not(None)).with_for_update()).all()
-    for row in rows:
-        assert row.secrets is not None
-        row.secrets = box.seal(box.open(row.secrets, row.id), row.id)
-    return len(rows)
-
-
 def _show(tools: Tools, _options: argparse.Namespace) -> None:
     tools.say("option                    key               sealed with it in the store")
     for name in tools.conf.taskmanager_rpc_encr_key:
         tools.say(f"taskmanager_rpc_encr_key  {derived(name)[0]}  -")
     with tools.db.reader() as session:
-        guests = instance_keys.sealed_with(session)
-        encrypted = backups.sealed_with(session) + log_archives.sealed_with(session)
-        running = Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
-            select(Operation.secrets).where(Operation.secrets.is_not(None))) if sealed)
-        contents = Counter(modules.sealed_with(session))
+        guests = sealed.GUESTS.sealed_with(session)
+        encrypted = functools.reduce(
+            operator.add, (one.sealed_with(session) for one in _BACKUPS))
+        running = sealed.OPERATIONS.sealed_with(session)
+        contents = sealed.MODULES.sealed_with(session)
     for secret in tools.conf.inst_rpc_key_encr_key:
         known = (SecretBox([secret], instance_keys.PURPOSE).names[0],
                  SecretBox([secret], requests.PURPOSE).names[0])

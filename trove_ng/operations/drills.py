@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-
-from oslo_config import cfg
-
-from trove_ng.common.clock import Clock
-from trove_ng.common.errors import Conflict, UnprocessableEntity
+from trove_ng.common.context import of_its_own
 from trove_ng.common.states import ExecutionState, VerificationState
 from trove_ng.db.models import ScheduleExecution
 from trove_ng.db.repositories import backups, schedules
-from trove_ng.db.session import Database, retry_on_db_error
-from trove_ng.db.trouble import StoreAway
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain import cron
 from trove_ng.operations import verification
 from trove_ng.operations.backups import find_broken
-from trove_ng.operations.requests import Requests
-from trove_ng.operations.schedules import context_of
-
-LOG = logging.getLogger(__name__)
+from trove_ng.operations.unasked import Unasked
 
 
-class Drills:
+class Drills(Unasked):
     """Begins the verifications that schedules want; any number of them may, in any process.
 
-    :param conf: with the options of conf.object_store
-    :param wake: is told of operations that were begun
+    The options are those of conf.object_store.
     """
-
-    def __init__(self, conf: cfg.ConfigOpts, db: Database, clock: Clock, requests: Requests,
-                 wake: Callable[[str], None]) -> None:
-        self._conf = conf
-        self._db = db
-        self._clock = clock
-        self._requests = requests
-        self._wake = wake
 
     def run(self) -> None:
         """Choose what patterns want to be verified now, and begin what may begin."""
@@ -81,15 +62,10 @@ class Drills:
                     or find_broken(backups.chain(session, backup.id)) is not None):
                 execution.verification = VerificationState.FAILED
                 return None
-            try:
-                with session.begin_nested():
-                    begun = verification.begin(
-                        session, self._conf, self._requests, backup, context_of(schedule),
-                        self._clock.now())
-            except StoreAway:
-                raise
-            except (Conflict, UnprocessableEntity) as err:
-                LOG.info("schedule %s: %s", schedule_id, err.message)
+            begun = self._attempt(session, f"schedule {schedule_id}", lambda: verification.begin(
+                session, self._conf, self._requests, backup,
+                of_its_own(schedule.tenant_id, schedule.user_id), self._clock.now()))
+            if begun is None:
                 return None
             execution.verification = VerificationState.RUNNING
             return begun.id

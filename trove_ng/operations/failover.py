@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import datetime
 import logging
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from oslo_config import cfg
 from sqlalchemy.orm import Session
 
-from trove_ng.common.clock import Clock
-from trove_ng.common.context import RequestContext
-from trove_ng.common.errors import Conflict
-from trove_ng.common.metrics import SILENT, Recorder
+from trove_ng.common.context import of_its_own
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import Failover, Instance, ServiceStatusRow
 from trove_ng.db.repositories import events, failovers, instances, operations, service_statuses
-from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
 from trove_ng.domain.failover import FailOver, Refuse, Settings, decide
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads, readiness, replication
-from trove_ng.operations.requests import Requests
+from trove_ng.operations.unasked import Unasked
 
 LOG = logging.getLogger(__name__)
 
@@ -35,23 +30,12 @@ _REFUSED = 512
 Rows = Sequence[tuple[Instance, ServiceStatusRow]]
 
 
-class Failovers:
+class Failovers(Unasked):
     """Looks for lost sources; any number of them may, in any process.
 
     A look is one statement when no source is silent, else two, however many are.  What is to
     begin, or to be told, is decided again with all of the set locked, so that one does it.
-
-    :param wake: is told of operations that were begun
     """
-
-    def __init__(self, conf: cfg.ConfigOpts, db: Database, clock: Clock, requests: Requests,
-                 wake: Callable[[str], None], recorder: Recorder = SILENT) -> None:
-        self._conf = conf
-        self._db = db
-        self._clock = clock
-        self._requests = requests
-        self._wake = wake
-        self._recorder = recorder
 
     def run(self) -> None:
         """Look once, and begin what is to begin."""
@@ -114,18 +98,13 @@ class Failovers:
         source = rows[0][0]
         payload = payloads.ChangeSource(
             source_id=source.id, replica_ids=list(found.replica_ids), automatic=True)
-        context = RequestContext(project_id=source.tenant_id, user_id=source.user_id or "",
-                                 request_id=f"req-{uuid.uuid4()}")
-        try:
-            with session.begin_nested():
-                accepted = self._requests.submit(
-                    session, action=payloads.INSTANCE_EJECT, resource_type="instance",
-                    resource_id=source.id, tenant_id=source.tenant_id, context=context,
-                    payload=payload, now=now, secrets={
-                        payloads.member_secret(one): replication.new_password()
-                        for one in payload.members})
-        except Conflict as err:
-            LOG.info("source %s: %s", source.id, err.message)
+        accepted = self._attempt(session, f"source {source.id}", lambda: self._requests.submit(
+            session, action=payloads.INSTANCE_EJECT, resource_type="instance",
+            resource_id=source.id, tenant_id=source.tenant_id,
+            context=of_its_own(source.tenant_id, source.user_id), payload=payload, now=now,
+            secrets={payloads.member_secret(one): replication.new_password()
+                     for one in payload.members}))
+        if accepted is None:
             return None
         for one, _ in rows:
             if one.id in payload.members:

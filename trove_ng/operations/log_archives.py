@@ -26,6 +26,7 @@ from trove_ng.common.states import EventKind
 from trove_ng.conf.object_store import guest_url
 from trove_ng.db.models import Backup, LogArchive, LogPiece
 from trove_ng.db.repositories import events, faults, instances, log_archives, operations
+from trove_ng.db.repositories.sealed import LOG_ARCHIVES
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.log_archive import Base, Part, expendable, needed, refuse, whole_range
 from trove_ng.operations import payloads
@@ -130,7 +131,7 @@ def _key(tools: Tools, archive: LogArchive, piece_id: str) -> Secret | None:
     if archive.sealed_key is None:
         return None
     try:
-        secret = tools.key_box.open(archive.sealed_key, log_archives.bound(archive.instance_id))
+        secret = tools.key_box.open(archive.sealed_key, LOG_ARCHIVES.bound(archive.instance_id))
     except DecryptError:
         raise StepFailed("The key of the archived log cannot be read.") from None
     return Secret(base64.urlsafe_b64encode(
@@ -200,7 +201,7 @@ class Shipping:
             if row is None or row.stream is not None or row.sealed_key is not None:
                 return row or archive
             row.sealed_key = self._tools.key_box.seal(
-                new_key().reveal(), log_archives.bound(row.instance_id))
+                new_key().reveal(), LOG_ARCHIVES.bound(row.instance_id))
             session.flush()
             return row
 

@@ -9,23 +9,19 @@ from __future__ import annotations
 import datetime
 import logging
 import random
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from oslo_config import cfg
-
-from trove_ng.common.clock import Clock, isoformat
-from trove_ng.common.context import RequestContext
-from trove_ng.common.errors import Conflict
+from trove_ng.common.clock import isoformat
+from trove_ng.common.context import of_its_own
 from trove_ng.common.states import EventKind
 from trove_ng.db.repositories import events, operations, tls
 from trove_ng.db.rows import AnyRow
-from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.certificates import Authority, CertificateError
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads, readiness
-from trove_ng.operations.requests import Requests
 from trove_ng.operations.tls import authority
+from trove_ng.operations.unasked import Unasked
 
 LOG = logging.getLogger(__name__)
 
@@ -39,20 +35,11 @@ _TRY_AGAIN = 3600.0
 _TRY_AT_LEAST = 86400.0
 
 
-class Renewals:
+class Renewals(Unasked):
     """Looks for certificates that end soon; one process does so at a time.
 
-    :param conf: with the options of conf.tls and conf.health
-    :param wake: is told of operations that were begun
+    The options are those of conf.tls and conf.health.
     """
-
-    def __init__(self, conf: cfg.ConfigOpts, db: Database, clock: Clock, requests: Requests,
-                 wake: Callable[[str], None]) -> None:
-        self._conf = conf
-        self._db = db
-        self._clock = clock
-        self._requests = requests
-        self._wake = wake
 
     def run(self) -> None:
         """Look once; the statements are bounded by ``renew_limit``, whatever there is."""
@@ -131,16 +118,13 @@ class Renewals:
                             due[0].expires_at, why)
                 return None
             instance = loaded.instance
-            context = RequestContext(project_id=instance.tenant_id,
-                                     request_id=f"req-{uuid.uuid4()}")
-            try:
-                with session.begin_nested():
-                    accepted = self._requests.submit(
-                        session, action=payloads.INSTANCE_SET_TLS, resource_type="instance",
-                        resource_id=instance.id, tenant_id=instance.tenant_id, context=context,
-                        payload=payloads.SetTls(mode=due[0].mode, renewal=True), now=now)
-            except Conflict as err:
-                LOG.info("its certificate is not renewed yet: %s", err.message)
+            context = of_its_own(instance.tenant_id)
+            accepted = self._attempt(
+                session, f"the certificate of {instance.id}", lambda: self._requests.submit(
+                    session, action=payloads.INSTANCE_SET_TLS, resource_type="instance",
+                    resource_id=instance.id, tenant_id=instance.tenant_id, context=context,
+                    payload=payloads.SetTls(mode=due[0].mode, renewal=True), now=now))
+            if accepted is None:
                 return None
             instance.task, instance.operation_id = Task.UPDATING, accepted.id
             if not tls.begin(session, instance.id, now, now - _WARN_AGAIN):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import logging
-import uuid
 from collections.abc import Callable, Mapping
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
 from trove_ng.common.clock import Clock
-from trove_ng.common.context import RequestContext
+from trove_ng.common.context import RequestContext, of_its_own
 from trove_ng.common.errors import (
     Conflict,
     NotFound,
@@ -100,7 +99,8 @@ class Schedules:
                 continue
             try:
                 with session.begin_nested():
-                    begun += self._backups.begin_delete(session, backup, context_of(schedule), now)
+                    begun += self._backups.begin_delete(
+                        session, backup, of_its_own(schedule.tenant_id, schedule.user_id), now)
             except StoreAway:
                 raise
             except _PASSING as err:
@@ -198,7 +198,8 @@ class Runner:
             return []
         try:
             with session.begin_nested():
-                backup, accepted = self._works.begin(session, schedule, context_of(schedule), now)
+                backup, accepted = self._works.begin(
+                    session, schedule, of_its_own(schedule.tenant_id, schedule.user_id), now)
         except StoreAway:
             raise
         except TroveError as err:
@@ -234,10 +235,3 @@ def _wanted_verification(schedule: Schedule) -> VerificationState | None:
         return None
     schedule.unverified = 0
     return VerificationState.WAITING
-
-
-def context_of(schedule: Schedule) -> RequestContext:
-    """Return the context of work that nobody asks for now."""
-    return RequestContext(
-        project_id=schedule.tenant_id, user_id=schedule.user_id or "",
-        request_id=f"req-{uuid.uuid4()}")

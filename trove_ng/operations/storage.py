@@ -15,6 +15,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.conf.object_store import guest_url
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, datastores
+from trove_ng.db.repositories.sealed import BACKUPS
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 
@@ -177,7 +178,7 @@ def new_key() -> Secret:
 
 def seal_key(work: Work, backup_id: str, key: Secret) -> str:
     """Return the key of a backup, sealed for its row."""
-    return work.tools.key_box.seal(key.reveal(), backups.bound(backup_id))
+    return work.tools.key_box.seal(key.reveal(), BACKUPS.bound(backup_id))
 
 
 def transfer_box(work: Work) -> SecretBox | None:
@@ -211,7 +212,7 @@ def key(work: Work, backup: Backup) -> Secret | None:
     if backup.sealed_key is None:
         return None
     try:
-        return Secret(work.tools.key_box.open(backup.sealed_key, backups.bound(backup.id)))
+        return Secret(work.tools.key_box.open(backup.sealed_key, BACKUPS.bound(backup.id)))
     except DecryptError:
         raise StepFailed(f"The key of backup {backup.id} cannot be read.") from None
 

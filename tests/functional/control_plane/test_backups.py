@@ -15,6 +15,7 @@ from tests.functional.control_plane.world import wait_for
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.models import Backup, Duty
 from trove_ng.db.repositories import backups, duties
+from trove_ng.db.repositories.sealed import BACKUPS
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_key_of_its_own_encrypts_each_backup_and_comes_with_the_restore(
 
     def forgotten() -> bool:
         with plane.db.reader() as session:
-            return not backups.sealed_with(session)
+            return not BACKUPS.sealed_with(session)
 
     wait_for(forgotten, "the keys to be forgotten")
 

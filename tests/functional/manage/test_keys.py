@@ -10,8 +10,10 @@ import pytest
 from tests.functional.manage.conftest import Operator
 from tests.stores import add_version
 from trove_ng.common.crypto import SecretBox
-from trove_ng.db.models import Instance, Module
+from trove_ng.common.states import BackupState
+from trove_ng.db.models import Backup, Instance, Module
 from trove_ng.db.repositories import instance_keys
+from trove_ng.db.repositories.sealed import BACKUPS
 from trove_ng.db.session import Database
 from trove_ng.guestagent.keys import AgentKeys
 from trove_ng.operations import modules
@@ -85,6 +87,25 @@ def test_keys_are_shown_by_name_with_what_is_sealed(
         "3 keys of guests, 0 keys of backups, secrets of 0 operations, 0 modules")
     operator.conf.set_override("inst_rpc_key_encr_key", [old])
     assert "3 rows are sealed with a key that is not configured" in operator.fails("keys_show")
+
+
+def test_another_key_is_no_change_of_a_backup(operator: Operator, database: Database) -> None:
+    old, = operator.conf.inst_rpc_key_encr_key
+    new = "the-next-one"
+    with database.writer() as session:
+        session.add(Backup(
+            id="b", name="b", tenant_id="t", state=BackupState.COMPLETED, sealed_key=SecretBox(
+                [old], instance_keys.PURPOSE).seal("key", BACKUPS.bound("b"))))
+        session.flush()
+        before = session.get_one(Backup, "b").updated
+    operator.conf.set_override("inst_rpc_key_encr_key", [new, old])
+    assert "1 keys of backups" in operator.does("instance_keys_reseal")[-2]
+    with database.reader() as session:
+        row = session.get_one(Backup, "b")
+        assert SecretBox([new], instance_keys.PURPOSE).open(
+            row.sealed_key or "", BACKUPS.bound("b")) == "key"
+        # lists are ordered by it
+        assert row.updated == before
 
 
 def test_the_contents_of_modules_are_sealed_with_new_keys(

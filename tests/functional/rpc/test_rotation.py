@@ -23,7 +23,7 @@ from trove_ng.common.errors import Conflict, GuestTimeout
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import DatastoreVersion, Instance, Operation
-from trove_ng.db.repositories import instance_keys
+from trove_ng.db.repositories import instance_keys, sealed
 from trove_ng.db.session import Database
 from trove_ng.guestagent.keys import AgentKeys
 from trove_ng.manage.key_rotation import Rotation
@@ -440,9 +440,9 @@ def test_the_key_of_the_store_is_changed_under_load(lab: Lab) -> None:
                 boxes[name] = SecretBox(keys_, PURPOSE)
                 time.sleep(0.05)
         with lab.db.writer() as session:
-            instance_keys.reseal(session, boxes["api"])
-            sealed = instance_keys.sealed_with(session)
-        assert list(sealed) == [SecretBox([new], PURPOSE).names[0]]
+            sealed.GUESTS.reseal(session, boxes["api"])
+            names = sealed.GUESTS.sealed_with(session)
+        assert list(names) == [SecretBox([new], PURPOSE).names[0]]
         for name in boxes:
             boxes[name] = SecretBox([new], PURPOSE)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BACKUP_RUNNING, BackupState
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion
 from trove_ng.db.rows import AnyRow, AnySelect, by_id
@@ -159,30 +157,6 @@ def note_corrupt(session: Session, backup_id: str, why: str) -> None:
         Backup.id == backup_id, Backup.deleted.is_(False),
         Backup.state.in_((*_USABLE, BackupState.CORRUPT)),
     ).values(state=BackupState.CORRUPT, error=why[:255]))
-
-
-def bound(backup_id: str) -> str:
-    """Return what the key of a backup is sealed for."""
-    return f"backup/{backup_id}"
-
-
-def reseal(session: Session, box: SecretBox) -> int:
-    """Seal the keys of all backups with the newest secret; return how many.
-
-    :raises DecryptError: one cannot be read
-    """
-    rows = session.scalars(select(Backup).where(
-        Backup.sealed_key.is_not(None)).with_for_update()).all()
-    for row in rows:
-        assert row.sealed_key is not None
-        row.sealed_key = box.seal(box.open(row.sealed_key, bound(row.id)), bound(row.id))
-    return len(rows)
-
-
-def sealed_with(session: Session) -> Counter[str]:
-    """Return public name of a secret → how many keys of backups are sealed with it."""
-    return Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
-        select(Backup.sealed_key).where(Backup.sealed_key.is_not(None))) if sealed)
 
 
 def unverified(session: Session, before: datetime.datetime) -> Sequence[AnyRow]:

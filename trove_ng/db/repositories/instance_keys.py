@@ -6,7 +6,7 @@ import datetime
 import secrets
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -29,7 +29,6 @@ _KEEP_NONE = 5.0
 _CAPACITY = 20_000
 #: seconds between two looks for a newer key of one guest
 _LOOK_EVERY = 0.2
-_COLUMNS = ("encrypted_key", "next_key", "previous_key")
 
 T = TypeVar("T")
 
@@ -62,25 +61,6 @@ def read(session: Session, box: SecretBox, instance_id: str) -> str | None:
 def delete(session: Session, instance_id: str) -> None:
     """Forget the key of an instance; its agent can say nothing more."""
     session.execute(sql_delete(InstanceKey).where(InstanceKey.instance_id == instance_id))
-
-
-def reseal(session: Session, box: SecretBox) -> int:
-    """Seal every key again with the newest secret; return of how many guests."""
-    count = 0
-    for row in session.scalars(select(InstanceKey).with_for_update()):
-        for name in _COLUMNS:
-            sealed = getattr(row, name)
-            if sealed is not None:
-                setattr(row, name, box.seal(box.open(sealed, row.instance_id),
-                                            row.instance_id))
-        count += 1
-    return count
-
-
-def sealed_with(session: Session) -> Counter[str]:
-    """Return public name of a secret → keys that are sealed with it."""
-    rows = session.execute(select(*(getattr(InstanceKey, name) for name in _COLUMNS)))
-    return Counter(SecretBox.name_of(sealed) for row in rows for sealed in row if sealed)
 
 
 @dataclass(frozen=True)

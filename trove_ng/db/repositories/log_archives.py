@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Backup, Instance, LogArchive, LogPiece, ServiceStatusRow
 from trove_ng.db.rows import AnyRow
@@ -102,28 +100,3 @@ def drop(session: Session, instance_id: str) -> None:
     left = select(LogPiece.id).where(LogPiece.instance_id == instance_id).exists()
     session.execute(delete(LogArchive).where(
         LogArchive.instance_id == instance_id, ~left, or_(LogArchive.next_at.is_(None), gone)))
-
-
-def bound(instance_id: str) -> str:
-    """Return what the key of an archive is sealed for."""
-    return f"log_archive/{instance_id}"
-
-
-def reseal(session: Session, box: SecretBox) -> int:
-    """Seal the keys of all archives with the newest secret; return how many.
-
-    :raises DecryptError: one cannot be read
-    """
-    rows = session.scalars(select(LogArchive).where(
-        LogArchive.sealed_key.is_not(None)).with_for_update()).all()
-    for row in rows:
-        assert row.sealed_key is not None
-        row.sealed_key = box.seal(
-            box.open(row.sealed_key, bound(row.instance_id)), bound(row.instance_id))
-    return len(rows)
-
-
-def sealed_with(session: Session) -> Counter[str]:
-    """Return public name of a secret → how many keys of archives are sealed with it."""
-    return Counter(SecretBox.name_of(sealed) for sealed in session.scalars(
-        select(LogArchive.sealed_key).where(LogArchive.sealed_key.is_not(None))) if sealed)

@@ -9,7 +9,6 @@ from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.crypto import SecretBox
 from trove_ng.common.errors import Conflict
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance, InstanceModule, Module
 from trove_ng.db.rows import AnyRow, AnySelect, Reader
@@ -244,30 +243,6 @@ def counts(reader: Reader, module_id: str, *, tenant_id: str | None,
         Instance, Instance.id == InstanceModule.instance_id).where(
         _instances(module_id, tenant_id, include_clustered)).group_by(
         InstanceModule.md5).order_by(InstanceModule.md5)).all()
-
-
-# ---- keys ---------------------------------------------------------------------
-
-
-def reseal(session: Session, box: SecretBox) -> int:
-    """Seal all contents with the newest key; return how many there are.
-
-    :raises DecryptError: a key is not configured any more
-    """
-    rows = session.scalars(select(Module).where(
-        Module.deleted.is_(False)).with_for_update()).all()
-    for row in rows:
-        sealed = box.seal(box.open(row.contents, row.id), row.id)
-        # not a change that its owner made
-        session.execute(update(Module).where(Module.id == row.id).values(
-            contents=sealed, updated=row.updated))
-    return len(rows)
-
-
-def sealed_with(session: Session) -> list[str]:
-    """Return the public name of the key of each module's contents."""
-    return [SecretBox.name_of(sealed) for sealed in session.scalars(
-        select(Module.contents).where(Module.deleted.is_(False)))]
 
 
 def fits(module: Module, datastore_id: str, version_id: str) -> bool:

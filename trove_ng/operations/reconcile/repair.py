@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
 from trove_ng.cloud.dns import description
 from trove_ng.cloud.errors import CloudError
-from trove_ng.common.context import RequestContext
+from trove_ng.common.context import of_its_own
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
@@ -190,9 +189,7 @@ class Repairer:
         accepted = requests.submit(
             session, action=action, resource_type="instance", resource_id=instance.id,
             tenant_id=instance.tenant_id, now=parts.clock.now(),
-            context=RequestContext(project_id=instance.tenant_id,
-                                   request_id=f"req-{uuid.uuid4()}"),
-            payload=payload)
+            context=of_its_own(instance.tenant_id), payload=payload)
         instance.task, instance.operation_id = task, accepted.id
 
     @retry_on_db_error
