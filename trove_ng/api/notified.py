@@ -43,7 +43,8 @@ class Notify:
 
     A source names where a value is found: ``path:NAME`` is a parameter of the path,
     ``body:A.B`` a field of the body, ``each:A.B`` the field B of each item of the list A (there
-    is one notification for each item), and ``answer:A.B`` a field of the answer.
+    is one notification for each item), and ``answer:A.B`` a field of the answer.  Of several
+    with ``|`` between, the first that gives a value counts.
 
     :param event: name in :data:`trove_ng.common.notifications.EVENTS`
     :param start: key of the start's payload → source
@@ -76,6 +77,7 @@ class Notify:
 
 def _find(source: str, call: Call, number: int, answer: Any = None) -> Any:
     """Return the value that a source names, None if there is none."""
+    source, _, rest = source.partition("|")
     kind, _, path = source.partition(":")
     if kind == "path":
         return call.params[path]
@@ -85,7 +87,7 @@ def _find(source: str, call: Call, number: int, answer: Any = None) -> Any:
         found = found[names.pop(0)][number]
     for name in names:
         found = (found or {}).get(name)
-    return found
+    return _find(rest, call, number, answer) if found is None and rest else found
 
 
 class Notified:

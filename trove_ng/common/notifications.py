@@ -84,6 +84,8 @@ _INSTANCE = ("instance_id",)
 _CLUSTER = ("cluster_id",)
 _MODULE = ("module_id",)
 _SCHEDULE = ("schedule_id",)
+_VERSION = ("datastore_version_id",)
+_OF_VERSION = ("datastore_version_id", "name")
 _DATABASE = ("instance_id", "dbname")
 _USER = ("instance_id", "username")
 _ACCESS = ("instance_id", "username", "database")
@@ -159,6 +161,22 @@ _EVENTS = (
     Event("module_reapply", _MODULE),
     Event("instance_module_apply", ("instance_id", "module_id")),
     Event("instance_module_remove", ("instance_id", "module_id")),
+    # what operators do to what they offer
+    Event("datastore_delete", ("datastore",)),
+    Event("datastore_version_create", ("datastore", "name"), frozenset({"datastore"})),
+    Event("datastore_version_update", _VERSION),
+    Event("datastore_version_delete", _VERSION),
+    Event("datastore_version_set_visibility", (*_VERSION, "visibility")),
+    Event("datastore_version_member_create", (*_VERSION, "member")),
+    Event("datastore_version_member_delete", (*_VERSION, "member_id")),
+    Event("capability_update", ("name",)),
+    Event("capability_override", _OF_VERSION),
+    Event("capability_reset", _OF_VERSION),
+    Event("configuration_parameter_create", _OF_VERSION),
+    Event("configuration_parameter_update", _OF_VERSION),
+    Event("configuration_parameter_delete", _OF_VERSION),
+    Event("flavor_create", ("name",)),
+    Event("quota_update", ("project_id",)),
 )
 
 #: by name, as ``instance_create``

@@ -11,7 +11,7 @@ from oslo_config import cfg
 from oslo_db.exception import DBConnectionError
 from sqlalchemy import select
 
-from tests.functional.api.conftest import FOREIGN, MINE, OWN, Api
+from tests.functional.api.conftest import FOREIGN, IMAGE, MINE, OWN, Api
 from trove_ng.api.routes import ROUTES, Route
 from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
@@ -331,33 +331,80 @@ def test_what_a_set_does_when_its_source_is_lost_is_told(app: Api) -> None:
         ("dbaas.instance_update_failover.end", {})]
 
 
-#: changes that are told where they are accepted (or, the last ones, that are the
-#: operators' own or no change of a resource)
+#: changes that are told where they are accepted
 ELSEWHERE = {
     "create_instance:create", "instances:delete", "instance_actions:act",
     "backups:act", "backups:create", "backups:delete", "schedules:run", "management:act",
     "ssl:update",
     "management:upgrade", "estate:act", "instances:update", "operations:cancel",
-    "quotas:update", "modules:reapply", "configurations:create",
+    "modules:reapply", "configurations:create",
     "configurations:replace", "configurations:merge",
-    "management_versions:delete_datastore",
     "security_groups:create_rule", "security_groups:delete_rule"}
-
-#: what operators offer belongs to no project
-OFFER = ("/mgmt/datastore", "/mgmt/capabilities", "/mgmt/flavors")
-
 
 @pytest.mark.parametrize("route", [one for one in ROUTES if one.method != "GET"],
                          ids=lambda one: f"{one.method} {one.path}")
 def test_every_change_is_told(route: Route) -> None:
-    if route.path.startswith(OFFER):
-        return
     if route.notify is None:
         assert route.handler in ELSEWHERE
         return
     event = EVENTS[route.notify.event]
     assert set(route.notify.start) == set(event.start)
     assert set(route.notify.end) == set(event.end)
+
+
+_VERSIONS, _OFFERED = "/mgmt/datastore-versions", "/mgmt/datastores/mariadb/versions/v"
+_BELOW = "/mgmt/datastores/versions/v"
+_OF = {"datastore_version_id": "v"}
+_VERSION = {"name": "12", "image": IMAGE}
+
+#: what operators do to what they offer, in this order → the event, and what its start says
+OFFERS = [
+    ("POST", _VERSIONS, {"version": {**_VERSION, "datastore_name": "mariadb",
+                                     "datastore_manager": "mariadb"}},
+     "datastore_version_create", {"name": "12", "datastore": "mariadb"}),
+    ("POST", _VERSIONS, {"version": {**_VERSION, "name": "13", "datastore": "mariadb",
+                                     "manager": "mariadb"}},
+     "datastore_version_create", {"name": "13", "datastore": "mariadb"}),
+    ("PATCH", f"{_VERSIONS}/v", {"packages": "p"}, "datastore_version_update", _OF),
+    ("PUT", _OFFERED, {"datastore_version": {"visibility": "private"}},
+     "datastore_version_set_visibility", {**_OF, "visibility": "private"}),
+    ("POST", f"{_OFFERED}/members", {"member": MINE}, "datastore_version_member_create",
+     {**_OF, "member": MINE}),
+    ("PUT", "/mgmt/capabilities/root", {"capability": {"enabled": False}},
+     "capability_update", {"name": "root"}),
+    ("PUT", f"{_BELOW}/capabilities/root", {"capability": {"enabled": True}},
+     "capability_override", {**_OF, "name": "root"}),
+    ("DELETE", f"{_BELOW}/capabilities/root", None, "capability_reset",
+     {**_OF, "name": "root"}),
+    ("POST", f"{_BELOW}/parameters", {"configuration-parameter": {
+        "name": "p", "data_type": "boolean", "restart_required": 0}},
+     "configuration_parameter_create", {**_OF, "name": "p"}),
+    ("DELETE", f"{_BELOW}/parameters/p", None, "configuration_parameter_delete",
+     {**_OF, "name": "p"}),
+    ("POST", "/mgmt/flavors", {"flavor": {"name": "f", "ram": 1, "disk": 1, "vcpu": 1}},
+     "flavor_create", {"name": "f"}),
+    ("PUT", f"/mgmt/quotas/{MINE}", {"quotas": {"instances": 3}}, "quota_update",
+     {"project_id": MINE}),
+]
+
+
+def test_what_operators_offer_is_told(app: Api) -> None:
+    for method, path, body, event, says in OFFERS:
+        known = len(told(app))
+        answer = app(method, path, body, token="admin")
+        assert answer.status_int < 300, (path, answer.text)
+        assert [(one.event_type, own(one)) for one in told(app)[known:]] == [
+            (f"dbaas.{event}.start", says), (f"dbaas.{event}.end", {})], path
+
+
+def test_an_offer_that_cannot_be_is_told_as_failed(app: Api) -> None:
+    assert app("DELETE", f"{_VERSIONS}/v", token="admin").status_int == 409
+    assert types(app) == ["dbaas.datastore_version_delete.start",
+                          "dbaas.datastore_version_delete.error"]
+    # a project's users are not told to anybody
+    assert app("DELETE", f"{_VERSIONS}/v").status_int == 403
+    assert app("PUT", f"/mgmt/quotas/{MINE}", {"quotas": {"instances": 3}}).status_int == 403
+    assert len(told(app)) == 2
 
 
 def test_what_changes_a_log_is_told_and_a_look_at_it_is_not(app: Api) -> None:

@@ -63,7 +63,13 @@ MORE = {"instance_update", "instance_reset_status", "root_enable", "root_disable
         "module_create", "module_update", "module_delete", "module_reapply",
         "instance_module_apply", "instance_module_remove", "backup_strategy_create",
         "backup_strategy_delete", "schedule_create", "schedule_update", "schedule_delete",
-        "schedule_execution_delete", "backup_verify"}
+        "schedule_execution_delete", "backup_verify",
+        "datastore_delete", "datastore_version_create", "datastore_version_update",
+        "datastore_version_delete", "datastore_version_set_visibility",
+        "datastore_version_member_create", "datastore_version_member_delete",
+        "capability_update", "capability_override", "capability_reset",
+        "configuration_parameter_create", "configuration_parameter_update",
+        "configuration_parameter_delete", "flavor_create", "quota_update"}
 
 STATUS = {"instance_type", "user_id", "instance_id", "instance_type_id", "launched_at",
           "instance_name", "state", "state_description", "nova_instance_id", "service_id",

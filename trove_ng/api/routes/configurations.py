@@ -35,6 +35,8 @@ CONFIGURATIONS = (
           answers.PARAMETER),
 )
 
+#: a notification of the parameter that the path names
+_PARAMETER = {"datastore_version_id": "path:id", "name": "path:name"}
 _PARAMETERS = "/mgmt/datastores/versions/{id}/parameters"
 
 PARAMETERS = (
@@ -42,12 +44,16 @@ PARAMETERS = (
           "mgmt:configuration-parameter:index", 200, answers.MGMT_PARAMETERS),
     Route("POST", _PARAMETERS, "management_parameters:create",
           "mgmt:configuration-parameter:create", 200, answers.MGMT_PARAMETER,
-          configurations.CREATE_PARAMETER, fails=(409,)),
+          configurations.CREATE_PARAMETER, fails=(409,),
+          notify=Notify("configuration_parameter_create", {
+              **_PARAMETER, "name": "body:configuration-parameter.name"})),
     Route("GET", f"{_PARAMETERS}/{{name}}", "management_parameters:show",
           "mgmt:configuration-parameter:show", 200, answers.MGMT_PARAMETER),
     Route("PUT", f"{_PARAMETERS}/{{name}}", "management_parameters:update",
           "mgmt:configuration-parameter:update", 200, answers.MGMT_PARAMETER,
-          configurations.UPDATE_PARAMETER),
+          configurations.UPDATE_PARAMETER,
+          notify=Notify("configuration_parameter_update", _PARAMETER)),
     Route("DELETE", f"{_PARAMETERS}/{{name}}", "management_parameters:delete",
-          "mgmt:configuration-parameter:delete", 204),
+          "mgmt:configuration-parameter:delete", 204,
+          notify=Notify("configuration_parameter_delete", _PARAMETER)),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trove_ng.api.notified import Notify
 from trove_ng.api.routes.base import EVENT_LIST, FLAG, INSTANCE_LIST, PAGE, TEXT, WORK, Route
 from trove_ng.api.schemas import answers, common, estate, instances, quotas, security_groups
 
@@ -28,7 +29,8 @@ LIMITS = (
     Route("GET", "/mgmt/quotas/{project_id}", "quotas:show", "quota:show", 200,
           answers.QUOTAS),
     Route("PUT", "/mgmt/quotas/{project_id}", "quotas:update", "quota:update", 200,
-          answers.QUOTA_LIMITS, quotas.UPDATE),
+          answers.QUOTA_LIMITS, quotas.UPDATE, notify=Notify(
+              "quota_update", {"project_id": "path:project_id"})),
 )
 
 MANAGEMENT = (
@@ -62,7 +64,8 @@ ESTATE = (
     Route("GET", "/mgmt/storage", "estate:storage", "mgmt:storage:index", 200,
           answers.DEVICES, query=_REGION),
     Route("POST", "/mgmt/flavors", "estate:create_flavor", "mgmt:flavor:create", 200,
-          answers.FLAVOR, estate.FLAVOR, fails=(409,)),
+          answers.FLAVOR, estate.FLAVOR, fails=(409,), notify=Notify(
+              "flavor_create", {"name": "body:flavor.name"})),
     Route("GET", "/mgmt/accounts", "accounts:index", "mgmt:account:index", 200,
           answers.ACCOUNTS, query=PAGE),
     Route("GET", "/mgmt/accounts/{id}", "accounts:show", "mgmt:account:show", 200,
