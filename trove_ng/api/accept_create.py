@@ -36,9 +36,10 @@ from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.catalog import Flavor, VolumeType
 from trove_ng.domain.instance_status import Task
+from trove_ng.domain.versions import is_same_release
 from trove_ng.domain.volumes import CINDER, DATA, ROOT, Volume, check_kinds, check_room
 from trove_ng.operations import payloads
-from trove_ng.operations.backups import find_broken
+from trove_ng.operations.backups import find_broken, release
 from trove_ng.rpc.messages import DatabaseSpec, UserSpec
 
 
@@ -219,15 +220,32 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} continues "
                          f"backup {broken.id}, which is "
                          f"{'gone' if broken.deleted else broken.state}.")
-    if found.datastore_version_id != version.id:
-        raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is of "
-                         "another datastore version.")
+    _check_release(session, found, version)
     if found.storage_driver == backups.CINDER:
         _check_snapshot(call, found, wanted)
     if wanted.volume_size is not None and wanted.volume_size < (found.volume_size or 0):
         raise BadRequest("Validation error: instance.volume.size must be at least "
                          f"{found.volume_size} GB for the backup.")
     return found
+
+
+def _check_release(session: Session, backup: Backup, version: DatastoreVersion) -> None:
+    """Check that servers of a version read what one of the backup's version wrote.
+
+    What it wrote is recorded with it; its version may be offered no more.
+
+    :raises BadRequest: they may not
+    """
+    if backup.datastore_version_id == version.id:
+        return
+    rule = f"Validation error: instance.restorePoint.backupRef {backup.id}"
+    own = session.get(DatastoreVersion, backup.datastore_version_id)
+    if own is None or (own.datastore_id, own.manager) != (version.datastore_id, version.manager):
+        raise BadRequest(f"{rule} is of another datastore.")
+    wrote = release(backup) or own.version
+    if not is_same_release(wrote, version.version):
+        raise BadRequest(f"{rule} is of release {wrote}, and datastore version "
+                         f"{version.name} is {version.version}.")
 
 
 def _check_snapshot(call: Call, backup: Backup, wanted: Wanted) -> None:

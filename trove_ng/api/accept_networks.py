@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trove_ng.api.call import Call
-from trove_ng.common.errors import BadRequest, NotSupported
+from trove_ng.common.errors import BadRequest
 from trove_ng.domain.catalog import CloudCatalog
 
 
@@ -20,7 +20,9 @@ def wanted(call: Call, catalog: CloudCatalog, nics: list[dict[str, Any]],
     for number, nic in enumerate(nics):
         field = f"instance.nics[{number}]"
         if "port-id" in nic:
-            raise NotSupported(f"{field}.port-id is not supported.")
+            raise BadRequest(
+                f"Validation error: {field}.port-id: the cloud gives a port of your project to "
+                "no server of the service; name its network_id and another ip_address.")
         network = nic.get("network_id") or nic.get("net-id")
         subnet = nic.get("subnet_id") or nic.get("subnet-id")
         address = nic.get("ip_address") or nic.get("ip-address") or nic.get("v4-fixed-ip")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import operator
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from trove_ng.common.errors import BadRequest
@@ -12,6 +14,8 @@ from trove_ng.domain.catalog import Flavor, VolumeType
 #: keys of what a version may be limited to
 FLAVOR = "flavor"
 VOLUME_TYPE = "volume-type"
+
+_NUMBER = re.compile(r"\d+(\.\d+)*")
 
 
 class Visibility(enum.StrEnum):
@@ -25,6 +29,19 @@ class Visibility(enum.StrEnum):
     UNLISTED = "unlisted"
     #: nobody
     DEPRECATED = "deprecated"
+
+
+def is_same_release(first: str, second: str) -> bool:
+    """Return whether two numbers of versions are of one release, as 15 and 15.4 are.
+
+    What is no number is of no release but its own.
+    """
+    if first == second:
+        return True
+    found = _NUMBER.search(first), _NUMBER.search(second)
+    if found[0] is None or found[1] is None:
+        return False
+    return all(map(operator.eq, found[0][0].split("."), found[1][0].split(".")))
 
 
 @dataclasses.dataclass(frozen=True)

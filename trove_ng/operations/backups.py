@@ -270,6 +270,14 @@ class Backups:
             payload=payloads.DeleteBackup(), now=now)
 
 
+def release(backup: Backup) -> str:
+    """Return the release of the server that a backup is of; empty if it does not tell."""
+    record = backup.manifest
+    if backup.storage_driver != backups.CINDER:
+        record = record.get("metadata", {})
+    return str(record.get("version", ""))
+
+
 def find_broken(chain: Sequence[Backup]) -> Backup | None:
     """Return the first of some backups that cannot be used, None if all can."""
     return next((one for one in chain if not is_whole(one)), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.functional.api.conftest import FOREIGN, MINE, OWN, RUNNING, Api
@@ -9,6 +11,7 @@ from tests.functional.api.test_instances import create
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import (
     Backup,
+    Datastore,
     DatastoreVersion,
     Instance,
     InstanceFault,
@@ -263,12 +266,48 @@ def test_a_restored_instance_is_of_the_version_of_its_backup(app: Api) -> None:
     made = create(app, **body)
     assert (made.status_int, made.json["instance"]["datastore"]["version"]) == (200, "11")
     answer = create(app, **body, datastore={"type": "mariadb", "version": "10.11"})
-    assert (answer.status_int, "another datastore version" in answer.text) == (400, True)
+    assert (answer.status_int, "is of release 11.4" in answer.text) == (400, True)
     assert create(app, restorePoint={"backupRef": f"{FOREIGN}8"}).status_int == 404
     # an operator has to offer it still
     with app.db.writer() as session:
         session.get_one(DatastoreVersion, "w").visibility = "deprecated"
     assert create(app, **body).status_int == 404
+
+
+@pytest.mark.parametrize(("driver", "record", "number", "status"), [
+    ("swift", {"metadata": {"version": "10.11"}}, "10.11.9", 200),
+    ("cinder", {"volume_id": "v", "snapshot_id": "s", "version": "10.11"}, "10.11.9", 200),
+    ("swift", {"metadata": {"version": "10.11"}}, "10.1.9", 400),
+    ("swift", {"metadata": {"version": "10.11"}}, "11.4", 400),
+    ("swift", {"metadata": {"version": "10.11"}}, "mariadb-10.11", 200),
+    ("swift", {"metadata": {"version": "10.11"}}, "lts", 400),
+    # it does not tell: it is of the number of its own version
+    ("swift", {}, "10.11.9", 200), ("swift", {}, "11.4", 400)])
+def test_a_backup_is_restored_to_any_version_of_its_release(
+        app: Api, driver: str, record: dict[str, Any], number: str, status: int) -> None:
+    now = utcnow()
+    with app.db.writer() as session:
+        for ident, datastore in (("w", "d"), ("x", "o")):
+            if datastore == "o":
+                session.add(Datastore(id="o", name="other"))
+                session.flush()
+            session.add(DatastoreVersion(
+                id=ident, datastore_id=datastore, name="new", version=number,
+                manager="mariadb", created=now, updated=now))
+        row = session.get_one(Backup, f"{OWN}8")
+        row.storage_driver, row.manifest = driver, record
+        # the version that it was made with is offered no more
+        session.get_one(DatastoreVersion, "v").active = False
+    body = {"restorePoint": {"backupRef": f"{OWN}8"}}
+    made = create(app, **body, datastore={"type": "mariadb", "version": "new"})
+    assert made.status_int == status, made.text
+    if status == 200:
+        assert made.json["instance"]["datastore"]["version"] == "new"
+    else:
+        assert "instance.restorePoint.backupRef" in made.text
+        assert "is of release 10.11" in made.text
+    other = create(app, **body, datastore={"type": "other", "version": "new"})
+    assert (other.status_int, "another datastore" in other.text) == (400, True)
 
 
 @pytest.mark.parametrize("state", ["NEW", "SAVING", "FAILED", "DELETING"])

@@ -84,6 +84,7 @@ def test_a_lost_word_to_the_taskmanager_is_no_error(app: Api) -> None:
     ({"nics": [{"network_id": NETWORK, "ip_address": "10.1.0.1"}]}, "nics[0].ip_address"),
     ({"nics": [{"network_id": NETWORK, "ip_address": "fd00::7"}]}, "nics[0].ip_address"),
     ({"nics": [{"network_id": NETWORK, "v4-fixed-ip": "10.1.0.2"}]}, "10.1.0.2 is in use"),
+    ({"nics": [{"port-id": NETWORK}]}, "nics[0].port-id: the cloud gives"),
     ({"availability_zone": "moon"}, "availability_zone"),
     ({"region_name": "RegionNine"}, "region_name"),
     ({"region": "RegionNine"}, "region_name"),
