@@ -28,7 +28,7 @@ for stage in $stages; do
         # half of it is waiting
         functional) pytest -q -n 4 --durations 20 tests/functional ;;
         # mostly waiting; a folder stays in one process
-        integration) pytest -q -n 2 --durations 20 tests/integration ;;
+        integration) pytest -q -n 3 --durations 20 tests/integration ;;
         *) die "unknown stage $stage" ;;
     esac
 done

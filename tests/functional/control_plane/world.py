@@ -261,10 +261,12 @@ def lose(plane: ControlPlane, instance_id: str) -> None:
 
 def wait_for(found: Callable[[], T], what: str, seconds: float = 90) -> T:
     """Return what is found, as soon as it is true."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.02
     while not (answer := found()):
         assert time.monotonic() < end, f"timed out waiting for {what}"
-        time.sleep(0.02)
+        # looking costs what is waited for the time to be done
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.1)
     return answer
 
 

@@ -6,10 +6,8 @@ import base64
 import contextlib
 import json
 import os
-import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ import kombu
 import psutil
 import pytest
 
-from tests.integration.cloud import AllInOne, ClientError, connect, rows
+from tests.integration.cloud import AllInOne, connect, rows
+from tests.integration.processes import restart, root_of
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.repositories import instance_keys
 
-SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 WORDS = {name: f"canary-{number}-Yv5{number * 7919}" for number, name in enumerate((
     "password of a new instance's user", "password of a new user", "a changed password",
     "password of root", "password of a request that is refused"))}
@@ -33,43 +31,6 @@ WORDS |= {"licence of a module": LICENCE, "contents of a module": CONTENTS}
 TRANSFER_KEY = "canary-transfer-Yv71263"
 #: where a guest keeps what is its own
 GUESTS = ("etc", "run", "tmp", "var/lib/mysql/.trove", "var/lib/trove-guestagent", "var/tmp")
-
-
-def services(cloud: AllInOne) -> dict[int, str]:
-    """Return pid → name of the running services."""
-    found = {}
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        # gunicorn gives its processes titles of their own
-        name = next((one for one in SERVICES if f"/{one} " in line or f"[{one}]" in line), None)
-        if name and (str(cloud.state_dir) in line or _below(process, cloud)):
-            found[process.pid] = name
-    return found
-
-
-def _below(process: psutil.Process, cloud: AllInOne) -> bool:
-    """Return whether a process belongs to the supervisor of this all-in-one."""
-    with contextlib.suppress(psutil.Error):
-        return any(str(cloud.state_dir) in " ".join(one.cmdline())
-                   for one in process.parents())
-    return False
-
-
-def restart(cloud: AllInOne) -> None:
-    """Have supervisord start the services anew, and wait until they serve."""
-    before = services(cloud)
-    for pid in before:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    end = time.monotonic() + 150
-    while True:
-        now = services(cloud)
-        if set(now.values()) == set(SERVICES) and not now.keys() & before.keys():
-            with contextlib.suppress(OSError, ClientError):
-                if cloud.rest().get("/datastores").ok:
-                    return
-        assert time.monotonic() < end, now
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +145,7 @@ def work(cloud: AllInOne) -> tuple[str, str, list[str]]:
     # New Relic's agent is not there, but the module is
     assert "not installed" in applied["modules"][0]["message"]
     ask("GET", f"/instances/{ident}/modules")
-    root = guests_root(ident)
+    root = root_of(ident)
     log = "\n".join(text for _, text in files(root / "var/log"))
     kept = [(path, path.stat().st_mode) for name in GUESTS for path, text in files(root / name)
             if LICENCE in text]
@@ -194,19 +155,6 @@ def work(cloud: AllInOne) -> tuple[str, str, list[str]]:
     cloud.wait_gone(ident)
     ask("DELETE", f"/backups/{backup['backup']['id']}")
     return ident, log, answers
-
-
-def guests_root(instance: str) -> Path:
-    """Return where the file system of a guest is."""
-    for process in psutil.process_iter(["cmdline"]):
-        if not any("trove-guestagent" in word for word in process.info["cmdline"] or []):
-            continue
-        root = Path("/proc", str(process.pid), "root")
-        info = root / "etc/trove/conf.d/guest_info.conf"
-        with contextlib.suppress(OSError):
-            if instance in info.read_text():
-                return root
-    raise AssertionError("the agent does not run")
 
 
 def files(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-
-import psutil
 
 from tests.integration.cloud import AllInOne, connect, rows
+from tests.integration.processes import root_of
 
 _GB = 1024 ** 3
-
-
-def root_of(instance: str) -> Path:
-    """Return the root directory of an instance's server, as its processes see it."""
-    for process in psutil.process_iter(["name"]):
-        root = Path("/proc", str(process.pid), "root")
-        info = root / "etc/trove/conf.d/guest_info.conf"
-        try:
-            if process.info["name"] == "mariadbd" and instance in info.read_text():
-                return root
-        except OSError:
-            continue
-    raise AssertionError("no server of the instance runs")
 
 
 def size_of(instance: str, path: str) -> int:

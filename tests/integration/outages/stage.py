@@ -19,6 +19,7 @@ import pytest
 import requests
 from sqlalchemy import func, select
 
+from tests.integration.processes import SERVICES
 from tests.servers.mariadb import free_port
 from trove_ng.cmd.minicloud import make_servers
 from trove_ng.common.clock import utcnow
@@ -42,7 +43,6 @@ from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
 
 from .agents import Hypervisor
 
-SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor")
 #: seconds that an outage lasts; the long ones are for a nightly run
 OUTAGE = float(os.environ.get("TROVE_OUTAGE_SECONDS", "3"))
 #: for faults that resemble another one: with long outages only

@@ -24,8 +24,8 @@ import psycopg
 import pymysql
 import pytest
 
-from tests.integration.all_in_one.test_servers import root_of
 from tests.integration.cloud import AllInOne
+from tests.integration.processes import root_of
 from trove_ng.standalone.runtime.network import host_interface
 
 # sets are made for each

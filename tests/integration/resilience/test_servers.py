@@ -13,9 +13,8 @@ import psutil
 import pytest
 
 from tests.integration.cloud import AllInOne, connect, rows
+from tests.integration.processes import restart, root_of
 from tests.wheels import make_wheel, served
-
-from .test_secrets import restart
 
 ADMIN = "openrc-admin"
 
@@ -198,18 +197,6 @@ def database(instance: str) -> tuple[int, float]:
              and os.readlink(f"/proc/{one.pid}/ns/pid") == namespace]
     assert len(found) == 1
     return found[0]
-
-
-def root_of(instance: str) -> Path:
-    """Return the root directory of an instance's server, by the agent that runs there."""
-    for process in psutil.process_iter(["cmdline"]):
-        # a release of its own is started by another name
-        if any("guestagent" in word for word in process.info["cmdline"] or []):
-            root = Path("/proc", str(process.pid), "root")
-            info = root / "etc/trove/conf.d/guest_info.conf"
-            if info.exists() and instance in info.read_text():
-                return root
-    raise AssertionError("the agent does not run")
 
 
 def sql(instance: str, statement: str) -> str:
