@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.servers.mysql_sets import NETWORK
 from tests.servers.mysql_wire import Refused, Wire, greet
-from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP, State, knows
+from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP, Session, State, knows
 from trove_ng.datastores.mysql import versions
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.codecs import IniCodec
@@ -25,7 +26,12 @@ _OPTIONS = {
     "general_log_file", "slow_query_log_file", "log_output", "log_error", "general_log",
     "log_bin", "log_bin_index", "server_id", "init_file", "persisted_globals_load", "mysqlx",
     "disable_log_bin", "innodb_file_per_table", "performance_schema", NATIVE,
-    "innodb_log_file_size", "relay_log", "gtid_mode"}
+    "innodb_log_file_size", "relay_log", "relay_log_recovery", "relay_log_purge", "gtid_mode",
+    "enforce_gtid_consistency", "log_replica_updates", "log_slave_updates", "binlog_format",
+    "replica_net_timeout", "slave_net_timeout", "read_only", "super_read_only",
+    "event_scheduler", "master_info_repository", "relay_log_info_repository",
+    "skip_replica_start", "skip_slave_start", "ssl_cert", "ssl_key", "ssl_ca", "tls_version",
+    "require_secure_transport"}
 
 
 def read_options(paths: Paths) -> dict[str, str | None]:
@@ -39,6 +45,9 @@ def read_options(paths: Paths) -> dict[str, str | None]:
                 files[:0] = sorted(pathlib.Path(values["!includedir"]).glob("*.cnf"))
             elif section == "mysqld":
                 found.update(values)
+                if "log_bin" in values:
+                    # of the two the last one counts
+                    found.pop("disable_log_bin", None)
     return found
 
 
@@ -77,6 +86,7 @@ class Server:
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
         if self._listener is None:
             return
+        NETWORK.pop(self._paths.port, None)
         # whoever waits for a connection would go on with the next socket of that number
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
@@ -125,12 +135,14 @@ class Server:
                 raise Refused(1, f"unknown variable '{name}={options[name]}'")
         state = State(self._paths.data, self.version)
         self._take_data(state)
-        state.options, state.unknown = options, self.unknown
+        state.unknown = self.unknown
+        state.begin(options)
         if options.get("init_file"):
+            session = Session(begins=True)
             for line in pathlib.Path(str(options["init_file"])).read_text().splitlines():
-                state.run(line.removesuffix(";"))
+                state.run(line.removesuffix(";"), session)
         state.end = lambda number: self._lines[number].shutdown(socket.SHUT_RDWR)
-        self.state = state
+        self.state = NETWORK[self._paths.port] = state
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._paths.socket)
         self._listener.listen()
@@ -168,14 +180,14 @@ class Server:
                              daemon=True).start()
 
     def _serve(self, line: socket.socket, number: int, state: State) -> None:
-        wire = Wire(line)
+        wire, session = Wire(line), Session()
         try:
             user = greet(wire, state.version, SHA2 if state.release >= (8, 0) else NATIVE,
                          state.account)
             state.connections[number] = user
             while (packet := wire.read())[:1] == b"\x03":
                 try:
-                    found = state.run(packet[1:].decode())
+                    found = state.run(packet[1:].decode(), session)
                 except Refused as err:
                     wire.refuse(err)
                     continue

@@ -8,6 +8,7 @@ import configparser
 import json
 import pathlib
 import sys
+import uuid
 from collections.abc import Callable
 
 from tests.servers.mysql_words import State
@@ -47,7 +48,7 @@ def _mysqld(version: str, argv: list[str]) -> None:
         sys.exit("[ERROR] --initialize specified but the data directory has files in it. "
                  "Aborting.")
     State.create(given.datadir, version)
-    (given.datadir / "auto.cnf").write_text("[auto]\nserver-uuid=1\n")
+    (given.datadir / "auto.cnf").write_text(f"[auto]\nserver-uuid={uuid.uuid4()}\n")
 
 
 def _mysql_upgrade(version: str, argv: list[str]) -> None:
@@ -59,8 +60,8 @@ def _mysql_upgrade(version: str, argv: list[str]) -> None:
     sys.exit(2)
 
 
-def _connect(option_file: pathlib.Path) -> str:
-    """Ask the server for its version, as who the option file says."""
+def _connect(option_file: pathlib.Path, *more: str) -> list[str]:
+    """Ask the server for its version, and more, as who the option file says."""
     import pymysql  # not every program needs it, and it takes long
 
     parser = configparser.ConfigParser(interpolation=None)
@@ -69,8 +70,11 @@ def _connect(option_file: pathlib.Path) -> str:
     with pymysql.connect(unix_socket=client["socket"], user=client["user"],
                          password=client["password"], autocommit=True) as connection, \
             connection.cursor() as cursor:
-        cursor.execute("SELECT VERSION()")
-        return str(cursor.fetchall()[0][0])
+        found = []
+        for question in ("VERSION()", *more):
+            cursor.execute(f"SELECT {question}")
+            found.append(str(cursor.fetchall()[0][0]))
+        return found
 
 
 def _xtrabackup(_version: str, argv: list[str]) -> None:
@@ -104,12 +108,17 @@ def _read(folder: pathlib.Path) -> dict[str, str]:
 
 def _backup(given: argparse.Namespace) -> None:
     assert given.stream and not (given.apply_log_only or given.incremental_dir)
-    running = _connect(given.defaults_extra_file)
+    running, log, mode, executed = _connect(given.defaults_extra_file, *(
+        f"@@GLOBAL.{name}" for name in ("log_bin", "gtid_mode", "gtid_executed")))
     state = json.loads((given.datadir / "state.json").read_text())
     assert state["version"] == running
     begin = given.incremental_lsn or 0
     notes = _checkpoints("incremental" if begin else "full-backuped", begin, state["lsn"])
     (given.extra_lsndir / "xtrabackup_checkpoints").write_text(notes)
+    last = f", GTID of the last change '{executed}'" if mode == "ON" else ""
+    place = f"binlog_pos = filename 'binlog.000002', position '197'{last}\n"
+    (given.extra_lsndir / "xtrabackup_info").write_text(
+        f"tool_name = xtrabackup\n{place if log == '1' else ''}innodb_from_lsn = {begin}\n")
     files = {"xtrabackup_checkpoints": notes.encode(),
              "state.json.delta" if begin else "state.json": json.dumps(state).encode()}
     json.dump({name: base64.b64encode(content).decode() for name, content in files.items()},

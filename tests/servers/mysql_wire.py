@@ -12,7 +12,9 @@ NONCE = b"0123456789abcdefghij"
 #: long password, connect with database, 4.1, transactions, secure, multi results, plugins
 _CAPABILITIES = 0x00000001 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x20000 | 0x80000
 _AUTOCOMMIT = 2
-_UTF8MB4 = 45
+_UTF8MB4, _BINARY = 45, 63
+#: types of columns
+_LONGLONG, _VAR_STRING = 0x08, 0xfd
 
 
 class Refused(Exception):
@@ -21,6 +23,14 @@ class Refused(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class Table(list[Sequence[Any]]):
+    """Rows whose columns have names."""
+
+    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        super().__init__(rows)
+        self.names = names
 
 
 class Wire:
@@ -54,12 +64,15 @@ class Wire:
         self.write(b"\xff" + struct.pack("<H", err.code) + b"#HY000" + str(err).encode())
 
     def rows(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Send a result set; all columns are texts."""
+        """Send a result set, of whole numbers and texts."""
         width = max([len(row) for row in rows], default=1)
-        self.write(bytes([width]))
-        for number in range(width):
-            self.write(b"".join(map(_text, (b"def", b"", b"", b"", b"c%d" % number, b"")))
-                       + b"\x0c" + struct.pack("<HIBHBH", _UTF8MB4, 1024, 0xfd, 0, 0, 0))
+        names = rows.names if isinstance(rows, Table) else [f"c{one}" for one in range(width)]
+        self.write(bytes([len(names)]))
+        for number, name in enumerate(names):
+            whole = bool(rows) and all(isinstance(row[number], int) for row in rows)
+            self.write(b"".join(map(_text, (b"def", b"", b"", b"", name.encode(), b"")))
+                       + b"\x0c" + struct.pack("<HIBHBH", _BINARY if whole else _UTF8MB4, 1024,
+                                               _LONGLONG if whole else _VAR_STRING, 0, 0, 0))
         self._end()
         for row in rows:
             self.write(b"".join(b"\xfb" if one is None else _text(str(one).encode())

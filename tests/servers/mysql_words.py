@@ -5,12 +5,15 @@ A statement that is not here is a mistake of who sent it: it is refused and reme
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+from tests.servers import mysql_sets as sets
 from tests.servers.mysql_wire import Refused
 
 NATIVE, SHA2 = "mysql_native_password", "caching_sha2_password"
@@ -28,14 +31,24 @@ _STATIC = {"back_log", "innodb_purge_threads", "innodb_page_cleaners", "open_fil
 _DEFAULTS = {"long_query_time": 10, "max_connections": 151, "back_log": 80, "sort_buffer_size":
              262144, "general_log": 0, "slow_query_log": 0, "innodb_fast_shutdown": 1,
              "table_definition_cache": 2000, "time_zone": "SYSTEM",
-             "transaction_isolation": "REPEATABLE-READ", "temptable_max_ram": 1073741824}
+             "transaction_isolation": "REPEATABLE-READ", "temptable_max_ram": 1073741824,
+             "slave_net_timeout": 60, "replica_net_timeout": 60, "gtid_mode": "OFF",
+             "enforce_gtid_consistency": "OFF", "server_id": 1, "event_scheduler": "OFF",
+             "ssl_cert": ""}
+#: variables that are on or off
+_FLAGS = {"read_only", "super_read_only", "log_bin", "log_slave_updates", "log_replica_updates",
+          "relay_log_recovery", "require_secure_transport"}
+_WRITES = re.compile(r"(CREATE|ALTER|DROP|RENAME|GRANT|REVOKE) ")
 #: what has gone, and the release since when
 _GONE = {"query_cache_size": (8, 0), "query_cache_type": (8, 0), "expire_logs_days": (8, 4),
          "default_authentication_plugin": (8, 4), "innodb_file_format": (8, 0),
-         "innodb_log_files_in_group": (9, 0), "sync_frm": (8, 0), "tx_isolation": (8, 0)}
+         "innodb_log_files_in_group": (9, 0), "master_info_repository": (8, 4),
+         "relay_log_info_repository": (8, 4), "sync_frm": (8, 0), "tx_isolation": (8, 0)}
 _SINCE = {"innodb_redo_log_capacity": (8, 0), "binlog_expire_logs_seconds": (8, 0),
           "persisted_globals_load": (8, 0), "disable_log_bin": (8, 0),
-          "mysqlx": (8, 0), NATIVE: (8, 4), "temptable_max_ram": (8, 0)}
+          "log_replica_updates": (8, 0), "replica_net_timeout": (8, 0),
+          "skip_replica_start": (8, 0), "mysqlx": (8, 0), NATIVE: (8, 4),
+          "temptable_max_ram": (8, 0)}
 
 
 def _plain(text: str) -> str:
@@ -45,6 +58,17 @@ def _plain(text: str) -> str:
 def knows(name: str, release: tuple[int, int]) -> bool:
     """Return whether a release has an option."""
     return (release >= _SINCE.get(name, (0, 0)) and release < _GONE.get(name, (99, 0)))
+
+
+@dataclasses.dataclass
+class Session:
+    """What a connection has set for itself.
+
+    :param begins: it is the server itself, that begins
+    """
+
+    logged: bool = True
+    begins: bool = False
 
 
 class State:
@@ -64,6 +88,43 @@ class State:
         self.said: list[str] = []
         self.connections: dict[int, str] = {}
         self.end: Callable[[int], None] = lambda _number: None
+        #: number of a server, number of its transaction, statement
+        self.log: list[tuple[str, int, str]] = []
+        self.relay: list[tuple[str, int, str]] = []
+        self.retrieved: dict[str, int] = {}
+        self.io = self.sql = False
+        self.io_error = self.sql_error = 0
+        self.data.setdefault("executed", {})
+        self.uuid = ""
+
+    def begin(self, options: dict[str, str | None]) -> None:
+        """Read what is beside the data: settings, the server's number, its log."""
+        self.options = options
+        number = self._path.with_name("auto.cnf")
+        if not number.exists():
+            number.write_text(f"[auto]\nserver-uuid={uuid.uuid4()}\n")
+        self.uuid = number.read_text().strip().rpartition("=")[2]
+        self.io = self.sql = bool(self.data.get("channel")) and not any(
+            name.startswith("skip_") and name.endswith("_start") for name in options)
+        if self._log_path is not None and self._log_path.exists():
+            self.log = [tuple(one) for one in json.loads(self._log_path.read_text())]
+
+    @property
+    def _log_path(self) -> pathlib.Path | None:
+        found = self.options.get("log_bin")
+        return pathlib.Path(f"{found}.json") if found else None
+
+    def note(self, number: str, transaction: int, statement: str) -> None:
+        """Write a transaction to the log."""
+        self.data["executed"][number] = transaction
+        self.save()
+        if self._log_path is not None:
+            self.log.append((number, transaction, statement))
+            self._log_path.write_text(json.dumps(self.log))
+
+    def replay(self, statement: str) -> None:
+        """Do what another server did."""
+        self._do(statement)
 
     @classmethod
     def create(cls, folder: pathlib.Path, version: str) -> None:
@@ -102,15 +163,36 @@ class State:
 
     # ---- statements -----------------------------------------------------------
 
-    def run(self, statement: str) -> list[list[Any]] | None:
+    def run(self, statement: str, session: Session | None = None) -> list[list[Any]] | None:
         """Run a statement; its rows, None for one without.
 
         :raises Refused: the release refuses it, or does not know it
         """
+        session = session or Session()
+        sets.pull(self)
         self.said.append(statement)
-        for pattern, since, work in _STATEMENTS:
+        if statement == "SET SESSION sql_log_bin = 0":
+            session.logged = False
+            return None
+        writes = bool(_WRITES.match(statement))
+        if writes and self.flag("super_read_only") and not session.begins:
+            raise Refused(1290, "The MySQL server is running with the --super-read-only option")
+        found = self._do(statement)
+        if (writes and session.logged and self.flag("log_bin")
+                and self.options.get("gtid_mode") == "ON"):
+            self.note(self.uuid, self.data["executed"].get(self.uuid, 0) + 1, statement)
+        return found
+
+    def flag(self, name: str) -> bool:
+        return bool(int(self.read_global(name)[0][0]))
+
+    def _do(self, statement: str) -> list[list[Any]] | None:
+        known = [(pattern, work) for pattern, since, work in _STATEMENTS if self.release >= since]
+        known += [(pattern, work) for pattern, since, before, work in sets.STATEMENTS
+                  if since <= self.release < before]
+        for pattern, work in sorted(known, key=lambda one: one[0].startswith("SET GLOBAL `?")):
             found = re.fullmatch(pattern, statement, re.DOTALL)
-            if found and self.release >= since:
+            if found:
                 return work(self, *[None if one is None else _plain(one)
                                     for one in found.groups()])
         self.unknown.append(statement)
@@ -173,10 +255,12 @@ class State:
         return [[one[2]] for one in self.data["grants"]
                 if one[:2] == [name, host] and one[2] != "*"]
 
-    def list_users(self, own: str, marker: str | None, limit: str) -> list[list[Any]]:
+    def list_users(self, hidden: str | None, own: str, marker: str | None,
+                   limit: str) -> list[list[Any]]:
         known = set(re.findall(_Q, own))
         found = sorted(key for key in self.data["users"]
-                       if key.rpartition("@")[0].lower() not in known)
+                       if key.rpartition("@")[0].lower() not in known
+                       and not (hidden and key.lower().startswith(hidden)))
         return [list(key.rpartition("@")[::2]) for key in found
                 if marker is None or key > marker][:int(limit)]
 
@@ -193,6 +277,9 @@ class State:
     def nameless_or(self, prefix: str) -> list[list[Any]]:
         return [list(key.rpartition("@")[::2]) for key in self.data["users"]
                 if key.startswith(("@", prefix))]
+
+    def named_like(self, prefix: str) -> list[list[Any]]:
+        return [one for one in self.nameless_or(prefix) if one[0]]
 
     def using(self, plugin: str) -> list[list[Any]]:
         return [[1] for one in self.data["users"].values() if one[1:] == [plugin, "N"]][:1]
@@ -222,10 +309,19 @@ class State:
         self.end(int(number))
 
     def read_global(self, name: str) -> list[list[Any]]:
+        if name == "gtid_executed":
+            return [[sets.text(self.data["executed"])]]
+        if name in _FLAGS and knows(name, self.release):
+            found = self.globals.get(name, self.options.get(name) or "OFF")
+            return [[int(str(found) not in ("0", "OFF"))]]
         if not knows(name, self.release) or name not in {
                 *self.globals, *self.options, *_DEFAULTS}:
             raise Refused(1193, f"Unknown system variable '{name}'")
         return [[self.globals.get(name, self.options.get(name, _DEFAULTS.get(name)))]]
+
+    def read_globals(self, names: str) -> list[list[Any]]:
+        return [[self.read_global(one.removeprefix("@@GLOBAL."))[0][0]
+                 for one in names.split(", ")]]
 
     def set_global(self, name: str, value: str) -> None:
         self.read_global(name)
@@ -234,6 +330,13 @@ class State:
         if name == "sort_buffer_size" and not value.isdigit() and value != "DEFAULT":
             raise Refused(1232, "Incorrect argument type to variable 'sort_buffer_size'")
         self.globals[name] = _DEFAULTS[name] if value == "DEFAULT" else value.strip("'")
+        # each brings the other with it
+        if (name, value) == ("super_read_only", "1"):
+            self.globals["read_only"] = "1"
+        elif (name, value) == ("read_only", "0"):
+            self.globals["super_read_only"] = "0"
+        elif name == "event_scheduler":
+            self.globals[name] = "ON" if value == "1" else "OFF"
 
 
 _PAGE = rf"(?:AND BINARY \S+(?: '@', Host\))? >=? BINARY {_Q} )?ORDER BY BINARY \S+" \
@@ -241,14 +344,16 @@ _PAGE = rf"(?:AND BINARY \S+(?: '@', Host\))? >=? BINARY {_Q} )?ORDER BY BINARY 
 _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple(
     (pattern, since, work) for pattern, since, work in (
         (r"SET SESSION sql_log_off = 1, long_query_time = 31536000", (5, 7), State.ignore),
-        (r"SET SESSION sql_log_bin = 0", (5, 7), State.ignore),
         (r"SET NAMES utf8mb4", (5, 7), State.ignore),
         (r"SET AUTOCOMMIT = [01]", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+, wait_timeout = \d+", (5, 7), State.ignore),
+        (r"SET SESSION lock_wait_timeout = \d+", (5, 7), State.ignore),
         (r"SELECT 1", (5, 7), lambda _state: [[1]]),
         (r"SELECT VERSION\(\)", (5, 7), lambda state: [[state.version]]),
         (r"LOCK INSTANCE FOR BACKUP", (8, 0), State.ignore),
         (r"FLUSH TABLES WITH READ LOCK|UNLOCK TABLES", (5, 7), State.ignore),
+        (r"FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS", (5, 7), State.ignore),
+        (r"ALTER INSTANCE RELOAD TLS", (8, 0), State.ignore),
         (r"FLUSH LOCAL ERROR LOGS, GENERAL LOGS, SLOW LOGS", (5, 7), State.ignore),
         (r"XA RECOVER", (5, 7), lambda state: state.data.get("xa", [])),
         (r"SHOW DATABASES", (5, 7), lambda state: [[one] for one in state.data["databases"]]),
@@ -259,7 +364,7 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
          State.create_database),
         (r"DROP DATABASE (IF EXISTS )?`?(\w+|(?:[^`]|``)*)`?", (5, 7), State.drop_database),
         (rf"SELECT User, Host FROM mysql.user WHERE {_USERS} AND User <> '' "
-         r"(?:AND LEFT\(LOWER\(User\), \d+\) <> '\w+' )?"
+         r"(?:AND LEFT\(LOWER\(User\), \d+\) <> '(\w+)' )?"
          r"AND BINARY LOWER\(User\) NOT IN \((.*?)\) " + _PAGE, (5, 7), State.list_users),
         (rf"SELECT 1 FROM mysql.user WHERE {_USERS} AND BINARY User = BINARY {_Q} "
          rf"AND BINARY Host = BINARY {_Q}", (5, 7), State.has_user),
@@ -270,6 +375,8 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
         (rf"SELECT User FROM mysql.user WHERE User = {_Q}", (5, 7), State.named),
         (rf"SELECT User, Host FROM mysql.user WHERE User = '' OR LEFT\(User, \d+\) = {_Q}",
          (5, 7), State.nameless_or),
+        (rf"SELECT User, Host FROM mysql.user WHERE LEFT\(User, \d+\) = {_Q}", (5, 7),
+         State.named_like),
         (rf"SELECT Db FROM mysql.db WHERE User = {_Q} AND Host = {_Q}", (5, 7), State.granted),
         (rf"(CREATE|ALTER) USER (IF NOT EXISTS )?{_WHO} IDENTIFIED (?:WITH (\w+) )?BY {_Q}"
          rf"(?:{_LAST})?", (5, 7), State.put_user),
@@ -286,5 +393,6 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
          State.connections_of),
         (r"KILL (\d+)", (5, 7), State.kill),
         (r"SELECT @@GLOBAL\.`(\w+)`", (5, 7), State.read_global),
+        (r"SELECT (@@GLOBAL\.\w+(?:, @@GLOBAL\.\w+)*)", (5, 7), State.read_globals),
         (r"SET GLOBAL `?(\w+)`? = (.*)", (5, 7), State.set_global),
     ))

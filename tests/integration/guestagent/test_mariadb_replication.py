@@ -142,7 +142,7 @@ def test_a_lost_root_disk_does_not_end_a_replica(
     for path in pathlib.Path(replica.paths.changes).iterdir():
         path.unlink()
     replica.manager._write_configuration({}, {})
-    replica.manager.configure_replication_again()
+    replica.manager.replication.configure_again()
     replica.manager.start_db()
     insert(server, 1)
     eventually(lambda: values(replica) == [1], "the change")

@@ -10,9 +10,10 @@ import pytest
 
 from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.common.states import ServiceStatus
-from trove_ng.guestagent.datastores.experimental.mariadb import replication
 from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
-from trove_ng.guestagent.datastores.experimental.mariadb.replication import Replication, Role
+from trove_ng.guestagent.datastores.experimental.mariadb.replication import MariaDbReplication
+from trove_ng.guestagent.datastores.mysql_family import replication
+from trove_ng.guestagent.datastores.mysql_family.replication import Replication, Role
 from trove_ng.guestagent.health import Finding
 
 FOLLOWS = {"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes",
@@ -27,7 +28,8 @@ def one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Replication:
     # only its word is asked for, which tests give
     nothing: Any = None
     monkeypatch.setattr(replication, "_ANSWER_SECONDS", 0)
-    return Replication(nothing, nothing, nothing, "1", lambda: tmp_path / "role", "mysql")
+    return MariaDbReplication(nothing, nothing, nothing, nothing, "1",
+                              lambda: tmp_path / "role", "mysql")
 
 
 def says(one: Replication, monkeypatch: pytest.MonkeyPatch, word: dict[str, Any]) -> None:

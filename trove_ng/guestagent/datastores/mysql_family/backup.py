@@ -128,5 +128,6 @@ def _gtid(folder: pathlib.Path) -> dict[str, str]:
         path = folder / name
         if path.exists():
             found = _GTID.search(path.read_text(errors="replace"))
-            return {GTID: found[1]} if found else {}
+            # of several servers in several lines
+            return {GTID: "".join(found[1].split())} if found else {}
     return {}

@@ -151,4 +151,5 @@ class Configuration:
         if path is None:
             self._manager.remove_system(_INIT, final=True)
         else:
-            self._manager.apply_system({"mysqld": {"init_file": path}}, _INIT, final=True)
+            self._manager.apply_system({"mysqld": {
+                "init_file": path, **self._dialect.first_start}}, _INIT, final=True)

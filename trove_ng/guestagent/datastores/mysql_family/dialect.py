@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,23 @@ from trove_ng.guestagent.datastores.mysql_family import sql
 Statement = tuple[str, Sequence[Any]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What replication is called, which later releases of MySQL say in other words.
+
+    :param change: what a statement changes that says who is followed
+    :param reset: statement that empties the binary log
+    """
+
+    replica: str = "slave"
+    source: str = "master"
+    change: str = "MASTER"
+    reset: str = "RESET MASTER"
+
+
 class Dialect(abc.ABC):
     """The words of one engine."""
+
 
     #: condition on the rows of mysql.user that are users, not roles
     users: str
@@ -28,6 +44,21 @@ class Dialect(abc.ABC):
     def variable_of(self, option: str) -> str:
         """Return the system variable that an option sets."""
         return next((name for name, known in self.renamed.items() if known == option), option)
+
+    @property
+    def events(self) -> bool:
+        """Whether events run unless an option says otherwise."""
+        return False
+
+    @property
+    def words(self) -> Words:
+        """The words of replication."""
+        return Words()
+
+    @property
+    def first_start(self) -> Mapping[str, Any]:
+        """Options of the first start with data that may be those of another server."""
+        return {}
 
     @property
     @abc.abstractmethod

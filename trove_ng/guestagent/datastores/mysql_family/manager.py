@@ -26,11 +26,17 @@ from trove_ng.guestagent.datastores.mysql_family.hold import DataHold
 from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
 from trove_ng.guestagent.datastores.mysql_family.overrides import Overrides
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.replication import (
+    Replication,
+    Role,
+    forget_files,
+)
 from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.replicas import ReplicaCalls, only_progress
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -38,6 +44,7 @@ from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
@@ -61,8 +68,8 @@ def default_paths(conf: cfg.ConfigOpts) -> Paths:
                  user_log_mount=devices.mount_point(conf, USER_LOG, usual))
 
 
-class MySqlFamilyManager(SqlManager):
-    """Prepare, users, databases, root, restart and resize.
+class MySqlFamilyManager(ReplicaCalls, SqlManager):
+    """Prepare, users, databases, root, restart, resize and replication.
 
     :param paths: where things are; another one in tests
     """
@@ -70,6 +77,9 @@ class MySqlFamilyManager(SqlManager):
     #: makes backups
     strategy: type[PhysicalBackup]
     dialect: Dialect
+    #: follows, and is followed
+    replicates: type[Replication]
+    replication: Replication
     server_user = OWNER
     server_logs: ServerLogs
 
@@ -87,6 +97,9 @@ class MySqlFamilyManager(SqlManager):
                                       lambda: self.ctx.services.log_path(self.services),
                                       lambda: self.volumes.has(USER_LOG))
         self._overrides = Overrides(self.configuration, self.server, self.dialect)
+        self.replication = self.replicates(
+            self.server, self.configuration, self.dialect, self.paths, ctx.instance_id,
+            lambda: self.agent_dir / "replication", OWNER)
 
     # ---- what an engine must say --------------------------------------------
 
@@ -141,15 +154,38 @@ class MySqlFamilyManager(SqlManager):
 
     # ---- replication ----------------------------------------------------------
 
-    def configure_replica(self) -> None:
-        """Write the settings of a replica, before its first start."""
-        raise self._unsupported("replication")
+    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
+        """Write the binary log, which needs a restart if it was not written until now."""
+        self._take_role(Role.SOURCE)
+        # one that was held for a promotion that came to nothing
+        self.replication.open()
+        return m.Empty()
 
-    def configure_replication_again(self) -> None:
-        """Write the settings of the server's role in its set on a new root disk."""
+    def _take_role(self, role: Role) -> None:
+        self.replication.configure(role)
+        if not self.replication.in_force():
+            with self.status.restarting():
+                self.restart_db()
 
-    def forget_source(self) -> None:
-        """Remove from a copy of another instance's data whom that followed."""
+    def follow(self, request: rm.FollowRequest) -> m.Empty:
+        """Follow a source, and wait until its changes arrive."""
+        self._take_role(Role.REPLICA)
+        self.replication.follow(request)
+        return m.Empty()
+
+    def stop_writes(self, request: m.StepRequest) -> rm.Position:
+        """Let no client write any more, and say where the last change is."""
+        return self.replication.stop_writes()
+
+    def allow_writes(self, request: m.StepRequest) -> m.Empty:
+        """Let clients write."""
+        self.replication.allow_writes()
+        return m.Empty()
+
+    def replication_state(self) -> dict[str, Any]:
+        """Return how far the replica was at the last look."""
+        state = self.replication.state
+        return state if self.answers else only_progress(state)
 
     # ---- snapshots ------------------------------------------------------------
 
@@ -202,7 +238,7 @@ class MySqlFamilyManager(SqlManager):
             self._clear_copy()
         self._write_configuration(request.config, request.overrides)
         if request.replica:
-            self.configure_replica()
+            self.replication.configure(Role.REPLICA)
         progress.report(10)
         if request.restore is not None:
             self.restore_data(request.restore, progress)
@@ -237,7 +273,7 @@ class MySqlFamilyManager(SqlManager):
             files.remove(folder, recursive=True)
         # backups of the other instance do not go on here
         files.remove(self.paths.lineage)
-        self.forget_source()
+        forget_files(self.paths.data)
         files.change_owner(self.paths.data, OWNER, OWNER, recursive=True)
 
     def _clear_staging(self) -> None:
@@ -262,15 +298,16 @@ class MySqlFamilyManager(SqlManager):
             files.remove(init_file)
 
     def _secure(self, *, keep_users: bool) -> None:
-        """Remove accounts without a name, and those of another instance's replicas."""
-        with self.server.session() as session:
-            # a replica that does so by itself could not follow its source
-            session.run(sql.LOCALLY)
+        """Remove accounts without a name, and what was another instance's part in its set."""
+        # a replica that does so in its log could not follow its source
+        with self.replication.writing() as session:
             for user, host in session.run(
                     "SELECT User, Host FROM mysql.user WHERE User = '' OR LEFT(User, %s) = %s",
                     (len(REPLICA_USERS), REPLICA_USERS)):
                 session.run("DROP USER IF EXISTS %s@%s", (user, host))
-            if not keep_users:
+            if keep_users:
+                self.replication.adopt(session)
+            else:
                 session.run("DROP DATABASE IF EXISTS test")
 
     def _ask(self) -> Finding:
@@ -342,7 +379,7 @@ class MySqlFamilyManager(SqlManager):
         if kept is not None and kept.is_dir():
             files.copy_tree(kept, self.paths.changes)
         self._write_configuration(request.config, request.overrides)
-        self.configure_replication_again()
+        self.replication.configure_again()
         self.tls.own()
         self.configuration.set_tls(self.tls.in_force())
         for place in (self.paths.data, self.paths.logs, self.paths.binlogs):
@@ -368,6 +405,7 @@ class MySqlFamilyManager(SqlManager):
             renew = self.dialect.renew_tls
             if used != str(found.certificate) or renew is None:
                 return True
-            session.run(renew)
+            with self.replication.writing() as privileged:
+                privileged.run(renew)
             session.run("SET GLOBAL require_secure_transport = %s", (int(found.strict),))
         return False

@@ -99,7 +99,7 @@ class Users:
                 for user in users:
                     key = (user.name, _host(user.host))
                     session.run("CREATE USER %s@%s IDENTIFIED BY %s",
-                                (*key, _password(user)))
+                                (*key, password_of(user)))
                     made.append(key)
                     self._grant(session, *key, user.databases)
             except Exception:
@@ -150,7 +150,7 @@ class Users:
         with self._server.session() as session:
             keys = [(user.name, self._find(session, user.name, user.host)) for user in users]
             for key, user in zip(keys, users, strict=True):
-                session.run("ALTER USER %s@%s IDENTIFIED BY %s", (*key, _password(user)))
+                session.run("ALTER USER %s@%s IDENTIFIED BY %s", (*key, password_of(user)))
 
     # grants
 
@@ -201,7 +201,11 @@ def _host(host: str | None) -> str:
     return (host or ANY_HOST).lower()
 
 
-def _password(user: m.UserSpec) -> Secret:
+def password_of(user: m.UserSpec) -> Secret:
+    """Return a user's password.
+
+    :raises GuestError: there is none
+    """
     if user.password is None:
         raise GuestError(f"User {user.name} has no password.")
     return user.password

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from trove_ng.common.secret import Secret
+from trove_ng.datastores.mysql.versions import series
 from trove_ng.guestagent.datastores.mysql_family import sql
-from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
+from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement, Words
 from trove_ng.guestagent.os.codecs import NO_VALUE
 
 #: the one that the server of 8.4 has switched off
@@ -35,19 +36,41 @@ class MySqlDialect(Dialect):
         self._version = version
 
     @property
-    def _old(self) -> bool:
+    def old(self) -> bool:
+        """Whether the server is of 5.7."""
         return self._version() == "5.7"
+
+    @property
+    def events(self) -> bool:
+        """Since 8.0."""
+        return not self.old
+
+    @property
+    def words(self) -> Words:
+        """The new words are known since 8.0.26; 8.4 does not know all of the old ones."""
+        if self.old:
+            return Words()
+        return Words("replica", "source", "REPLICATION SOURCE", "RESET MASTER" if series(
+            self._version()) == "8.0" else "RESET BINARY LOGS AND GTIDS")
+
+    @property
+    def first_start(self) -> Mapping[str, Any]:
+        """Whom another server followed is in a table, which comes with its data."""
+        return {f"skip_{self.words.replica}_start": NO_VALUE}
 
     @property
     def plugin(self) -> str:
         """The way of authentication of the service's own accounts."""
-        return NATIVE if self._old else _SHA2
+        return NATIVE if self.old else _SHA2
 
     @property
     def hold(self) -> Sequence[str]:
-        """No file is made or removed, no table is written, and no transaction commits."""
-        lock = "FLUSH TABLES WITH READ LOCK"
-        return (lock,) if self._old else ("LOCK INSTANCE FOR BACKUP", lock)
+        """No file is made or removed, no table is written, and no transaction commits.
+
+        With binary logs the last commits may be in these only, and in memory.
+        """
+        lock = ("FLUSH TABLES WITH READ LOCK", "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS")
+        return lock if self.old else ("LOCK INSTANCE FOR BACKUP", *lock)
 
     @property
     def release(self) -> str:
@@ -57,12 +80,12 @@ class MySqlDialect(Dialect):
     @property
     def tls_versions(self) -> str:
         """5.7 knows no 1.3, and does not start with it."""
-        return "TLSv1.2" if self._old else super().tls_versions
+        return "TLSv1.2" if self.old else super().tls_versions
 
     @property
     def renew_tls(self) -> str | None:
         """Since 8.0."""
-        return None if self._old else "ALTER INSTANCE RELOAD TLS"
+        return None if self.old else "ALTER INSTANCE RELOAD TLS"
 
     def account(self, user: str, host: str, password: Secret) -> list[Statement]:
         """Make the account if there is none, and give it a password that lasts."""
@@ -88,11 +111,11 @@ class MySqlDialect(Dialect):
         ``SET PERSIST`` of the owner's root would stand over the owner's group and over what
         the agent sets: the server does not read it at a start.
         """
-        found: dict[str, Any] = {} if self._old else {
+        found: dict[str, Any] = {} if self.old else {
             "persisted_globals_load": "OFF", "loose_mysqlx": "OFF"}
         if days is None:
             # written by default since 8.0
-            return found if self._old else {**found, "disable_log_bin": NO_VALUE}
+            return found if self.old else {**found, "disable_log_bin": NO_VALUE}
         return {**found, "server_id": 1, **(
-            {"expire_logs_days": days} if self._old
+            {"expire_logs_days": days} if self.old
             else {"binlog_expire_logs_seconds": days * _SECONDS_A_DAY})}

@@ -19,6 +19,7 @@ from trove_ng.guestagent.datastores.mysql_family.manager import (
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.stable.mysql.backup import XtraBackup
 from trove_ng.guestagent.datastores.stable.mysql.dialect import NATIVE, MySqlDialect
+from trove_ng.guestagent.datastores.stable.mysql.replication import MySqlReplication
 from trove_ng.guestagent.datastores.stable.mysql.upgrades import check_jump, check_ready
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.steps import Progress
@@ -38,6 +39,7 @@ class MySqlManager(MySqlFamilyManager):
     name = "mysql"
     services = ("mysql", "mysqld")
     strategy = XtraBackup
+    replicates = MySqlReplication
     #: where packages look for option files; the last one that a server reads, if several do
     config_dirs: Sequence[str] = ("/etc/mysql/mysql.conf.d", "/etc/my.cnf.d")
 
@@ -76,12 +78,16 @@ class MySqlManager(MySqlFamilyManager):
 
     def _clear_copy(self) -> None:
         super()._clear_copy()
-        # another server has another number in its set
+        self._forget_number()
+
+    def _forget_number(self) -> None:
+        """Have the server choose another number than that which the data come from."""
         files.remove(self.paths.data / "auto.cnf")
 
     def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
         """Make the data directory from a backup, whose users log in as they used to."""
         super().restore_data(restore, progress)
+        self._forget_number()
         self.configuration.set_default(_ALLOW_NATIVE, "ON")
 
     def _write_configuration(self, config: Config, overrides: Mapping[str, Any]) -> None:
@@ -124,12 +130,12 @@ class MySqlManager(MySqlFamilyManager):
         The server does so itself since 8.0.16.  An account of a former release lacks rights
         that are new, and may use a way to log in that the next release has no more.
         """
-        if self.installed_version() == "5.7":
-            commands.run(
-                ["mysql_upgrade", f"--defaults-extra-file={self.admin.option_file}"],
-                timeout=_UPGRADE_SECONDS, accept=(0, _UPGRADED_ALREADY))
         _, password = self.admin.credentials()
-        with self.server.session() as session:
+        with self.replication.writing() as session:
+            if self.installed_version() == "5.7":
+                commands.run(
+                    ["mysql_upgrade", f"--defaults-extra-file={self.admin.option_file}"],
+                    timeout=_UPGRADE_SECONDS, accept=(0, _UPGRADED_ALREADY))
             for statement in self.admin.statements(password):
                 session.run(*statement)
         self._keep_native()
