@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
-from trove_ng.guestagent import leftovers
+from trove_ng.guestagent import entry_points, leftovers
 from trove_ng.guestagent.context import AgentContext, Reporter
 from trove_ng.guestagent.dispatch import GuestHandler, handlers
 from trove_ng.guestagent.health import Reviver
@@ -220,21 +220,11 @@ def load_manager(name: str | None) -> Callable[[AgentContext], BaseManager]:
     """
     if not name:
         raise AgentError("datastore_manager is not configured")
-    from stevedore import driver
-    from stevedore.exception import NoMatches
-
-    problems: list[BaseException] = []
-
-    def remember(_manager: Any, _entry_point: Any, err: BaseException) -> None:
-        problems.append(err)
-
     try:
-        found = driver.DriverManager(MANAGERS, name, on_load_failure_callback=remember,
-                                     warn_on_missing_entrypoint=False)
-    except NoMatches as err:
-        reason = f": {problems[0]}" if problems else ""
+        manager: Callable[[AgentContext], BaseManager] = entry_points.find(MANAGERS, name)
+    except entry_points.NoEntryPoint as err:
+        reason = f": {err.__cause__}" if err.__cause__ is not None else ""
         raise AgentError(f"there is no datastore manager named {name}{reason}") from err
-    manager: Callable[[AgentContext], BaseManager] = found.driver
     return manager
 
 

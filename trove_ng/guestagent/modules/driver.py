@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent import entry_points
 from trove_ng.guestagent.context import AgentContext
 
 #: entry points of drivers, by the type of the modules
@@ -90,22 +90,12 @@ def load(kind: str) -> Callable[[AgentContext], ModuleDriver]:
 
     :raises GuestError: none is installed, or it cannot be imported
     """
-    from stevedore import driver
-    from stevedore.exception import NoMatches
-
-    problems: list[BaseException] = []
-
-    def remember(_manager: object, _entry_point: object, err: BaseException) -> None:
-        problems.append(err)
-
     try:
-        found: Any = driver.DriverManager(NAMESPACE, kind, on_load_failure_callback=remember,
-                                     warn_on_missing_entrypoint=False)
-    except NoMatches as err:
-        if problems:
-            raise GuestError(f"The driver for modules of type {kind} is broken.") from problems[0]
+        made: Callable[[AgentContext], ModuleDriver] = entry_points.find(NAMESPACE, kind)
+    except entry_points.NoEntryPoint as err:
+        if err.__cause__ is not None:
+            raise GuestError(f"The driver for modules of type {kind} is broken.") from err
         raise GuestError(f"There is no driver for modules of type {kind}.") from err
-    made: Callable[[AgentContext], ModuleDriver] = found.driver
     return made
 
 
