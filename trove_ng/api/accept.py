@@ -47,11 +47,7 @@ def find(session: Session, call: Call, *, lock: bool = False) -> Instance:
     :raises NotFound: there is none, or it is not the caller's
     """
     ident = call.params["id"]
-    found = instances.get(session, ident, call.owner, lock=lock)
-    if found is None:
-        raise NotFound.of("Instance", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
+    return call.own("Instance", ident, instances.get(session, ident, call.owner, lock=lock))
 
 
 def usable(call: Call, loaded: Loaded) -> None:

@@ -105,8 +105,4 @@ def _locked(session: Session, call: Call) -> Backup:
     :raises NotFound: the caller knows of none
     """
     ident = call.params["id"]
-    found = backups.get(session, ident, call.owner, lock=True)
-    if found is None:
-        raise NotFound.of("Backup", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
+    return call.own("Backup", ident, backups.get(session, ident, call.owner, lock=True))

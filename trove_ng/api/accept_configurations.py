@@ -135,11 +135,8 @@ def load(session: Session, call: Call, ident: str) -> Configuration:
 
     :raises NotFound: there is none, or it is not the caller's
     """
-    found = configurations.get(session, ident, call.owner, lock=True)
-    if found is None:
-        raise NotFound.of("Configuration", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
+    return call.own("Configuration", ident, configurations.get(
+        session, ident, call.owner, lock=True))
 
 
 def for_instance(session: Session, ident: str, tenant_id: str, version_id: str,

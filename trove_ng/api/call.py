@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from trove_ng.api.parsing import parse_flag
 from trove_ng.api.routes import Route
 from trove_ng.api.services import Services
 from trove_ng.common.context import RequestContext
-from trove_ng.common.errors import BadRequest
+from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.common.secret import Secret
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+
+class Owned(Protocol):
+    """What belongs to a project."""
+
+    @property
+    def tenant_id(self) -> str:
+        """The project."""
+
+
+T = TypeVar("T", bound=Owned)
 
 
 class Keep(Protocol):
@@ -79,6 +90,19 @@ class Call:
         """
         if tenant_id != self.context.project_id:
             self.services.authorizer.check(self.context, self.route.rule, tenant_id)
+
+    def own(self, kind: str, ident: str, found: T | None) -> T:
+        """Return what was looked for among what the caller may see.
+
+        :param kind: what it is called
+        :param found: None: there is none
+        :raises NotFound: there is none
+        :raises Forbidden: the route's rule says no for its owner
+        """
+        if found is None:
+            raise NotFound.of(kind, ident)
+        self.authorize_owner(found.tenant_id)
+        return found
 
     def flag(self, name: str) -> bool:
         """Return a yes-or-no query parameter, False when it is absent.

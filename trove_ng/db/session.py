@@ -219,6 +219,16 @@ def retrying(seconds: float, tries: int = 10,
 retry_on_db_error = retrying(5.0)
 
 
+def add_if_new(session: Session, row: object) -> bool:
+    """Add a row unless one with a key of its own is there; return whether it was added."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except DBDuplicateEntry:
+        return False
+    return True
+
+
 def flush_or_retry(session: Session) -> None:
     """Write what is pending, under :data:`retry_on_db_error`.
 

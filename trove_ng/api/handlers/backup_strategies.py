@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trove_ng.api.call import Call
-from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.common.errors import BadRequest
 from trove_ng.db.models import BackupStrategy
 from trove_ng.db.repositories import backup_strategies as strategies
 from trove_ng.db.repositories import instances
@@ -50,11 +50,8 @@ def put(call: Call) -> dict[str, Any]:
     ident, tenant_id = body.get("instance_id") or strategies.ALL, call.context.project_id
     with call.services.db.writer() as session:
         if ident:
-            found = instances.get(session, ident, call.owner)
-            if found is None:
-                raise NotFound.of("Instance", ident)
-            call.authorize_owner(found.tenant_id)
-            tenant_id = found.tenant_id
+            tenant_id = call.own(
+                "Instance", ident, instances.get(session, ident, call.owner)).tenant_id
         view = _view(strategies.put(session, tenant_id, ident, driver, container))
         call.keep(session, {"backup_strategy": view}, None)
     return {"backup_strategy": view}

@@ -7,7 +7,7 @@ from typing import Any
 from trove_ng.api import accept, accept_backups
 from trove_ng.api.call import Call
 from trove_ng.api.views import backups as views
-from trove_ng.common.errors import BadRequest, NotFound
+from trove_ng.common.errors import BadRequest
 from trove_ng.db.repositories import backups
 
 
@@ -49,10 +49,7 @@ def show(call: Call) -> dict[str, Any]:
 
 def _view(call: Call, backup_id: str) -> dict[str, Any]:
     with call.services.db.reader() as session:
-        row = backups.get_view(session, backup_id, call.owner)
-    if row is None:
-        raise NotFound.of("Backup", backup_id)
-    call.authorize_owner(row.tenant_id)
+        row = call.own("Backup", backup_id, backups.get_view(session, backup_id, call.owner))
     return views.view(row)
 
 

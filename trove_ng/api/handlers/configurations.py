@@ -41,11 +41,13 @@ def show(call: Call) -> dict[str, Any]:
         return {"configuration": _detail(call, session, call.params["id"])}
 
 
+def _row(call: Call, session: Session, ident: str) -> Any:
+    return call.own("Configuration", ident,
+                    configurations.get_view(session, ident, call.owner))
+
+
 def _detail(call: Call, session: Session, ident: str) -> dict[str, Any]:
-    row = configurations.get_view(session, ident, call.owner)
-    if row is None:
-        raise NotFound.of("Configuration", ident)
-    call.authorize_owner(row.tenant_id)
+    row = _row(call, session, ident)
     view: dict[str, Any] = _view(row)
     view["values"] = configurations.values(session, ident)
     view["instance_count"] = row.instance_count
@@ -79,10 +81,7 @@ def instances(call: Call) -> dict[str, Any]:
     """List the instances that have the group."""
     ident, limit, marker = call.params["id"], call.limit(), call.marker()
     with call.services.db.reader() as session:
-        row = configurations.get_view(session, ident, call.owner)
-        if row is None:
-            raise NotFound.of("Configuration", ident)
-        call.authorize_owner(row.tenant_id)
+        _row(call, session, ident)
         rows = configurations.instances(session, ident, limit=limit, marker=marker)
     items = [{"id": found.id, "name": found.name} for found in rows[:limit]]
     return call.page("instances", items,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from trove_ng.api import effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views.instances import facts
 from trove_ng.common.errors import (
-    NotFound,
     NotSupported,
     ServiceUnavailable,
     UnprocessableEntity,
 )
 from trove_ng.datastores import base as engines
 from trove_ng.db.repositories import instance_views
-from trove_ng.domain.instance_status import is_fresh, refuse_statement
+from trove_ng.domain.instance_status import Facts, is_fresh, refuse_statement
 
 if TYPE_CHECKING:
     from trove_ng.datastores.base import Datastore
@@ -35,12 +35,8 @@ def connect(call: Call, capability: str | None = None, *, changes: bool = False,
     :raises ServiceUnavailable: the agent was not heard of for too long
     """
     ident = call.params["id"]
-    services = call.services
-    with services.db.connection() as reader:
-        row = instance_views.get(reader, ident, call.owner)
-        if row is None:
-            raise NotFound.of("Instance", ident)
-        call.authorize_owner(row.tenant_id)
+    with call.services.db.connection() as reader:
+        row = call.own("Instance", ident, instance_views.get(reader, ident, call.owner))
         engine = (engines.get(row.manager) if capability is None else
                   effective_versions.engine(reader, row.version_id, row.manager))
     if capability is not None and not getattr(engine.capabilities, capability):
@@ -48,10 +44,21 @@ def connect(call: Call, capability: str | None = None, *, changes: bool = False,
     if changes and row.slave_of_id:
         raise UnprocessableEntity(
             f"Instance {ident} is a replica: what is inside it comes from its source.")
+    return client(call, row, refuse_statement), engine
+
+
+def client(call: Call, row: Any, refuse: Callable[[Facts], str | None]) -> GuestClient:
+    """Return the client of an instance, when its agent can be asked now.
+
+    :param refuse: says why what the instance does now forbids it
+    :raises UnprocessableEntity: the instance is not in a state to do so
+    :raises ServiceUnavailable: the agent was not heard of for too long
+    """
+    services = call.services
     known = facts(row, services.clock.now())
-    why = refuse_statement(known)
+    why = refuse(known)
     if why is not None:
-        raise UnprocessableEntity(f"Instance {ident} cannot do this now: {why}.")
+        raise UnprocessableEntity(f"Instance {row.id} cannot do this now: {why}.")
     if not is_fresh(known, services.conf.agent_heartbeat_expiry):
-        raise ServiceUnavailable(f"The agent of instance {ident} was not heard of lately.")
-    return services.guests(ident, call.context), engine
+        raise ServiceUnavailable(f"The agent of instance {row.id} was not heard of lately.")
+    return services.guests(row.id, call.context)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from trove_ng.api.call import Call
+from trove_ng.api.handlers.guest import client
 from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.published_logs import PublishedLogs
 from trove_ng.api.schemas.guest_logs import ACTIONS
-from trove_ng.api.views.instances import facts
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.errors import (
     BadRequest,
@@ -21,13 +21,12 @@ from trove_ng.common.errors import (
     NotFound,
     NotSupported,
     ServiceUnavailable,
-    UnprocessableEntity,
 )
 from trove_ng.datastores import base as engines
 from trove_ng.datastores.guest_logs import Log, LogKind
 from trove_ng.db.repositories import instance_views
 from trove_ng.domain import guest_logs
-from trove_ng.domain.instance_status import is_fresh, refuse_logs
+from trove_ng.domain.instance_status import refuse_logs
 from trove_ng.rpc import log_messages as m
 from trove_ng.rpc.guest import GuestClient
 
@@ -78,20 +77,11 @@ def _reach(call: Call) -> tuple[GuestClient, engines.Datastore, PublishedLogs]:
     """
     ident, services = call.params["id"], call.services
     with services.db.connection() as reader:
-        row = instance_views.get(reader, ident, call.owner)
-    if row is None:
-        raise NotFound.of("Instance", ident)
-    call.authorize_owner(row.tenant_id)
+        row = call.own("Instance", ident, instance_views.get(reader, ident, call.owner))
     engine = engines.get(row.manager)
     if not engine.logs:
         raise NotSupported(f"{row.datastore_name} does not offer logs.")
-    known = facts(row, services.clock.now())
-    why = refuse_logs(known)
-    if why is not None:
-        raise UnprocessableEntity(f"Instance {ident} cannot do this now: {why}.")
-    if not is_fresh(known, services.conf.agent_heartbeat_expiry):
-        raise ServiceUnavailable(f"The agent of instance {ident} was not heard of lately.")
-    return (services.guests(ident, call.context), engine,
+    return (client(call, row, refuse_logs), engine,
             PublishedLogs(services, row.tenant_id, ident, engine.manager, row.region_id,
                           call.context.request_id))
 

@@ -17,7 +17,7 @@ from trove_ng.api import (
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.instance_actions import asking
 from trove_ng.api.views import instances as views
-from trove_ng.common.errors import BadRequest, NotFound, NotSupported
+from trove_ng.common.errors import BadRequest, NotSupported
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instance_views, instances
 from trove_ng.db.repositories.instance_views import Shape
@@ -79,10 +79,8 @@ def render(reader: Reader, call: Call, instance_id: str) -> dict[str, Any]:
 
     :raises NotFound: there is none that the caller may see
     """
-    row = instance_views.get(reader, instance_id, call.owner, shape=shape(call))
-    if row is None:
-        raise NotFound.of("Instance", instance_id)
-    call.authorize_owner(row.tenant_id)
+    row = call.own("Instance", instance_id, instance_views.get(
+        reader, instance_id, call.owner, shape=shape(call)))
     replicas, fault = extras(reader, row)
     return views.detail(call, row, replicas, fault, call.services.clock.now())
 
@@ -153,10 +151,8 @@ def _rename(found: Instance, name: str | None) -> None:
 def configuration(call: Call) -> dict[str, Any]:
     """Show the settings that the instance has without a group."""
     with call.services.db.connection() as reader:
-        row = instance_views.get(reader, call.params["id"], call.owner)
-        if row is None:
-            raise NotFound.of("Instance", call.params["id"])
-        call.authorize_owner(row.tenant_id)
+        ident = call.params["id"]
+        row = call.own("Instance", ident, instance_views.get(reader, ident, call.owner))
         memory_mb = instances.flavor_ram(reader, row.id)
     settings = accept_configurations.defaults(
         row.manager, row.version_number, memory_mb)

@@ -24,10 +24,8 @@ def show(call: Call) -> dict[str, Any]:
     """Show an instance, also a deleted one when asked."""
     ident = call.params["id"]
     with call.services.db.reader() as reader:
-        row = instance_views.get(reader, ident, None, include_deleted=call.flag("deleted"))
-        if row is None:
-            raise NotFound.of("Instance", ident)
-        call.authorize_owner(row.tenant_id)
+        row = call.own("Instance", ident, instance_views.get(
+            reader, ident, None, include_deleted=call.flag("deleted")))
         replicas, fault = extras(reader, row)
         view = views.management(call, row, replicas, fault, call.services.clock.now())
         history = instances.root_was_enabled(reader, ident)
@@ -72,10 +70,7 @@ def _guest(call: Call) -> GuestClient:
     """Return the client of an instance's agent, whatever the instance's state."""
     ident = call.params["id"]
     with call.services.db.reader() as session:
-        found = instances.get(session, ident)
-    if found is None:
-        raise NotFound.of("Instance", ident)
-    call.authorize_owner(found.tenant_id)
+        call.own("Instance", ident, instances.get(session, ident))
     return call.services.guests(ident, call.context)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.api.call import Call
 from trove_ng.api.views import operations as views
-from trove_ng.common.errors import Conflict, NotFound
+from trove_ng.common.errors import Conflict
 from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
@@ -69,11 +69,7 @@ def cancel(call: Call) -> None:
 
 def _load(session: Session, call: Call, *, lock: bool = False) -> Operation:
     ident = call.params["id"]
-    found = operations.get(session, ident, call.owner, lock=lock)
-    if found is None:
-        raise NotFound.of("Operation", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
+    return call.own("Operation", ident, operations.get(session, ident, call.owner, lock=lock))
 
 
 def _cancellable(row: Operation) -> bool:

@@ -159,8 +159,4 @@ def _next_verification(verify: dict[str, Any] | None, zone: str, now: datetime.d
 
 def _load(session: Session, call: Call, *, lock: bool = False) -> Schedule:
     ident = call.params["id"]
-    found = schedules.get(session, ident, call.owner, lock=lock)
-    if found is None:
-        raise NotFound.of("Schedule", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
+    return call.own("Schedule", ident, schedules.get(session, ident, call.owner, lock=lock))

@@ -35,11 +35,7 @@ def show(call: Call) -> dict[str, Any]:
 
 
 def _group(reader: Reader, call: Call, ident: str) -> Any:
-    found = security_groups.get(reader, ident, call.owner)
-    if found is None:
-        raise NotFound.of("Security group", ident)
-    call.authorize_owner(found.tenant_id)
-    return found
+    return call.own("Security group", ident, security_groups.get(reader, ident, call.owner))
 
 
 def create_rule(call: Call) -> dict[str, Any]:

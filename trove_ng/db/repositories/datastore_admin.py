@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -24,7 +23,7 @@ from trove_ng.db.models import (
     Module,
 )
 from trove_ng.db.rows import AnyRow
-from trove_ng.db.session import flush_or_retry
+from trove_ng.db.session import add_if_new, flush_or_retry
 
 
 def find(session: Session, name: str) -> Datastore:
@@ -148,11 +147,8 @@ def add_version(session: Session, row: DatastoreVersion) -> None:
 
     :raises BadRequest: the datastore has one of this name and number
     """
-    try:
-        with session.begin_nested():
-            session.add(row)
-    except DBDuplicateEntry:
-        raise _exists(row) from None
+    if not add_if_new(session, row):
+        raise _exists(row)
 
 
 def check_name(session: Session, row: DatastoreVersion) -> None:
@@ -241,12 +237,9 @@ def bind(session: Session, version_id: str, key: str, value: str) -> None:
     if found is not None and found.deleted:
         found.deleted, found.deleted_at = False, None
         return
-    try:
-        with session.begin_nested():
-            session.add(DatastoreVersionMetadata(
-                datastore_version_id=version_id, key=key, value=value))
-    except DBDuplicateEntry:
-        raise Conflict(f"The version is bound to {_binding(key, value)} already.") from None
+    if not add_if_new(session, DatastoreVersionMetadata(
+            datastore_version_id=version_id, key=key, value=value)):
+        raise Conflict(f"The version is bound to {_binding(key, value)} already.")
 
 
 def unbind(session: Session, version_id: str, key: str, value: str,

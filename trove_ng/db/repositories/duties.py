@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Duty
+from trove_ng.db.session import add_if_new
 
 _LOGS = "log:"
 
@@ -30,12 +30,7 @@ def take(session: Session, name: str, owner: str, now: datetime.datetime, second
         return True
     if session.scalar(select(Duty.name).where(Duty.name == name)) is not None:
         return False
-    try:
-        with session.begin_nested():
-            session.add(Duty(name=name, owner=owner, until=until))
-    except DBDuplicateEntry:
-        return False
-    return True
+    return add_if_new(session, Duty(name=name, owner=owner, until=until))
 
 
 def hold(session: Session, name: str, owner: str, now: datetime.datetime,

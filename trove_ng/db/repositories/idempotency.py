@@ -6,11 +6,11 @@ import dataclasses
 import datetime
 from typing import Any, cast
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import CursorResult, delete, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import IdempotencyKey
+from trove_ng.db.session import add_if_new
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +38,13 @@ def claim(session: Session, wanted: Claim, now: datetime.datetime, lifetime: flo
     values: dict[str, Any] = {
         "fingerprint": wanted.fingerprint, "claim": wanted.claim, "status": None,
         "body": None, "created": now}
-    try:
-        # looking first would lock a gap of the index on MySQL
-        with session.begin_nested():
-            session.add(IdempotencyKey(tenant_id=wanted.tenant_id, key=wanted.key, **values))
+    # looking first would lock a gap of the index on MySQL
+    if add_if_new(session, IdempotencyKey(
+            tenant_id=wanted.tenant_id, key=wanted.key, **values)):
         return None
-    except DBDuplicateEntry:
-        found = session.scalars(select(IdempotencyKey).where(
-            IdempotencyKey.tenant_id == wanted.tenant_id,
-            IdempotencyKey.key == wanted.key).with_for_update()).one_or_none()
+    found = session.scalars(select(IdempotencyKey).where(
+        IdempotencyKey.tenant_id == wanted.tenant_id,
+        IdempotencyKey.key == wanted.key).with_for_update()).one_or_none()
     age = lifetime if found is None else (now - found.created).total_seconds()
     if found is None or age < (lifetime if found.status is not None else patience):
         return found

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.errors import Conflict
 from trove_ng.db.models import Datastore, DatastoreVersion, Instance, InstanceModule, Module
 from trove_ng.db.rows import AnyRow, AnySelect, Reader
+from trove_ng.db.session import add_if_new
 
 #: what the secrets of ``conf.modules.secrets`` are used for
 PURPOSE = "module"
@@ -83,11 +84,8 @@ def add(session: Session, module: Module) -> None:
 
     :raises Conflict: there is one like it
     """
-    try:
-        with session.begin_nested():
-            session.add(module)
-    except DBDuplicateEntry:
-        raise _taken(module.name) from None
+    if not add_if_new(session, module):
+        raise _taken(module.name)
 
 
 def flush(session: Session, module: Module) -> None:

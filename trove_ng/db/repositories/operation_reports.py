@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import ReportState
 from trove_ng.db.models import Operation, OperationReport
+from trove_ng.db.session import add_if_new
 
 #: steps of one operation that a guest may report; no run-book asks for as many
 _MOST = 50
@@ -53,10 +53,5 @@ def record(session: Session, instance_id: str, *, operation_id: str, step: str,
     steps = session.scalars(known).all()
     if step in steps or len(steps) == _MOST:
         return False
-    try:
-        with session.begin_nested():
-            session.add(OperationReport(operation_id=operation_id, step=step,
-                                        instance_id=instance_id, **values))
-    except DBDuplicateEntry:
-        return False
-    return True
+    return add_if_new(session, OperationReport(
+        operation_id=operation_id, step=step, instance_id=instance_id, **values))

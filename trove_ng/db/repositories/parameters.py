@@ -6,12 +6,12 @@ import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
 from trove_ng.db.models import DatastoreConfigurationParameter as Row
+from trove_ng.db.session import add_if_new
 
 
 class Definition(Protocol):
@@ -84,11 +84,8 @@ def add(session: Session, version_id: str, wanted: Definition) -> Row:
     if row is None:
         row = Row(datastore_version_id=version_id)
     write(row, wanted)
-    try:
-        with session.begin_nested():
-            session.add(row)
-    except DBDuplicateEntry:
-        raise _exists(wanted.name) from None
+    if not add_if_new(session, row):
+        raise _exists(wanted.name)
     return row
 
 

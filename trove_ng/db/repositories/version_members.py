@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oslo_db.exception import DBDuplicateEntry
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict, NotFound
 from trove_ng.db.models import DatastoreVersion, DatastoreVersionMember
+from trove_ng.db.session import add_if_new
 
 
 def of_version(session: Session, version_id: str) -> Sequence[DatastoreVersionMember]:
@@ -49,11 +49,8 @@ def add(session: Session, version_id: str, tenant_id: str) -> DatastoreVersionMe
     :raises Conflict: it is one
     """
     row = DatastoreVersionMember(datastore_version_id=version_id, tenant_id=tenant_id)
-    try:
-        with session.begin_nested():
-            session.add(row)
-    except DBDuplicateEntry:
-        raise Conflict(f"Project {tenant_id} is a member of the version.") from None
+    if not add_if_new(session, row):
+        raise Conflict(f"Project {tenant_id} is a member of the version.")
     return row
 
 
