@@ -54,7 +54,7 @@ def _changeable(session: Session, call: Call) -> Module:
 @retry_on_db_error
 def create(call: Call, render: Render) -> dict[str, Any]:
     """Write a module and return its view."""
-    body, now = call.body["module"], call.services.clock.now()
+    body, now = _asked(call), call.services.clock.now()
     kind, contents = _kind(call, body), _contents(body["contents"])
     with call.services.db.writer() as session:
         datastore_id, version_id = _target(session, call, body.get("datastore") or {})
@@ -78,7 +78,7 @@ def create(call: Call, render: Render) -> dict[str, Any]:
 @retry_on_db_error
 def change(call: Call, render: Render) -> dict[str, Any]:
     """Change what the request names of a module and return its view."""
-    body = call.body["module"]
+    body = _asked(call)
     with call.services.db.writer() as session:
         module = _changeable(session, call)
         before = _flags_of(module)
@@ -91,6 +91,28 @@ def change(call: Call, render: Render) -> dict[str, Any]:
         module.updated = call.services.clock.now()
         modules.flush(session, module)
         return {"module": render(session, module.id)}
+
+
+def _asked(call: Call) -> dict[str, Any]:
+    """Return the request as released clients send it, also one in the words of the specs.
+
+    :raises BadRequest: it says the same in both ways, or names another project
+    """
+    body = dict(call.body["module"])
+    datastore, version = body.get("datastore"), body.pop("datastore_version", None)
+    if version is not None and isinstance(datastore, dict):
+        raise BadRequest("Validation error: module.datastore_version: module.datastore is an "
+                         "object, which has the version.")
+    if version is not None or isinstance(datastore, str):
+        body["datastore"] = {name: value for name, value in (
+            ("type", datastore), ("version", version)) if value is not None}
+    tenant = body.pop("tenant", None)
+    if tenant is not None:
+        if tenant not in (ALL, call.context.project_id) or "all_tenants" in body:
+            raise BadRequest(f"Validation error: module.tenant must be {ALL} or your project, "
+                             "and goes without module.all_tenants.")
+        body["all_tenants"] = tenant == ALL
+    return body
 
 
 def _set(session: Session, call: Call, module: Module, body: Mapping[str, Any],

@@ -232,6 +232,19 @@ def test_a_replica_shows_how_far_it_is(app: Api, told: object, shown: object) ->
     assert views()[f"{OWN}2"] is None, "what an agent told long ago is not known now"
 
 
+@pytest.mark.parametrize(("size", "shown"), [
+    (4, {"volume": {"size": 4, "used": 1.5, "used_percent": 75.0}}),
+    (None, {"local_storage": {"used": 1.5}})])
+def test_what_the_data_use_is_shown(
+        app: Api, size: int | None, shown: dict[str, object]) -> None:
+    with app.db.writer() as session:
+        session.get_one(Instance, f"{OWN}1").volume_size = size
+        row = session.query(ServiceStatusRow).filter_by(instance_id=f"{OWN}1").one()
+        row.volume_used, row.volume_total = 3 * 2 ** 29, 2 ** 31
+    found = app("GET", f"/instances/{OWN}1").json["instance"]
+    assert {name: found[name] for name in ("volume", "local_storage") if name in found} == shown
+
+
 def test_a_delete_is_shown_and_can_be_repeated(app: Api) -> None:
     for _ in range(2):
         assert app("DELETE", f"/instances/{OWN}1").status_int == 202

@@ -93,6 +93,34 @@ def test_a_module_is_made_shown_and_listed(app: Api) -> None:
     assert shown == {**made, "visible": True}
 
 
+def test_the_words_of_the_specs_will_do_too(app: Api) -> None:
+    made = make(app, token="admin", tenant="all", datastore="mariadb", datastore_version="10.11")
+    assert [made[name] for name in ("tenant", "datastore", "datastore_version")] == [
+        "all", "mariadb", "10.11"]
+    changed = app("PATCH", f"/modules/{made['id']}", {"module": {
+        "type": "ping", "tenant": MINE, "datastore_version": "all"}}, token="admin")
+    assert changed.status_int == 200, changed.text
+    found = changed.json["module"]
+    assert [found[name] for name in ("tenant", "datastore", "datastore_version")] == [
+        MINE, "mariadb", "all"]
+    everywhere = app("PATCH", f"/modules/{made['id']}", {"module": {"datastore": "all"}},
+                     token="admin").json["module"]
+    assert everywhere["datastore"] == everywhere["datastore_version"] == "all"
+
+
+@pytest.mark.parametrize(("wrong", "status", "why"), [
+    ({"tenant": "all"}, 403, "all_tenants"), ({"tenant": OTHER}, 400, "module.tenant"),
+    ({"tenant": MINE, "all_tenants": 0}, 400, "module.tenant"),
+    ({"datastore": {"type": "mariadb"}, "datastore_version": "10.11"}, 400,
+     "module.datastore_version"),
+    ({"datastore_version": "10.11"}, 400, "datastore.type"),
+    ({"datastore": "nothing"}, 404, "Datastore")])
+def test_the_words_of_the_specs_are_checked_too(
+        app: Api, wrong: dict[str, Any], status: int, why: str) -> None:
+    answer = app("POST", "/modules", body(**wrong))
+    assert (answer.status_int, why in answer.text) == (status, True), answer.text
+
+
 def test_the_defaults_are_those_of_the_specs(app: Api) -> None:
     made = make(app)
     assert (made["apply_order"], made["priority_apply"], made["live_update"]) == (

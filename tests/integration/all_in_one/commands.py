@@ -277,7 +277,7 @@ OPENSTACK: tuple[Step, ...] = (
     _os(f"{_D} instance show", "renamed", shows=("{i}",)),
     _os(f"{_D} instance promote", "{i}", fails="HTTP 4", note=_REPLICAS),
     _os(f"{_D} instance eject", "{i}", fails="HTTP 4", note=_REPLICAS),
-    _os(f"{_D} instance detach", "{i}", note="does nothing: the instance is no replica"),
+    _os(f"{_D} instance detach", "{i}", note="works for replicas; others stay as they are"),
     _os(f"{_D} backup strategy create", "--swift-container mine", shows=("mine",)),
     _os(f"{_D} backup strategy list", shows=("mine",)),
     _os(f"{_D} backup create", "osc-backup --instance {i}", saves={"b": _id()},

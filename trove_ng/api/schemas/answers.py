@@ -38,6 +38,7 @@ _INSTANCE: dict[str, Any] = {
     "flavor": _REF, "datastore": _INSTANCE_DATASTORE, "region": _SN,
     "access": obj({"is_public": _B, "allowed_cidrs": array(_S)}),
     "volume": obj({"size": _IN, "used": _NN, "used_percent": _NN, "id": _SN, "type": _SN}),
+    "local_storage": obj({"used": _NN}),
     "hostname": _S, "ip": array(_S),
     "addresses": array(obj({"address": _S, "type": _S, "network": _SN})),
     "replication": obj({"lag": _IN, "position": _S, "connected": {"type": ["boolean", "null"]}},

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from trove_ng.api.schemas.common import DESCRIPTION, NAME, TITLE, UUID, Schema, array, obj
+from trove_ng.api.schemas.common import (
+    DESCRIPTION,
+    NAME,
+    PROJECT_ID,
+    TITLE,
+    UUID,
+    Schema,
+    array,
+    obj,
+)
 
 #: bytes of a module's file
 MAX_CONTENTS = 65536
@@ -21,7 +30,10 @@ _SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": 86400}
 
 _COMMON: dict[str, Schema] = {
     "name": TITLE, "module_type": _TYPE, "type": _TYPE, "contents": _CONTENTS,
-    "description": DESCRIPTION, "datastore": obj({"type": NAME, "version": NAME}),
+    "description": DESCRIPTION,
+    # the specs have names of datastore and version, and of the project or all
+    "datastore": {"oneOf": [obj({"type": NAME, "version": NAME}), NAME]},
+    "datastore_version": NAME, "tenant": {"type": "string", "pattern": PROJECT_ID},
     "all_tenants": _FLAG, "auto_apply": _FLAG, "visible": _FLAG, "live_update": _FLAG,
     "priority_apply": _FLAG, "apply_order": _ORDER, "full_access": _FLAG}
 

@@ -93,9 +93,12 @@ def detail(call: Call, row: Any, replicas: list[str], fault: Any,
     view["created"] = isoformat(row.created)
     view["updated"] = isoformat(row.updated)
     view["service_status_updated"] = isoformat(row.service_updated)
-    if row.volume_used is not None and row.volume_size is not None:
-        view["volume"]["used"] = round(row.volume_used / _GB, 2)
-        if row.volume_total:
+    if row.volume_used is not None:
+        # without a volume the data are on the server's own disks
+        place = view["volume"] if row.volume_size is not None else view.setdefault(
+            "local_storage", {})
+        place["used"] = round(row.volume_used / _GB, 2)
+        if row.volume_size is not None and row.volume_total:
             view["volume"]["used_percent"] = round(
                 100 * row.volume_used / row.volume_total, 1)
     if row.configuration_id:
