@@ -103,6 +103,8 @@ OPTS: list[cfg.Opt] = [
                 help="Addresses that may reach the database of instances whose request does "
                      "not say."),
     cfg.BoolOpt("use_config_drive", default=True,
+                # as spec adapt-to-file-injection-deprecation-in-nova has it
+                deprecated_name="use_nova_server_config_drive",
                 help="Give servers their user data by config drive."),
     cfg.FloatOpt("agent_start_timeout", default=600, min=1,
                  help="Seconds until the agent of a new or restarted server must be heard."),

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from oslo_config import cfg
 
-from trove_ng.conf import base, guestagent
+from trove_ng.conf import base, dns, guestagent, rpc, taskmanager
 
 
 def _write(path: pathlib.Path, text: str) -> str:
@@ -29,6 +29,18 @@ def test_defaults_serve_without_any_file() -> None:
                      default_config_files=[], setup_logging=False)
     assert conf.region == "RegionOne"
     assert conf.guest_volume.num_tries == 30
+
+
+@pytest.mark.parametrize(("line", "section", "name", "value"), [
+    ("use_nova_server_config_drive = false", "", "use_config_drive", False),
+    ("tm_rpc_encr_key = k", "", "taskmanager_rpc_encr_key", ["k"]),
+    ("dns_domain_name = example.org.", "dns", "domain_name", "example.org.")])
+def test_names_of_the_specs_will_do_too(tmp_path: pathlib.Path, line: str, section: str,
+                                        name: str, value: object) -> None:
+    path = _write(tmp_path / "trove.conf", f"[DEFAULT]\n{line}\n")
+    conf = base.load(["--config-file", path], prog="t", setup_logging=False, registrars=[
+        taskmanager.register, rpc.register, dns.register])
+    assert getattr(getattr(conf, section) if section else conf, name) == value
 
 
 def test_two_configurations_do_not_know_of_each_other(tmp_path: pathlib.Path) -> None:
