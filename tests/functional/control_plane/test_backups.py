@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.world import wait_for
+from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import SecretBox
-from trove_ng.db.models import Backup, Duty
+from trove_ng.db.models import Backup, DatastoreVersion, Duty
 from trove_ng.db.repositories import backups, duties
 from trove_ng.db.repositories.sealed import BACKUPS
 
@@ -66,6 +67,22 @@ def test_a_chain_is_made_and_restored_in_its_order(plane: ControlPlane, instance
     assert [one.prefix for one in restore.grants] == [f"backup_{one}/" for one in chain]
     assert all(one.put_query is None for one in restore.grants)
     assert restore.keys == [None, None, None]
+
+
+def test_the_next_image_of_a_release_restores_the_backups_of_the_one_before(
+        plane: ControlPlane, instance: str) -> None:
+    backup = make(plane, instance)["id"]
+    with plane.db.writer() as session:
+        before = session.get_one(DatastoreVersion, row(plane, backup).datastore_version_id)
+        before.active = False
+        session.add(DatastoreVersion(
+            id="n", datastore_id=before.datastore_id, name="10.11.9", version="10.11.9",
+            manager=before.manager, image_id=before.image_id, image_tags=before.image_tags,
+            created=utcnow(), updated=utcnow()))
+    other = plane.create(name="other", restorePoint={"backupRef": backup}, datastore={
+        "type": "mariadb", "version": "10.11.9"})
+    assert plane.wait(other, "ACTIVE")["datastore"]["version"] == "10.11.9"
+    assert asked(plane, "prepare")[-1].restore.grants[0].prefix == f"backup_{backup}/"
 
 
 @pytest.mark.parametrize("damage", ["missing", "other"])
