@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -26,6 +27,7 @@ class Owned(Protocol):
 
 
 T = TypeVar("T", bound=Owned)
+R = TypeVar("R")
 
 
 class Keep(Protocol):
@@ -166,6 +168,17 @@ class Call:
                                     f"/{resource}/{quote(ident)}"},
             {"rel": "bookmark", "href": f"{self.host_url}/{resource}/{quote(ident)}"},
         ]
+
+    def listed(self, key: str, rows: Sequence[R], view: Callable[[R], dict[str, Any]],
+               ) -> dict[str, Any]:
+        """Return the body of a list of what was found.
+
+        :param rows: one more than a page holds, if there are as many
+        :param view: makes of each what is shown, which has its ``id``
+        """
+        limit = self.limit()
+        items = [view(row) for row in rows[:limit]]
+        return self.page(key, items, items[-1]["id"] if len(rows) > limit else None)
 
     def page(self, key: str, items: list[Any], next_marker: object | None,
              ) -> dict[str, Any]:

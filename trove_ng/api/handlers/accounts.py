@@ -11,12 +11,9 @@ from trove_ng.db.repositories import accounts
 
 def index(call: Call) -> dict[str, Any]:
     """List the projects that have instances."""
-    limit = call.limit()
     with call.services.db.connection() as reader:
-        rows = accounts.page(reader, limit=limit, marker=call.marker())
-    items = [_view(row.tenant_id, row.instances) for row in rows[:limit]]
-    return call.page("accounts", items,
-                     items[-1]["id"] if len(rows) > limit and items else None)
+        rows = accounts.page(reader, limit=call.limit(), marker=call.marker())
+    return call.listed("accounts", rows, lambda row: _view(row.tenant_id, row.instances))
 
 
 def show(call: Call) -> dict[str, Any]:

@@ -26,13 +26,11 @@ def _view(row: Any) -> dict[str, Any]:
 
 def index(call: Call) -> dict[str, Any]:
     """List the project's groups."""
-    limit, marker = call.limit(), call.marker()
     with call.services.db.reader() as session:
         rows = configurations.list_views(
-            session, tenant_id=call.context.project_id, limit=limit, marker=marker)
-    items = [_view(row) for row in rows[:limit]]
-    return call.page("configurations", items,
-                     items[-1]["id"] if len(rows) > limit and items else None)
+            session, tenant_id=call.context.project_id, limit=call.limit(),
+            marker=call.marker())
+    return call.listed("configurations", rows, _view)
 
 
 def show(call: Call) -> dict[str, Any]:
@@ -79,13 +77,12 @@ def delete(call: Call) -> None:
 
 def instances(call: Call) -> dict[str, Any]:
     """List the instances that have the group."""
-    ident, limit, marker = call.params["id"], call.limit(), call.marker()
+    ident = call.params["id"]
     with call.services.db.reader() as session:
         _row(call, session, ident)
-        rows = configurations.instances(session, ident, limit=limit, marker=marker)
-    items = [{"id": found.id, "name": found.name} for found in rows[:limit]]
-    return call.page("instances", items,
-                     items[-1]["id"] if len(rows) > limit and items else None)
+        rows = configurations.instances(
+            session, ident, limit=call.limit(), marker=call.marker())
+    return call.listed("instances", rows, lambda row: {"id": row.id, "name": row.name})
 
 
 def parameters(call: Call) -> dict[str, Any]:

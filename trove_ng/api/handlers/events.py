@@ -26,8 +26,7 @@ def _list(call: Call, owner: str | None, *, include_deleted: bool) -> dict[str, 
     with call.services.db.connection() as reader:
         ident = _known(reader, call, owner, include_deleted=include_deleted)
         rows = events.page(reader, ident, limit=limit, marker=marker, kind=kind)
-    items = [views.view(call, row) for row in rows[:limit]]
-    return call.page("events", items, items[-1]["id"] if len(rows) > limit else None)
+    return call.listed("events", rows, lambda row: views.view(call, row))
 
 
 def _known(reader: Reader, call: Call, owner: str | None, *, include_deleted: bool) -> str:

@@ -18,12 +18,9 @@ from trove_ng.db.session import retry_on_db_error
 
 def index(call: Call) -> dict[str, Any]:
     """List all versions."""
-    limit, marker = call.limit(), call.marker()
     with call.services.db.reader() as session:
-        rows = admin.versions(session, limit=limit, marker=marker)
-        items = [management(*row) for row in rows[:limit]]
-    return call.page("versions", items,
-                     items[-1]["id"] if len(rows) > limit and items else None)
+        rows = admin.versions(session, limit=call.limit(), marker=call.marker())
+        return call.listed("versions", rows, lambda row: management(*row))
 
 
 def show(call: Call) -> dict[str, Any]:

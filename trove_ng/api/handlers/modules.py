@@ -37,11 +37,9 @@ def of_datastore(call: Call) -> dict[str, Any]:
 
 
 def _page(session: Session, call: Call, datastore_id: str | None) -> dict[str, Any]:
-    limit = call.limit()
-    rows = modules.list_views(session, tenant_id=call.owner, limit=limit,
+    rows = modules.list_views(session, tenant_id=call.owner, limit=call.limit(),
                               marker=call.marker(), datastore_id=datastore_id)
-    items = [views.module(call, row) for row in rows[:limit]]
-    return call.page("modules", items, items[-1]["id"] if len(rows) > limit and items else None)
+    return call.listed("modules", rows, lambda row: views.module(call, row))
 
 
 def show(call: Call) -> dict[str, Any]:

@@ -29,15 +29,12 @@ def index_all(call: Call) -> dict[str, Any]:
 
 
 def _page(call: Call, tenant_id: str | None) -> dict[str, Any]:
-    limit = call.limit()
     with call.services.db.reader() as session:
         rows = operations.page(
-            session, tenant_id=tenant_id, limit=limit, marker=call.marker(),
+            session, tenant_id=tenant_id, limit=call.limit(), marker=call.marker(),
             status=call.choice("status"), **{
                 name: call.query.get(name) or None for name in ("resource_id", "action")})
-        items = [views.view(row, _cancellable(row)) for row in rows[:limit]]
-    more = items[-1]["id"] if len(rows) > limit and items else None
-    return call.page("operations", items, more)
+        return call.listed("operations", rows, lambda row: views.view(row, _cancellable(row)))
 
 
 def show(call: Call) -> dict[str, Any]:

@@ -26,13 +26,11 @@ _PLAIN = ("name", "description", "full_every", "keep_count", "keep_days", "pause
 
 def index(call: Call) -> dict[str, Any]:
     """List the schedules of the project, or of one of its instances."""
-    limit = call.limit()
     with call.services.db.reader() as session:
         rows = schedules.page(
-            session, tenant_id=call.context.project_id, limit=limit, marker=call.marker(),
-            instance_id=call.query.get("instance_id") or None)
-        items = [views.view(row) for row in rows[:limit]]
-    return call.page("schedules", items, items[-1]["id"] if len(rows) > limit and items else None)
+            session, tenant_id=call.context.project_id, limit=call.limit(),
+            marker=call.marker(), instance_id=call.query.get("instance_id") or None)
+        return call.listed("schedules", rows, views.view)
 
 
 def show(call: Call) -> dict[str, Any]:
@@ -125,9 +123,7 @@ def executions(call: Call) -> dict[str, Any]:
     with call.services.db.reader() as session:
         row = _load(session, call)
         rows = schedules.page_of_executions(session, row.id, limit=limit, marker=marker)
-        items = [views.execution(one) for one in rows[:limit]]
-    return call.page("executions", items,
-                     items[-1]["id"] if len(rows) > limit and items else None)
+        return call.listed("executions", rows, views.execution)
 
 
 @retry_on_db_error

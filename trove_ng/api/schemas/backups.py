@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trove_ng.api.schemas.common import DESCRIPTION, NAME, TITLE, UUID, Schema, obj
+from trove_ng.api.schemas.common import DESCRIPTION, FLAG, NAME, TITLE, UUID, Schema, obj
 
 #: Swift container: no slash nor control character, at most 256 bytes, no "." or ".."
 _CONTAINER: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255,
@@ -35,7 +35,7 @@ CREATE: Schema = obj({"backup": obj({
     "description": DESCRIPTION,
     "instance": UUID,
     "parent_id": {"oneOf": [UUID, {"type": "null"}]},
-    "incremental": {"enum": [0, 1, True, False]},
+    "incremental": FLAG,
     "swift_container": _CONTAINER,
     "storage_driver": _DRIVER,
     "restore_from": {"anyOf": [_REMOTE, {"type": "null"}]},

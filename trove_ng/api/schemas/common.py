@@ -67,6 +67,10 @@ DATABASE_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255,
                          "pattern": f"^{_PRINTABLE}*{_VISIBLE}{_PRINTABLE}*$"}
 CHARSET: Schema = {"type": ["string", "null"], "maxLength": 64,
                    "pattern": r"^[0-9A-Za-z_]*$"}
+#: a datastore version, or its default one
+DATASTORE: Schema = obj({"type": NAME, "version": NAME, "version_number": NAME})
+#: yes or no; released clients send 0 and 1
+FLAG: Schema = {"enum": [True, False, 0, 1]}
 EMPTY: Schema = {"type": ["object", "null"], "additionalProperties": False,
                  "properties": {}}
 #: an IPv4 or IPv6 address

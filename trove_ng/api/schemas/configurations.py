@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trove_ng.api.schemas.common import NAME, TITLE, Schema, array, obj
+from trove_ng.api.schemas.common import DATASTORE, FLAG, TITLE, Schema, array, obj
 from trove_ng.datastores.parameters import KINDS
 from trove_ng.datastores.parameters import NAME as PARAMETER_NAME
 
@@ -16,22 +16,20 @@ _VALUES: Schema = {"type": "object", "maxProperties": 1000,
 
 CREATE: Schema = obj({"configuration": obj({
     "name": _GROUP_NAME, "values": _VALUES, "description": _DESCRIPTION,
-    "datastore": obj({"type": NAME, "version": NAME, "version_number": NAME}),
+    "datastore": DATASTORE,
 }, ("name", "values"))}, ("configuration",))
 
 _CHANGE = {"name": _GROUP_NAME, "values": _VALUES, "description": _DESCRIPTION}
 REPLACE: Schema = obj({"configuration": obj(_CHANGE, ("values",))}, ("configuration",))
 MERGE: Schema = obj({"configuration": obj(_CHANGE, minProperties=1)}, ("configuration",))
 
-#: released clients send 0 and 1
-_FLAG: Schema = {"anyOf": [{"type": "boolean"}, {"type": "integer", "enum": [0, 1]}]}
 _LIMIT: Schema = {"anyOf": [
     {"type": "number"}, {"type": "null"},
     {"type": "string", "maxLength": 40, "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}]}
 _PARAMETER: dict[str, Schema] = {
     "name": {"type": "string", "maxLength": 128, "pattern": f"^{PARAMETER_NAME}$"},
     "data_type": {"type": "string", "enum": list(KINDS)},
-    "restart_required": _FLAG, "min_size": _LIMIT, "max_size": _LIMIT,
+    "restart_required": FLAG, "min_size": _LIMIT, "max_size": _LIMIT,
     "choices": array({"type": "string", "minLength": 1, "maxLength": 255}, maximum=100),
     "description": {"type": ["string", "null"], "maxLength": 1024}}
 CREATE_PARAMETER: Schema = obj({"configuration-parameter": obj(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trove_ng.api.schemas.common import (
     CIDR,
+    DATASTORE,
     EMPTY,
     FLAVOR_REF,
     IP,
@@ -29,7 +30,6 @@ NIC: Schema = obj({
     "net-id": UUID, "network_id": UUID, "subnet_id": UUID, "subnet-id": UUID,
     "ip_address": IP, "ip-address": IP, "v4-fixed-ip": IP, "port-id": UUID},
     minProperties=1)
-_DATASTORE: Schema = obj({"type": NAME, "version": NAME, "version_number": NAME})
 #: an instant in ISO 8601; without a zone it is UTC
 _TIME: Schema = {"type": "string", "maxLength": 40, "pattern":
                  r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
@@ -62,7 +62,7 @@ CREATE: Schema = obj({"instance": obj({
     "restorePoint": obj({"backupRef": UUID, "time": _TIME}, ("backupRef",)),
     "log_archiving": LOG_ARCHIVING,
     "availability_zone": {"type": ["string", "null"], "minLength": 1, "maxLength": 255},
-    "datastore": _DATASTORE,
+    "datastore": DATASTORE,
     "nics": array(NIC, maximum=1),
     "access": ACCESS,
     "configuration": {"oneOf": [UUID, {"type": "null"}]},
