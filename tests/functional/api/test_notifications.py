@@ -367,9 +367,10 @@ OFFERS = [
      "datastore_version_create", {"name": "13", "datastore": "mariadb"}),
     ("PATCH", f"{_VERSIONS}/v", {"packages": "p"}, "datastore_version_update", _OF),
     ("PUT", _OFFERED, {"datastore_version": {"visibility": "private"}},
-     "datastore_version_set_visibility", {**_OF, "visibility": "private"}),
+     "datastore_version_set_visibility", {
+         **_OF, "datastore": "mariadb", "visibility": "private"}),
     ("POST", f"{_OFFERED}/members", {"member": MINE}, "datastore_version_member_create",
-     {**_OF, "member": MINE}),
+     {**_OF, "datastore": "mariadb", "member": MINE}),
     ("PUT", "/mgmt/capabilities/root", {"capability": {"enabled": False}},
      "capability_update", {"name": "root"}),
     ("PUT", f"{_BELOW}/capabilities/root", {"capability": {"enabled": True}},

@@ -39,11 +39,13 @@ _VERSIONS = "/mgmt/datastore-versions"
 _CAPABILITIES = "/mgmt/datastores/versions/{id}/capabilities"
 _ONE_VERSION = "/mgmt/datastores/{datastore}/versions/{id}"
 _MEMBERS = f"{_ONE_VERSION}/members"
-#: notifications of the version that the path names, and of something of it
+#: notifications of the version that the path names, and of something of it; below its
+#: datastore it may be named in the path by its name
 _VERSION = {"datastore_version_id": "path:id"}
+_OF_DATASTORE = {**_VERSION, "datastore": "path:datastore"}
 _NAMED = {**_VERSION, "name": "path:name"}
 _VISIBILITY = Notify("datastore_version_set_visibility", {
-    **_VERSION, "visibility": "body:datastore_version.visibility"})
+    **_OF_DATASTORE, "visibility": "body:datastore_version.visibility"})
 
 REGISTRATION = (
     Route("DELETE", "/datastores/{datastore}", "management_versions:delete_datastore",
@@ -94,13 +96,13 @@ REGISTRATION = (
     Route("POST", _MEMBERS, "management_members:create",
           "mgmt:datastore-version-member:create", 200, answers.MEMBER, datastores.MEMBER,
           fails=(409,), notify=Notify("datastore_version_member_create", {
-              **_VERSION, "member": "body:member"})),
+              **_OF_DATASTORE, "member": "body:member"})),
     Route("GET", f"{_MEMBERS}/{{member_id}}", "management_members:show",
           "mgmt:datastore-version-member:show", 200, answers.MEMBER),
     Route("DELETE", f"{_MEMBERS}/{{member_id}}", "management_members:delete",
           "mgmt:datastore-version-member:delete", 204, notify=Notify(
               "datastore_version_member_delete", {
-                  **_VERSION, "member_id": "path:member_id"})),
+                  **_OF_DATASTORE, "member_id": "path:member_id"})),
     Route("GET", "/mgmt/datastores/{datastore}/versions/members/{project_id}",
           "management_members:of_project", "mgmt:datastore-version-member:index", 200,
           answers.MEMBERS),
