@@ -41,7 +41,8 @@ def _route(route: Route) -> str:
 
     title = f"{route.method} {route.path}"
     lines = [title, "=" * len(title), "",
-             f"Policy rule ``{route.rule}``, answers {route.success}."]
+             f"Policy rule ``{route.rule}``, answers {route.success}"
+             f"{' or 200' if route.partly is not None else ''}."]
     if route.query:
         lines += ["", "Query: " + ", ".join(f"``{name}``" for name in route.query) + "."]
     fields = list(_fields(route.request or {}))

@@ -59,11 +59,12 @@ class RootController:
         environ[ROUTE] = route.path
         call = self._make_call(environ, route, match.params)
         body = self._run(call, environ.get("HTTP_IDEMPOTENCY_KEY"))
-        if route.answer is None:
+        if route.answer is None and (route.partly is None or body is None):
             response = Response(status=route.success, content_type=None, body=b"")
         else:
-            response = Response(status=route.success, content_type="application/json",
-                                charset=None, body=encode(body))
+            response = Response(status=route.success if route.answer is not None else 200,
+                                content_type="application/json", charset=None,
+                                body=encode(body))
         if call.operation_id is not None:
             response.headers["X-Trove-Operation-Id"] = call.operation_id
         if call.replayed:

@@ -148,6 +148,13 @@ class _Maker:
                     "description": answer["description"], "headers": _headers(200),
                     "content": _content(answer)}, **_failures(_ANYWHERE)}}
 
+    def _partly(self, route: Route) -> dict[str, Any]:
+        if route.partly is None:
+            return {}
+        return {"200": {"description": "Done, but for what is told.",
+                        "headers": _success_headers(route),
+                        "content": _content(self._ref(route, route.partly, "Answer"))}}
+
     def _operation(self, route: Route) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "description": "Done." if route.success != 202 else "Accepted, or done.",
@@ -167,7 +174,8 @@ class _Maker:
             "x-policy-rule": route.rule,
             "parameters": [_query_parameter(name, schema)
                            for name, schema in route.query.items()],
-            "responses": {str(route.success): answer, **_failures(_statuses(route))},
+            "responses": {str(route.success): answer, **self._partly(route),
+                          **_failures(_statuses(route))},
         }
         if route.method == "POST":
             operation["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})

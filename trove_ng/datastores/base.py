@@ -111,6 +111,7 @@ class Datastore:
     :param accounts_are_data: a replica has the accounts that its source has for replicas, and
         makes none until it is written to
     :param replicas_copy: a new replica copies all data from its source, and needs no backup
+    :param tells_root: who may come in is no data: replicas are told of root as their source is
     :param why_not: for each capability that it lacks, a sentence that says why
     :param logs: what its servers write, in the order of their names
     """
@@ -129,6 +130,7 @@ class Datastore:
     tells_source: bool = False
     accounts_are_data: bool = False
     replicas_copy: bool = False
+    tells_root: bool = False
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
     tls_modes: tuple[str, ...] = ()

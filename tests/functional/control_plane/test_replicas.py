@@ -11,12 +11,14 @@ from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from trove_ng.cloud.neutron import Network
-from trove_ng.common.errors import ServiceUnavailable
+from trove_ng.common.errors import GuestError, ServiceUnavailable
+from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.repositories import instances
 from trove_ng.operations import fencing, roles
 from trove_ng.operations.replication import account
 from trove_ng.operations.runbooks import seed_replicas
+from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
 
@@ -97,6 +99,26 @@ def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
     assert ids(plane, instance) == [replicas[1]]
 
 
+class RootedAgent(LivingAgent):
+    """An agent that knows the password of the user without a name."""
+
+    root, refuses = "", False
+
+    def _check(self) -> None:
+        if self.refuses:
+            raise GuestError("The disk is full.")
+
+    def _enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        self._check()
+        self.root = request.password.reveal() if request.password is not None else "made-Pw0"
+        return m.UserSpec(name="-", password=Secret(self.root))
+
+    def _disable_root(self, _request: m.Empty) -> m.Empty:
+        self._check()
+        self.root = ""
+        return m.Empty()
+
+
 def test_replicas_that_copy_their_source_begin_without_a_snapshot(plane: ControlPlane) -> None:
     plane.hypervisor.make_agent = LivingAgent
     plane.add_redis()
@@ -118,6 +140,48 @@ def test_replicas_that_copy_their_source_begin_without_a_snapshot(plane: Control
     promote(plane, replicas[0])
     plane.wait(replicas[0], "ACTIVE")
     assert set(ids(plane, replicas[0])) == {source, replicas[1]}
+
+
+def test_replicas_that_ask_their_source_are_told_of_root(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = RootedAgent
+    plane.add_redis()
+    source = plane.create(datastore={"type": "redis", "version": "7.0"})
+    plane.wait(source, "ACTIVE")
+    url = f"/instances/{source}/root"
+    # alone
+    assert plane.request("POST", url, {"password": "root-Pw1"}, status=200).json == {
+        "user": {"name": "-", "password": "root-Pw1"}, "failed_slaves": []}
+    assert plane.request("DELETE", url, status=204).body == b""
+    ask(plane, source, replica_count=2)
+    one, two = ids(plane, source)
+    for each in (one, two):
+        plane.wait(each, "ACTIVE")
+
+    def known() -> list[str]:
+        return [plane.agent(each).root for each in (source, one, two)]
+
+    made = plane.request("POST", url, status=200).json
+    assert made["failed_slaves"] == []
+    assert known() == [made["user"]["password"]] * 3
+    # one that refuses, and one that is not heard of
+    failing = plane.agent(one)
+    failing.refuses = True
+    assert plane.request("POST", url, {"password": "other-Pw2"}, status=200).json == {
+        "user": {"name": "-", "password": "other-Pw2"}, "failed_slaves": [one]}
+    assert known() == ["other-Pw2", made["user"]["password"], "other-Pw2"]
+    plane.agent(two).beat(ServiceStatus.SHUTDOWN)
+    wait_for(lambda: plane.show(two)["operating_status"] == "SHUTDOWN", "the heartbeat")
+    answer = plane.request("DELETE", url, status=200)
+    assert sorted(answer.json["failed_slaves"]) == sorted([one, two])
+    assert known() == ["", made["user"]["password"], "other-Pw2"]
+    # what the source refuses, no replica is told
+    failing.refuses = False
+    plane.agent(source).refuses = True
+    asked = len(failing.asked)
+    assert "The disk is full" in plane.request(
+        "POST", url, {"password": "third-Pw3"}, status=422).text
+    assert len(failing.asked) == asked
+    assert known() == ["", made["user"]["password"], "other-Pw2"]
 
 
 def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str) -> None:

@@ -34,6 +34,7 @@ from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis.manager import RedisManager
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
+from trove_ng.guestagent.datastores.experimental.redis.server import Session
 from trove_ng.guestagent.storage.http import StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -262,6 +263,32 @@ def test_a_server_that_is_down_keeps_its_password(server: Server) -> None:
         server.manager.enable_root(m.RootRequest(password=Secret("second")))
     server.manager.start_db()
     assert server.login("first").ping()
+
+
+def test_a_password_that_was_taken_without_an_answer_is_taken_back(
+        server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.manager.enable_root(m.RootRequest(password=Secret("first")))
+    let_in = Session.let_in
+
+    def lost(session: Session) -> None:
+        monkeypatch.setattr(Session, "let_in", let_in)
+        let_in(session)
+        raise GuestError("The answer is lost.")
+
+    monkeypatch.setattr(Session, "let_in", lost)
+    with pytest.raises(GuestError, match="lost"):
+        server.manager.enable_root(m.RootRequest(password=Secret("second")))
+    for _ in range(2):
+        assert server.login("first").ping()
+        with pytest.raises(redis.AuthenticationError):
+            server.login("second").ping()
+        server.restart()
+    monkeypatch.setattr(Session, "let_in", lost)
+    with pytest.raises(GuestError, match="lost"):
+        server.manager.disable_root(m.Empty())
+    assert server.manager.is_root_enabled(m.Empty()).value
+    with pytest.raises(redis.AuthenticationError):
+        server.login().ping()
 
 
 @pytest.mark.parametrize("call", ["create_databases", "list_users", "create_users"])

@@ -16,6 +16,8 @@ from tests.integration.guestagent.test_redis import Server, content, fill, serve
 from trove_ng.common.errors import ServiceUnavailable, UnprocessableEntity
 from trove_ng.common.secret import Secret
 from trove_ng.datastores import base as datastores
+from trove_ng.guestagent.datastores.experimental.redis import replication
+from trove_ng.guestagent.datastores.experimental.redis.access import Source
 from trove_ng.guestagent.datastores.experimental.redis.manager import RedisManager
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
@@ -286,3 +288,33 @@ def test_a_new_source_that_begins_again_with_older_data_is_known(
     one.manager.start_db()
     assert one.login(ROOT).get("late") is None
     assert not one.manager.wait_for_position(wanted).value
+
+
+def test_a_replica_that_is_told_of_root_keeps_it(
+        server: Server, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = account("one")
+    accounts(server, add=user)
+    replica = make("r1")
+    replica.prepare(replica=True)
+    follow(replica, server, user)
+    ask, told = replication._ask_root, m.RootRequest(password=Secret(ROOT))
+
+    def meanwhile(source: Source) -> str | None:
+        # the source is asked, and then both are told
+        before = ask(source)
+        for each in (server, replica):
+            each.manager.enable_root(told)
+        return before
+
+    monkeypatch.setattr(replication, "_ask_root", meanwhile)
+    assert replica.manager.examine().reason == ""
+    with pytest.raises(redis.AuthenticationError):
+        replica.login().ping()
+    monkeypatch.setattr(replication, "_ask_root", ask)
+    assert replica.manager.examine().reason == ""
+    for each in (server, replica):
+        assert each.login(ROOT).ping()
+    # one that is told of another one takes over that of its source
+    replica.manager.enable_root(m.RootRequest(password=Secret("another")))
+    assert replica.manager.examine().reason == ""
+    assert replica.login(ROOT).ping()

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trove_ng.api import accept
 from trove_ng.api.call import Call
 from trove_ng.api.handlers import statements
-from trove_ng.api.handlers.guest import connect
-from trove_ng.common.errors import NotFound
+from trove_ng.api.handlers.guest import client, connect
+from trove_ng.common.errors import NotFound, TroveError
 from trove_ng.common.secret import Secret
-from trove_ng.db.repositories import instances
+from trove_ng.datastores.base import Datastore
+from trove_ng.db.repositories import instance_views, instances
+from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.instance_status import refuse_statement
+from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.messages import RootRequest
+
+LOG = logging.getLogger(__name__)
 
 
 def show(call: Call) -> dict[str, Any]:
@@ -29,10 +37,15 @@ def enable(call: Call) -> dict[str, Any]:
     guest, engine = connect(call, "root", changes=True)
     if text is not None:
         statements.password(engine, text)
+    replicas = _replicas(call, engine)
     user = guest.enable_root(RootRequest(password=None if text is None else Secret(text)))
     _note(call)
     shown = user.password.reveal() if user.password is not None else (text or "")
-    return {"user": {"name": user.name, "password": shown}}
+    view: dict[str, Any] = {"user": {"name": user.name, "password": shown}}
+    if engine.tells_root:
+        view["failed_slaves"] = _tell(
+            call, replicas, lambda one: one.enable_root(RootRequest(password=Secret(shown))))
+    return view
 
 
 @retry_on_db_error
@@ -42,10 +55,40 @@ def _note(call: Call) -> None:
             session, call.params["id"], call.context.user_id, call.services.clock.now())
 
 
-def disable(call: Call) -> None:
-    """Disable root."""
-    guest, _ = connect(call, "root", changes=True)
+def _replicas(call: Call, engine: Datastore) -> Sequence[AnyRow]:
+    """Return the replicas that have to be told of root: none where it comes with the data."""
+    if not engine.tells_root:
+        return []
+    ident = call.params["id"]
+    with call.services.db.reader() as session:
+        found = instances.replica_ids(session, [ident]).get(ident, [])
+    with call.services.db.connection() as reader:
+        return instance_views.some(reader, found)
+
+
+def _tell(call: Call, replicas: Sequence[AnyRow],
+          tell: Callable[[GuestClient], object]) -> list[str]:
+    """Tell replicas of root; return the ids of those that could not be told.
+
+    These ask their source for it themselves, when they follow it.
+    """
+    failed = []
+    for row in replicas:
+        try:
+            tell(client(call, row, refuse_statement))
+        except TroveError as err:
+            LOG.warning("replica %s is not told of root: %s", row.id, err.message)
+            failed.append(row.id)
+    return failed
+
+
+def disable(call: Call) -> dict[str, Any] | None:
+    """Disable root; tell which replicas could not be told of it, if any."""
+    guest, engine = connect(call, "root", changes=True)
     with call.services.db.reader() as session:
         if instances.root_was_enabled(session, call.params["id"]) is None:
             raise NotFound(f"Root was never enabled on instance {call.params['id']}.")
+    replicas = _replicas(call, engine)
     guest.disable_root()
+    failed = _tell(call, replicas, lambda one: one.disable_root())
+    return {"failed_slaves": failed} if failed else None

@@ -20,6 +20,8 @@ class Route:
     :param success: status code of a good answer
     :param request: JSON schema of the body; None: there is no body
     :param answer: JSON schema of the body of a good answer; None: there is no body
+    :param partly: JSON schema of the body of a 200, which is the answer instead where something
+        is to be told; for routes whose good answers have no body
     :param query: names of query parameters → JSON schema of each
     :param body_optional: the body may be left out
     :param fails: statuses of failures besides those that any route may answer, which are
@@ -35,6 +37,7 @@ class Route:
     success: int
     answer: Schema | None = None
     request: Schema | None = None
+    partly: Schema | None = None
     query: dict[str, Schema] = dataclasses.field(default_factory=dict)
     body_optional: bool = False
     fails: tuple[int, ...] = ()

@@ -128,6 +128,6 @@ USERS = (
           body_optional=True, fails=GUEST,
           notify=Notify("root_enable", {"instance_id": "path:id"})),
     Route("DELETE", "/instances/{id}/root", "root:disable",
-          "instance:extension:root:delete", 204, fails=GUEST,
+          "instance:extension:root:delete", 204, partly=answers.ROOT_DISABLED, fails=GUEST,
           notify=Notify("root_disable", {"instance_id": "path:id"})),
 )

@@ -78,7 +78,10 @@ SSL = _of("ssl", obj({
         "cn": _S, "san": array(_S), "expire_at": _S, "payload": _S, "authority": _S},
         ("cn", "san", "expire_at"))}, ("status", "mode", "restart_required")))
 ROOT_ENABLED = _of("rootEnabled", _B)
-ROOT_USER = _of("user", obj({"name": _S, "password": _S}, ("name", "password")))
+_FAILED_REPLICAS = {"failed_slaves": array(_S)}
+ROOT_USER = obj({"user": obj({"name": _S, "password": _S}, ("name", "password")),
+                 **_FAILED_REPLICAS}, ("user",))
+ROOT_DISABLED = obj(_FAILED_REPLICAS, tuple(_FAILED_REPLICAS))
 ROOT_HISTORY = _of("root_history", obj({"id": _S, "enabled": _S, "user": _S}))
 
 _LOG: dict[str, Any] = {

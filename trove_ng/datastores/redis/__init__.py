@@ -25,6 +25,7 @@ DATASTORE = Datastore(
     capabilities=Capabilities(root=True, backups=True, configuration=True, upgrades=True,
                               replication=True, tls=True),
     replicas_copy=True,
+    tells_root=True,
     promotes=True,
     rules=RedisRules(),
     config=template.config,

@@ -297,14 +297,22 @@ class RedisManager(ReplicaCalls, ServerManager):
     def _set_root(self, password: Secret | None) -> None:
         with self.access.lock:
             before = self.access.secrets()
-            self.access.set_root(password)
-            self.configuration.set_access(self.access.settings())
             try:
-                with self.server.session() as session:
-                    session.let_in()
-            except GuestError:
+                self.access.set_root(password)
+                self._bring_access()
+            except (GuestError, OSError):
                 self.access.keep(before)
-                self.configuration.set_access(self.access.settings())
+                try:
+                    # the server may have taken what it did not answer
+                    self._bring_access()
+                except GuestError as err:
+                    LOG.warning("the former password is in force from the next start on: %s", err)
                 raise
+
+    def _bring_access(self) -> None:
+        """Write who may come in, and have the server know it."""
+        self.configuration.set_access(self.access.settings())
+        with self.server.session() as session:
+            session.let_in()
 
 

@@ -233,19 +233,23 @@ class Replication:
             with self._server.session(seconds) as session:
                 reason = _word(session)
                 if not reason:
-                    self._take_over(source, session)
+                    self._take_over(source, secrets.root, session)
                 return reason
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
             return ""
 
-    def _take_over(self, source: Source, session: Session) -> None:
+    def _take_over(self, source: Source, before: str | None, session: Session) -> None:
+        """Take over what the source says, unless somebody told it meanwhile.
+
+        :param before: what was known of root when the source was not asked yet
+        """
         root = _ask_root(source)
         with self._access.lock:
             now = self._access.secrets()
             if now.source == source and not now.synced:
                 self._access.change(synced=True)
-            if now.source == source and now.root != root:
+            if now.source == source and now.root == before != root:
                 self._write(root=root)
                 session.let_in()
 
