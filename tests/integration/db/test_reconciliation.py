@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from tests import stores
 from tests.stores import add_version
 from trove_ng.common.clock import SystemClock, utcnow
+from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import EventKind
 from trove_ng.db.models import (
     Backup,
+    Duty,
     Event,
     Instance,
     InstanceKey,
+    LogArchive,
     Operation,
     QuotaUsage,
     Reservation,
@@ -28,12 +31,14 @@ from trove_ng.db.models import (
 from trove_ng.db.repositories import (
     duties,
     events,
+    instance_keys,
     operations,
     quotas,
     reconciliation,
+    sealed,
     service_statuses,
 )
-from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.session import Database, add_if_new, retry_on_db_error
 from trove_ng.taskmanager.heartbeats import HeartbeatWatch
 
 COUNT = 30
@@ -201,6 +206,47 @@ def test_keys_and_waiting_operations(db: Database) -> None:
         assert not reconciliation.delete_key_of_deleted(session, "i04")
         assert reconciliation.waiting(session, now) == (0, None)
         assert reconciliation.waiting(session, now + datetime.timedelta(seconds=1)) == (1, "w")
+
+
+def test_all_that_is_sealed_is_sealed_anew(db: Database) -> None:
+    old, both, new = (SecretBox(secrets, instance_keys.PURPOSE)
+                      for secrets in (["old"], ["new", "old"], ["new"]))
+    with db.writer() as session:
+        session.execute(update(InstanceKey).values(
+            encrypted_key=old.seal("k", "i00"), next_key=old.seal("n", "i00")))
+        session.execute(delete(InstanceKey).where(InstanceKey.instance_id != "i00"))
+        session.add(Backup(id="b", name="b", tenant_id="t", sealed_key=old.seal(
+            "b", sealed.BACKUPS.bound("b"))))
+        session.add(Backup(id="plain", name="b", tenant_id="t"))
+        session.add(LogArchive(instance_id="i00", enabled=True, tenant_id="t", container="c",
+                               retention_days=1, sealed_key=old.seal(
+                                   "a", sealed.LOG_ARCHIVES.bound("i00"))))
+    with db.reader() as session:
+        before = session.get_one(Backup, "b").updated
+    with db.writer() as session:
+        assert [one.reseal(session, both) for one in (
+            sealed.GUESTS, sealed.BACKUPS, sealed.LOG_ARCHIVES)] == [1, 1, 1]
+        assert sealed.GUESTS.sealed_with(session) == {new.names[0]: 2}
+        assert sealed.BACKUPS.sealed_with(session) == {new.names[0]: 1}
+    with db.reader() as session:
+        key = session.scalars(select(InstanceKey)).one()
+        assert (new.open(key.encrypted_key, "i00"), new.open(key.next_key or "", "i00")) == (
+            "k", "n")
+        row = session.get_one(Backup, "b")
+        assert (new.open(row.sealed_key or "", sealed.BACKUPS.bound("b")), row.updated) == (
+            "b", before)
+
+
+def test_a_row_that_is_there_is_not_added_again(db: Database) -> None:
+    with db.writer() as session:
+        assert add_if_new(session, Duty(name="d", owner="a", until=utcnow()))
+    with db.writer() as session:
+        # what else the transaction does goes on
+        assert not add_if_new(session, Duty(name="d", owner="b", until=utcnow()))
+        assert add_if_new(session, Duty(name="e", owner="b", until=utcnow()))
+    with db.reader() as session:
+        assert session.execute(select(Duty.name, Duty.owner).order_by(Duty.name)).all() == [
+            ("d", "a"), ("e", "b")]
 
 
 def test_quotas_are_compared_and_counted_while_others_reserve(db: Database) -> None:
