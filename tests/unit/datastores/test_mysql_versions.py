@@ -35,7 +35,10 @@ def test_parameters_are_those_of_the_release(manager: str) -> None:
     assert {"query_cache_size", "query_cache_type", "expire_logs_days", "innodb_file_format",
             "innodb_log_file_size", "innodb_log_files_in_group", "sync_frm"} <= old - middle - new
     assert {"binlog_expire_logs_seconds", "innodb_redo_log_capacity", "temptable_max_ram",
-            "information_schema_stats_expiry"} <= middle & new - old
+            "information_schema_stats_expiry", "binlog_row_metadata",
+            "innodb_segment_reserve_factor", "performance_schema_max_sql_text_length",
+            } <= middle & new - old
+    assert "explain_format" in new - middle
     assert {"restrict_fk_on_non_standard_key", "set_operations_buffer_size"} <= new - middle
     assert ("userstat" in old) is (manager == "percona")
 
@@ -59,6 +62,19 @@ def test_a_limit_differs_between_releases() -> None:
             of("innodb_log_buffer_size", "8.0").restart_required) == (True, False)
     assert [of("max_prepared_stmt_count", one).high for one in SERIES] == [
         1048576, 4194304, 4194304]
+
+
+@pytest.mark.parametrize("version", SERIES)
+def test_numbers_have_the_limits_that_the_manual_gives(version: str) -> None:
+    found = base.get("percona").parameters(version)
+    assert {one.name for one in found if one.kind in ("integer", "float")
+            and (one.low is None or one.high is None)} == (set() if version == "5.7" else {
+                "innodb_doublewrite_pages", "innodb_fsync_threshold",
+                "innodb_log_wait_for_flush_spin_hwm"})
+    high = {one.name: one.high for one in found}
+    assert high["innodb_max_dirty_pages_pct"] == (99.99 if version == "5.7" else 99.999)
+    # a server does not start with what has no option
+    assert not {"foreign_key_checks", "sql_safe_updates", "unique_checks"} & {*high}
 
 
 @pytest.mark.parametrize("manager", ["mysql", "percona"])
