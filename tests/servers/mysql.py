@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.servers.mysql_binlog import BinaryLog
 from tests.servers.mysql_sets import NETWORK
 from tests.servers.mysql_wire import Refused, Wire, greet
 from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP, Session, State, knows
@@ -24,7 +25,8 @@ from trove_ng.guestagent.os.codecs import IniCodec
 _OPTIONS = {
     "user", "datadir", "socket", "pid_file", "port", "bind_address", "default_storage_engine",
     "general_log_file", "slow_query_log_file", "log_output", "log_error", "general_log",
-    "log_bin", "log_bin_index", "server_id", "init_file", "persisted_globals_load", "mysqlx",
+    "log_bin", "log_bin_index", "skip_networking", "server_id", "init_file",
+    "persisted_globals_load", "mysqlx",
     "disable_log_bin", "innodb_file_per_table", "performance_schema", NATIVE,
     "innodb_log_file_size", "relay_log", "relay_log_recovery", "relay_log_purge", "gtid_mode",
     "enforce_gtid_consistency", "log_replica_updates", "log_slave_updates", "binlog_format",
@@ -92,6 +94,8 @@ class Server:
         self._acceptor.join()
         self._listener.close()
         self._listener = None
+        if self.state is not None and self.state.binary is not None:
+            self.state.binary.close()
         for line in list(self._lines.values()):
             line.shutdown(socket.SHUT_RDWR)
         pathlib.Path(self._paths.socket).unlink()
@@ -141,6 +145,7 @@ class Server:
             session = Session(begins=True)
             for line in pathlib.Path(str(options["init_file"])).read_text().splitlines():
                 state.run(line.removesuffix(";"), session)
+        state.binary = _begin_log(options)
         state.end = lambda number: self._lines[number].shutdown(socket.SHUT_RDWR)
         self.state = NETWORK[self._paths.port] = state
         self._listener = socket.socket(socket.AF_UNIX)
@@ -202,6 +207,14 @@ class Server:
             line.close()
 
 
+def _begin_log(options: dict[str, str | None]) -> BinaryLog | None:
+    """Return the binary log, if the options say that one is written; the last one counts."""
+    names = [one for one in options if one in ("log_bin", "disable_log_bin")]
+    if names[-1:] != ["log_bin"]:
+        return None
+    return BinaryLog(str(options["log_bin"]), str(options["log_bin_index"]))
+
+
 def _xtrabackup(version: str) -> str:
     return (f"xtrabackup version {XTRABACKUP[versions.series(version)]} based on MySQL server "
             f"{version} Linux (x86_64) (revision id: 1)")
@@ -211,6 +224,8 @@ _VERSIONS: dict[str, Callable[[str], str]] = {
     "mysqld": lambda version: (
         f"/usr/sbin/mysqld  Ver {version} for Linux on x86_64 (MySQL Community Server - GPL)"),
     "xtrabackup": _xtrabackup, "xbstream": _xtrabackup,
+    "mysqlbinlog": lambda version: f"mysqlbinlog  Ver {version} for Linux on x86_64",
+    "mysql": lambda version: f"mysql  Ver {version} for Linux on x86_64",
     "mysql_upgrade": lambda version: f"mysql_upgrade  Ver 5.2.0, for Linux (x86_64) {version}"}
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import base64
 import configparser
+import contextlib
 import json
 import pathlib
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from tests.servers.mysql_binlog import statements
 from tests.servers.mysql_words import State
 
 #: the program's last line
@@ -23,7 +26,7 @@ def main(name: str, version: str, folder: str, *argv: str) -> None:
         calls.write(json.dumps([name, *argv]) + "\n")
     programs: dict[str, Callable[[str, list[str]], None]] = {
         "mysqld": _mysqld, "xtrabackup": _xtrabackup, "xbstream": _xbstream,
-        "mysql_upgrade": _mysql_upgrade}
+        "mysql_upgrade": _mysql_upgrade, "mysqlbinlog": _mysqlbinlog, "mysql": _mysql}
     programs[name](version, list(argv))
 
 
@@ -60,21 +63,61 @@ def _mysql_upgrade(version: str, argv: list[str]) -> None:
     sys.exit(2)
 
 
-def _connect(option_file: pathlib.Path, *more: str) -> list[str]:
-    """Ask the server for its version, and more, as who the option file says."""
+@contextlib.contextmanager
+def _session(option_file: pathlib.Path, **how: Any) -> Iterator[Callable[[str], Any]]:
+    """Give what runs statements, as who the option file says."""
     import pymysql  # not every program needs it, and it takes long
 
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(option_file.read_text())
     client = parser["client"]
-    with pymysql.connect(unix_socket=client["socket"], user=client["user"],
-                         password=client["password"], autocommit=True) as connection, \
+    with pymysql.connect(unix_socket=client["socket"], user=client["user"], autocommit=True,
+                         password=client["password"], **how) as connection, \
             connection.cursor() as cursor:
-        found = []
-        for question in ("VERSION()", *more):
-            cursor.execute(f"SELECT {question}")
-            found.append(str(cursor.fetchall()[0][0]))
-        return found
+        def run(statement: str) -> Any:
+            try:
+                cursor.execute(statement)
+            except pymysql.MySQLError as err:
+                sys.exit(f"ERROR {err.args[0]} (HY000) at line 1: {err.args[1]}")
+            return cursor.fetchall()
+
+        yield run
+
+
+def _connect(option_file: pathlib.Path, *more: str) -> list[str]:
+    """Ask the server for its version, and more."""
+    with _session(option_file) as run:
+        return [str(run(f"SELECT {question}")[0][0]) for question in ("VERSION()", *more)]
+
+
+def _mysqlbinlog(_version: str, argv: list[str]) -> None:
+    assert argv[0] == "--no-defaults", "must be the first option"
+    parser = _parser()
+    for name in ("--no-defaults", "--disable-log-bin", "--verify-binlog-checksum",
+                 "--skip-gtids"):
+        parser.add_argument(name, action="store_true", required=True)
+    for name in ("--start-position", "--stop-position"):
+        parser.add_argument(name, type=int, required=True)
+    parser.add_argument("log", type=pathlib.Path)
+    given = parser.parse_args(argv)
+    print(json.dumps("SET sql_log_bin = 0"))
+    for one in statements(given.log, given.start_position, given.stop_position):
+        print(json.dumps(one))
+
+
+def _mysql(_version: str, argv: list[str]) -> None:
+    assert argv[0].startswith("--defaults-file="), "must be the first option"
+    parser = _parser()
+    parser.add_argument("--defaults-file", type=pathlib.Path, required=True)
+    for name in ("--binary-mode", "--batch"):
+        parser.add_argument(name, action="store_true", required=True)
+    parser.add_argument("--max-allowed-packet", choices=["1G"], required=True)
+    parser.add_argument("--default-character-set", choices=["binary"], required=True)
+    parser.add_argument("--init-command", required=True)
+    given = parser.parse_args(argv)
+    with _session(given.defaults_file, init_command=given.init_command) as run:
+        for line in sys.stdin:
+            run(json.loads(line))
 
 
 def _xtrabackup(_version: str, argv: list[str]) -> None:
@@ -116,9 +159,13 @@ def _backup(given: argparse.Namespace) -> None:
     notes = _checkpoints("incremental" if begin else "full-backuped", begin, state["lsn"])
     (given.extra_lsndir / "xtrabackup_checkpoints").write_text(notes)
     last = f", GTID of the last change '{executed}'" if mode == "ON" else ""
-    place = f"binlog_pos = filename 'binlog.000002', position '197'{last}\n"
+    place = ""
+    if log == "1":
+        with _session(given.defaults_extra_file) as run:
+            name, size = run("SHOW BINARY LOGS")[-1][:2]
+        place = f"binlog_pos = filename '{name}', position '{size}'{last}\n"
     (given.extra_lsndir / "xtrabackup_info").write_text(
-        f"tool_name = xtrabackup\n{place if log == '1' else ''}innodb_from_lsn = {begin}\n")
+        f"tool_name = xtrabackup\n{place}innodb_from_lsn = {begin}\n")
     files = {"xtrabackup_checkpoints": notes.encode(),
              "state.json.delta" if begin else "state.json": json.dumps(state).encode()}
     json.dump({name: base64.b64encode(content).decode() for name, content in files.items()},

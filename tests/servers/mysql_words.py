@@ -9,11 +9,13 @@ import dataclasses
 import json
 import pathlib
 import re
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from tests.servers import mysql_sets as sets
+from tests.servers.mysql_binlog import BinaryLog
 from tests.servers.mysql_wire import Refused
 
 NATIVE, SHA2 = "mysql_native_password", "caching_sha2_password"
@@ -32,7 +34,9 @@ _DEFAULTS = {"long_query_time": 10, "max_connections": 151, "back_log": 80, "sor
              262144, "general_log": 0, "slow_query_log": 0, "innodb_fast_shutdown": 1,
              "table_definition_cache": 2000, "time_zone": "SYSTEM",
              "transaction_isolation": "REPEATABLE-READ", "temptable_max_ram": 1073741824,
-             "slave_net_timeout": 60, "replica_net_timeout": 60, "gtid_mode": "OFF",
+             "binlog_format": "ROW", "max_binlog_size": 1073741824, "expire_logs_days": 0,
+             "binlog_expire_logs_seconds": 2592000, "slave_net_timeout": 60,
+             "replica_net_timeout": 60, "gtid_mode": "OFF",
              "enforce_gtid_consistency": "OFF", "server_id": 1, "event_scheduler": "OFF",
              "ssl_cert": ""}
 #: variables that are on or off
@@ -88,6 +92,7 @@ class State:
         self.said: list[str] = []
         self.connections: dict[int, str] = {}
         self.end: Callable[[int], None] = lambda _number: None
+        self.binary: BinaryLog | None = None
         #: number of a server, number of its transaction, statement
         self.log: list[tuple[str, int, str]] = []
         self.relay: list[tuple[str, int, str]] = []
@@ -171,15 +176,17 @@ class State:
         session = session or Session()
         sets.pull(self)
         self.said.append(statement)
-        if statement == "SET SESSION sql_log_bin = 0":
+        if re.fullmatch(r"SET (SESSION )?sql_log_bin = 0", statement):
             session.logged = False
             return None
         writes = bool(_WRITES.match(statement))
         if writes and self.flag("super_read_only") and not session.begins:
             raise Refused(1290, "The MySQL server is running with the --super-read-only option")
         found = self._do(statement)
-        if (writes and session.logged and self.flag("log_bin")
-                and self.options.get("gtid_mode") == "ON"):
+        logged = writes and session.logged and self.flag("log_bin")
+        if logged and self.binary is not None:
+            self.binary.add(statement)
+        if logged and self.options.get("gtid_mode") == "ON":
             self.note(self.uuid, self.data["executed"].get(self.uuid, 0) + 1, statement)
         return found
 
@@ -300,6 +307,22 @@ class State:
         return [[name, *about] for name, about in sorted(self.data["databases"].items())
                 if name not in known and (marker is None or name > marker)][:int(limit)]
 
+    def _binary_log(self) -> BinaryLog:
+        if self.binary is None:
+            raise Refused(1381, "You are not using binary logging")
+        return self.binary
+
+    def list_logs(self) -> list[list[Any]]:
+        """The third column is of 8.0."""
+        return [[name, size, *(["No"] if self.release >= (8, 0) else [])]
+                for name, size in self._binary_log().rows()]
+
+    def rotate_log(self) -> None:
+        self._binary_log().rotate()
+
+    def purge_logs(self, name: str) -> None:
+        self._binary_log().purge(name)
+
     def connections_of(self, name: str) -> list[list[Any]]:
         return [[number] for number, user in self.connections.items() if user == name]
 
@@ -348,6 +371,14 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
         (r"SET AUTOCOMMIT = [01]", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+, wait_timeout = \d+", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+", (5, 7), State.ignore),
+        (r"SET SESSION sql_log_off = 1, long_query_time = 31536000, wait_timeout = \d+, "
+         r"net_read_timeout = \d+, max_execution_time = 0", (5, 7), State.ignore),
+        (r"SET SESSION time_zone = '\+00:00'", (5, 7), State.ignore),
+        (r"SELECT UNIX_TIMESTAMP\(SYSDATE\(6\)\)", (5, 7),
+         lambda _state: [[f"{time.time():.6f}"]]),
+        (r"SHOW BINARY LOGS", (5, 7), State.list_logs),
+        (r"FLUSH NO_WRITE_TO_BINLOG BINARY LOGS", (5, 7), State.rotate_log),
+        (rf"PURGE BINARY LOGS TO {_Q}", (5, 7), State.purge_logs),
         (r"SELECT 1", (5, 7), lambda _state: [[1]]),
         (r"SELECT VERSION\(\)", (5, 7), lambda state: [[state.version]]),
         (r"LOCK INSTANCE FOR BACKUP", (8, 0), State.ignore),

@@ -9,6 +9,7 @@ from trove_ng.common.errors import UnprocessableEntity
 from trove_ng.guestagent.manager import BaseManager
 from trove_ng.guestagent.os import machine
 from trove_ng.guestagent.steps import Progress, StepEngine
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import tls_messages as tm
@@ -22,7 +23,7 @@ DATA_CALLS = (
     "create_users", "delete_user", "update_user", "change_passwords", "list_access",
     "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
     "list_logs", "switch_log", "publish_log", "set_replica_accounts", "get_position",
-    "wait_for_position", "archive_log", "end_log_archive",
+    "wait_for_position", "end_log_archive",
 )
 
 
@@ -75,6 +76,7 @@ def handlers(manager: BaseManager, engine: StepEngine,
     # whatever the agent works on: somebody waits for it
     table["release_data"] = _prepared(manager, manager.release_data)
     table["prepare"] = _prepare(manager, engine)
+    table["archive_log"] = _prepared(manager, _archive(manager, engine))
     # objects of a half made backup are overwritten under the same names
     table["create_backup"] = _long(manager, engine, manager.create_backup)
     table["check_data"] = _long(manager, engine, manager.check_data)
@@ -124,6 +126,17 @@ def _prepared(manager: BaseManager, work: GuestHandler) -> GuestHandler:
     def handle(request: m.Message) -> m.Message:
         _require_prepared(manager)
         return work(request)
+
+    return handle
+
+
+def _archive(manager: BaseManager, engine: StepEngine) -> GuestHandler:
+    """Return the handler of the archive, which may have the database restarted first."""
+    def handle(request: am.ArchiveRequest) -> am.ArchivedLog:
+        if not manager.writes_log():
+            with engine.exclusive("archive_log"):
+                manager.begin_log_archive()
+        return manager.archive_log(request)
 
     return handle
 

@@ -153,6 +153,20 @@ class DatastoreHooks(abc.ABC):
         """Store what follows the archived log, and return what was stored."""
         raise self._unsupported("an archive of its log")
 
+    def writes_log(self) -> bool:
+        """Return whether the database writes what is archived.
+
+        :raises GuestError: it is a replica, whose log is not
+        """
+        return True
+
+    def begin_log_archive(self) -> None:
+        """Have the database write what is archived; a restart is part of it where needed.
+
+        The default has nothing to do.
+        """
+        LOG.debug("the log is always written")
+
     def end_log_archive(self, request: m.Empty) -> m.Empty:
         """Keep no more log for the archive."""
         raise self._unsupported("an archive of its log")

@@ -333,9 +333,10 @@ def test_it_is_switched_off_and_on_again(world: World) -> None:
 
 def test_who_cannot_is_told_why(plane: ControlPlane, postgresql: None) -> None:
     wanted = {"enabled": True}
+    plane.add_redis()
     said = plane.request("POST", "/instances", {"instance": {
         "name": "db", "flavorRef": "1", "volume": {"size": 1}, "log_archiving": wanted,
-        "datastore": {"type": "mariadb", "version": "10.11"}}}, status=501).text
+        "datastore": {"type": "redis", "version": "7.0"}}}, status=501).text
     assert "does not archive its log" in said
     ident = plane.create()
     plane.wait(ident, "ACTIVE")

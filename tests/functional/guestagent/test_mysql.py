@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import os
 import pathlib
 import pwd
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +23,7 @@ import pymysql
 import pytest
 from oslo_config import cfg
 
+from tests.integration.guestagent.archives import Archive
 from tests.integration.guestagent.processes import Nothing
 from tests.integration.guestagent.store import grant, progress
 from tests.servers.mysql import Server, install, read_options
@@ -43,6 +46,7 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.percona.manager import PerconaManager
 from trove_ng.guestagent.datastores.mysql_family import manager as family
 from trove_ng.guestagent.datastores.mysql_family import restore
+from trove_ng.guestagent.datastores.mysql_family.binlog import PLACE, server_id
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.stable.mysql import manager as mysql
 from trove_ng.guestagent.os.volumes import VolumeManager
@@ -372,6 +376,88 @@ def test_a_chain_of_backups_is_restored(world: World, make: Make,
     # the agent's account of here, not that of there
     assert other.stored()["users"]["os_admin@localhost"][0] == (
         other.manager.admin.credentials()[1].reveal())
+
+
+def listed(world: World) -> list[str]:
+    return [one.name for one in world.manager.list_databases(m.PageRequest(limit=9)).databases]
+
+
+def make_database(world: World, name: str) -> None:
+    world.manager.create_databases(m.DatabasesRequest(databases=[m.DatabaseSpec(name=name)]))
+
+
+def next_second() -> float:
+    """Return a whole second that no change is of: after all before, before all after."""
+    found = math.ceil(time.time() + 0.01)
+    time.sleep(found - time.time() + 0.02)
+    return float(found)
+
+
+def test_a_backup_is_brought_to_a_time(world: World, make: Make,
+                                       store: tuple[str, Any]) -> None:
+    url, old = store[0], world.server.version.startswith("5.7")
+    # neither is what their owner says of it
+    world.manager.apply_overrides(m.OverridesRequest(operation_id="o", step="s", values={
+        "expire_logs_days" if old else "binlog_expire_logs_seconds": 99}))
+    archive = Archive(world, url)
+    archive.ship()
+    options = world.options()
+    assert (options["log_bin"], options["binlog_format"], options["server_id"]) == (
+        str(world.paths.binlogs / "binlog"), "ROW", str(server_id("i")))
+    assert (options.get("expire_logs_days"), options.get("binlog_expire_logs_seconds")) == (
+        ("7", None) if old else (None, "604800"))
+    make_database(world, "before")
+    chain = [backup(world, url, 1)]
+    make_database(world, "between")
+    archive.ship()
+    chain.append(backup(world, url, 2, chain[0]))
+    world.manager.change_passwords(m.UsersRequest(users=[
+        m.UserSpec(name="app", password=Secret("new-Pw1"))]))
+    make_database(world, "in time")
+    moment = next_second()
+    make_database(world, "late")
+    archive.ship()
+    for length in (1, 2):
+        other = make(world.kind, world.server.version)
+        spec = msgspec.structs.replace(restore_spec(url, *chain[:length]),
+                                       log=archive.replay(moment, chain[length - 1]))
+        other.prepare(restore=spec)
+        assert listed(other) == ["before", "between", "in time", "shop"]
+        assert other.stored()["users"]["app@%"][0] == "new-Pw1"
+        assert other.stored()["users"]["os_admin@localhost"][0] == (
+            other.manager.admin.credentials()[1].reveal())
+        assert 0 < moment - other.manager.restored_to <= 3
+        assert not {"skip_networking", "innodb_flush_log_at_trx_commit", "log_bin"} & {
+            *other.options()}
+        # one client for all files, and the first of them from the end of the backup on
+        assert len(other.calls("mysql")) == 1
+        assert f"--start-position={chain[length - 1].metadata[PLACE]}" in (
+            other.calls("mysqlbinlog")[0])
+    other = make(world.kind, world.server.version)
+    with pytest.raises(BadRequest, match="ends before the time"):
+        other.prepare(restore=msgspec.structs.replace(
+            restore_spec(url, *chain), log=archive.replay(time.time() + 60, chain[1])))
+    world.manager.end_log_archive(m.Empty())
+    world.manager.restart_db()
+    world.manager._trim_logs()
+    assert "binlog_format" not in world.options()
+    assert not world.paths.binlogs.exists()
+
+
+def test_log_that_is_written_anyway_is_archived_without_a_restart(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make()
+    monkeypatch.setattr(one.manager.volumes, "has", lambda kind: kind == "binlog")
+    one.prepare()
+    monkeypatch.setattr(one.manager, "restart_db", lambda: pytest.fail("a restart"))
+    archive = Archive(one, store[0])
+    begun = archive.ship()
+    one.manager._trim_logs()
+    archive.ship()
+    # its owner has them, too
+    assert [file.name for file in sorted(one.paths.binlogs.glob("binlog.0*"))][0] == (
+        f"binlog.{begun.begin.number:06d}")
+    assert "SET GLOBAL `binlog_format` = 'ROW'" in one.said()
 
 
 def test_a_backup_of_another_release_or_engine_is_refused(make: Make,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.integration.guestagent.store import grant
+from tests.integration.guestagent.archives import KEY, Archive, restored
 from tests.integration.guestagent.test_postgresql import (  # noqa: F401 - fixtures
     Server,
     _sql,
@@ -19,59 +18,13 @@ from tests.integration.guestagent.test_postgresql import (  # noqa: F401 - fixtu
     server,
 )
 from trove_ng.common.errors import BadRequest, Conflict, GuestError
-from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql import archive as pg_archive
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
 from trove_ng.guestagent.storage.http import DamagedBackup, StorageError
-from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 from trove_ng.standalone.minicloud.swift import Swift
 
-KEY = Secret(base64.urlsafe_b64encode(bytes(range(32))).decode())
 MB = 1024 ** 2
-
-
-class Archive:
-    """What the control plane would know of the archive of a server.
-
-    :param key: what is archived is encrypted with it
-    """
-
-    def __init__(self, server: Server, url: str, key: Secret | None = None,  # noqa: F811
-                 folder: str = "archive") -> None:
-        self.server = server
-        self.folder = folder
-        self.url = url
-        self.key = key
-        self.pieces: list[am.ArchivedLog] = []
-
-    def ship(self, seconds: float = 30.0) -> am.ArchivedLog:
-        """Archive what is not yet."""
-        last = self.pieces[-1] if self.pieces else None
-        done = self.server.manager.archive_log(am.ArchiveRequest(
-            grant=grant(self.url, f"{self.folder}/{len(self.pieces)}/"), key=self.key,
-            after=None if last is None else am.LogPosition(
-                stream=last.begin.stream, number=last.end), seconds=seconds))
-        self.pieces.append(done)
-        return done
-
-    def replay(self, until: float, after: m.StoredBackup, *pieces: am.ArchivedLog,
-               ) -> m.LogReplay:
-        """Return what is to be applied of it; all after a backup, if nothing is named."""
-        wanted = [one.stored for one in pieces or self.pieces
-                  if pieces or one.end > int(after.metadata[am.NUMBER])]
-        return m.LogReplay(until=until, pieces=wanted, grant=grant(self.url, f"{self.folder}/"),
-                           keys=[self.key] * len(wanted) if self.key else [])
-
-
-def restored(make: Any, url: str, chain: list[m.StoredBackup], log: m.LogReplay,
-             name: str = "two", key: Secret | None = None) -> Server:
-    one: Server = make(name)
-    one.prepare(restore=m.RestoreSpec(
-        backup_id="1", chain=chain, keys=[key] * len(chain) if key else [], log=log,
-        grants=[grant(url, stored.segments[0].name.partition("/")[0] + "/")
-                for stored in chain]))
-    return one
 
 
 def now(server: Server) -> float:  # noqa: F811

@@ -23,7 +23,7 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True, replication=True, tls=True),
+                              upgrades=True, replication=True, tls=True, log_archiving=True),
     # 80 characters since 10.x; 128 only in later releases
     rules=MySqlRules(user_length=80),
     config=template.config,
@@ -38,5 +38,4 @@ DATASTORE = Datastore(
     begun_anew=("binlog", "user_log"),
     promotes=True,
     tells_source=True,
-    why_not={"log_archiving": "The binary log of MariaDB is not archived yet."},
 )

@@ -15,7 +15,8 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True, replication=True, tls=True),
+                              upgrades=True, replication=True, tls=True,
+                              log_archiving=True),
     rules=MySqlRules(user_length=32),
     config=template.mysql_config,
     parameters=versions.parameters("trove_ng.datastores.mysql"),
@@ -29,5 +30,4 @@ DATASTORE = Datastore(
     tells_source=True,
     tls_modes=(BASIC, ENFORCED),
     tls_restarts=True,
-    why_not={"log_archiving": "The binary log of MySQL is not archived yet."},
 )

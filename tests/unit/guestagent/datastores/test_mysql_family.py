@@ -155,7 +155,8 @@ STORED = m.StoredBackup(strategy="mariabackup", segments=[], checksum="", size=0
 
 def strategy(paths: Paths) -> MariaBackup:
     nowhere = pathlib.Path("/none")
-    return MariaBackup(paths, AdminAccount(lambda: nowhere, "root", MariaDbDialect()), nowhere)
+    return MariaBackup(paths, AdminAccount(lambda: nowhere, "root", MariaDbDialect()), nowhere,
+                       lambda _place: {})
 
 
 #: with a server of a version that is known

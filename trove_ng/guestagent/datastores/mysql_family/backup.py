@@ -10,11 +10,13 @@ import pathlib
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent.datastores.mysql_family import causes
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
+from trove_ng.guestagent.datastores.mysql_family.binlog import NAME, Place
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.restore import DONE, FamilyRestore
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
@@ -28,6 +30,8 @@ from trove_ng.rpc import messages as m
 #: key of the last transaction in what a backup says of itself
 GTID = "gtid"
 _GTID = re.compile(r"^binlog_pos = .*GTID of the last change '([^']*)'", re.MULTILINE)
+_PLACE = re.compile(rf"^binlog_pos = filename '{NAME.pattern}', position '([0-9]{{1,18}})'",
+                    re.MULTILINE)
 _POSITION = re.compile(r"^(backup_type|from_lsn|to_lsn|last_lsn) = (\S+)$", re.MULTILINE)
 
 
@@ -35,6 +39,7 @@ class PhysicalBackup:
     """Full and incremental backups with the engine's :attr:`tool`.
 
     :param scratch: directory on the root disk for what is on its way; it exists
+    :param log_after: returns what tells which log continues a backup that ends at a place of it
     """
 
     #: entry point name
@@ -42,9 +47,11 @@ class PhysicalBackup:
     tool: ClassVar[Tool]
 
     def __init__(self, paths: Paths, admin: AdminAccount, scratch: pathlib.Path,
+                 log_after: Callable[[Place], Mapping[str, str]],
                  patience: Patience | None = None) -> None:
         self._paths = paths
         self._admin = admin
+        self._log_after = log_after
         self._way = backups.Way(scratch, patience or Patience())
 
     # ---- backup ---------------------------------------------------------------
@@ -79,14 +86,22 @@ class PhysicalBackup:
             return self._way.store(
                 request, self.name, expected, progress, produce, lambda: {
                     **_position(pathlib.Path(notes), since),
+                    **self._log(pathlib.Path(notes)),
                     **tool.stored.describe(request.key),
                     "version": version, "lineage": lineage})
 
+    def _log(self, folder: pathlib.Path) -> Mapping[str, str]:
+        """Return which log continues the backup, if one is written."""
+        found = _PLACE.search(_info(folder))
+        return self._log_after(Place(int(found[1]), int(found[2]))) if found else {}
+
     # ---- restore --------------------------------------------------------------
 
-    def restore(self, restore: m.RestoreSpec, progress: Progress) -> None:
+    def restore(self, restore: m.RestoreSpec, progress: Progress) -> FamilyRestore:
         """Make the data directory from backups; see :class:`FamilyRestore`."""
-        FamilyRestore(self.tool, self._paths, self._way.patience, progress).run(restore)
+        made = FamilyRestore(self.tool, self._paths, self._way.patience, progress)
+        made.run(restore)
+        return made
 
 
 def _since(parent: m.StoredBackup, engine: str, version: str, lineage: str) -> str:
@@ -124,10 +139,15 @@ def _position(folder: pathlib.Path, since: str | None) -> dict[str, str]:
 
 def _gtid(folder: pathlib.Path) -> dict[str, str]:
     """Return the last transaction that is in a backup, if the binary log is written."""
+    found = _GTID.search(_info(folder))
+    # of several servers in several lines
+    return {GTID: "".join(found[1].split())} if found else {}
+
+
+def _info(folder: pathlib.Path) -> str:
+    """Return what the program noted of a backup besides; nothing if it did not."""
     for name in ("mariadb_backup_info", "xtrabackup_info"):
         path = folder / name
         if path.exists():
-            found = _GTID.search(path.read_text(errors="replace"))
-            # of several servers in several lines
-            return {GTID: "".join(found[1].split())} if found else {}
-    return {}
+            return path.read_text(errors="replace")
+    return ""

@@ -20,6 +20,8 @@ from trove_ng.guestagent.tls import TlsFiles
 _MEMORY = "memory"
 _INIT = "init"
 _REPLICATION = "replication"
+_ARCHIVE = "archive"
+_REPLAY = "replay"
 _TLS = "tls"
 #: changes of one option each are named after it
 _OPTION = "option_"
@@ -116,6 +118,50 @@ class Configuration:
         self._manager.apply_system({"mysqld": soft}, _REPLICATION)
         self._manager.apply_system(
             {"mysqld": {**named, **options}}, _REPLICATION, final=True)
+
+    @property
+    def replicates(self) -> bool:
+        """Whether the server has, or had, a role in a set of replicas."""
+        return self._manager.has_system(_REPLICATION, final=True)
+
+    @property
+    def archives(self) -> bool:
+        """Whether binary logs are written for the archive."""
+        return self._manager.has_system(_ARCHIVE, final=True)
+
+    def set_archive(self, folder: pathlib.Path, number: int, size: int) -> dict[str, Any]:
+        """Have binary logs written as they are archived, whatever the owner sets.
+
+        :param folder: directory of the binary logs
+        :param number: of the server
+        :param size: bytes of a file
+        :return: what a running server that writes them takes at once
+        """
+        named = _binlogs(folder)
+        soft = {"sync_binlog": named.pop("sync_binlog")}
+        kept = self._dialect.options(_BINLOG_DAYS)
+        dynamic = {"binlog_format": "ROW", "max_binlog_size": size,
+                   **{name: kept[name] for name in self._dialect.expiry}}
+        self._manager.apply_system({"mysqld": soft}, _ARCHIVE)
+        self._manager.apply_system(
+            {"mysqld": {**named, **dynamic, "server_id": number}}, _ARCHIVE, final=True)
+        return dynamic
+
+    def unset_archive(self) -> None:
+        """Write binary logs for the archive no more, from the next start on."""
+        for final in (False, True):
+            self._manager.remove_system(_ARCHIVE, final=final)
+
+    def set_replay(self, on: bool) -> None:
+        """Have the server serve nobody while archived log is applied, and be quick, or not."""
+        if not on:
+            self._manager.remove_system(_REPLAY, final=True)
+            return
+        self._manager.apply_system({"mysqld": {
+            "skip_networking": "ON", "event_scheduler": "OFF",
+            # what is lost with the server then is made anew
+            "innodb_flush_log_at_trx_commit": 0, "max_allowed_packet": "1G"}},
+            _REPLAY, final=True)
 
     def set_tls(self, found: TlsFiles | None) -> None:
         """Have the server speak TLS with these files, or none, from its next start on."""

@@ -96,6 +96,16 @@ class Dialect(abc.ABC):
     def disconnect(self, session: sql.Session, user: str) -> None:
         """End all connections of a user."""
 
+    @property
+    @abc.abstractmethod
+    def expiry(self) -> Sequence[str]:
+        """Return the names of the options that say how long binary logs are kept."""
+
+    @property
+    @abc.abstractmethod
+    def unhurried(self) -> str:
+        """The variable that, being 0, lets a session's statements take any time."""
+
     @abc.abstractmethod
     def options(self, days: int | None) -> dict[str, Any]:
         """Return options of the server's file that not all engines have.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,14 +12,16 @@ from typing import Any
 import pymysql
 from oslo_config import cfg
 
-from trove_ng.common.errors import Conflict, GuestError, UnprocessableEntity
+from trove_ng.common.errors import Conflict, GuestError, TroveError, UnprocessableEntity
 from trove_ng.common.states import DATA_VOLUME, ServiceStatus
 from trove_ng.datastores.base import REPLICA_USERS, Config
 from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.mysql_family import causes, checks, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
+from trove_ng.guestagent.datastores.mysql_family.archive import BinlogArchive, end_of_backup
 from trove_ng.guestagent.datastores.mysql_family.backup import PhysicalBackup
+from trove_ng.guestagent.datastores.mysql_family.binlog import server_id
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.databases import Databases
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
@@ -26,11 +29,13 @@ from trove_ng.guestagent.datastores.mysql_family.hold import DataHold
 from trove_ng.guestagent.datastores.mysql_family.logs import ServerLogs
 from trove_ng.guestagent.datastores.mysql_family.overrides import Overrides
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.replay import Replay
 from trove_ng.guestagent.datastores.mysql_family.replication import (
     Replication,
     Role,
     forget_files,
 )
+from trove_ng.guestagent.datastores.mysql_family.restore import FamilyRestore, place_of
 from trove_ng.guestagent.datastores.mysql_family.root import Root
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
@@ -43,6 +48,7 @@ from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
@@ -100,6 +106,10 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
         self.replication = self.replicates(
             self.server, self.configuration, self.dialect, self.paths, ctx.instance_id,
             lambda: self.agent_dir / "replication", OWNER)
+        self.archive = BinlogArchive(
+            self.paths, self.server, self.configuration, self.strategy.tool,
+            server_id(ctx.instance_id), lambda: self.agent_dir / "log-archive",
+            lambda: self.volumes.has(BINLOG), OWNER, ctx.scratch, self.patience, self._restart)
 
     # ---- what an engine must say --------------------------------------------
 
@@ -139,18 +149,66 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
         :raises BadRequest: they are others
         """
         check_strategies(self.strategy.name, strategies)
-        return self.strategy(self.paths, self.admin, self.ctx.scratch(), self.patience)
+        return self.strategy(
+            self.paths, self.admin, self.ctx.scratch(),
+            functools.partial(end_of_backup, self.server, self.archive.history), self.patience)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""
         return self._backups(request.strategy).create(request, progress)
 
-    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
+    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> FamilyRestore:
         """Make the data directory from a backup; it is left alone unless all is good.
 
         :raises GuestError: the backup is damaged, or cannot be had
         """
-        self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
+        return self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
+
+    # ---- the archive of the binary log ------------------------------------------
+
+    def writes_log(self) -> bool:
+        """Return whether the server writes what is archived.
+
+        :raises GuestError: it is a replica
+        """
+        if self.replication.role() is Role.REPLICA:
+            raise GuestError("The log of a replica is not archived.")
+        return self.archive.ready()
+
+    def begin_log_archive(self) -> None:
+        """Have the server write what is archived; one that wrote no log is restarted."""
+        self.archive.begin()
+
+    def archive_log(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        """Store the log that is not archived yet."""
+        return self.archive.ship(request)
+
+    def end_log_archive(self, request: m.Empty) -> m.Empty:
+        """Keep no more log for the archive."""
+        self.archive.end()
+        return m.Empty()
+
+    def _trim_logs(self) -> None:
+        super()._trim_logs()
+        try:
+            self.archive.trim()
+        except (TroveError, OSError) as err:
+            LOG.warning("binary logs cannot be removed: %s", err)
+
+    def _replay(self, restore: m.RestoreSpec, made: FamilyRestore, progress: Progress) -> None:
+        """Bring restored data to a time, on a server that nobody else comes to."""
+        log = restore.log
+        assert log is not None
+        self.configuration.set_replay(True)
+        try:
+            self._take_over()
+            self.restored_to = made.replay(Replay(
+                self.strategy.tool, self.admin.option_file, self.dialect.unhurried, OWNER,
+                place_of(restore.chain[-1]), log.until, progress.check))
+            # what was replayed may have changed the agent's account
+            self.stop_db()
+        finally:
+            self.configuration.set_replay(False)
 
     # ---- replication ----------------------------------------------------------
 
@@ -210,6 +268,10 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
             self.server, self.ctx.clock.monotonic, seconds, progress,
             lambda: self._cause() if self._process_state() is ServiceStatus.SHUTDOWN else "")
 
+    def _restart(self) -> None:
+        with self.status.restarting():
+            self.restart_db()
+
     def _sync(self) -> None:
         commands.run(["sync", "-f", self.paths.mount], timeout=_SYNC_SECONDS)
 
@@ -241,7 +303,9 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
             self.replication.configure(Role.REPLICA)
         progress.report(10)
         if request.restore is not None:
-            self.restore_data(request.restore, progress)
+            made = self.restore_data(request.restore, progress)
+            if request.restore.log is not None:
+                self._replay(request.restore, made, progress)
         elif existing is None:
             self.install_data()
         progress.report(70)
@@ -380,6 +444,7 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
             files.copy_tree(kept, self.paths.changes)
         self._write_configuration(request.config, request.overrides)
         self.replication.configure_again()
+        self.archive.configure_again()
         self.tls.own()
         self.configuration.set_tls(self.tls.in_force())
         for place in (self.paths.data, self.paths.logs, self.paths.binlogs):

@@ -13,7 +13,6 @@ import enum
 import logging
 import pathlib
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -24,6 +23,7 @@ from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.backup import GTID
+from trove_ng.guestagent.datastores.mysql_family.binlog import server_id
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
@@ -60,11 +60,6 @@ class Role(enum.StrEnum):
     REPLICA = "replica"
     #: it follows nobody, and clients may not write: its role is about to change
     HELD = "held"
-
-
-def server_id(instance_id: str) -> int:
-    """Return the number of a server, which no other one of its set has."""
-    return zlib.crc32(instance_id.encode()) or 1
 
 
 class Replication(abc.ABC):
@@ -104,7 +99,9 @@ class Replication(abc.ABC):
         words = self._dialect.words
         self._configuration.set_replication(folder, {
             "server_id": self._id, f"log_{words.replica}_updates": "ON",
-            "binlog_format": "MIXED", "relay_log": "relay-bin", "relay_log_recovery": "ON",
+            # what is archived must not depend on when it is applied
+            "binlog_format": "ROW" if self._configuration.archives else "MIXED",
+            "relay_log": "relay-bin", "relay_log_recovery": "ON",
             "relay_log_purge": "ON", f"{words.replica}_net_timeout": SILENCE_SECONDS,
             **self.options(writable=role is Role.SOURCE),
             # what is the owner's runs by itself, and may be let write in spite of read_only

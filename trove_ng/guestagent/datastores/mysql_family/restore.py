@@ -8,13 +8,24 @@ from collections.abc import Sequence
 from trove_ng.common.errors import BadRequest
 from trove_ng.guestagent import versions
 from trove_ng.guestagent.datastores.mysql_family import causes
+from trove_ng.guestagent.datastores.mysql_family.binlog import (
+    COMPLETE,
+    FIRST,
+    NEXT,
+    PLACE,
+    UNTIL,
+    Place,
+)
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.replay import Replay
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import Link, Restore, blaming
 from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.log_archive import check_parts
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 
 #: what the program says last when all went well
@@ -36,6 +47,25 @@ class FamilyRestore(Restore):
     def check(self, chain: Sequence[m.StoredBackup]) -> None:
         check_chain(chain, self._tool)
         self._tool.check(self._tool.version())
+
+    def check_log(self, chain: Sequence[m.StoredBackup], log: m.LogReplay) -> None:
+        """Refuse log that leaves a gap, or does not reach the time, or a time before it."""
+        installed, about = self._tool.version(), chain[-1].metadata
+        begin = place_of(chain[-1])
+
+        def span(stored: m.StoredBackup) -> tuple[int, int] | None:
+            found = stored.metadata
+            versions.check_recorded(found.get("version", ""), installed,
+                                    upgrades=self._tool.upgrades)
+            if found.get(am.STREAM) != about.get(am.STREAM) or COMPLETE not in found:
+                return None
+            return int(found.get(FIRST, -1)), int(found.get(NEXT, -1))
+
+        check_parts(self._tool.log, log, begin.number, span)
+        if log.until < float(about.get(am.ENDED, "inf")):
+            raise BadRequest("The time to restore to is before the end of the backup.")
+        if not log.pieces or log.until > float(log.pieces[-1].metadata.get(UNTIL, "-inf")):
+            raise BadRequest("The archived log ends before the time to restore to.")
 
     def needed(self, chain: Sequence[m.StoredBackup]) -> int:
         return needed(chain)
@@ -63,6 +93,39 @@ class FamilyRestore(Restore):
             program.wait()
             if not program.said(DONE):
                 raise program.failure("did not complete")
+
+
+    def replay(self, replay: Replay) -> float | None:
+        """Apply the archived log to the running server; return when the last change was.
+
+        :raises DamagedBackup: a part is not what was stored
+        :raises GuestError: the server refuses a change
+        """
+        folder = self._paths.increment
+        try:
+            with replay:
+                for link in self.log:
+                    files.make_directory(folder, mode=0o700, owner=OWNER)
+                    with blaming(link.stored):
+                        self.extract(["tar", "--extract", "--directory", str(folder)], link)
+                        if replay.apply(folder, link.stored.metadata):
+                            break
+                    files.remove(folder, recursive=True)
+                replay.finish()
+            return replay.last
+        finally:
+            files.remove(folder, recursive=True)
+
+
+def place_of(stored: m.StoredBackup) -> Place:
+    """Return where the log continues a backup.
+
+    :raises BadRequest: it does not tell
+    """
+    try:
+        return Place(int(stored.metadata[am.NUMBER]), int(stored.metadata[PLACE]))
+    except (KeyError, ValueError):
+        raise BadRequest("The backup does not tell where the log continues it.") from None
 
 
 def check_fits(stored: m.StoredBackup, tool: Tool, installed: str) -> None:

@@ -24,4 +24,4 @@ class MariaBackup(PhysicalBackup):
 
     name = "mariabackup"
     tool = Tool(engine="mariadb", program="mariadb-backup", unpacker="mbstream",
-                version=installed_version)
+                version=installed_version, log_reader="mariadb-binlog", client="mariadb")

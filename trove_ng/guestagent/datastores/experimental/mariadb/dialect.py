@@ -55,6 +55,16 @@ class MariaDbDialect(Dialect):
         """End all connections of a user."""
         session.run("KILL USER %s", (user,))
 
+    @property
+    def expiry(self) -> Sequence[str]:
+        """In days."""
+        return ("expire_logs_days",)
+
+    @property
+    def unhurried(self) -> str:
+        """In seconds."""
+        return "max_statement_time"
+
     def options(self, days: int | None) -> dict[str, Any]:
         """The time that binary logs are kept."""
         return {} if days is None else {"expire_logs_days": days}

@@ -43,5 +43,7 @@ class XtraBackup(PhysicalBackup):
 
     name = "xtrabackup"
     tool = Tool(engine="mysql", program="xtrabackup", unpacker="xbstream",
-                version=installed_version, check=check_program, upgrades=False,
-                keeps_open=True)
+                version=installed_version, log_reader="mysqlbinlog", client="mysql",
+                # a server alone takes no numbers of transactions of one in a set
+                log_options=("--skip-gtids",),
+                check=check_program, upgrades=False, keeps_open=True)

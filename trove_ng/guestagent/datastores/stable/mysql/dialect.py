@@ -105,6 +105,16 @@ class MySqlDialect(Dialect):
                 "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s", (user,)):
             session.end(int(number))
 
+    @property
+    def expiry(self) -> Sequence[str]:
+        """In days, and in seconds since 8.0."""
+        return ("expire_logs_days",) if self.old else ("binlog_expire_logs_seconds",)
+
+    @property
+    def unhurried(self) -> str:
+        """In milliseconds."""
+        return "max_execution_time"
+
     def options(self, days: int | None) -> dict[str, Any]:
         """Return what keeps the server to these files, and about binary logs.
 

@@ -17,6 +17,7 @@ from trove_ng.guestagent.datastores.mysql_family.manager import (
     default_paths,
 )
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.restore import FamilyRestore
 from trove_ng.guestagent.datastores.stable.mysql.backup import XtraBackup
 from trove_ng.guestagent.datastores.stable.mysql.dialect import NATIVE, MySqlDialect
 from trove_ng.guestagent.datastores.stable.mysql.replication import MySqlReplication
@@ -84,11 +85,12 @@ class MySqlManager(MySqlFamilyManager):
         """Have the server choose another number than that which the data come from."""
         files.remove(self.paths.data / "auto.cnf")
 
-    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> None:
+    def restore_data(self, restore: m.RestoreSpec, progress: Progress) -> FamilyRestore:
         """Make the data directory from a backup, whose users log in as they used to."""
-        super().restore_data(restore, progress)
+        made = super().restore_data(restore, progress)
         self._forget_number()
         self.configuration.set_default(_ALLOW_NATIVE, "ON")
+        return made
 
     def _write_configuration(self, config: Config, overrides: Mapping[str, Any]) -> None:
         super()._write_configuration(config, overrides)

@@ -1,0 +1,207 @@
+"""The archive of the binary log: what follows backups, for a restore to a time.
+
+Parts are files that the server has closed.  It is told to begin a new one each time, so that
+a database that rests is archived, too.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from trove_ng.guestagent.datastores.mysql_family.binlog import (
+    COMPLETE,
+    FIRST,
+    NEXT,
+    PLACE,
+    UNTIL,
+    History,
+    LogFile,
+    Place,
+    listing,
+    name_of,
+)
+from trove_ng.guestagent.datastores.mysql_family.config import Configuration
+from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.sql import Server, Session
+from trove_ng.guestagent.datastores.mysql_family.tool import Tool
+from trove_ng.guestagent.datastores.mysql_family.variables import Variables
+from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.volumes import filesystem_stats
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.log_archive import LogArchive, kept_log
+from trove_ng.rpc import archive_messages as am
+
+STRATEGY = "binlog"
+#: bytes of a file, unless a transaction is larger: a part is stored in short time
+_FILE_SIZE = 64 * 1024 ** 2
+#: share of a volume of their own that binary logs may take before the oldest go
+_OWN_SHARE = 0.8
+
+
+def clock(session: Session) -> float:
+    """Return the server's time in Unix seconds, to the millisecond and not later."""
+    # else an hour that a zone has twice is one of them
+    session.run("SET SESSION time_zone = '+00:00'")
+    ((now,),) = session.run("SELECT UNIX_TIMESTAMP(SYSDATE(6))")
+    return math.floor(float(now) * 1000) / 1000
+
+
+def end_of_backup(server: Server, history: History, place: Place) -> dict[str, str]:
+    """Return what tells which log continues a backup that has just ended."""
+    with server.session() as session:
+        stream, now = history.name(listing(session)), clock(session)
+    return {am.STREAM: stream, am.NUMBER: str(place.number), am.ENDED: f"{now:.3f}",
+            PLACE: str(place.begin)}
+
+
+class BinlogArchive(LogArchive):
+    """Stores the binary log.
+
+    :param marker: file on the volume that tells that the log is archived
+    :param own_volume: returns whether binary logs have a volume, and are the owner's
+    :param owner: user that the server runs as
+    :param restart: restarts the server
+    """
+
+    def __init__(self, paths: Paths, server: Server, configuration: Configuration, tool: Tool,
+                 number: int, marker: Callable[[], pathlib.Path],
+                 own_volume: Callable[[], bool], owner: str,
+                 scratch: Callable[[], pathlib.Path], patience: Patience,
+                 restart: Callable[[], None]) -> None:
+        super().__init__(STRATEGY, scratch, patience)
+        self._paths = paths
+        self._server = server
+        self._configuration = configuration
+        self._tool = tool
+        self._number = number
+        self._marker = marker
+        self._own_volume = own_volume
+        self._owner = owner
+        self._restart = restart
+        self.history = History(paths.binlogs)
+
+    # ---- settings -------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Return whether the server writes what is archived."""
+        return self._configuration.archives and self._logs() == (1, "ROW")
+
+    def _logs(self) -> tuple[int, str]:
+        with self._server.session() as session:
+            ((on, form),) = session.run("SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_format")
+        return int(on), str(form)
+
+    def begin(self) -> None:
+        """Have the server write what is archived; one that wrote no log is restarted."""
+        dynamic = self._configure()
+        files.make_directory(self._marker().parent, mode=0o700)
+        files.write_text(self._marker(), "", mode=0o600)
+        if self._logs()[0]:
+            Variables(self._server).set(dynamic.items())
+        else:
+            self._restart()
+
+    def configure_again(self) -> None:
+        """Write the settings if the volume tells that the log is archived."""
+        if self._marker().exists():
+            self._configure()
+
+    def _configure(self) -> dict[str, Any]:
+        """Write the settings; return those that a running server takes."""
+        files.make_directory(self._paths.binlogs, mode=0o750, owner=self._owner)
+        return self._configuration.set_archive(
+            self._paths.binlogs, self._number, _FILE_SIZE)
+
+    def end(self) -> None:
+        """Keep no more log for the archive; the server writes some until its next start."""
+        self.history.forget()
+        files.remove(self._marker())
+        self._configuration.unset_archive()
+
+    # ---- parts ----------------------------------------------------------------
+
+    def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        with self._server.session() as session:
+            before = listing(session)
+            stream = self.history.name(before)
+            after = (request.after.number
+                     if request.after is not None and request.after.stream == stream else None)
+            if after is not None and self._only_reason:
+                self._purge(session, before, after)
+            until = clock(session)
+            # no replica is to do it, too
+            session.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
+            complete, found = clock(session), listing(session)
+        first = before[-1].number if after is None else max(after, found[0].number)
+        closed = [one for one in found[:-1] if one.number >= first]
+        last = found[-1].number
+
+        def describe(count: int) -> dict[str, str]:
+            end = first + count
+            return {"version": self._tool.version(), **self._tool.log.describe(request.key),
+                    am.STREAM: stream, FIRST: str(first), NEXT: str(end),
+                    COMPLETE: f"{complete:.3f}",
+                    **({UNTIL: f"{until:.3f}"} if end == last else {})}
+
+        stored, count = self._store(
+            request, [self._paths.binlogs / name_of(one.number) for one in closed],
+            sum(one.size for one in closed), describe)
+        end = first + count
+        self.history.keep(end)
+        return am.ArchivedLog(
+            stored=stored, begin=am.LogPosition(stream=stream, number=first), end=end,
+            until=until if end == last else None)
+
+    # ---- room -----------------------------------------------------------------
+
+    @property
+    def _only_reason(self) -> bool:
+        """Whether the log is written for nobody but the archive."""
+        return not self._own_volume() and not self._configuration.replicates
+
+    def trim(self) -> None:
+        """Let the oldest files go when all take too much room.
+
+        The server does not stop for what could not be archived.
+        """
+        folder = self._paths.binlogs
+        if not folder.is_dir():
+            return
+        if self._configuration.option("log_bin") is None:
+            self._leave(folder)
+        elif self._configuration.archives and (self._only_reason or self._own_volume()):
+            size = filesystem_stats(str(folder)).total
+            limit = int(size * _OWN_SHARE) if self._own_volume() else kept_log(size)
+            if sum(path.stat().st_size for path in folder.glob("binlog.*")) > limit:
+                self._shrink(limit)
+
+    def _shrink(self, limit: int) -> None:
+        with self._server.session() as session:
+            found = listing(session)
+            left, number = 0, found[-1].number
+            for one in reversed(found):
+                left += one.size
+                if left > limit:
+                    break
+                number = one.number
+            self._purge(session, found, number)
+
+    def _leave(self, folder: pathlib.Path) -> None:
+        """Remove the log of a server that writes it until its next start only."""
+        if not self._logs()[0]:
+            files.remove(folder, recursive=True)
+            return
+        with self._server.session() as session:
+            found = listing(session)
+            if found[-1].size > _FILE_SIZE:
+                session.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
+            self._purge(session, found, found[-1].number)
+
+    def _purge(self, session: Session, found: list[LogFile], number: int) -> None:
+        """Remove all files before one."""
+        if found[0].number < number <= found[-1].number:
+            self.history.keep(number)
+            session.run("PURGE BINARY LOGS TO %s", (name_of(number),))
