@@ -94,10 +94,10 @@ class Server:
         self._acceptor.join()
         self._listener.close()
         self._listener = None
-        if self.state is not None and self.state.binary is not None:
-            self.state.binary.close()
         for line in list(self._lines.values()):
             line.shutdown(socket.SHUT_RDWR)
+        if self.state is not None and self.state.binary is not None:
+            self.state.binary.close()
         pathlib.Path(self._paths.socket).unlink()
         self._say("[System] [MY-010910] [Server] /usr/sbin/mysqld: Shutdown complete")
 

@@ -52,6 +52,9 @@ def begin(session: Session, call: Call, engine: Engine, instance: Instance,
             container=backup_strategies.container(session, instance.tenant_id, instance.id)
             or call.services.conf.backup_swift_container, created=now)
         session.add(found)
+    if found.enabled is not on:
+        # nothing is archived since then
+        found.shipped_at = None
     found.enabled = on
     found.retention_days = wanted.get("retention_days", found.retention_days)
     # the agent is told that nothing is to be kept any more, too

@@ -403,7 +403,7 @@ def test_a_backup_is_brought_to_a_time(world: World, make: Make,
     archive.ship()
     options = world.options()
     assert (options["log_bin"], options["binlog_format"], options["server_id"]) == (
-        str(world.paths.binlogs / "binlog"), "ROW", str(server_id("i")))
+        str(world.paths.binlogs / "binlog"), "ROW", str(server_id(world.manager.ctx.instance_id)))
     assert (options.get("expire_logs_days"), options.get("binlog_expire_logs_seconds")) == (
         ("7", None) if old else (None, "604800"))
     make_database(world, "before")

@@ -18,6 +18,7 @@ from tests.integration.guestagent.test_mariadb import (  # noqa: F401 - fixtures
     Server,
     server,
 )
+from tests.integration.guestagent.tls import Certificates
 from trove_ng.common.errors import BadRequest, Conflict, GuestError
 from trove_ng.common.secret import Secret
 from trove_ng.datastores import base as datastores
@@ -469,3 +470,24 @@ def test_a_new_root_disk_goes_on_with_the_archive(filled: Server,
     filled.manager.start_db()
     assert filled.manager.writes_log()
     assert archive.ship().begin == am.LogPosition(stream=first.begin.stream, number=first.end)
+
+
+def test_a_server_that_speaks_nothing_but_tls_is_archived(
+        filled: Server, make: Any, store: tuple[str, Swift],
+        certificates: Certificates) -> None:
+    filled.manager.set_tls(certificates.request("one", "enforced"))
+    archive = Archive(filled, store[0])
+    # the restart is the one that TLS waits for, too
+    archive.ship()
+    with pytest.raises(pymysql.err.OperationalError, match="Access denied|insecure transport"):
+        pymysql.connect(host="127.0.0.1", port=filled.paths.port, user=APP[0], password=APP[1],
+                        ssl_disabled=True)
+    full = backup(filled, store[0])
+    ask(filled, "INSERT INTO shop.t VALUES (1)")
+    moment = now()
+    ask(filled, "INSERT INTO shop.t VALUES (2)")
+    archive.ship()
+    one = make("two")
+    one.manager.set_tls(certificates.request("two", "enforced"))
+    restored(lambda _name: one, store[0], [full], archive.replay(moment, full))
+    assert ask(one, "SELECT n FROM shop.t") == [(1,)]

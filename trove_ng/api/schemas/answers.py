@@ -45,7 +45,7 @@ _INSTANCE: dict[str, Any] = {
                        ("lag", "position", "connected")),
     "failover": obj({"mode": _S, "timeout_seconds": _I, "min_interval_seconds": _I,
                      "max_lag": _IN, "last_at": _SN}, ("mode",)),
-    "log_archiving": obj({"enabled": _B, "retention_days": _I, "error": _S},
+    "log_archiving": obj({"enabled": _B, "retention_days": _I, "error": _S, "archived_at": _S},
                          ("enabled", "retention_days")),
     "earliest_restorable_time": _SN, "latest_restorable_time": _SN,
     "replica_of": _REF, "replicas": array(_REF), "tenant_id": _S,

@@ -145,6 +145,8 @@ def _log_archive(row: Any) -> dict[str, Any]:
         "enabled": row.log_enabled, "retention_days": row.retention_days}}
     if row.log_error:
         view["log_archiving"]["error"] = row.log_error
+    if row.shipped_at is not None:
+        view["log_archiving"]["archived_at"] = isoformat(row.shipped_at)
     earliest, latest = row.earliest, row.latest
     # whole seconds within the range
     if earliest is not None and earliest.microsecond:

@@ -92,7 +92,8 @@ def _view(shape: Shape, ids: Subquery | None = None) -> AnySelect:
             Failover.min_interval_seconds, Failover.max_lag,
             Failover.last_at.label("failover_at"),
             LogArchive.enabled.label("log_enabled"), LogArchive.retention_days,
-            LogArchive.error.label("log_error"), LogArchive.earliest, LogArchive.latest]
+            LogArchive.error.label("log_error"), LogArchive.shipped_at, LogArchive.earliest,
+            LogArchive.latest]
     if shape >= Shape.ALL:
         columns += [
             Instance.compute_instance_id, Instance.server_host, Instance.volume_id,
