@@ -32,13 +32,9 @@ def measure(stage: Stage) -> None:
                      "datastore": {"type": "mariadb"}}})
     answer.raise_for_status()
     ident = answer.json()["instance"]["id"]
-    _wait(stage, ident, "ACTIVE")
+    stage.wait(f"/instances/{ident}", "instance", "ACTIVE")
     total = time.perf_counter() - begun
-    rows = stage.store.execute(
-        "SELECT s.step, TIMESTAMPDIFF(MICROSECOND, s.started_at, s.ended_at) / 1000000 "
-        "FROM trove.operation_steps s JOIN trove.operations o ON o.id = s.operation_id "
-        f"WHERE o.resource_id = '{ident}'")
-    steps = {str(step): float(seconds) for step, seconds in rows}
+    steps = stage.steps(ident, "instance.create")
     guest = sum(seconds for step, seconds in steps.items() if step in _GUEST_STEPS)
     server = steps.get("server", 0.0)
     emit("create to ACTIVE", seconds=round(total, 2), guest_seconds=round(guest, 2),
@@ -48,7 +44,7 @@ def measure(stage: Stage) -> None:
     _calls(stage, ident)
     _memory()
     requests.delete(f"{stage.url}/instances/{ident}", headers=stage.headers, timeout=60)
-    _wait(stage, ident, None)
+    stage.wait(f"/instances/{ident}", "instance", None)
 
 
 def _calls(stage: Stage, ident: str) -> None:
@@ -78,19 +74,3 @@ def _memory() -> None:
         except psutil.Error:
             continue  # it ended meanwhile
     emit("memory of an agent", rss_mb=round(max(agents), 1), processes=len(agents))
-
-
-def _wait(stage: Stage, ident: str, wanted: str | None) -> None:
-    end = time.perf_counter() + 180
-    while time.perf_counter() < end:
-        answer = requests.get(f"{stage.url}/instances/{ident}", headers=stage.headers,
-                              timeout=60)
-        if answer.status_code == 404 and wanted is None:
-            return
-        status = answer.json().get("instance", {}).get("status")
-        if status == wanted:
-            return
-        if status == "ERROR":
-            raise RuntimeError(answer.text)
-        time.sleep(0.1)
-    raise TimeoutError(f"instance {ident} did not become {wanted}")

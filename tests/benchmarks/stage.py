@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,35 @@ class Stage:
     def headers(self) -> dict[str, str]:
         """What each request carries."""
         return {"X-Auth-Token": self.token, "Content-Type": "application/json"}
+
+    def wait(self, path: str, kind: str, wanted: str | None, seconds: float = 180) -> None:
+        """Wait until a resource has a status.
+
+        :param path: of the resource, below :attr:`url`
+        :param kind: of the resource, as its JSON has it
+        :param wanted: the status; None: it is gone
+        :raises RuntimeError: it failed
+        :raises TimeoutError: it took longer
+        """
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            answer = requests.get(self.url + path, headers=self.headers, timeout=60)
+            if answer.status_code == 404 and wanted is None:
+                return
+            status = answer.json().get(kind, {}).get("status")
+            if status == wanted:
+                return
+            if status in ("ERROR", "FAILED"):
+                raise RuntimeError(answer.text)
+            time.sleep(0.1)
+        raise TimeoutError(f"{path} did not become {wanted}")
+
+    def steps(self, resource: str, action: str) -> dict[str, float]:
+        """Return the seconds of each step of the operations of a kind on a resource."""
+        return {str(step): float(took) for step, took in self.store.execute(
+            "SELECT s.step, TIMESTAMPDIFF(MICROSECOND, s.started_at, s.ended_at) / 1000000 "
+            "FROM trove.operation_steps s JOIN trove.operations o ON o.id = s.operation_id "
+            f"WHERE o.resource_id = '{resource}' AND o.action = '{action}'")}
 
     def conf(self) -> cfg.ConfigOpts:
         """Return the services' configuration."""

@@ -1,0 +1,253 @@
+"""Backup, restore, replicas and an idle agent, with real databases of a size.
+
+The program that the agent runs is also run on its own, in the same server: what it streams is
+compressed by ``zstd`` at the same level, with one thread, into a local file, and unpacked from
+there.  ``TROVE_BENCH_GB`` says how large the databases are (2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pymysql
+import requests
+
+from tests.benchmarks.output import emit
+from tests.benchmarks.stage import Stage
+from tests.integration.processes import root_of
+
+_GB = float(os.environ.get("TROVE_BENCH_GB", "2"))
+_ROW, _BATCH = 1024, 50_000
+#: seconds that an agent is watched while nothing happens
+_IDLE = 60
+_PASSWORD = "bench-Pw1"
+#: where the pipelines keep what they make, in the server
+_FILE, _FOLDER = "/var/tmp/bench.zst", "/var/tmp/bench"
+_TEXT = "MD5(RAND()), " * (_ROW // 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """One engine.
+
+    :param connect: logs in as the owner of the database
+    :param insert: adds rows, the first of which has a number
+    :param dump: returns the program that streams a backup, given the root of the server
+    :param load: commands that make a data directory from that stream, and from its files
+    :param data: of the server, on its volume
+    """
+
+    connect: Callable[[str], Any]
+    insert: str
+    dump: Callable[[Path], list[str]]
+    load: tuple[str, ...]
+    data: str
+
+
+def _mariabackup(root: Path) -> list[str]:
+    account, = (root / "var/lib/mysql/.trove").glob("*.cnf")
+    return ["mariabackup", f"--defaults-extra-file=/{account.relative_to(root)}", "--backup",
+            "--stream=mbstream", f"--target-dir={_FOLDER}", "--datadir=/var/lib/mysql/data"]
+
+
+def _pg_basebackup(_root: Path) -> list[str]:
+    return ["pg_basebackup", "--host", "/run/postgresql", "--username", "os_admin",
+            "--no-password", "--pgdata=-", "--format=tar", "--wal-method=fetch",
+            "--checkpoint=fast"]
+
+
+ENGINES = {
+    "mariadb": Engine(
+        lambda address: pymysql.connect(host=address, user="bench", password=_PASSWORD,
+                                        database="bench", autocommit=True),
+        f"INSERT INTO t SELECT seq, CONCAT({_TEXT.rstrip(', ')}) FROM seq_%d_to_%d",
+        _mariabackup, (f"mbstream -x -C {_FOLDER}",
+                       f"mariabackup --no-defaults --prepare --target-dir={_FOLDER}"),
+        "var/lib/mysql/data"),
+    "postgresql": Engine(
+        lambda address: psycopg.connect(host=address, user="bench", password=_PASSWORD,
+                                        dbname="bench", autocommit=True),
+        "INSERT INTO t SELECT i, (SELECT string_agg(md5(random()::text || i || n), '') FROM "
+        f"generate_series(1, {_ROW // 32}) n) FROM generate_series(%d, %d) i",
+        _pg_basebackup, (f"tar -x -C {_FOLDER}",), "var/lib/postgresql"),
+}
+
+
+def measure(stage: Stage) -> None:
+    """Measure each engine."""
+    for name, engine in ENGINES.items():
+        _Bench(stage, name, engine).run()
+
+
+class _Bench:
+    """One engine's database, and what is done with it."""
+
+    def __init__(self, stage: Stage, name: str, engine: Engine) -> None:
+        self._stage, self._name, self._engine = stage, name, engine
+        self._size = max(2, int(3 * _GB) + 1)
+
+    def run(self) -> None:
+        """Do all of it; the instances are deleted."""
+        source = self._create("bench", databases=[{"name": "bench"}], users=[{
+            "name": "bench", "password": _PASSWORD, "databases": [{"name": "bench"}]}],
+            datastore={"type": self._name})
+        empty = self._stage.steps(source, "instance.create")
+        self._idle(source)
+        size = self._fill(source) / 1e6
+        backup = self._backup(source, size)
+        self._dump(source, size)
+        self._load(source, size)
+        copy = self._create("copy", restorePoint={"backupRef": backup},
+                            datastore={"type": self._name})
+        restored = self._stage.steps(copy, "instance.create")
+        emit("restore", engine=self._name, data_mb=round(size),
+             prepare_seconds=round(restored["prepare"], 1),
+             prepare_seconds_without_data=round(empty["prepare"], 1),
+             mb_per_second=round(size / (restored["prepare"] - empty["prepare"]), 1))
+        self._delete(copy)
+        begun = time.perf_counter()
+        replica = self._create("replica", replica_of=source)
+        emit("replica", engine=self._name, data_mb=round(size),
+             seconds_to_active=round(time.perf_counter() - begun, 1))
+        self._delete(replica)
+        self._delete(source)
+        self._request("DELETE", f"/backups/{backup}")
+        self._wait(f"/backups/{backup}", "backup", None)
+
+    # ---- what is measured
+
+    def _idle(self, ident: str) -> None:
+        """Tell how much an agent works when there is nothing to do."""
+        time.sleep(10)
+        agent = self._agent(ident)
+        before = sum(agent.cpu_times()[:2])
+        time.sleep(_IDLE)
+        emit("idle agent", engine=self._name, cpu_percent=round(
+            100 * (sum(agent.cpu_times()[:2]) - before) / _IDLE, 2),
+            rss_mb=round(agent.memory_info().rss / 1e6, 1))
+
+    def _fill(self, ident: str) -> int:
+        """Write rows; return the bytes of the data directory."""
+        data = root_of(ident) / self._engine.data
+        with self._engine.connect(self._address(ident)) as connection:
+            cursor = connection.cursor()
+            cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, c TEXT)")
+            for first in range(1, int(_GB * 1e9 / _ROW), _BATCH):
+                cursor.execute(self._engine.insert % (first, first + _BATCH - 1))
+        return sum(one.stat().st_size for one in data.rglob("*") if one.is_file())
+
+    def _backup(self, ident: str, size: float) -> str:
+        """Make a backup; return its id."""
+        with self._watched(ident) as most:
+            answer = self._request("POST", "/backups", {"backup": {
+                "name": "bench", "instance": ident}})
+            backup = str(answer.json()["backup"]["id"])
+            self._wait(f"/backups/{backup}", "backup", "COMPLETED")
+        self._wait(f"/instances/{ident}", "instance", "ACTIVE")
+        seconds = sum(self._stage.steps(backup, "backup.create").values())
+        emit("backup", engine=self._name, data_mb=round(size), seconds=round(seconds, 1),
+             mb_per_second=round(size / seconds, 1), agent_rss_mb=round(most[0] / 1e6, 1))
+        return backup
+
+    def _dump(self, ident: str, size: float) -> None:
+        """Run the program on its own."""
+        root = root_of(ident)
+        self._shell(ident, "mkdir", "-p", _FOLDER)
+        begun = time.perf_counter()
+        with (root / _FILE.lstrip("/")).open("wb") as target:
+            self._piped(ident, [self._engine.dump(root), ["zstd", "-3", "-T1", "-c"]],
+                        stdout=target)
+        seconds = time.perf_counter() - begun
+        emit("backup by the program alone", engine=self._name, seconds=round(seconds, 1),
+             mb_per_second=round(size / seconds, 1))
+
+    def _load(self, ident: str, size: float) -> None:
+        """Make a data directory from what the program made."""
+        self._shell(ident, "rm", "-rf", _FOLDER)
+        self._shell(ident, "mkdir", "-p", _FOLDER)
+        unpack, *rest = (line.split() for line in self._engine.load)
+        begun = time.perf_counter()
+        self._piped(ident, [["zstd", "-d", "-c", _FILE], unpack])
+        for line in rest:
+            self._shell(ident, *line)
+        seconds = time.perf_counter() - begun
+        emit("restore by the program alone", engine=self._name, seconds=round(seconds, 1),
+             mb_per_second=round(size / seconds, 1))
+        self._shell(ident, "rm", "-rf", _FOLDER, _FILE)
+
+    # ---- processes of the server
+
+    def _agent(self, ident: str) -> psutil.Process:
+        return psutil.Process(int(root_of(ident).parent.name))
+
+    @contextlib.contextmanager
+    def _watched(self, ident: str) -> Iterator[list[int]]:
+        """Give the most memory that the agent holds meanwhile, in bytes."""
+        agent, most, ends = self._agent(ident), [0], threading.Event()
+
+        def watch() -> None:
+            while not ends.wait(0.2):
+                most[0] = max(most[0], agent.memory_info().rss)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield most
+        finally:
+            ends.set()
+            thread.join()
+
+    def _inside(self, ident: str, argv: list[str]) -> list[str]:
+        return ["nsenter", "--target", str(self._agent(ident).pid), "--mount", "--pid", "--root",
+                "--wdns=/", *argv]
+
+    def _shell(self, ident: str, *argv: str) -> None:
+        subprocess.run(self._inside(ident, list(argv)), check=True, capture_output=True)
+
+    def _piped(self, ident: str, programs: list[list[str]], stdout: Any = None) -> None:
+        first = subprocess.Popen(self._inside(ident, programs[0]), stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=False)
+        assert first.stderr is not None
+        noise: list[bytes] = []
+        reader = threading.Thread(target=lambda: noise.extend(first.stderr or ()))
+        reader.start()
+        subprocess.run(self._inside(ident, programs[1]), stdin=first.stdout, stdout=stdout,
+                       check=True)
+        reader.join()
+        if first.wait():
+            raise RuntimeError(b"".join(noise[-5:]).decode())
+
+    # ---- requests
+
+    def _request(self, method: str, path: str, body: Any = None) -> requests.Response:
+        answer = requests.request(method, self._stage.url + path, json=body, timeout=60,
+                                  headers=self._stage.headers)
+        answer.raise_for_status()
+        return answer
+
+    def _create(self, name: str, **more: Any) -> str:
+        body = {"name": name, "flavorRef": "2", "volume": {"size": self._size}, **more}
+        ident = str(self._request("POST", "/instances", {"instance": body}).json()[
+            "instance"]["id"])
+        self._wait(f"/instances/{ident}", "instance", "ACTIVE")
+        return ident
+
+    def _delete(self, ident: str) -> None:
+        self._request("DELETE", f"/instances/{ident}")
+        self._wait(f"/instances/{ident}", "instance", None)
+
+    def _address(self, ident: str) -> str:
+        return str(self._request("GET", f"/instances/{ident}").json()["instance"]["ip"][0])
+
+    def _wait(self, path: str, kind: str, wanted: str | None) -> None:
+        self._stage.wait(path, kind, wanted, 1800)
