@@ -118,9 +118,11 @@ class Network:
         return sorted(groups, key=lambda one: one.id)
 
     def list_security_groups(self) -> list[SecurityGroup]:
-        """Return all security groups of the service's project."""
-        return [SecurityGroup(one["id"], one["name"]) for one in self._own(
-            self._client.list_security_groups)["security_groups"]]
+        """Return all security groups of the service's project, with whom they let in."""
+        return [SecurityGroup(one["id"], one["name"], frozenset(
+            _whole(rule["remote_ip_prefix"]) for rule in one.get("security_group_rules", ())
+            if rule["direction"] == "ingress" and not rule.get("remote_group_id")))
+            for one in self._own(self._client.list_security_groups)["security_groups"]]
 
     def create_security_group(self, instance_id: str, description: str) -> SecurityGroup:
         """Return a new security group, which lets nobody in."""

@@ -205,10 +205,14 @@ class Subnet:
 
 @dataclasses.dataclass(frozen=True)
 class SecurityGroup:
-    """A security group."""
+    """A security group.
+
+    :param networks: those that it lets in, whatever the port, as CIDRs
+    """
 
     id: str
     name: str
+    networks: frozenset[str] = frozenset()
 
     @property
     def instance_id(self) -> str | None:

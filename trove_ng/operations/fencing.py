@@ -14,7 +14,7 @@ from typing import Any
 from trove_ng.cloud.errors import CloudConflict, CloudError
 from trove_ng.cloud.types import Server
 from trove_ng.db.repositories import operations
-from trove_ng.operations import payloads, servers
+from trove_ng.operations import access, payloads, servers
 from trove_ng.operations.work import Cancelled, StepFailed, Work
 
 _OFF, _UP, _DOWN = "SHUTOFF", "ACTIVE", "DOWN"
@@ -118,25 +118,46 @@ def _found(work: Work) -> dict[str, Any]:
 def put_aside(work: Work) -> str:
     """Leave an isolated server so that it can be looked into, and be started again one day.
 
-    Its ports are opened when it is off: its rules let nobody in then.  One that was not isolated,
-    since its agent stopped the database, runs on.
+    Its ports are opened when it is off, and its rules let nobody in.  One that was not isolated,
+    since its agent stopped the database, runs on.  A cloud that refuses is asked again, but not
+    for long.
 
     :return: what was not done, empty if all was
     """
+    refused = ""
+
+    def aside() -> bool | None:
+        nonlocal refused
+        try:
+            return _put_aside(work) or None
+        except CloudError as err:
+            # also what is no use to ask again: nobody but an operator does it later
+            refused = f" {err.message}"
+            return None
+
     try:
-        if not _is_cut_off(work):
-            return ""
-        work.wait("the server of the old source to stop", lambda: _stop(work) or None,
+        work.wait("the server of the old source to stop", aside,
                   min(_GRACE, work.tools.conf.server_timeout))
-        found = _server(work)
-        if found is not None:
-            servers.note_server(work, found)
-        _open_ports(work)
     except Cancelled:
         raise
-    except (StepFailed, CloudError) as err:
-        return f"{err.message} The ports of the old source may stay closed."
+    except StepFailed as err:
+        return f"{err.message}{refused} The ports of the old source may stay closed."
     return ""
+
+
+def _put_aside(work: Work) -> bool:
+    """Ask for the server to be off; return whether it is, and all else is done."""
+    # before a port is opened again
+    access.close(work)
+    if not _is_cut_off(work):
+        return True
+    if not _stop(work):
+        return False
+    found = _server(work)
+    if found is not None:
+        servers.note_server(work, found)
+    _open_ports(work)
+    return True
 
 
 def _is_cut_off(work: Work) -> bool:
@@ -188,6 +209,8 @@ def reopen(work: Work) -> None:
         left = operations.all_found(session, work.resource_id, payloads.INSTANCE_EJECT, STEP)
     closed = {ident for one in left if _OPENED not in one for ident in one.get(_PORTS, {})}
     if closed:
+        # they may not be as they should, where the network service refused that
+        access.open_for(work, servers.load(work).access or {})
         _open(work, closed)
 
 

@@ -18,6 +18,8 @@ from sqlalchemy import event, update
 
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
 from tests.functional.control_plane.test_events import timeline
+from tests.functional.control_plane.test_replicas import let_in
+from tests.functional.control_plane.world import LivingAgent
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import (
     Backup,
@@ -190,6 +192,32 @@ def test_a_public_address_that_the_instance_has_no_more_is_told(plane: ControlPl
     assert plane.reconcile() == []
     plane.minicloud.store.delete("floatingip", floating)
     assert kinds(plane.reconcile()) == [("missing", "floating_ip", False)]
+
+
+def test_an_address_of_a_replica_that_is_gone_is_let_in_no_more(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create(access={"allowed_cidrs": ["192.0.2.0/24"]})
+    plane.wait(source, "ACTIVE")
+    plane.request("POST", "/instances", {"instance": {
+        "name": "follower", "replica_of": source}}, status=200)
+    replica, = (one["id"] for one in plane.show(source)["replicas"])
+    for ident in (replica, source):
+        plane.wait(ident, "ACTIVE")
+    address, = (f"{one['address']}/32" for one in row(plane, replica).addresses)
+    assert let_in(plane, source) == {"192.0.2.0/24", address}
+    assert plane.reconcile() == []
+    plane.request("DELETE", f"/instances/{replica}", status=202)
+    plane.wait_gone(f"/instances/{replica}")
+    group = row(plane, source).security_group_id
+    assert group is not None
+    # what was on its way when a taskmanager died, and what an operator let in
+    plane.tools.clouds.network.add_rules(group, [
+        ("tcp", 3306, 3306, address), ("tcp", 22, 22, "203.0.113.9/32")])
+    assert kinds(plane.reconcile()) == [("lets-in", "security_group", True)]
+    plane.manager.sweep()
+    plane.wait(source, "ACTIVE")
+    wait_until(lambda: let_in(plane, source) == {"192.0.2.0/24"})
+    assert plane.reconcile() == []
 
 
 def test_a_server_that_somebody_moved_is_known_where_it_is(

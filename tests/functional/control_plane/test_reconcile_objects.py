@@ -78,6 +78,13 @@ def test_a_failed_backup_is_treated_likewise(plane: ControlPlane, backup: str) -
     assert names(plane) == []
 
 
+def test_a_record_that_came_late_is_deleted_where_its_data_are_not(
+        plane: ControlPlane, backup: str) -> None:
+    put(plane, f"backup_{backup}.json", f"backup_{backup}.manifest")
+    assert found(plane) == [FOUND]
+    assert names(plane) == []
+
+
 @pytest.mark.parametrize("why", [
     "young", "worked on", "record", "after the leave", "taken over", "another place",
     "another project"])

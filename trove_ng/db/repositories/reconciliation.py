@@ -100,6 +100,7 @@ class Facts:
     hostname: str | None
     addresses: list[Any]
     access: dict[str, Any]
+    slave_of_id: str | None
     heartbeat: datetime.datetime | None
     agent_status: str | None
     live: bool
@@ -123,7 +124,7 @@ def _facts(session: Session, *which: ColumnElement[bool]) -> dict[str, Facts]:
         Instance.error, Instance.compute_instance_id, Instance.server_status,
         Instance.server_host, Instance.flavor_id, Instance.port_ids,
         Instance.security_group_id, Instance.floating_ip_id, Instance.server_group_id,
-        Instance.hostname, Instance.addresses, Instance.access,
+        Instance.hostname, Instance.addresses, Instance.access, Instance.slave_of_id,
         ServiceStatusRow.updated_at.label("heartbeat"),
         ServiceStatusRow.status.label("agent_status"),
         _instance_is_live().label("live"),
@@ -166,6 +167,16 @@ def of(session: Session, ids: Collection[str]) -> dict[str, Facts]:
     for start in range(0, len(wanted), _CHUNK):
         found |= _facts(session, Instance.id.in_(wanted[start:start + _CHUNK]))
     return found
+
+
+def addresses_of_deleted(session: Session, since: datetime.datetime,
+                         until: datetime.datetime) -> set[str]:
+    """Return the addresses that replicas had that were deleted between two times."""
+    return {str(one["address"]) for addresses in session.scalars(select(
+        Instance.addresses).where(
+            Instance.deleted_at >= since, Instance.deleted_at < until,
+            Instance.slave_of_id.is_not(None), ~_is_live(Instance.id)))
+        for one in addresses or ()}
 
 
 def _backup_facts() -> AnySelect:

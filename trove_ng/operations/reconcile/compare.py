@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping
+import ipaddress
+from collections.abc import Collection, Iterator, Mapping
 
 from trove_ng.cloud.types import (
     FloatingIP,
@@ -161,8 +162,13 @@ def owners(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[Find
                     yield finding
 
 
-def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[Finding]:
-    """Give what is wrong with what existing instances consist of."""
+def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When,
+              gone: Collection[str] = ()) -> Iterator[Finding]:
+    """Give what is wrong with what existing instances consist of.
+
+    :param gone: addresses that deleted replicas had
+    """
+    strangers = _strangers(rows, when, gone)
     for row in rows.values():
         if row.deleted or row.error in (FAILED_CREATE, FAILED_DELETE):
             continue
@@ -175,6 +181,7 @@ def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When) -> Iterator[F
         if is_idle(row, when.settled):
             yield from _missing(row, cloud)
             yield from _floating(row, cloud)
+            yield from _let_in(row, cloud, strangers)
             if server is not None:
                 yield from _agent(row, server, when)
                 yield from _volumes(row, cloud, server)
@@ -266,6 +273,41 @@ def _floating(row: Facts, cloud: Cloud) -> Iterator[Finding]:
         yield _about(row, Kind.FLOATING_IP_ELSEWHERE, f"The public address {floating.address} "
                      "is not given to the instance.", "floating_ip", floating.id,
                      before=",".join(own(row, "port")), after=floating.port_id)
+
+
+def _strangers(rows: Mapping[str, Facts], when: When, gone: Collection[str],
+               ) -> dict[str, set[str | None]]:
+    """Return the addresses of instances → the sources that those have, which may be several.
+
+    Those on which something is done are not judged.
+    """
+    found: dict[str, set[str | None]] = {one: {None} for one in gone}
+    busy = set()
+    for row in rows.values():
+        for one in row.addresses or ():
+            address = str(one["address"])
+            found.setdefault(address, set()).add(row.slave_of_id)
+            if not is_idle(row, when.settled):
+                busy.add(address)
+    return {address: sources for address, sources in found.items() if address not in busy}
+
+
+def _let_in(row: Facts, cloud: Cloud, strangers: Mapping[str, Collection[str | None]],
+            ) -> Iterator[Finding]:
+    """Give who is let in as a replica is, and is none; what operators let in is theirs."""
+    group, allowed = cloud.found["security_group"].get(row.security_group_id or ""), (
+        row.access or {}).get("allowed_cidrs")
+    if not isinstance(group, SecurityGroup) or allowed is None:
+        return
+    wanted = {ipaddress.ip_network(one, strict=False) for one in allowed}
+    found = sorted(
+        str(one) for one in map(ipaddress.ip_network, group.networks)
+        if one.prefixlen == one.max_prefixlen and one not in wanted
+        and row.id not in strangers.get(str(one.network_address), (row.id,)))
+    if found:
+        yield _about(row, Kind.LETS_IN, f"{', '.join(found)} is let in, and is no replica of the "
+                     "instance.", "security_group", group.id, Repair.LET_OUT,
+                     after=",".join(found))
 
 
 def _ports(row: Facts, cloud: Cloud, server: Server) -> Iterator[Finding]:

@@ -30,6 +30,8 @@ class Kind(enum.StrEnum):
     VOLUME_SIZE = "volume-size"
     PORT_DOWN = "port-down"
     PORT_ELSEWHERE = "port-elsewhere"
+    #: whom an instance lets in who is not its replica any more
+    LETS_IN = "lets-in"
     FLOATING_IP_ELSEWHERE = "floating-ip-elsewhere"
     NAME_ELSEWHERE = "name-elsewhere"
     #: the use of a quota is not what the rows add up to
@@ -67,6 +69,8 @@ class Repair(enum.StrEnum):
     DELETE_OBJECTS = "delete-objects"
     #: begin an operation that deletes an instance in which a backup was checked
     DELETE_INSTANCE = "delete-instance"
+    #: begin an operation that lets in whom the row says
+    LET_OUT = "let-out"
     #: delete a volume that was kept for snapshots which are gone
     DELETE_KEPT = "delete-kept"
 

@@ -103,6 +103,14 @@ def read_rows(parts: Parts, cloud: compare.Cloud,
         return rows, rows | reconciliation.of(session, named - set(rows))
 
 
+def read_gone(parts: Parts) -> set[str]:
+    """Return the addresses that replicas had that were deleted lately."""
+    now = parts.clock.now()
+    with parts.db.reader() as session:
+        return reconciliation.addresses_of_deleted(
+            session, now - _LATELY, when(parts).settled)
+
+
 def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
     """Return what a region has, and all that is wrong with it.
 
@@ -115,7 +123,8 @@ def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
     cloud = read_cloud(parts, region)
     # what instances of other regions have is not here
     here, named = read_rows(parts, cloud)
-    found = [*compare.owners(named, cloud, times), *compare.instances(here, cloud, times),
+    found = [*compare.owners(named, cloud, times), *compare.instances(
+                 here, cloud, times, read_gone(parts)),
              *snapshots.look(*read_backups(parts, cloud), cloud, times)]
     return cloud, [dataclasses.replace(one, region=region) for one in found]
 

@@ -1,8 +1,8 @@
 """Objects of backups that are deleted, or failed: an agent that was cut off stored them late.
 
-Only segments of our naming are looked at, in the containers of such backups, as long as an
-agent's leave to write may have been used.  Whatever has a record beside it was put there by
-somebody: it may be taken over.
+Only objects of our naming are looked at, in the containers of such backups, as long as an
+agent's leave to write may have been used.  Segments that have a record beside them were put there
+by somebody: they may be taken over.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def is_late(parts: Parts, row: AnyRow, names: Mapping[str, datetime.datetime]) -
     young = now - datetime.timedelta(seconds=parts.conf.orphan_objects_age)
     # later nobody could store them but their owner
     leave = row.created + datetime.timedelta(seconds=parts.conf.backup_grant_lifetime)
-    return all(name.startswith(row.prefix) and stored < young and stored <= leave
+    # a record of data that are not there is of no use: nobody can take that over
+    data = any(name.startswith(row.prefix) for name in names)
+    return all((name.startswith(row.prefix) or not data) and stored < young and stored <= leave
                for name, stored in names.items())
 
 

@@ -40,7 +40,7 @@ class Repairer:
             Repair.SETTLE_RESIZE: self._settle_resize, Repair.RECOVER: self._recover,
             Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
             Repair.DELETE_SNAPSHOT: self._delete_snapshot,
-            Repair.DELETE_KEPT: self._delete_kept,
+            Repair.DELETE_KEPT: self._delete_kept, Repair.LET_OUT: self._let_out,
             Repair.DELETE_OBJECTS: lambda finding: objects.delete(parts, finding)}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
@@ -165,6 +165,19 @@ class Repairer:
                 return False
             self._begin(session, instance, payloads.INSTANCE_RECOVER,
                         payloads.RecoverInstance(), Task.REBUILDING)
+        return True
+
+    @retry_on_db_error
+    def _let_out(self, finding: Finding) -> bool:
+        owner = finding.instance_id or ""
+        with self._parts.db.writer() as session:
+            instance = instances.get(session, owner, lock=True)
+            row = reconciliation.of(session, [owner]).get(owner)
+            if (instance is None or row is None
+                    or not compare.is_idle(row, when(self._parts).settled)):
+                return False
+            self._begin(session, instance, payloads.INSTANCE_UPDATE_ACCESS,
+                        payloads.UpdateAccess(access=dict(instance.access or {})), Task.UPDATING)
         return True
 
     @retry_on_db_error

@@ -223,7 +223,6 @@ def _settle(work: Work) -> None:
 
 def _aside(work: Work) -> None:
     """Leave the server of the source off; what fails here keeps no replica from following."""
-    access.close(work)
     _note(work, fencing.put_aside(work))
 
 

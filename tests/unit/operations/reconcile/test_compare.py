@@ -72,7 +72,7 @@ def row(**more: Any) -> Any:
         "error": "", "compute_instance_id": "s", "server_status": "ACTIVE",
         "server_host": "h", "flavor_id": "1", "volumes": (Known("v", 2),), "port_ids": ["p"],
         "floating_ip_id": "f", "security_group_id": "g", "server_group_id": None,
-        "hostname": None, "addresses": [], "access": {},
+        "hostname": None, "addresses": [], "access": {}, "slave_of_id": None,
         "heartbeat": ago(5), "live": False, "has_key": True,
         "agent_status": "HEALTHY", "worked_at": ago(3600), "recoveries": 0, **more})
 
@@ -288,6 +288,37 @@ def test_a_server_that_is_rebooted_now_is_not_told_as_wrong() -> None:
 def test_old_heartbeats(more: dict[str, Any], told: bool) -> None:
     assert [each.kind for each in find(row(**more), *WHOLE)] == (
         [Kind.HEARTBEAT_OLD] if told else [])
+
+
+def _lets_in(gone: tuple[str, ...], *others: Any) -> list[str | None]:
+    allowed = ["192.0.2.7/32", "198.51.100.0/24"]
+    one = row(access={"allowed_cidrs": allowed}, addresses=[{"address": "10.0.0.1"}])
+    has = group(networks=frozenset([*allowed, "10.0.0.5/32", "10.1.0.0/16", "203.0.113.9/32"]))
+    seen = cloud(*WHOLE[:-1], has)
+    rows = {ONE: one, **{str(number): row(
+        **{"id": str(number), "error": "BUILD", "addresses": [{"address": "10.0.0.5"}], **more})
+        for number, more in enumerate(others)}}
+    judged = list(compare.instances(rows, seen, TIMES, gone))
+    assert {(each.kind, each.repair) for each in judged} <= {(Kind.LETS_IN, Repair.LET_OUT)}
+    return [each.after for each in judged]
+
+
+def test_who_was_a_replica_is_let_in_no_more() -> None:
+    # nobody knows that address: it was let in by somebody else
+    assert _lets_in(()) == []
+    assert _lets_in(("10.0.0.5", "10.0.0.6", "192.0.2.7")) == ["10.0.0.5/32"]
+    # one that was detached
+    assert _lets_in((), {}) == ["10.0.0.5/32"]
+    assert _lets_in((), {"slave_of_id": "another"}) == ["10.0.0.5/32"]
+
+
+def test_whom_a_replica_needs_to_reach_lets_it_in() -> None:
+    assert _lets_in((), {"slave_of_id": ONE}) == []
+    # its address was another one's before, and is another one's in another network
+    assert _lets_in(("10.0.0.5",), {}, {"slave_of_id": ONE}) == []
+    # it may be about to leave
+    assert _lets_in((), {"live": True}) == []
+    assert _lets_in((), {"worked_at": NOW}) == []
 
 
 def test_a_volume_is_not_asked_of_an_instance_without_one() -> None:
