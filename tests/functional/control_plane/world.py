@@ -516,6 +516,8 @@ def _arrange(conf: cfg.ConfigOpts) -> None:
     conf.set_override("timeout", PATIENCE, group="service_credentials")
     for name in _TIMEOUTS:
         conf.set_override(name, 30)
+    # what comes late is deleted at once
+    conf.set_override("orphan_objects_age", 0)
     conf.set_override("max_volumes_per_tenant", -1)
     conf.set_override("backup_encryption", True)
     conf.set_override("enabled", True, group="dns")
