@@ -37,7 +37,7 @@ from trove_ng.common.cipher import Encryptor
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Operation, ServiceStatusRow
-from trove_ng.db.repositories import operations, service_statuses
+from trove_ng.db.repositories import operations, reconciliation, service_statuses
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
@@ -487,6 +487,10 @@ class World:
                 "configurations"]:
             # refused while an instance has it
             self.plane.request("DELETE", f"/configurations/{one['id']}")
+        with self.plane.db.reader() as session:
+            left = reconciliation.left_of_verifications(session)
+        if left:
+            self.settle()
         self.check()
         forget(self.plane.db, self.plane.clock.now())
 

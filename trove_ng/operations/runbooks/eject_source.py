@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 #: step that asks the replicas, and what it notes: the id of the one that has most, and the ids of
 #: those that did not answer
 _HALT, _OUTCOME, _BEST, _LEFT_OUT = "halt", "outcome", "best", "left_out"
+#: ``instances.error`` of a source that could not be put aside
+_CODE = "EJECT"
 
 
 def _chosen(work: Work) -> str | None:
@@ -223,7 +225,11 @@ def _settle(work: Work) -> None:
 
 def _aside(work: Work) -> None:
     """Leave the server of the source off; what fails here keeps no replica from following."""
-    _note(work, fencing.put_aside(work))
+    why = fencing.put_aside(work)
+    _note(work, why)
+    if why:
+        # nobody knows what it does: it is not what it would be shown as
+        servers.note(work, error=_CODE)
 
 
 def _note(work: Work, why: str) -> None:

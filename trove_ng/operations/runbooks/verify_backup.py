@@ -62,7 +62,7 @@ def _write_row(work: Work) -> None:
     payload, backup = work.payload(payloads.VerifyBackup), load(work)
     flavor = work.tools.clouds.in_region(None).compute.get_flavor(payload.flavor_id)
     if flavor is None:
-        raise StepFailed(f"Flavor {payload.flavor_id} is gone.")
+        raise StepFailed(f"The compute service has no flavor {payload.flavor_id}.")
     network, now = work.tools.conf.backup_verification_network, work.tools.clock.now()
     with work.writer() as session:
         if session.get(Instance, payload.instance_id) is not None:
