@@ -165,6 +165,26 @@ def test_replicas_follow_from_one_snapshot_with_accounts_of_their_own(
     assert "last" in databases(two)
 
 
+def test_replicas_follow_a_source_that_has_committed_nothing_yet(
+        source: World, make: Make, store: tuple[str, Any]) -> None:
+    stored = backup(source, store[0], 1)
+    assert (position(source), stored.metadata["gtid"]) == ("", "")
+    accounts(source, add=ONE)
+    replica = seeded(make, source, store[0], stored)
+    follow(replica, source, ONE, stored)
+    create(source, "first")
+    assert databases(replica) == ["first", "shop"]
+
+
+def test_a_log_without_numbers_is_no_position(make: Make, store: tuple[str, Any]) -> None:
+    for kind, version in ENGINES:
+        one = make(kind, version)
+        one.prepare()
+        one.manager.begin_log_archive()
+        assert flag(one, "log_bin")
+        assert "gtid" not in backup(one, store[0], 1).metadata
+
+
 def test_each_release_is_told_in_its_own_words(
         source: World, make: Make, store: tuple[str, Any]) -> None:
     stored = backup(source, store[0], 1)

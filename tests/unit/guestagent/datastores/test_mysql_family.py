@@ -155,7 +155,8 @@ STORED = m.StoredBackup(strategy="mariabackup", segments=[], checksum="", size=0
 
 def strategy(paths: Paths) -> MariaBackup:
     nowhere = pathlib.Path("/none")
-    return MariaBackup(paths, AdminAccount(lambda: nowhere, "root", MariaDbDialect()), nowhere,
+    admin = AdminAccount(lambda: nowhere, "root", MariaDbDialect())
+    return MariaBackup(paths, sql.Server("/none", admin.credentials), admin, nowhere,
                        lambda _place: {})
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from trove_ng.common.errors import BadRequest, GuestError
-from trove_ng.guestagent.datastores.mysql_family import causes
+from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.binlog import NAME, Place
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
@@ -46,10 +46,11 @@ class PhysicalBackup:
     name: ClassVar[str]
     tool: ClassVar[Tool]
 
-    def __init__(self, paths: Paths, admin: AdminAccount, scratch: pathlib.Path,
-                 log_after: Callable[[Place], Mapping[str, str]],
+    def __init__(self, paths: Paths, server: sql.Server, admin: AdminAccount,
+                 scratch: pathlib.Path, log_after: Callable[[Place], Mapping[str, str]],
                  patience: Patience | None = None) -> None:
         self._paths = paths
+        self._server = server
         self._admin = admin
         self._log_after = log_after
         self._way = backups.Way(scratch, patience or Patience())
@@ -68,6 +69,8 @@ class PhysicalBackup:
         since = (_since(request.parent, tool.engine, version, lineage) if request.parent
                  else None)
         expected = backups.size_of(self._paths.data)
+        # asked first: one that begins to number meanwhile has committed without numbers
+        unwritten = self.unwritten()
         with tempfile.TemporaryDirectory(prefix="backup-", dir=self._way.scratch) as notes:
             argv = [
                 tool.program, f"--defaults-extra-file={self._admin.option_file}",
@@ -86,14 +89,26 @@ class PhysicalBackup:
             return self._way.store(
                 request, self.name, expected, progress, produce, lambda: {
                     **_position(pathlib.Path(notes), since),
-                    **self._log(pathlib.Path(notes)),
+                    **self._log(pathlib.Path(notes), unwritten),
                     **tool.stored.describe(request.key),
                     "version": version, "lineage": lineage})
 
-    def _log(self, folder: pathlib.Path) -> Mapping[str, str]:
-        """Return which log continues the backup, if one is written."""
-        found = _PLACE.search(_info(folder))
-        return self._log_after(Place(int(found[1]), int(found[2]))) if found else {}
+    def unwritten(self) -> Mapping[str, str]:
+        """Return what it means that the program writes a place of the log and no transaction."""
+        return {}
+
+    def _log(self, folder: pathlib.Path, unwritten: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the last transaction and which log continues the backup, if one is written.
+
+        :param unwritten: the last transaction, if the program does not write it
+        """
+        info = _info(folder)
+        place, last = _PLACE.search(info), _GTID.search(info)
+        # of several servers in several lines
+        found = {GTID: "".join(last[1].split())} if last else {}
+        if place is None:
+            return found
+        return {**(found or unwritten), **self._log_after(Place(int(place[1]), int(place[2])))}
 
     # ---- restore --------------------------------------------------------------
 
@@ -133,15 +148,8 @@ def _position(folder: pathlib.Path, since: str | None) -> dict[str, str]:
             found = dict(_POSITION.findall(path.read_text()))
             if found.get("from_lsn") != (since or "0"):
                 raise GuestError("The backup did not begin where it was to.")
-            return {**found, **_gtid(folder)}
+            return found
     raise GuestError("The backup program did not write its position.")
-
-
-def _gtid(folder: pathlib.Path) -> dict[str, str]:
-    """Return the last transaction that is in a backup, if the binary log is written."""
-    found = _GTID.search(_info(folder))
-    # of several servers in several lines
-    return {GTID: "".join(found[1].split())} if found else {}
 
 
 def _info(folder: pathlib.Path) -> str:

@@ -150,7 +150,7 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
         """
         check_strategies(self.strategy.name, strategies)
         return self.strategy(
-            self.paths, self.admin, self.ctx.scratch(),
+            self.paths, self.server, self.admin, self.ctx.scratch(),
             functools.partial(end_of_backup, self.server, self.archive.history), self.patience)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:

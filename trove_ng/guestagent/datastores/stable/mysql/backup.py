@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores.mysql.versions import series
 from trove_ng.guestagent import versions
-from trove_ng.guestagent.datastores.mysql_family.backup import PhysicalBackup
+from trove_ng.guestagent.datastores.mysql_family.backup import GTID, PhysicalBackup
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.os import commands
 
@@ -47,3 +48,9 @@ class XtraBackup(PhysicalBackup):
                 # a server alone takes no numbers of transactions of one in a set
                 log_options=("--skip-gtids",),
                 check=check_program, upgrades=False, keeps_open=True)
+
+    def unwritten(self) -> Mapping[str, str]:
+        """Return that nothing is numbered yet: since 8.0 the program leaves an empty set out."""
+        with self._server.session() as session:
+            ((mode,),) = session.run("SELECT @@GLOBAL.gtid_mode")
+        return {GTID: ""} if mode == "ON" else {}
