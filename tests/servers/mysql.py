@@ -30,8 +30,8 @@ _OPTIONS = {
     "disable_log_bin", "innodb_file_per_table", "performance_schema", NATIVE,
     "innodb_log_file_size", "relay_log", "relay_log_recovery", "relay_log_purge", "gtid_mode",
     "enforce_gtid_consistency", "log_replica_updates", "log_slave_updates", "binlog_format",
-    "replica_net_timeout", "slave_net_timeout", "read_only", "super_read_only",
-    "event_scheduler", "master_info_repository", "relay_log_info_repository",
+    "binlog_error_action", "replica_net_timeout", "slave_net_timeout", "read_only",
+    "super_read_only", "event_scheduler", "master_info_repository", "relay_log_info_repository",
     "skip_replica_start", "skip_slave_start", "ssl_cert", "ssl_key", "ssl_ca", "tls_version",
     "require_secure_transport"}
 

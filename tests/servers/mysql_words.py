@@ -38,7 +38,7 @@ _DEFAULTS = {"long_query_time": 10, "max_connections": 151, "back_log": 80, "sor
              "binlog_expire_logs_seconds": 2592000, "slave_net_timeout": 60,
              "replica_net_timeout": 60, "gtid_mode": "OFF",
              "enforce_gtid_consistency": "OFF", "server_id": 1, "event_scheduler": "OFF",
-             "ssl_cert": ""}
+             "ssl_cert": "", "sync_binlog": 1, "binlog_error_action": "ABORT_SERVER"}
 #: variables that are on or off
 _FLAGS = {"read_only", "super_read_only", "log_bin", "log_slave_updates", "log_replica_updates",
           "relay_log_recovery", "require_secure_transport"}

@@ -460,6 +460,30 @@ def test_log_that_is_written_anyway_is_archived_without_a_restart(
     assert "SET GLOBAL `binlog_format` = 'ROW'" in one.said()
 
 
+def test_no_setting_of_the_owner_lets_a_change_lack_in_the_archive(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make()
+    monkeypatch.setattr(one.manager.volumes, "has", lambda kind: kind == "binlog")
+    one.prepare(overrides={"sync_binlog": 0})
+    assert one.options()["sync_binlog"] == "0"
+    Archive(one, store[0]).ship()
+    wanted = {"sync_binlog": "1", "binlog_error_action": "ABORT_SERVER"}
+    # at once, and after each start
+    assert {"SET GLOBAL `sync_binlog` = 1",
+            "SET GLOBAL `binlog_error_action` = 'ABORT_SERVER'"} <= {*one.said()}
+    one.manager.apply_overrides(m.OverridesRequest(
+        operation_id="o", step="s", values={"sync_binlog": 100}))
+    assert "SET GLOBAL `sync_binlog` = 100" not in one.said()
+    one.manager.restart_db()
+    assert {name: one.options()[name] for name in wanted} == wanted
+    assert one.options()["loose_binlog_expire_logs_auto_purge"] == "ON"
+
+
+def test_a_source_of_replicas_does_not_go_on_without_its_log(world: World) -> None:
+    world.manager.enable_as_source(m.StepRequest(operation_id="o", step="s"))
+    assert world.options()["binlog_error_action"] == "ABORT_SERVER"
+
+
 def test_a_backup_of_another_release_or_engine_is_refused(make: Make,
                                                           store: tuple[str, Any]) -> None:
     url, _ = store

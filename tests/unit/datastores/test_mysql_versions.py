@@ -50,7 +50,8 @@ def test_no_parameter_is_the_agents(manager: str, version: str) -> None:
     assert [one for one in names(manager, version) if engine.owns(one)] == []
     for one in ("authentication_policy", "default_authentication_plugin", "gtid_mode",
                 "enforce_gtid_consistency", "mysql_native_password", "mysqlx_port",
-                "persisted_globals_load", "loose_mysqlx", "skip_log_bin", "server_id"):
+                "persisted_globals_load", "loose_mysqlx", "skip_log_bin", "server_id",
+                "binlog_error_action", "loose_binlog_expire_logs_auto_purge"):
         assert engine.owns(one)
 
 

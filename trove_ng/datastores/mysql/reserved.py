@@ -19,7 +19,8 @@ _SETTINGS = (
     # replication and clusters
     "enforce_gtid_consistency", "gtid_*", "init_replica", "init_slave", "log_bin*",
     "log_replica_updates", "log_slave_updates",
-    "binlog_do_db", "binlog_encryption", "binlog_format", "binlog_ignore_db", "encrypt_binlog",
+    "binlog_do_db", "binlog_encryption", "binlog_error_action",
+    "binlog_expire_logs_auto_purge", "binlog_format", "binlog_ignore_db", "encrypt_binlog",
     "read_only", "relay_log*", "replica_*", "replicate_*", "report_*", "rpl_*", "server_id",
     "skip_replica_start", "skip_slave_start", "slave_*", "source_*", "super_read_only", "wsrep*",
 )

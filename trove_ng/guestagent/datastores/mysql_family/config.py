@@ -117,7 +117,8 @@ class Configuration:
         soft = {"sync_binlog": named.pop("sync_binlog"), **self._dialect.options(_BINLOG_DAYS)}
         self._manager.apply_system({"mysqld": soft}, _REPLICATION)
         self._manager.apply_system(
-            {"mysqld": {**named, **options}}, _REPLICATION, final=True)
+            {"mysqld": {**named, **self._dialect.whole_log, **options}}, _REPLICATION,
+            final=True)
 
     @property
     def replicates(self) -> bool:
@@ -137,20 +138,20 @@ class Configuration:
         :param size: bytes of a file
         :return: what a running server that writes them takes at once
         """
-        named = _binlogs(folder)
-        soft = {"sync_binlog": named.pop("sync_binlog")}
-        kept = self._dialect.options(_BINLOG_DAYS)
-        dynamic = {"binlog_format": "ROW", "max_binlog_size": size,
-                   **{name: kept[name] for name in self._dialect.expiry}}
-        self._manager.apply_system({"mysqld": soft}, _ARCHIVE)
-        self._manager.apply_system(
-            {"mysqld": {**named, **dynamic, "server_id": number}}, _ARCHIVE, final=True)
+        named, kept = _binlogs(folder), self._dialect.options(_BINLOG_DAYS)
+        dynamic = {
+            # a crash of the machine must not take what is only in the log's cache
+            "sync_binlog": named.pop("sync_binlog"),
+            "binlog_format": "ROW", "max_binlog_size": size,
+            **{name: kept[name] for name in self._dialect.expiry}, **self._dialect.whole_log}
+        self._manager.apply_system({"mysqld": {
+            **named, **dynamic, **self._dialect.expires, "server_id": number}},
+            _ARCHIVE, final=True)
         return dynamic
 
     def unset_archive(self) -> None:
         """Write binary logs for the archive no more, from the next start on."""
-        for final in (False, True):
-            self._manager.remove_system(_ARCHIVE, final=final)
+        self._manager.remove_system(_ARCHIVE, final=True)
 
     def set_replay(self, on: bool) -> None:
         """Have the server serve nobody while archived log is applied, and be quick, or not."""

@@ -102,6 +102,16 @@ class Dialect(abc.ABC):
         """Return the names of the options that say how long binary logs are kept."""
 
     @property
+    def whole_log(self) -> Mapping[str, Any]:
+        """Options with which no change lacks in a binary log that others rely on."""
+        return {}
+
+    @property
+    def expires(self) -> Mapping[str, Any]:
+        """Options with which binary logs go at all when they are old."""
+        return {}
+
+    @property
     @abc.abstractmethod
     def unhurried(self) -> str:
         """The variable that, being 0, lets a session's statements take any time."""

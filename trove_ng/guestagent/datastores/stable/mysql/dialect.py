@@ -111,6 +111,16 @@ class MySqlDialect(Dialect):
         return ("expire_logs_days",) if self.old else ("binlog_expire_logs_seconds",)
 
     @property
+    def whole_log(self) -> Mapping[str, Any]:
+        """A server that cannot write its log any more does not go on without."""
+        return {"binlog_error_action": "ABORT_SERVER"}
+
+    @property
+    def expires(self) -> Mapping[str, Any]:
+        """Since 8.0.29."""
+        return {} if self.old else {"loose_binlog_expire_logs_auto_purge": "ON"}
+
+    @property
     def unhurried(self) -> str:
         """In milliseconds."""
         return "max_execution_time"
