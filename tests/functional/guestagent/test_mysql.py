@@ -479,6 +479,28 @@ def test_no_setting_of_the_owner_lets_a_change_lack_in_the_archive(
     assert one.options()["loose_binlog_expire_logs_auto_purge"] == "ON"
 
 
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_server_that_ceased_to_write_its_log_begins_another_one(
+        make: Make, store: tuple[str, Any], noticed: bool) -> None:
+    one = make(version="5.7.44")
+    one.prepare()
+    archive = Archive(one, store[0])
+    before = archive.ship()
+    # no room for a new file, with IGNORE_ERROR; log_bin is still on
+    assert one.server.state is not None
+    one.server.state.binary = None
+    if noticed:
+        one.manager._trim_logs()
+    else:
+        with pytest.raises(GuestError, match="writes no binary log"):
+            archive.ship()
+    make_database(one, "lacks")
+    one.manager.restart_db()
+    after = archive.ship()
+    assert after.begin.stream != before.begin.stream
+    assert archive.ship().begin.stream == after.begin.stream
+
+
 def test_a_source_of_replicas_does_not_go_on_without_its_log(world: World) -> None:
     world.manager.enable_as_source(m.StepRequest(operation_id="o", step="s"))
     assert world.options()["binlog_error_action"] == "ABORT_SERVER"

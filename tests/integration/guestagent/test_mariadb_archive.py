@@ -306,6 +306,28 @@ def test_a_log_that_began_anew_is_another_one(filled: Server,
         stream=second.begin.stream, number=second.end)
 
 
+def test_a_server_that_ceased_to_write_its_log_begins_another_one(
+        filled: Server, store: tuple[str, Swift]) -> None:
+    archive = Archive(filled, store[0])
+    first = archive.ship()
+    folder = filled.paths.binlogs
+    owner = folder.owner()
+    # a new file cannot be made
+    shutil.chown(folder, "root")
+    folder.chmod(0o755)
+    with pytest.raises(GuestError):
+        ask(filled, "FLUSH BINARY LOGS")
+    assert ask(filled, "SELECT @@GLOBAL.log_bin") == [(1,)]
+    with pytest.raises(GuestError, match="writes no binary log"):
+        archive.ship()
+    # in no file
+    insert(filled, 1)
+    shutil.chown(folder, owner)
+    filled.manager.restart_db()
+    second = archive.ship()
+    assert second.begin.stream != first.begin.stream
+
+
 def test_clocks_of_sessions_do_not_end_a_restore(filled: Server, make: Any,
                                                  store: tuple[str, Swift]) -> None:
     archive = Archive(filled, store[0])

@@ -20,7 +20,6 @@ from trove_ng.guestagent.datastores.mysql_family.binlog import (
     History,
     LogFile,
     Place,
-    listing,
     name_of,
 )
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
@@ -52,7 +51,7 @@ def clock(session: Session) -> float:
 def end_of_backup(server: Server, history: History, place: Place) -> dict[str, str]:
     """Return what tells which log continues a backup that has just ended."""
     with server.session() as session:
-        stream, now = history.name(listing(session)), clock(session)
+        stream, now = history.name(history.listing(session)), clock(session)
     return {am.STREAM: stream, am.NUMBER: str(place.number), am.ENDED: f"{now:.3f}",
             PLACE: str(place.begin)}
 
@@ -125,7 +124,7 @@ class BinlogArchive(LogArchive):
 
     def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
         with self._server.session() as session:
-            before = listing(session)
+            before = self.history.listing(session)
             stream = self.history.name(before)
             after = (request.after.number
                      if request.after is not None and request.after.stream == stream else None)
@@ -134,7 +133,7 @@ class BinlogArchive(LogArchive):
             until = clock(session)
             # no replica is to do it, too
             session.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
-            complete, found = clock(session), listing(session)
+            complete, found = clock(session), self.history.listing(session)
         first = before[-1].number if after is None else max(after, found[0].number)
         closed = [one for one in found[:-1] if one.number >= first]
         last = found[-1].number
@@ -172,7 +171,12 @@ class BinlogArchive(LogArchive):
             return
         if self._configuration.option("log_bin") is None:
             self._leave(folder)
-        elif self._configuration.archives and (self._only_reason or self._own_volume()):
+            return
+        if self._configuration.archives:
+            # soon after a server ceased to write it: at its next start nothing shows that
+            with self._server.session() as session:
+                self.history.listing(session)
+        if self._configuration.archives and (self._only_reason or self._own_volume()):
             size = filesystem_stats(str(folder)).total
             limit = int(size * _OWN_SHARE) if self._own_volume() else kept_log(size)
             if sum(path.stat().st_size for path in folder.glob("binlog.*")) > limit:
@@ -180,7 +184,7 @@ class BinlogArchive(LogArchive):
 
     def _shrink(self, limit: int) -> None:
         with self._server.session() as session:
-            found = listing(session)
+            found = self.history.listing(session)
             left, number = 0, found[-1].number
             for one in reversed(found):
                 left += one.size
@@ -195,7 +199,7 @@ class BinlogArchive(LogArchive):
             files.remove(folder, recursive=True)
             return
         with self._server.session() as session:
-            found = listing(session)
+            found = self.history.listing(session)
             if found[-1].size > _FILE_SIZE:
                 session.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
             self._purge(session, found, found[-1].number)

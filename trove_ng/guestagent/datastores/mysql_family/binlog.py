@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
 from trove_ng.common.errors import GuestError
-from trove_ng.guestagent.datastores.mysql_family.sql import Session
+from trove_ng.guestagent.datastores.mysql_family.sql import NoBinaryLog, Session
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.storage.http import DamagedBackup
 
@@ -79,15 +79,6 @@ class LogFile(NamedTuple):
 
     number: int
     size: int
-
-
-def listing(session: Session) -> list[LogFile]:
-    """Return the server's files, the oldest first; the last one is being written."""
-    found = [LogFile(number_of(str(row[0])), int(row[1]))
-             for row in session.run("SHOW BINARY LOGS")]
-    if not found:
-        raise GuestError("The database server lists no binary logs.")
-    return found
 
 
 class Event(NamedTuple):
@@ -185,6 +176,23 @@ class History:
     @property
     def _known(self) -> pathlib.Path:
         return self._folder / "trove-history"
+
+    def listing(self, session: Session) -> list[LogFile]:
+        """Return the server's files, the oldest first; the last one is being written.
+
+        A server that could not write its log goes on without, though ``log_bin`` is on.  After
+        its next start the numbers go on as if nothing lacked: that is taken for another log.
+
+        :raises NoBinaryLog: it writes none
+        """
+        try:
+            rows = session.run("SHOW BINARY LOGS")
+        except NoBinaryLog:
+            self.forget()
+            raise
+        if not rows:
+            raise GuestError("The database server lists no binary logs.")
+        return [LogFile(number_of(str(row[0])), int(row[1])) for row in rows]
 
     def name(self, found: Sequence[LogFile]) -> str:
         """Return what names the log that the server writes.

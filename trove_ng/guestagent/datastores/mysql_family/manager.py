@@ -190,6 +190,9 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
 
     def _trim_logs(self) -> None:
         super()._trim_logs()
+        if not self.answers:
+            # it is asked which ones it has
+            return
         try:
             self.archive.trim()
         except (TroveError, OSError) as err:

@@ -119,6 +119,10 @@ class ReadOnlyVariable(GuestError):
     """The variable is set at the start of the server only."""
 
 
+class NoBinaryLog(GuestError):
+    """The server writes no binary log, or writes it no more."""
+
+
 def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
     """Return what an error of the driver means."""
     code = err.args[0] if err.args and isinstance(err.args[0], int) else 0
@@ -140,6 +144,8 @@ def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
         return GuestError("The database server takes no changes: it is read only.")
     if code in (ER.INCORRECT_GLOBAL_LOCAL_VAR, ER.OPTION_PREVENTS_STATEMENT):
         return ReadOnlyVariable("The variable is set at the start of the server only.")
+    if code == ER.NO_BINARY_LOGGING:
+        return NoBinaryLog("The database server writes no binary log.")
     return GuestError(f"The database server refused (error {code}).")
 
 
