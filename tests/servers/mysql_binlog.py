@@ -54,6 +54,13 @@ class BinaryLog:
             path.unlink()
         self._index.write_text("".join(f"{one}\n" for one in found[keep:]))
 
+    def reset(self) -> None:
+        """Begin the log anew."""
+        for path in self.names():
+            path.unlink()
+        self._index.unlink()
+        self._begin()
+
     def _begin(self) -> None:
         found = self.names()
         number = int(found[-1].suffix[1:]) + 1 if found else 1

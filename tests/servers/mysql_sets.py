@@ -65,6 +65,8 @@ def forget(state: State) -> None:
 def empty_log(state: State) -> None:
     state.data["executed"] = {}
     state.log.clear()
+    if state.binary is not None:
+        state.binary.reset()
     state.save()
 
 

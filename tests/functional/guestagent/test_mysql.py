@@ -44,12 +44,16 @@ from trove_ng.datastores import base as datastores
 from trove_ng.datastores.mysql.versions import series
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.percona.manager import PerconaManager
+from trove_ng.guestagent.datastores.mysql_family import archive as binlog_archive
+from trove_ng.guestagent.datastores.mysql_family import backup as family_backup
 from trove_ng.guestagent.datastores.mysql_family import manager as family
 from trove_ng.guestagent.datastores.mysql_family import restore
+from trove_ng.guestagent.datastores.mysql_family.archive import clock
 from trove_ng.guestagent.datastores.mysql_family.binlog import PLACE, server_id
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.stable.mysql import manager as mysql
 from trove_ng.guestagent.os.volumes import VolumeManager
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -442,6 +446,49 @@ def test_a_backup_is_brought_to_a_time(world: World, make: Make,
     world.manager._trim_logs()
     assert "binlog_format" not in world.options()
     assert not world.paths.binlogs.exists()
+
+
+def test_what_was_done_while_a_file_was_ended_is_of_before_no_time_but_the_last(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, url = make(), store[0]
+    one.prepare()
+    archive = Archive(one, url)
+    archive.ship()
+    full = backup(one, url, 1)
+    moment = next_second()
+    times = iter([moment - 0.01])
+    monkeypatch.setattr(binlog_archive, "clock",
+                        lambda session: next(times, None) or clock(session))
+    make_database(one, "late")
+    assert archive.ship().until == moment - 0.01
+    archive.ship()
+    for until, names in ((moment, []), (moment - 0.01, ["late"])):
+        other = make()
+        other.prepare(restore=msgspec.structs.replace(
+            restore_spec(url, full), log=archive.replay(until, full)))
+        assert listed(other) == names
+
+
+def test_no_log_continues_a_backup_if_it_began_anew_meanwhile(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make()
+    one.prepare()
+    archive = Archive(one, store[0])
+    first = archive.ship()
+    assert backup(one, store[0], 1).metadata[am.STREAM] == first.begin.stream
+    really = family_backup._info
+
+    def late(folder: pathlib.Path) -> str:
+        # files are told from each other by the second in which they begin
+        time.sleep(1.1)
+        with one.manager.server.session() as session:
+            session.run("RESET MASTER")
+            for _ in range(3):
+                session.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
+        return really(folder)
+
+    monkeypatch.setattr(family_backup, "_info", late)
+    assert not {am.STREAM, am.NUMBER, am.ENDED, PLACE} & {*backup(one, store[0], 2).metadata}
 
 
 def test_log_that_is_written_anyway_is_archived_without_a_restart(

@@ -6,9 +6,10 @@ a database that rests is archived, too.
 
 from __future__ import annotations
 
+import logging
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trove_ng.guestagent.datastores.mysql_family.binlog import (
@@ -24,7 +25,7 @@ from trove_ng.guestagent.datastores.mysql_family.binlog import (
 )
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-from trove_ng.guestagent.datastores.mysql_family.sql import Server, Session
+from trove_ng.guestagent.datastores.mysql_family.sql import NoBinaryLog, Server, Session
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.datastores.mysql_family.variables import Variables
 from trove_ng.guestagent.os import files
@@ -32,6 +33,8 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.storage.http import Patience
 from trove_ng.guestagent.storage.log_archive import LogArchive, kept_log
 from trove_ng.rpc import archive_messages as am
+
+LOG = logging.getLogger(__name__)
 
 STRATEGY = "binlog"
 #: bytes of a file, unless a transaction is larger: a part is stored in short time
@@ -48,12 +51,40 @@ def clock(session: Session) -> float:
     return math.floor(float(now) * 1000) / 1000
 
 
-def end_of_backup(server: Server, history: History, place: Place) -> dict[str, str]:
-    """Return what tells which log continues a backup that has just ended."""
-    with server.session() as session:
-        stream, now = history.name(history.listing(session)), clock(session)
-    return {am.STREAM: stream, am.NUMBER: str(place.number), am.ENDED: f"{now:.3f}",
-            PLACE: str(place.begin)}
+class Continued:
+    """Tells which log continues a backup that begins now.
+
+    The backup's place is noted long before it is stored: a log that begins anew in between has
+    that place, too, and does not continue the backup.
+    """
+
+    def __init__(self, server: Server, history: History) -> None:
+        self._server = server
+        self._history = history
+        self._begun, _, _ = self._look()
+
+    def _look(self) -> tuple[str, Sequence[LogFile], float]:
+        """Return the log that is written, its files, and the time; no name if there is none."""
+        with self._server.session() as session:
+            try:
+                found = self._history.listing(session)
+            except NoBinaryLog:
+                return "", (), 0
+            return self._history.name(found), found, clock(session)
+
+    def end(self, place: Place) -> dict[str, str]:
+        """Return what to record of a backup that has just ended; nothing if no log fits.
+
+        :param place: where the log continues it, as it was noted
+        """
+        name, found, now = self._look()
+        # its file may be gone already, archived
+        if not name or name != self._begun or place.number > found[-1].number or any(
+                one.number == place.number and one.size < place.begin for one in found):
+            LOG.warning("no log continues the backup: it began anew meanwhile")
+            return {}
+        return {am.STREAM: name, am.NUMBER: str(place.number), am.ENDED: f"{now:.3f}",
+                PLACE: str(place.begin)}
 
 
 class BinlogArchive(LogArchive):

@@ -39,7 +39,8 @@ class PhysicalBackup:
     """Full and incremental backups with the engine's :attr:`tool`.
 
     :param scratch: directory on the root disk for what is on its way; it exists
-    :param log_after: returns what tells which log continues a backup that ends at a place of it
+    :param log_after: called as a backup begins; returns what tells, when it has ended, which log
+        continues it from a place on
     """
 
     #: entry point name
@@ -47,7 +48,8 @@ class PhysicalBackup:
     tool: ClassVar[Tool]
 
     def __init__(self, paths: Paths, server: sql.Server, admin: AdminAccount,
-                 scratch: pathlib.Path, log_after: Callable[[Place], Mapping[str, str]],
+                 scratch: pathlib.Path,
+                 log_after: Callable[[], Callable[[Place], Mapping[str, str]]],
                  patience: Patience | None = None) -> None:
         self._paths = paths
         self._server = server
@@ -68,7 +70,7 @@ class PhysicalBackup:
         tool.check(version)
         since = (_since(request.parent, tool.engine, version, lineage) if request.parent
                  else None)
-        expected = backups.size_of(self._paths.data)
+        expected, log_after = backups.size_of(self._paths.data), self._log_after()
         # asked first: one that begins to number meanwhile has committed without numbers
         unwritten = self.unwritten()
         with tempfile.TemporaryDirectory(prefix="backup-", dir=self._way.scratch) as notes:
@@ -89,26 +91,13 @@ class PhysicalBackup:
             return self._way.store(
                 request, self.name, expected, progress, produce, lambda: {
                     **_position(pathlib.Path(notes), since),
-                    **self._log(pathlib.Path(notes), unwritten),
+                    **_log(pathlib.Path(notes), unwritten, log_after),
                     **tool.stored.describe(request.key),
                     "version": version, "lineage": lineage})
 
     def unwritten(self) -> Mapping[str, str]:
         """Return what it means that the program writes a place of the log and no transaction."""
         return {}
-
-    def _log(self, folder: pathlib.Path, unwritten: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the last transaction and which log continues the backup, if one is written.
-
-        :param unwritten: the last transaction, if the program does not write it
-        """
-        info = _info(folder)
-        place, last = _PLACE.search(info), _GTID.search(info)
-        # of several servers in several lines
-        found = {GTID: "".join(last[1].split())} if last else {}
-        if place is None:
-            return found
-        return {**(found or unwritten), **self._log_after(Place(int(place[1]), int(place[2])))}
 
     # ---- restore --------------------------------------------------------------
 
@@ -150,6 +139,22 @@ def _position(folder: pathlib.Path, since: str | None) -> dict[str, str]:
                 raise GuestError("The backup did not begin where it was to.")
             return found
     raise GuestError("The backup program did not write its position.")
+
+
+def _log(folder: pathlib.Path, unwritten: Mapping[str, str],
+         after: Callable[[Place], Mapping[str, str]]) -> Mapping[str, str]:
+    """Return the last transaction and which log continues the backup, if one is written.
+
+    :param unwritten: the last transaction, if the program does not write it
+    :param after: returns which log continues it from a place on
+    """
+    info = _info(folder)
+    place, last = _PLACE.search(info), _GTID.search(info)
+    # of several servers in several lines
+    found = {GTID: "".join(last[1].split())} if last else {}
+    if place is None:
+        return found
+    return {**(found or unwritten), **after(Place(int(place[1]), int(place[2])))}
 
 
 def _info(folder: pathlib.Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from trove_ng.guestagent import devices, leftovers
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.mysql_family import causes, checks, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
-from trove_ng.guestagent.datastores.mysql_family.archive import BinlogArchive, end_of_backup
+from trove_ng.guestagent.datastores.mysql_family.archive import BinlogArchive, Continued
 from trove_ng.guestagent.datastores.mysql_family.backup import PhysicalBackup
 from trove_ng.guestagent.datastores.mysql_family.binlog import server_id
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
@@ -151,7 +150,7 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
         check_strategies(self.strategy.name, strategies)
         return self.strategy(
             self.paths, self.server, self.admin, self.ctx.scratch(),
-            functools.partial(end_of_backup, self.server, self.archive.history), self.patience)
+            lambda: Continued(self.server, self.archive.history).end, self.patience)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""

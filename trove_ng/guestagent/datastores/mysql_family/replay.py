@@ -87,7 +87,8 @@ class Replay:
         """
         complete = float(about[COMPLETE])
         # of before for sure, whatever a session had for its clock
-        until = None if _settled(about, complete) <= self._until else math.floor(self._until)
+        whole = complete <= self._until or _is_end(about, complete, self._until)
+        until = None if whole else math.floor(self._until)
         for path in sorted(folder.iterdir(), key=_number):
             number = _number(path)
             if number < self._begin.number:
@@ -153,13 +154,14 @@ class Replay:
                           f"refused a change (error {found[1]}).")
 
 
-def _settled(about: Mapping[str, str], complete: float) -> float:
-    """Return the time from which on all of a part is of before.
+def _is_end(about: Mapping[str, str], complete: float, until: float) -> bool:
+    """Return whether a time is the one that a part was archived up to: all of it is asked for.
 
-    That is when its last file was ended, unless that took the server long.
+    What was done while the server ended the last file is in it, unless that took long.
     """
-    ended = float(about.get(UNTIL, "-inf"))
-    return ended if complete - ended < _SHORT_SECONDS else complete
+    ended = about.get(UNTIL)
+    return (ended is not None and ended == f"{until:.3f}"
+            and complete - until < _SHORT_SECONDS)
 
 
 def _number(path: pathlib.Path) -> int:
