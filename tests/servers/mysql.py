@@ -203,6 +203,7 @@ class Server:
             pass  # the client, or the server, has gone
         finally:
             state.connections.pop(number, None)
+            state.backups = [one for one in state.backups if one is not session]
             self._lines.pop(number, None)
             line.close()
 

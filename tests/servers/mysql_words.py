@@ -91,6 +91,8 @@ class State:
         self.unknown: list[str] = []
         self.said: list[str] = []
         self.connections: dict[int, str] = {}
+        #: those that hold the lock for backups, which ends with them
+        self.backups: list[Session] = []
         self.end: Callable[[int], None] = lambda _number: None
         self.binary: BinaryLog | None = None
         #: number of a server, number of its transaction, statement
@@ -179,6 +181,8 @@ class State:
         if re.fullmatch(r"SET (SESSION )?sql_log_bin = 0", statement):
             session.logged = False
             return None
+        if statement == "LOCK INSTANCE FOR BACKUP":
+            self.backups.append(session)
         writes = bool(_WRITES.match(statement))
         if writes and self.flag("super_read_only") and not session.begins:
             raise Refused(1290, "The MySQL server is running with the --super-read-only option")
@@ -321,6 +325,9 @@ class State:
         self._binary_log().rotate()
 
     def purge_logs(self, name: str) -> None:
+        if self.backups and tuple(map(int, self.version.split("."))) >= (8, 0, 28):
+            raise Refused(4085, "Could not purge binary logs since another session is executing "
+                                "LOCK INSTANCE FOR BACKUP")
         self._binary_log().purge(name)
 
     def connections_of(self, name: str) -> list[list[Any]]:
@@ -372,7 +379,8 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
         (r"SET SESSION lock_wait_timeout = \d+, wait_timeout = \d+", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+", (5, 7), State.ignore),
         (r"SET SESSION sql_log_off = 1, long_query_time = 31536000, wait_timeout = \d+, "
-         r"net_read_timeout = \d+, max_execution_time = 0", (5, 7), State.ignore),
+         r"net_read_timeout = \d+, lock_wait_timeout = 3600, max_execution_time = 0",
+         (5, 7), State.ignore),
         (r"SET SESSION time_zone = '\+00:00'", (5, 7), State.ignore),
         (r"SELECT UNIX_TIMESTAMP\(SYSDATE\(6\)\)", (5, 7),
          lambda _state: [[f"{time.time():.6f}"]]),

@@ -433,6 +433,8 @@ def test_a_backup_is_brought_to_a_time(world: World, make: Make,
         assert 0 < moment - other.manager.restored_to <= 3
         assert not {"skip_networking", "innodb_flush_log_at_trx_commit", "log_bin"} & {
             *other.options()}
+        (client,) = [one for one in other.calls("mysql")[0] if one.startswith("--init-command=")]
+        assert "lock_wait_timeout = 3600" in client
         # one client for all files, and the first of them from the end of the backup on
         assert len(other.calls("mysql")) == 1
         assert f"--start-position={chain[length - 1].metadata[PLACE]}" in (
@@ -546,6 +548,36 @@ def test_a_server_that_ceased_to_write_its_log_begins_another_one(
     after = archive.ship()
     assert after.begin.stream != before.begin.stream
     assert archive.ship().begin.stream == after.begin.stream
+
+
+@pytest.mark.parametrize("version", ["8.0.36", "8.0.27"])
+def test_log_is_archived_while_a_backup_keeps_the_server_from_removing_it(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch,
+        version: str) -> None:
+    one = make(version=version)
+    one.prepare()
+    archive = Archive(one, store[0])
+    archive.ship()
+
+    def oldest() -> int:
+        return min(int(path.suffix[1:]) for path in one.paths.binlogs.glob("binlog.0*"))
+
+    before = oldest()
+    with one.manager.server.session() as session:
+        # XtraBackup does for all its time
+        session.run("LOCK INSTANCE FOR BACKUP")
+        for _ in range(2):
+            assert archive.ship().until is not None
+        assert (oldest() == before) is (version == "8.0.36")
+        monkeypatch.setattr(binlog_archive, "kept_log", lambda _size: 1)
+        one.manager._trim_logs()
+    archive.ship()
+    # when it has ended they go
+    assert oldest() > before
+    streams = {piece.begin.stream for piece in archive.pieces}
+    assert len(streams) == 1
+    assert [piece.begin.number for piece in archive.pieces[1:]] == [
+        piece.end for piece in archive.pieces[:-1]]
 
 
 def test_a_source_of_replicas_does_not_go_on_without_its_log(world: World) -> None:

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.mysql_family.binlog import (
     COMPLETE,
     FIRST,
@@ -236,7 +237,13 @@ class BinlogArchive(LogArchive):
             self._purge(session, found, found[-1].number)
 
     def _purge(self, session: Session, found: list[LogFile], number: int) -> None:
-        """Remove all files before one."""
+        """Remove all files before one, unless the server keeps them for now.
+
+        MySQL does while a backup is made.
+        """
         if found[0].number < number <= found[-1].number:
             self.history.keep(number)
-            session.run("PURGE BINARY LOGS TO %s", (name_of(number),))
+            try:
+                session.run("PURGE BINARY LOGS TO %s", (name_of(number),))
+            except GuestError as err:
+                LOG.warning("binary logs cannot be removed: %s", err.message)

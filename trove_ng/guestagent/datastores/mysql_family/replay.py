@@ -34,6 +34,8 @@ from trove_ng.guestagent.storage.http import DamagedBackup
 _SHORT_SECONDS = 1
 #: seconds between two looks at programs that work
 _LOOK_SECONDS = 0.1
+#: seconds that a change waits for a table that is in use: by nobody else's will
+_LOCK_SECONDS = 3600
 #: seconds that the server waits for the next statement: longer than any download
 _PATIENCE = 7 * 24 * 3600
 _ERROR = re.compile(r"^ERROR ([0-9]{1,5}) \(", re.MULTILINE)
@@ -67,7 +69,8 @@ class Replay:
             tool.client, f"--defaults-file={option_file}", "--binary-mode", "--batch",
             "--max-allowed-packet=1G", "--default-character-set=binary",
             f"--init-command={UNLOGGED}, wait_timeout = {_PATIENCE}, "
-            f"net_read_timeout = {_PATIENCE}, {unhurried} = 0"], stdin=subprocess.PIPE)
+            f"net_read_timeout = {_PATIENCE}, lock_wait_timeout = {_LOCK_SECONDS}, "
+            f"{unhurried} = 0"], stdin=subprocess.PIPE)
         #: when the last transaction was that is applied; None: there was none
         self.last: float | None = None
 
