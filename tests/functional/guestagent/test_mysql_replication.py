@@ -7,6 +7,7 @@ by numbered transactions among each other, and refuse what a release does not kn
 from __future__ import annotations
 
 import pathlib
+from concurrent import futures
 from typing import Any
 
 import pymysql
@@ -236,6 +237,56 @@ def test_nobody_writes_to_a_replica_and_its_agent_does_all_the_same(
     replica.manager.restart_db()
     assert replica.manager.apply_tls(found) is (replica.server.version == "5.7.44")
     assert flag(replica, "super_read_only")
+
+
+def test_a_late_change_of_accounts_leaves_a_new_source_open(pair: tuple[World, World]) -> None:
+    _, replica = pair
+    manager = replica.manager
+    with futures.ThreadPoolExecutor(2) as pool:
+        with manager.replication.writing() as session:
+            opened = pool.submit(manager.allow_writes, step("writable"))
+            futures.wait([opened], timeout=0.5)
+            # a look meanwhile does not shut the agent out
+            assert pool.submit(manager.replication_trouble).result(30) == ""
+            session.run("DROP USER IF EXISTS %s@%s", ("nobody", "%"))
+        opened.result(30)
+    assert not flag(replica, "super_read_only")
+    create(replica, "own")
+
+
+def test_an_agent_that_loses_its_connection_does_not_leave_a_replica_open(
+        pair: tuple[World, World]) -> None:
+    _, replica = pair
+    state = replica.server.state
+    assert state is not None
+    with (pytest.raises(GuestError, match="refused"),
+          replica.manager.replication.writing() as session):
+        assert not flag(replica, "super_read_only")
+        for number in list(state.connections):
+            state.end(number)
+        session.run("DROP USER IF EXISTS %s@%s", ("nobody", "%"))
+    assert flag(replica, "super_read_only")
+
+
+def test_an_agent_that_was_killed_does_not_leave_a_server_open(pair: tuple[World, World]) -> None:
+    source, replica = pair
+    source.manager.stop_writes(step("freeze"))
+
+    def look() -> list[bool]:
+        for one in pair:
+            with one.manager.server.session() as session:
+                session.run("SET GLOBAL super_read_only = 0")
+            one.become(one.server.version)
+            one.manager.replication_trouble()
+        return [flag(one, "super_read_only") for one in pair]
+
+    assert look() == [True, True]
+    source.manager.allow_writes(step("thaw"))
+    assert look() == [False, True]
+    create(source, "later")
+    # a server that does not answer is none to be closed, and not more trouble than that
+    replica.manager.stop_db()
+    assert replica.manager.replication_trouble() == ""
 
 
 def test_a_replica_is_promoted_and_nothing_is_lost(

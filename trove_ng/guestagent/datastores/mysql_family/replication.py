@@ -12,6 +12,7 @@ import contextlib
 import enum
 import logging
 import pathlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -84,6 +85,8 @@ class Replication(abc.ABC):
         self._id = server_id(instance_id)
         self._marker = marker
         self._owner = owner
+        #: held while the role changes, and while the agent writes by its right as what it is
+        self._changing = threading.RLock()
         #: lag and position when :meth:`trouble` was asked for the last time
         self.state: dict[str, Any] = {}
         self._last_lag: int | None = None
@@ -97,7 +100,7 @@ class Replication(abc.ABC):
         folder = self._paths.binlogs
         files.make_directory(folder, mode=0o750, owner=self._owner)
         words = self._dialect.words
-        self._configuration.set_replication(folder, {
+        settings = {
             "server_id": self._id, f"log_{words.replica}_updates": "ON",
             # what is archived must not depend on when it is applied
             "binlog_format": "ROW" if self._configuration.archives else "MIXED",
@@ -105,9 +108,11 @@ class Replication(abc.ABC):
             "relay_log_purge": "ON", f"{words.replica}_net_timeout": SILENCE_SECONDS,
             **self.options(writable=role is Role.SOURCE),
             # what is the owner's runs by itself, and may be let write in spite of read_only
-            **({} if role is Role.SOURCE else {_EVENTS: "OFF"})})
-        files.make_directory(self._marker().parent, mode=0o700)
-        files.write_text(self._marker(), role, mode=0o600)
+            **({} if role is Role.SOURCE else {_EVENTS: "OFF"})}
+        with self._changing:
+            self._configuration.set_replication(folder, settings)
+            files.make_directory(self._marker().parent, mode=0o700)
+            files.write_text(self._marker(), role, mode=0o600)
 
     def configure_again(self) -> None:
         """Write the settings of the role that the data volume tells, if it tells one."""
@@ -166,12 +171,13 @@ class Replication(abc.ABC):
 
         What is not committed by now never is.
         """
-        self.configure(Role.HELD)
-        with self._server.session() as session:
-            # a client that holds a table is not waited for long: all others wait behind us
-            session.run("SET SESSION lock_wait_timeout = %s", (LOCK_SECONDS,))
-            _stop_events(session)
-            self.close(session)
+        with self._changing:
+            self.configure(Role.HELD)
+            with self._server.session() as session:
+                # a client that holds a table is not waited for long: all others wait behind us
+                session.run("SET SESSION lock_wait_timeout = %s", (LOCK_SECONDS,))
+                _stop_events(session)
+                self.close(session)
         return self.position()
 
     @abc.abstractmethod
@@ -180,9 +186,10 @@ class Replication(abc.ABC):
 
     def allow_writes(self) -> None:
         """Let clients write."""
-        # first: a server that does not answer lets them after its next start
-        self.configure(Role.SOURCE)
-        self.open()
+        with self._changing:
+            # first: a server that does not answer lets them after its next start
+            self.configure(Role.SOURCE)
+            self.open()
 
     def open(self) -> None:
         """Have the server that is configured as a source take what clients write."""
@@ -205,7 +212,7 @@ class Replication(abc.ABC):
     @contextlib.contextmanager
     def writing(self) -> Iterator[sql.Session]:
         """Give a session for what is this server's own, also where no client may write."""
-        with self._server.session() as session:
+        with self._changing, self._server.session() as session:
             session.run(sql.LOCALLY)
             yield session
 
@@ -286,7 +293,8 @@ class Replication(abc.ABC):
             request.host, request.port, request.user]
         words = self._dialect.words
         with self._server.session() as session:
-            self.refuse(session)
+            with self._changing:
+                self.refuse(session)
             # it may run since before the settings said so; the source learns of it next
             session.run(f"SET GLOBAL {words.replica}_net_timeout = %s", (SILENCE_SECONDS,))
             session.run(f"STOP {words.replica.upper()}")

@@ -173,13 +173,14 @@ class Server:
             read_timeout=answer_timeout, write_timeout=timeout)
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, answer_timeout: int = 60) -> Iterator[Session]:
         """Give a session.
 
+        :param answer_timeout: seconds for each answer, the server's greeting too
         :raises GuestError: the server cannot be reached
         """
         try:
-            connection = self.connect()
+            connection = self.connect(answer_timeout=answer_timeout)
         except (pymysql.MySQLError, OSError) as err:
             code = err.args[0] if err.args else ""
             raise GuestError(f"The database server cannot be reached ({code}).") from err

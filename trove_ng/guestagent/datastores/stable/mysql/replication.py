@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.replication import (
     LOCK_SECONDS,
@@ -15,6 +17,8 @@ from trove_ng.guestagent.datastores.mysql_family.replication import (
 )
 from trove_ng.guestagent.datastores.stable.mysql import gtids
 from trove_ng.guestagent.datastores.stable.mysql.dialect import MySqlDialect
+
+LOG = logging.getLogger(__name__)
 
 
 class MySqlReplication(Replication):
@@ -46,23 +50,58 @@ class MySqlReplication(Replication):
     def unlock(self, session: sql.Session) -> None:
         """Nothing: nobody is kept out by other means."""
 
-    def refuse(self, session: sql.Session) -> None:
-        """Refuse clients that write, when what is being committed is."""
-        session.run("SET SESSION lock_wait_timeout = %s", (LOCK_SECONDS,))
+    def refuse(self, session: sql.Session, seconds: int = LOCK_SECONDS) -> None:
+        """Refuse clients that write, when what is being committed is.
+
+        :param seconds: that clients are waited for that hold tables
+        """
+        session.run("SET SESSION lock_wait_timeout = %s", (seconds,))
         session.run("SET GLOBAL super_read_only = 1")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sql.Session]:
         """Give a session; while it lasts those may write who may in spite of ``read_only``."""
-        with super().writing() as session:
-            if self.role() in (None, Role.SOURCE):
-                yield session
-                return
-            session.run("SET GLOBAL super_read_only = 0")
+        with self._changing:
             try:
-                yield session
+                with super().writing() as session:
+                    if self._closed():
+                        session.run("SET GLOBAL super_read_only = 0")
+                    yield session
             finally:
-                self.refuse(session)
+                # the session may be lost
+                self._close_again(LOCK_SECONDS)
+
+    def _closed(self) -> bool:
+        """Return whether no client may write."""
+        return self.role() not in (None, Role.SOURCE)
+
+    def _close_again(self, lock_seconds: int, seconds: int = 60) -> None:
+        """Refuse clients that write, if they are to be refused and are not.
+
+        :param lock_seconds: that clients are waited for that hold tables
+        :param seconds: how long the server may take to answer
+        """
+        if not self._closed():
+            return
+        with self._server.session(seconds) as session:
+            ((closed,),) = session.run("SELECT @@GLOBAL.super_read_only")
+            if not closed:
+                self.refuse(session, lock_seconds)
+
+    def trouble(self, seconds: int) -> str:
+        """Return why a replica does not follow its source; empty if it does, or is none.
+
+        An agent that ended while it wrote has left the server open.
+        """
+        # whoever has the lock does what is to be done
+        if self._changing.acquire(blocking=False):
+            try:
+                self._close_again(1, seconds)
+            except (GuestError, OSError) as err:
+                LOG.warning("clients may be able to write, and are not to: %s", err)
+            finally:
+                self._changing.release()
+        return super().trouble(seconds)
 
     def adopt(self, session: sql.Session) -> None:
         """Forget whom another server followed."""
