@@ -217,13 +217,20 @@ class GuestClient:
         """Return whether root can log in from elsewhere."""
         return self._call("is_root_enabled", m.Empty(), m.Flag).value
 
-    def enable_root(self, request: m.RootRequest) -> m.UserSpec:
-        """Enable root, and return it with its password."""
-        return self._call("enable_root", request, m.UserSpec)
+    def enable_root(self, request: m.RootRequest,
+                    seconds: float | None = None) -> m.UserSpec:
+        """Enable root, and return it with its password.
 
-    def disable_root(self) -> None:
-        """Take root's remote login away."""
-        self._done("disable_root", m.Empty())
+        :param seconds: to wait for the answer; None: as long as for others
+        """
+        return self._call("enable_root", request, m.UserSpec, seconds)
+
+    def disable_root(self, seconds: float | None = None) -> None:
+        """Take root's remote login away.
+
+        :param seconds: to wait for the answer; None: as long as for others
+        """
+        self._call("disable_root", m.Empty(), m.Empty, seconds)
 
     def restart(self, request: m.StepRequest) -> None:
         """Restart the database, once per step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
+from trove_ng.api.handlers import root
 from trove_ng.cloud.neutron import Network
 from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
@@ -103,8 +105,12 @@ class RootedAgent(LivingAgent):
     """An agent that knows the password of the user without a name."""
 
     root, refuses = "", False
+    #: at which it waits before it does anything
+    gate: threading.Barrier | None = None
 
     def _check(self) -> None:
+        if self.gate is not None:
+            self.gate.wait(30)
         if self.refuses:
             raise GuestError("The disk is full.")
 
@@ -182,6 +188,34 @@ def test_replicas_that_ask_their_source_are_told_of_root(plane: ControlPlane) ->
         "POST", url, {"password": "third-Pw3"}, status=422).text
     assert len(failing.asked) == asked
     assert known() == ["", made["user"]["password"], "other-Pw2"]
+
+
+def test_replicas_are_told_of_root_at_once_and_not_waited_for_long(
+        plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane.hypervisor.make_agent = RootedAgent
+    plane.add_redis()
+    source = plane.create(datastore={"type": "redis", "version": "7.0"})
+    plane.wait(source, "ACTIVE")
+    ask(plane, source, replica_count=2)
+    one, two = ids(plane, source)
+    for each in (one, two):
+        plane.wait(each, "ACTIVE")
+    url = f"/instances/{source}/root"
+    # each answers when the other is told
+    plane.agent(one).gate = plane.agent(two).gate = threading.Barrier(2)
+    made = plane.request("POST", url, status=200).json
+    assert made["failed_slaves"] == []
+    assert {plane.agent(each).root for each in (one, two)} == {made["user"]["password"]}
+    # one that does not answer in time
+    late = plane.agent(one).gate = threading.Barrier(2)
+    plane.agent(two).gate = None
+    monkeypatch.setattr(root, "TELL_SECONDS", 3)
+    plane.conf.set_override("guest_call_timeout", 60)
+    assert plane.request("DELETE", url, status=200).json == {"failed_slaves": [one]}
+    # it waits still: the answer came before its 30 seconds were over
+    assert (late.n_waiting, late.broken) == (1, False)
+    late.abort()
+    assert plane.agent(two).root == ""
 
 
 def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str) -> None:

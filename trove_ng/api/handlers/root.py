@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from trove_ng.api import accept
@@ -21,6 +22,11 @@ from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.messages import RootRequest
 
 LOG = logging.getLogger(__name__)
+
+#: seconds that all replicas together have to answer, while the client waits
+TELL_SECONDS = 10.0
+#: replicas that are asked at a time; the bus takes so many sends of all requests
+_AT_ONCE = 4
 
 
 def show(call: Call) -> dict[str, Any]:
@@ -44,7 +50,8 @@ def enable(call: Call) -> dict[str, Any]:
     view: dict[str, Any] = {"user": {"name": user.name, "password": shown}}
     if engine.tells_root:
         view["failed_slaves"] = _tell(
-            call, replicas, lambda one: one.enable_root(RootRequest(password=Secret(shown))))
+            call, replicas, lambda one, seconds: one.enable_root(
+                RootRequest(password=Secret(shown)), seconds))
     return view
 
 
@@ -67,19 +74,32 @@ def _replicas(call: Call, engine: Datastore) -> Sequence[AnyRow]:
 
 
 def _tell(call: Call, replicas: Sequence[AnyRow],
-          tell: Callable[[GuestClient], object]) -> list[str]:
-    """Tell replicas of root; return the ids of those that could not be told.
+          tell: Callable[[GuestClient, float], object]) -> list[str]:
+    """Tell replicas of root, at once; return the ids of those that could not be told.
 
     These ask their source for it themselves, when they follow it.
+
+    :param tell: is given the seconds to wait
     """
-    failed = []
-    for row in replicas:
+    clock = call.services.clock
+    end = clock.monotonic() + TELL_SECONDS
+
+    def one(row: AnyRow) -> str | None:
+        left = end - clock.monotonic()
+        if left <= 0:
+            return "others did not answer in time"
         try:
-            tell(client(call, row, refuse_statement))
+            tell(client(call, row, refuse_statement), left)
         except TroveError as err:
-            LOG.warning("replica %s is not told of root: %s", row.id, err.message)
-            failed.append(row.id)
-    return failed
+            return err.message
+        return None
+
+    with ThreadPoolExecutor(_AT_ONCE, "root") as pool:
+        ended = list(zip(replicas, pool.map(one, replicas), strict=True))
+    failed = [(row.id, why) for row, why in ended if why is not None]
+    for ident, why in failed:
+        LOG.warning("replica %s is not told of root: %s", ident, why)
+    return [ident for ident, _ in failed]
 
 
 def disable(call: Call) -> dict[str, Any] | None:
@@ -90,5 +110,5 @@ def disable(call: Call) -> dict[str, Any] | None:
             raise NotFound(f"Root was never enabled on instance {call.params['id']}.")
     replicas = _replicas(call, engine)
     guest.disable_root()
-    failed = _tell(call, replicas, lambda one: one.disable_root())
+    failed = _tell(call, replicas, lambda one, seconds: one.disable_root(seconds))
     return {"failed_slaves": failed} if failed else None
