@@ -88,14 +88,17 @@ def test_the_log_is_archived_and_a_backup_brought_to_a_time_where_that_can_be(
     volume = ("--volume", "data=3")
     assert "backupRef" in openstack.fails(
         *LAUNCH, *volume, "--restore-time", "2026-05-01T12:00:00Z")
-    assert "restored to the time of a backup only" in openstack.fails(
+    assert "does not tell where the log continues it" in openstack.fails(
         *LAUNCH, *volume, "--backup", "b", "--restore-time", "2026-05-01T12:00:00Z")
-    assert "does not archive its log" in openstack.fails(*LAUNCH, *volume, "--archive-log", "3")
     with app.db.writer() as session:
-        session.add(Datastore(id="p", name="postgresql"))
-        session.flush()
-        session.add(DatastoreVersion(id="p15", datastore_id="p", name="15", version="15",
-                                     manager="postgresql", image_tags="postgresql"))
+        for name, version in (("postgresql", "15"), ("redis", "7.0")):
+            session.add(Datastore(id=name, name=name))
+            session.flush()
+            session.add(DatastoreVersion(id=f"{name}-v", datastore_id=name, name=version,
+                                         version=version, manager=name, image_tags=name))
+    assert "does not archive its log" in openstack.fails(
+        *LAUNCH, *volume, "--datastore", "redis", "--datastore-version", "7.0",
+        "--archive-log", "3")
     openstack(*LAUNCH, *volume, "--datastore", "postgresql", "--datastore-version", "15",
               "--archive-log", "3")
     with app.db.reader() as session:

@@ -137,7 +137,7 @@ def _superfluous(kind: str, resource: Resource, row: Facts, cloud: Cloud) -> boo
     if isinstance(resource, Volume):
         # a spare one of a kind that the instance does have
         has = [cloud.found[kind][one] for one in mine]
-        return (resource.attached_to is None
+        return (resource.attached_to is None and resource.status != "attaching"
                 and resource.kind in [one.kind for one in has if isinstance(one, Volume)]
                 and all(isinstance(one, Volume) and one.attached_to is not None
                         and one.attached_to == str(row.compute_instance_id) for one in has))

@@ -189,6 +189,7 @@ def test_what_goes_already_is_no_leftover(resource: compare.Resource) -> None:
     (volume("x", attached_to="s"), None), (volume("x", attached_to="other"), None),
     # nobody knows what one of a kind holds that the instance does not have
     (volume("x", attached_to=None, status="available", metadata=BINLOG), None),
+    (volume("x", attached_to=None, status="attaching"), None),
     (port("x", device_id=""), Repair.DELETE), (port("x", device_id="other"), Repair.DELETE),
     (port("x", device_id="s"), None), (floating("x", port_id=None), Repair.DELETE),
     (floating("x", port_id="other"), Repair.DELETE), (floating("x"), None)])
