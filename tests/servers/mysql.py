@@ -146,6 +146,7 @@ class Server:
             for line in pathlib.Path(str(options["init_file"])).read_text().splitlines():
                 state.run(line.removesuffix(";"), session)
         state.binary = _begin_log(options)
+        state.globals["log_bin"] = int(state.binary is not None)
         state.end = lambda number: self._lines[number].shutdown(socket.SHUT_RDWR)
         self.state = NETWORK[self._paths.port] = state
         self._listener = socket.socket(socket.AF_UNIX)

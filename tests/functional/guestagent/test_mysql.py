@@ -14,6 +14,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -52,6 +53,7 @@ from trove_ng.guestagent.datastores.mysql_family.archive import clock
 from trove_ng.guestagent.datastores.mysql_family.binlog import PLACE, server_id
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.stable.mysql import manager as mysql
+from trove_ng.guestagent.os.codecs import NO_VALUE
 from trove_ng.guestagent.os.volumes import VolumeManager
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import log_messages as lm
@@ -578,6 +580,82 @@ def test_log_is_archived_while_a_backup_keeps_the_server_from_removing_it(
     assert len(streams) == 1
     assert [piece.begin.number for piece in archive.pieces[1:]] == [
         piece.end for piece in archive.pieces[:-1]]
+
+
+def test_a_server_that_writes_no_log_in_spite_of_a_restart_is_left_alone(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make()
+    one.prepare()
+    restarts: list[str] = []
+    really = one.manager.archive._restart
+
+    def in_vain() -> None:
+        # another file of the image says otherwise
+        restarts.append("")
+        one.manager.configuration.set_final("disable_log_bin", NO_VALUE)
+        really()
+
+    monkeypatch.setattr(one.manager.archive, "_restart", in_vain)
+    archive = Archive(one, store[0])
+    for _ in range(3):
+        with pytest.raises(GuestError, match="though it was restarted for it"):
+            archive.ship()
+        assert not one.manager.configuration.archives
+    assert len(restarts) == 1
+    one.manager.archive.configure_again()
+    assert not one.manager.configuration.archives
+    one.manager.end_log_archive(m.Empty())
+    monkeypatch.setattr(one.manager.archive, "_restart", really)
+    one.manager.configuration._manager.remove_system("option_disable_log_bin", final=True)
+    assert archive.ship().until is not None
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_binlog_size", 4096), ("sync_binlog", 0)])
+def test_what_root_sets_on_the_server_is_set_back(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch, name: str,
+        value: int) -> None:
+    one = make()
+    one.prepare()
+    archive = Archive(one, store[0])
+    archive.ship()
+    monkeypatch.setattr(one.manager, "restart_db", lambda: pytest.fail("a restart"))
+    assert one.manager.writes_log()
+    with one.manager.server.session() as session:
+        session.run(f"SET GLOBAL {name} = {value}")
+    archive.ship()
+    with one.manager.server.session() as session:
+        ((found,),) = session.run(f"SELECT @@GLOBAL.{name}")
+    assert int(found) == one.manager.configuration.archived(64 * 1024 ** 2)[name]
+
+
+def test_nothing_is_removed_while_a_log_begins(
+        make: Make, store: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make()
+    one.prepare()
+    archive = Archive(one, store[0])
+    archive.ship()
+    one.manager.end_log_archive(m.Empty())
+    one.manager.restart_db()
+    really, log = one.manager.archive._logs, one.manager.archive
+
+    def begun() -> bool:
+        # between the look and the removal
+        found = really()
+        one.manager.configuration.set_replication(one.paths.binlogs, {"server_id": 7})
+        return found
+
+    monkeypatch.setattr(log, "_logs", begun)
+    log.trim()
+    assert one.paths.binlogs.is_dir()
+    monkeypatch.undo()
+    one.manager.configuration._manager.remove_system("replication", final=True)
+    trimmer = threading.Thread(target=log.trim)
+    with log._settling:
+        trimmer.start()
+        trimmer.join(10)
+    assert one.paths.binlogs.is_dir()
+    log.trim()
+    assert not one.paths.binlogs.exists()
 
 
 def test_a_source_of_replicas_does_not_go_on_without_its_log(world: World) -> None:

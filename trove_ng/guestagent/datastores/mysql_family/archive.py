@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import pathlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.sql import NoBinaryLog, Server, Session
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
-from trove_ng.guestagent.datastores.mysql_family.variables import Variables
+from trove_ng.guestagent.datastores.mysql_family.variables import Variables, as_value
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.storage.http import Patience
@@ -42,6 +43,8 @@ STRATEGY = "binlog"
 _FILE_SIZE = 64 * 1024 ** 2
 #: share of a volume of their own that binary logs may take before the oldest go
 _OWN_SHARE = 0.8
+_IN_VAIN = ("The database server writes no binary log though it was restarted for it. Switch the "
+            "archive off and on again to try once more.")
 
 
 def clock(session: Session) -> float:
@@ -112,28 +115,57 @@ class BinlogArchive(LogArchive):
         self._own_volume = own_volume
         self._owner = owner
         self._restart = restart
+        #: the server was restarted for its log and writes none
+        self._in_vain = False
+        #: held while it is settled whether a log is written, and which files stay
+        self._settling = threading.RLock()
         self.history = History(paths.binlogs)
 
     # ---- settings -------------------------------------------------------------
 
     def ready(self) -> bool:
         """Return whether the server writes what is archived."""
-        return self._configuration.archives and self._logs() == (1, "ROW")
-
-    def _logs(self) -> tuple[int, str]:
+        if not self._configuration.archives or not self._marker().exists():
+            return False
+        wanted = self._configuration.archived(_FILE_SIZE)
         with self._server.session() as session:
-            ((on, form),) = session.run("SELECT @@GLOBAL.log_bin, @@GLOBAL.binlog_format")
-        return int(on), str(form)
+            (found,) = session.run("SELECT " + ", ".join(
+                f"@@GLOBAL.{name}" for name in ("log_bin", *wanted)))
+        return [as_value(one) for one in found] == [1, *wanted.values()]
+
+    def _logs(self) -> bool:
+        with self._server.session() as session:
+            ((on,),) = session.run("SELECT @@GLOBAL.log_bin")
+        return bool(int(on))
 
     def begin(self) -> None:
-        """Have the server write what is archived; one that wrote no log is restarted."""
-        dynamic = self._configure()
-        files.make_directory(self._marker().parent, mode=0o700)
-        files.write_text(self._marker(), "", mode=0o600)
-        if self._logs()[0]:
-            Variables(self._server).set(dynamic.items())
-        else:
+        """Have the server write what is archived; one that wrote no log is restarted.
+
+        :raises GuestError: it writes none after that, either; it is not restarted again
+        """
+        with self._settling:
+            written = self._logs()
+            if self._in_vain and not written:
+                raise GuestError(_IN_VAIN)
+            dynamic = self._configure()
+            if written:
+                Variables(self._server).set(dynamic.items())
+            else:
+                self._begin_to_write()
+            files.make_directory(self._marker().parent, mode=0o700)
+            files.write_text(self._marker(), "", mode=0o600)
+
+    def _begin_to_write(self) -> None:
+        written = False
+        try:
             self._restart()
+            written = self._logs()
+        finally:
+            if not written:
+                self._in_vain = True
+                self._configuration.unset_archive()
+        if not written:
+            raise GuestError(_IN_VAIN)
 
     def configure_again(self) -> None:
         """Write the settings if the volume tells that the log is archived."""
@@ -148,14 +180,16 @@ class BinlogArchive(LogArchive):
 
     def end(self) -> None:
         """Keep no more log for the archive; the server writes some until its next start."""
-        self.history.forget()
-        files.remove(self._marker())
-        self._configuration.unset_archive()
+        with self._settling:
+            self._in_vain = False
+            self.history.forget()
+            files.remove(self._marker())
+            self._configuration.unset_archive()
 
     # ---- parts ----------------------------------------------------------------
 
     def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
-        with self._server.session() as session:
+        with self._settling, self._server.session() as session:
             before = self.history.listing(session)
             stream = self.history.name(before)
             after = (request.after.number
@@ -181,7 +215,8 @@ class BinlogArchive(LogArchive):
             request, [self._paths.binlogs / name_of(one.number) for one in closed],
             sum(one.size for one in closed), describe)
         end = first + count
-        self.history.keep(end)
+        with self._settling:
+            self.history.keep(end)
         return am.ArchivedLog(
             stored=stored, begin=am.LogPosition(stream=stream, number=first), end=end,
             until=until if end == last else None)
@@ -198,6 +233,14 @@ class BinlogArchive(LogArchive):
 
         The server does not stop for what could not be archived.
         """
+        # who restarts the server for its log is not waited for
+        if self._settling.acquire(blocking=False):
+            try:
+                self._trim()
+            finally:
+                self._settling.release()
+
+    def _trim(self) -> None:
         folder = self._paths.binlogs
         if not folder.is_dir():
             return
@@ -227,8 +270,10 @@ class BinlogArchive(LogArchive):
 
     def _leave(self, folder: pathlib.Path) -> None:
         """Remove the log of a server that writes it until its next start only."""
-        if not self._logs()[0]:
-            files.remove(folder, recursive=True)
+        if not self._logs():
+            # a server that takes a role meanwhile has its log there
+            if self._configuration.option("log_bin") is None:
+                files.remove(folder, recursive=True)
             return
         with self._server.session() as session:
             found = self.history.listing(session)

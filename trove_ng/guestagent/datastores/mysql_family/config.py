@@ -130,6 +130,17 @@ class Configuration:
         """Whether binary logs are written for the archive."""
         return self._manager.has_system(_ARCHIVE, final=True)
 
+    def archived(self, size: int) -> dict[str, Any]:
+        """Return the variables of a server that runs whose binary logs are archived.
+
+        :param size: bytes of a file
+        """
+        kept = self._dialect.options(_BINLOG_DAYS)
+        return {
+            # a crash of the machine must not take what is only in the log's cache
+            "sync_binlog": 1, "binlog_format": "ROW", "max_binlog_size": size,
+            **{name: kept[name] for name in self._dialect.expiry}, **self._dialect.whole_log}
+
     def set_archive(self, folder: pathlib.Path, number: int, size: int) -> dict[str, Any]:
         """Have binary logs written as they are archived, whatever the owner sets.
 
@@ -138,14 +149,9 @@ class Configuration:
         :param size: bytes of a file
         :return: what a running server that writes them takes at once
         """
-        named, kept = _binlogs(folder), self._dialect.options(_BINLOG_DAYS)
-        dynamic = {
-            # a crash of the machine must not take what is only in the log's cache
-            "sync_binlog": named.pop("sync_binlog"),
-            "binlog_format": "ROW", "max_binlog_size": size,
-            **{name: kept[name] for name in self._dialect.expiry}, **self._dialect.whole_log}
+        dynamic = self.archived(size)
         self._manager.apply_system({"mysqld": {
-            **named, **dynamic, **self._dialect.expires, "server_id": number}},
+            **_binlogs(folder), **dynamic, **self._dialect.expires, "server_id": number}},
             _ARCHIVE, final=True)
         return dynamic
 
