@@ -11,6 +11,7 @@ import base64
 import contextlib
 import datetime
 import logging
+import re
 import secrets
 from typing import Any
 
@@ -39,8 +40,11 @@ LOG = logging.getLogger(__name__)
 
 #: an agent that has more to store than it gets done is asked at once again, so often
 _ROUNDS = 20
-#: seconds that an agent's leave to write outlasts the request
-_GRANT_MARGIN = 300
+#: seconds that an agent's leave to write outlasts the request: a file of log may take so long
+_GRANT_MARGIN = 3600
+#: what a request is called in the names of objects, which says when it was made
+_FORM = "%Y%m%dT%H%M%S"
+_IDENT = re.compile(r"([0-9]{8}T[0-9]{6}-[0-9a-f]{16})/")
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the store's form
 
 
@@ -173,7 +177,7 @@ class Shipping:
             self._note_stopped(instance_id)
             return True
         archive = self._with_key(archive)
-        ident = f"{utcnow():%Y%m%dT%H%M%S}-{secrets.token_hex(8)}"
+        ident = f"{utcnow():{_FORM}}-{secrets.token_hex(8)}"
         request = self._request(archive, ident)
         return self._note(archive.instance_id, ident, request, guest.archive_log(request))
 
@@ -210,15 +214,19 @@ class Shipping:
               done: am.ArchivedLog) -> bool:
         """Write what was stored, unless another answer was first."""
         now = self._tools.clock.now()
-        _check(done, request)
+        stored = _stored_for(done, instance_id)
+        if stored != ident and stored < self._oldest():
+            raise GuestError("The agent's report of the archived log is of long ago.")
         with self._tools.db.writer() as session:
             archive = log_archives.get(session, instance_id, lock=True)
             if archive is None or (archive.stream, archive.number) != (
                     (request.after.stream, request.after.number)
                     if request.after is not None else (None, None)):
                 return True
+            if session.get(LogPiece, stored) is not None:
+                raise GuestError("The agent's report of the archived log names other objects.")
             log_archives.add(session, LogPiece(
-                id=ident, instance_id=instance_id, stream=done.begin.stream,
+                id=stored, instance_id=instance_id, stream=done.begin.stream,
                 first_number=done.begin.number, next_number=done.end,
                 until=None if done.until is None else moment(done.until),
                 data_size=done.stored.data_size, manifest=plain(done.stored), created=now))
@@ -231,6 +239,12 @@ class Shipping:
             session.flush()
             note_range(session, archive)
             return done.until is not None
+
+    def _oldest(self) -> str:
+        """Return the oldest request that may still be answered: nobody cleans up after it yet."""
+        conf = self._tools.conf
+        seconds = min(conf.guest_call_timeout + 2 * _GRANT_MARGIN, conf.orphan_objects_age / 2)
+        return f"{utcnow() - datetime.timedelta(seconds=seconds):{_FORM}}"
 
     @retry_on_db_error
     def _note_stopped(self, instance_id: str) -> None:
@@ -247,16 +261,20 @@ class Shipping:
                 archive.error = why[:255]
 
 
-def _check(done: am.ArchivedLog, request: am.ArchiveRequest) -> None:
-    """Refuse a report that cannot be true: it would have others' objects used.
+def _stored_for(done: am.ArchivedLog, instance_id: str) -> str:
+    """Return for which request of this archive something was stored.
 
-    :raises GuestError: says why
+    That may be one before, to which the answer came too late.
+
+    :raises GuestError: the report cannot be true: it would have others' objects used
     """
-    names = [segment.name for segment in done.stored.segments]
-    if not names or not all(name.startswith(request.grant.prefix) for name in names):
+    names, whole = [segment.name for segment in done.stored.segments], prefix(instance_id)
+    found = _IDENT.match(names[0], len(whole)) if names else None
+    if found is None or not all(name.startswith(f"{whole}{found[0]}") for name in names):
         raise GuestError("The agent's report of the archived log names other objects.")
     if done.end <= done.begin.number:
         raise GuestError("The agent's report of the archived log holds nothing.")
+    return found[1]
 
 
 def _tell_gap(session: Session, instance_id: str, after: am.LogPosition, done: am.ArchivedLog,

@@ -257,6 +257,47 @@ def test_an_answer_that_is_lost_or_comes_twice_leaves_nothing(
     assert len(world.objects()) == 4
 
 
+def test_an_answer_that_came_too_late_is_taken_from_the_next_ask(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.ship(1)
+    really, given = ArchivingAgent._archive_log, list[am.ArchivedLog]()
+
+    def late(agent: ArchivingAgent, request: am.ArchiveRequest) -> am.ArchivedLog:
+        if not given:
+            given.append(really(agent, request))
+            raise GuestError("The agent does not answer.")
+        return given[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArchivingAgent, "_archive_log", late)
+        world.ship(1.5)
+        assert len(world.pieces()) == 2
+        world.ship()
+        # said again it would be stored twice
+        world.ship()
+    assert "names other objects" in world.plane.show(world.instance)["log_archiving"]["error"]
+    before, piece = sorted(world.pieces(), key=lambda one: one.first_number)[-2:]
+    assert (piece.first_number, piece.next_number) == (before.next_number, given[0].end)
+    (name,) = [segment.name for segment in given[0].stored.segments]
+    # the key is derived from that, too
+    assert name.split("/")[1] == piece.id
+    count = len(world.objects())
+    with world.plane.db.writer() as session:
+        session.execute(update(LogPiece).values(until=world.plane.clock.now()))
+    world.age()
+    world.clean()
+    assert len(world.objects()) == count
+    # nobody knows whether those of long ago are still there
+    given.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(ArchivingAgent, "_archive_log", late)
+        world.ship(2)
+        time.sleep(1.1)
+        world.ship()
+    assert "is of long ago" in world.plane.show(world.instance)["log_archiving"]["error"]
+    assert len(world.pieces()) == 3
+
+
 def test_what_no_restore_needs_goes_and_the_rest_with_instance_and_backups(
         world: World) -> None:
     plane = world.plane

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pathlib
+import time
 
+import msgspec
 import pytest
 
 from tests.unit.guestagent.conftest import ToyManager, prepare_request
@@ -13,6 +15,8 @@ from trove_ng.guestagent.dispatch import GuestHandler, handlers
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.steps import Progress, StepEngine, StepStore
+from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.log_archive import LogArchive
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 
@@ -98,3 +102,29 @@ def test_a_replica_is_not_restarted(manager: Logging, call: GuestHandler,
     with pytest.raises(GuestError, match="replica"):
         call(REQUEST)
     assert not manager.begun
+
+
+class Slow(LogArchive):
+    """Counts what it stores."""
+
+    stored = 0
+
+    def _ship(self, request: am.ArchiveRequest) -> am.ArchivedLog:
+        self.stored += 1
+        time.sleep(0.02)
+        return msgspec.structs.replace(DONE, end=DONE.end + self.stored)
+
+    def end(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(30.0, 3), (0.01, 2)])
+def test_a_part_that_took_too_long_is_answered_with_again(tmp_path: pathlib.Path, seconds: float,
+                                                          times: int) -> None:
+    archive = Slow("log", lambda: tmp_path, Patience())
+    request = msgspec.structs.replace(REQUEST, seconds=seconds)
+    first, again = archive.ship(request), archive.ship(request)
+    assert (first == again) is (times == 2)
+    after = am.LogPosition(stream="s", number=first.end)
+    assert archive.ship(msgspec.structs.replace(request, after=after)) != again
+    assert archive.stored == times
