@@ -15,6 +15,8 @@ from tests.integration.cloud import REGIONS, AllInOne
 from tests.servers import mariadb, postgresql
 
 HERE = Path(__file__).parent
+#: folders that take longest
+LONGEST = ("resilience", "all_in_one", "guestagent", "engines")
 
 
 class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -25,15 +27,17 @@ class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
-    """Have whole folders given to processes."""
+    """Have whole folders given to processes, in their order."""
+    config.option.loadscopereorder = False
     return FolderScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder."""
+    """Mark the tests of this folder; those come first that take longest."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.integration)
+    items.sort(key=lambda item: (*LONGEST, item.path.parent.name).index(item.path.parent.name))
 
 
 @pytest.fixture(scope="session", autouse=True)
