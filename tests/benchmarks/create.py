@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import psutil
-import requests
 
 from tests.benchmarks.output import emit, percentile
 from tests.benchmarks.stage import Stage
@@ -27,11 +26,9 @@ def measure(stage: Stage) -> None:
         stage.supervisor.start(name)
         stage.supervisor.wait_ready(name, lambda: True, 30)
     begun = time.perf_counter()
-    answer = requests.post(f"{stage.url}/instances", headers=stage.headers, timeout=60, json={
+    ident = stage.request("POST", "/instances", {
         "instance": {"name": "bench", "flavorRef": "1", "volume": {"size": 1},
-                     "datastore": {"type": "mariadb"}}})
-    answer.raise_for_status()
-    ident = answer.json()["instance"]["id"]
+                     "datastore": {"type": "mariadb"}}}).json()["instance"]["id"]
     stage.wait(f"/instances/{ident}", "instance", "ACTIVE")
     total = time.perf_counter() - begun
     steps = stage.steps(ident, "instance.create")
@@ -43,7 +40,7 @@ def measure(stage: Stage) -> None:
          steps={step: round(seconds, 3) for step, seconds in steps.items()})
     _calls(stage, ident)
     _memory()
-    requests.delete(f"{stage.url}/instances/{ident}", headers=stage.headers, timeout=60)
+    stage.request("DELETE", f"/instances/{ident}")
     stage.wait(f"/instances/{ident}", "instance", None)
 
 

@@ -20,7 +20,6 @@ from typing import Any
 import psutil
 import psycopg
 import pymysql
-import requests
 
 from tests.benchmarks.output import emit
 from tests.benchmarks.stage import Stage
@@ -121,7 +120,7 @@ class _Bench:
              seconds_to_active=round(time.perf_counter() - begun, 1))
         self._delete(replica)
         self._delete(source)
-        self._request("DELETE", f"/backups/{backup}")
+        self._stage.request("DELETE", f"/backups/{backup}")
         self._wait(f"/backups/{backup}", "backup", None)
 
     # ---- what is measured
@@ -149,7 +148,7 @@ class _Bench:
     def _backup(self, ident: str, size: float) -> str:
         """Make a backup; return its id."""
         with self._watched(ident) as most:
-            answer = self._request("POST", "/backups", {"backup": {
+            answer = self._stage.request("POST", "/backups", {"backup": {
                 "name": "bench", "instance": ident}})
             backup = str(answer.json()["backup"]["id"])
             self._wait(f"/backups/{backup}", "backup", "COMPLETED")
@@ -229,25 +228,19 @@ class _Bench:
 
     # ---- requests
 
-    def _request(self, method: str, path: str, body: Any = None) -> requests.Response:
-        answer = requests.request(method, self._stage.url + path, json=body, timeout=60,
-                                  headers=self._stage.headers)
-        answer.raise_for_status()
-        return answer
-
     def _create(self, name: str, **more: Any) -> str:
         body = {"name": name, "flavorRef": "2", "volume": {"size": self._size}, **more}
-        ident = str(self._request("POST", "/instances", {"instance": body}).json()[
+        ident = str(self._stage.request("POST", "/instances", {"instance": body}).json()[
             "instance"]["id"])
         self._wait(f"/instances/{ident}", "instance", "ACTIVE")
         return ident
 
     def _delete(self, ident: str) -> None:
-        self._request("DELETE", f"/instances/{ident}")
+        self._stage.request("DELETE", f"/instances/{ident}")
         self._wait(f"/instances/{ident}", "instance", None)
 
     def _address(self, ident: str) -> str:
-        return str(self._request("GET", f"/instances/{ident}").json()["instance"]["ip"][0])
+        return str(self._stage.request("GET", f"/instances/{ident}").json()["instance"]["ip"][0])
 
     def _wait(self, path: str, kind: str, wanted: str | None) -> None:
         self._stage.wait(path, kind, wanted, 1800)

@@ -77,6 +77,17 @@ class Stage:
         """What each request carries."""
         return {"X-Auth-Token": self.token, "Content-Type": "application/json"}
 
+    def request(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Send a request of the demo project.
+
+        :param path: below :attr:`url`
+        :raises requests.HTTPError: it is refused
+        """
+        answer = requests.request(method, self.url + path, json=body, headers=self.headers,
+                                  timeout=60)
+        answer.raise_for_status()
+        return answer
+
     def wait(self, path: str, kind: str, wanted: str | None, seconds: float = 180) -> None:
         """Wait until a resource has a status.
 

@@ -65,7 +65,11 @@ OPTS: list[cfg.Opt] = [
                  help="Seconds between two looks at something that is waited for; grows to "
                       "'poll_interval_max'."),
     cfg.FloatOpt("poll_interval_max", default=3, min=0.01,
-                 help="The longest time in seconds between two such looks."),
+                 help="The longest time in seconds between two such looks at the cloud."),
+    cfg.FloatOpt("store_poll_interval_max", default=1, min=0.01,
+                 help="The longest time in seconds between two such looks at what agents have "
+                      "reported: it stands in the database of the service, and costs no call "
+                      "to the cloud."),
 ]
 
 

@@ -31,6 +31,9 @@ def only_progress(state: Mapping[str, Any]) -> dict[str, Any]:
 class Replication(Protocol):
     """How an engine follows, and is followed."""
 
+    def follow(self, request: rm.FollowRequest) -> None:
+        """Follow a source, and wait until its changes arrive."""
+
     def set_accounts(self, request: rm.ReplicaAccounts) -> None:
         """Have exactly these accounts for replicas."""
 
@@ -56,10 +59,25 @@ class Replication(Protocol):
         """Return why a replica does not follow; empty if it does, or is none."""
 
 
+class LiveReplication(Replication, Protocol):
+    """The same of an engine whose servers need no restart to let nobody write, or all again."""
+
+    def stop_writes(self) -> rm.Position:
+        """Let no client write any more; return the position of the last change."""
+
+    def allow_writes(self) -> None:
+        """Let clients write."""
+
+
 class ReplicaCalls:
     """The calls of a server manager that its engine's replication answers."""
 
     replication: Replication
+
+    def follow(self, request: rm.FollowRequest) -> m.Empty:
+        """Follow a source, and wait until its changes arrive."""
+        self.replication.follow(request)
+        return m.Empty()
 
     def set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
         """Have exactly these accounts for replicas."""
@@ -91,3 +109,18 @@ class ReplicaCalls:
     def replication_trouble(self) -> str:
         """Return why a replica does not follow its source."""
         return self.replication.trouble(PROBE_SECONDS)
+
+
+class LiveReplicaCalls(ReplicaCalls):
+    """The same, with the calls of a :class:`LiveReplication`."""
+
+    replication: LiveReplication
+
+    def stop_writes(self, request: m.StepRequest) -> rm.Position:
+        """Let no client write any more, and say where the last change is."""
+        return self.replication.stop_writes()
+
+    def allow_writes(self, request: m.StepRequest) -> m.Empty:
+        """Let clients write."""
+        self.replication.allow_writes()
+        return m.Empty()

@@ -8,7 +8,7 @@ by being down.  All functions may be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from trove_ng.cloud.errors import CloudConflict, CloudError
@@ -35,21 +35,31 @@ def isolate(work: Work, seconds: float) -> None:
     :param seconds: how long that may take
     :raises StepFailed: neither is; the message says why
     """
-    refused: dict[str, str] = {}
+    # the one service may do what the other one does not
+    _insist(work, "the server of the old source to be cut off", (_stop, _close_ports), seconds)
 
-    def isolated() -> bool | None:
+
+def _insist(work: Work, what: str, attempts: Sequence[Callable[[Work], bool]],
+            seconds: float) -> None:
+    """Wait until one of some attempts succeeds; a cloud that refuses is asked again.
+
+    :param what: what is waited for
+    :raises StepFailed: none does; the message says what was refused at last, too
+    """
+    refused: dict[Callable[[Work], bool], str] = {}
+
+    def done() -> bool | None:
         found = False
-        for name, attempt in (("server", _stop), ("ports", _close_ports)):
+        for attempt in attempts:
             try:
                 found = attempt(work) or found
-                refused.pop(name, None)
+                refused.pop(attempt, None)
             except CloudError as err:
-                # the other service may do what this one does not
-                refused[name] = err.message
+                refused[attempt] = err.message
         return found or None
 
     try:
-        work.wait("the server of the old source to be cut off", isolated, seconds)
+        work.wait(what, done, seconds)
     except Cancelled:
         raise
     except StepFailed as err:
@@ -124,24 +134,14 @@ def put_aside(work: Work) -> str:
 
     :return: what was not done, empty if all was
     """
-    refused = ""
-
-    def aside() -> bool | None:
-        nonlocal refused
-        try:
-            return _put_aside(work) or None
-        except CloudError as err:
-            # also what is no use to ask again: nobody but an operator does it later
-            refused = f" {err.message}"
-            return None
-
     try:
-        work.wait("the server of the old source to stop", aside,
-                  min(_GRACE, work.tools.conf.server_timeout))
+        # also what is no use to ask again: nobody but an operator does it later
+        _insist(work, "the server of the old source to stop", (_put_aside,),
+                min(_GRACE, work.tools.conf.server_timeout))
     except Cancelled:
         raise
     except StepFailed as err:
-        return f"{err.message}{refused} The ports of the old source may stay closed."
+        return f"{err.message} The ports of the old source may stay closed."
     return ""
 
 

@@ -49,7 +49,8 @@ def wait_for_agent(work: Work, instance_id: str,
             return None
         return row if since is None or row.updated_at > since else None
 
-    return work.wait("the agent of the instance", heard, work.tools.conf.agent_start_timeout)
+    return work.wait("the agent of the instance", heard, work.tools.conf.agent_start_timeout,
+                     in_store=True)
 
 
 def wait_for_new_agent(work: Work, instance_id: str) -> None:
@@ -92,7 +93,7 @@ def _wait_for(work: Work, instance_id: str, what: str, wanted: frozenset[Service
             when_new(work)
         return True if status in wanted else None
 
-    work.wait(what, reached, work.tools.conf.agent_start_timeout)
+    work.wait(what, reached, work.tools.conf.agent_start_timeout, in_store=True)
 
 
 def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
@@ -126,7 +127,7 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
             return None
         return report
 
-    report = work.wait(f"the agent to {step.replace('_', ' ')}", ended)
+    report = work.wait(f"the agent to {step.replace('_', ' ')}", ended, in_store=True)
     if report.state != ReportState.SUCCEEDED:
         raise AgentFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.",
                           damage=_damage(report.result))

@@ -215,16 +215,18 @@ class Work:
         self._limit, self._limit_says = end, says
 
     def wait(self, what: str, probe: Callable[[], T | None],
-             timeout: float | None = None) -> T:
+             timeout: float | None = None, *, in_store: bool = False) -> T:
         """Return what a probe finds, as soon as it is not None.
 
         :param what: what is waited for, for the message of a timeout
         :param timeout: seconds; None waits until the operation's own deadline
+        :param in_store: the probe reads our database alone, and may do so more often
         :raises StepFailed: it was not found in time
         """
         conf = self.tools.conf.operations
         end = None if timeout is None else self.tools.clock.monotonic() + timeout
         pause = conf.poll_interval
+        longest = conf.store_poll_interval_max if in_store else conf.poll_interval_max
         while True:
             try:
                 self.check()
@@ -238,7 +240,7 @@ class Work:
             if end is not None and self.tools.clock.monotonic() > end:
                 raise StepFailed(f"Timed out waiting for {what}.")
             self.lease.sleep(pause)
-            pause = min(pause * 1.25, conf.poll_interval_max)
+            pause = min(pause * 1.25, longest)
 
     def progress(self, percent: int) -> None:
         """Show how far the operation is, in percent."""

@@ -638,6 +638,7 @@ def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
         ("service_credentials", "password"): "trove-pw",
         ("service_credentials", "tries"): 1,
         ("operations", "poll_interval"): 0.02, ("operations", "poll_interval_max"): 0.1,
+        ("operations", "store_poll_interval_max"): 0.1,
         ("operations", "step_retry_interval"): 0.05, (None, "agent_start_timeout"): 3,
         (None, "server_timeout"): 5, (None, "volume_timeout"): 5, (None, "orphan_age"): 0,
         (None, "guest_long_call_timeout"): 5, (None, "guest_call_timeout"): 5}

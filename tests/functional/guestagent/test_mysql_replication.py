@@ -103,6 +103,18 @@ def pair(source: World, make: Make, store: tuple[str, Any]) -> tuple[World, Worl
     return source, replica
 
 
+@pytest.fixture
+def three(pair: tuple[World, World], make: Make, store: tuple[str, Any],
+          ) -> tuple[World, World, World]:
+    """A source and two replicas of it."""
+    source, one = pair
+    stored = backup(source, store[0], 1)
+    accounts(source, ONE, add=TWO)
+    two = seeded(make, source, store[0], stored)
+    follow(two, source, TWO, stored)
+    return source, one, two
+
+
 def flag(world: World, name: str) -> bool:
     assert world.server.state is not None
     return world.server.state.flag(name)
@@ -290,12 +302,8 @@ def test_an_agent_that_was_killed_does_not_leave_a_server_open(pair: tuple[World
 
 
 def test_a_replica_is_promoted_and_nothing_is_lost(
-        pair: tuple[World, World], make: Make, store: tuple[str, Any]) -> None:
-    source, one = pair
-    stored = backup(source, store[0], 1)
-    accounts(source, ONE, add=TWO)
-    two = seeded(make, source, store[0], stored)
-    follow(two, source, TWO, stored)
+        three: tuple[World, World, World], make: Make, store: tuple[str, Any]) -> None:
+    source, one, two = three
     create(source, "before")
     frozen = source.manager.stop_writes(step("freeze"))
     with pytest.raises(GuestError, match="read only"):
@@ -347,12 +355,8 @@ def test_a_promotion_is_taken_back(pair: tuple[World, World]) -> None:
 
 
 def test_of_replicas_of_a_lost_source_the_one_with_more_is_told(
-        pair: tuple[World, World], make: Make, store: tuple[str, Any]) -> None:
-    source, one = pair
-    stored = backup(source, store[0], 1)
-    accounts(source, ONE, add=TWO)
-    two = seeded(make, source, store[0], stored)
-    follow(two, source, TWO, stored)
+        three: tuple[World, World, World]) -> None:
+    source, one, two = three
     assert one.manager.replication_trouble() == ""
     behind = one.manager.stop_receiving(step("halt"))
     create(source, "more")

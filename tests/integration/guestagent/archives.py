@@ -40,6 +40,14 @@ class Archive:
         self.pieces.append(done)
         return done
 
+    def lose(self) -> am.ArchivedLog:
+        """Archive the same again elsewhere, as after an answer that did not arrive."""
+        lost = self.pieces.pop()
+        again = self.ship()
+        assert again.begin == lost.begin
+        assert again.end > lost.end
+        return again
+
     def replay(self, until: float, after: m.StoredBackup, *pieces: am.ArchivedLog,
                ) -> m.LogReplay:
         """Return what is to be applied of it; all after a backup, if nothing is named."""

@@ -84,6 +84,7 @@ idle_transaction_timeout = 15
 lease = 8
 poll_interval = 0.1
 poll_interval_max = 0.5
+store_poll_interval_max = 0.5
 step_retry_interval = 0.5
 [keystone_authtoken]
 auth_type = password

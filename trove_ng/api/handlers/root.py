@@ -68,9 +68,8 @@ def _replicas(call: Call, engine: Datastore) -> Sequence[AnyRow]:
         return []
     ident = call.params["id"]
     with call.services.db.reader() as session:
-        found = instances.replica_ids(session, [ident]).get(ident, [])
-    with call.services.db.connection() as reader:
-        return instance_views.some(reader, found)
+        return instance_views.some(
+            session, instances.replica_ids(session, [ident]).get(ident, []))
 
 
 def _tell(call: Call, replicas: Sequence[AnyRow],

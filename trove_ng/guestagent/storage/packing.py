@@ -18,6 +18,9 @@ from trove_ng.rpc import messages as m
 #: memory that unpacking may take; what is written here needs a quarter of it
 _WINDOW = 8 * 1024 * 1024
 _LEVEL = 3
+#: bytes that are compressed at a time, while what is compressed already is stored: larger ones
+#: take more memory, smaller ones less well compressed
+_JOB = 2 * 1024 * 1024
 
 
 class Sink(Protocol):
@@ -38,7 +41,10 @@ class Packer:
 
     def __init__(self, writer: SegmentWriter, key: Secret | None) -> None:
         self._writer = writer
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj()
+        # one thread beside this one, which encrypts, sums and stores meanwhile
+        self._compressor = zstandard.ZstdCompressor(
+            compression_params=zstandard.ZstdCompressionParameters.from_level(
+                _LEVEL, threads=1, job_size=_JOB)).compressobj()
         self._encryptor = Encryptor(key) if key is not None else None
         self.read = 0
 

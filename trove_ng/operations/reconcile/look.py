@@ -103,12 +103,11 @@ def read_rows(parts: Parts, cloud: compare.Cloud,
         return rows, rows | reconciliation.of(session, named - set(rows))
 
 
-def read_gone(parts: Parts) -> set[str]:
+def read_gone(parts: Parts, times: compare.When) -> set[str]:
     """Return the addresses that replicas had that were deleted lately."""
-    now = parts.clock.now()
     with parts.db.reader() as session:
         return reconciliation.addresses_of_deleted(
-            session, now - _LATELY, when(parts).settled)
+            session, times.begun - _LATELY, times.settled)
 
 
 def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
@@ -124,7 +123,7 @@ def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
     # what instances of other regions have is not here
     here, named = read_rows(parts, cloud)
     found = [*compare.owners(named, cloud, times), *compare.instances(
-                 here, cloud, times, read_gone(parts)),
+                 here, cloud, times, read_gone(parts, times)),
              *snapshots.look(*read_backups(parts, cloud), cloud, times)]
     return cloud, [dataclasses.replace(one, region=region) for one in found]
 

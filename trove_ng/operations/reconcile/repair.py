@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy.orm import Session
-
 from trove_ng.cloud.dns import description
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.context import of_its_own
@@ -13,6 +11,7 @@ from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import dns_records, faults, instances, quotas, reconciliation
+from trove_ng.db.repositories.reconciliation import Facts
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
@@ -58,7 +57,7 @@ class Repairer:
             return Outcome(finding, False, err.message)
         return Outcome(finding, done, "" if done else "It has changed meanwhile.")
 
-    def _row(self, finding: Finding) -> reconciliation.Facts | None:
+    def _row(self, finding: Finding) -> Facts | None:
         owner = finding.instance_id or ""
         with self._parts.db.reader() as session:
             return reconciliation.of(session, [owner]).get(owner)
@@ -153,57 +152,54 @@ class Repairer:
                 if one.record_id == record_id:
                     session.delete(one)
 
-    @retry_on_db_error
     def _recover(self, finding: Finding) -> bool:
+        times = when(self._parts)
+
+        def wanted(_instance: Instance, row: Facts) -> payloads.Payload | None:
+            due = compare.is_idle(row, times.settled) and compare.is_recovery_due(row, times)
+            return payloads.RecoverInstance() if due else None
+
+        return self._begin(finding, payloads.INSTANCE_RECOVER, Task.REBUILDING, wanted)
+
+    def _let_out(self, finding: Finding) -> bool:
+        times = when(self._parts)
+
+        def wanted(instance: Instance, row: Facts) -> payloads.Payload | None:
+            return (payloads.UpdateAccess(access=dict(instance.access or {}))
+                    if compare.is_idle(row, times.settled) else None)
+
+        return self._begin(finding, payloads.INSTANCE_UPDATE_ACCESS, Task.UPDATING, wanted)
+
+    def _delete_instance(self, finding: Finding) -> bool:
+        def wanted(instance: Instance, row: Facts) -> payloads.Payload | None:
+            left = not row.live and instance.verifies_id is not None
+            return payloads.DeleteInstance() if left else None
+
+        return self._begin(finding, payloads.INSTANCE_FORCE_DELETE, Task.DELETING, wanted)
+
+    @retry_on_db_error
+    def _begin(self, finding: Finding, action: str, task: Task,
+               wanted: Callable[[Instance, Facts], payloads.Payload | None]) -> bool:
+        """Begin an operation, which a taskmanager finds when it sweeps; return whether it is.
+
+        :param wanted: returns what to ask for; None: it is not safe any more
+        """
         parts, owner = self._parts, finding.instance_id or ""
-        times = when(parts)
         with parts.db.writer() as session:
             instance = instances.get(session, owner, lock=True)
             row = reconciliation.of(session, [owner]).get(owner)
-            if (instance is None or row is None or not compare.is_idle(row, times.settled)
-                    or not compare.is_recovery_due(row, times)):
+            payload = None if instance is None or row is None else wanted(instance, row)
+            if instance is None or payload is None:
                 return False
-            self._begin(session, instance, payloads.INSTANCE_RECOVER,
-                        payloads.RecoverInstance(), Task.REBUILDING)
+            requests = Requests(
+                parts.conf, SecretBox(parts.conf.inst_rpc_key_encr_key, PURPOSE),
+                Notices(lambda: parts.told and instance.verifies_id is None, of_its_own=True))
+            accepted = requests.submit(
+                session, action=action, resource_type="instance", resource_id=instance.id,
+                tenant_id=instance.tenant_id, now=parts.clock.now(),
+                context=of_its_own(instance.tenant_id), payload=payload)
+            instance.task, instance.operation_id = task, accepted.id
         return True
-
-    @retry_on_db_error
-    def _let_out(self, finding: Finding) -> bool:
-        owner = finding.instance_id or ""
-        with self._parts.db.writer() as session:
-            instance = instances.get(session, owner, lock=True)
-            row = reconciliation.of(session, [owner]).get(owner)
-            if (instance is None or row is None
-                    or not compare.is_idle(row, when(self._parts).settled)):
-                return False
-            self._begin(session, instance, payloads.INSTANCE_UPDATE_ACCESS,
-                        payloads.UpdateAccess(access=dict(instance.access or {})), Task.UPDATING)
-        return True
-
-    @retry_on_db_error
-    def _delete_instance(self, finding: Finding) -> bool:
-        owner = finding.instance_id or ""
-        with self._parts.db.writer() as session:
-            instance = instances.get(session, owner, lock=True)
-            row = reconciliation.of(session, [owner]).get(owner)
-            if instance is None or row is None or row.live or instance.verifies_id is None:
-                return False
-            self._begin(session, instance, payloads.INSTANCE_FORCE_DELETE,
-                        payloads.DeleteInstance(), Task.DELETING)
-        return True
-
-    def _begin(self, session: Session, instance: Instance, action: str,
-               payload: payloads.Payload, task: Task) -> None:
-        """Begin an operation; a taskmanager finds it when it sweeps."""
-        parts = self._parts
-        requests = Requests(
-            parts.conf, SecretBox(parts.conf.inst_rpc_key_encr_key, PURPOSE),
-            Notices(lambda: parts.told and instance.verifies_id is None, of_its_own=True))
-        accepted = requests.submit(
-            session, action=action, resource_type="instance", resource_id=instance.id,
-            tenant_id=instance.tenant_id, now=parts.clock.now(),
-            context=of_its_own(instance.tenant_id), payload=payload)
-        instance.task, instance.operation_id = task, accepted.id
 
     @retry_on_db_error
     def _note_status(self, finding: Finding) -> bool:

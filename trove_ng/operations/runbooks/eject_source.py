@@ -214,8 +214,8 @@ def _follow(work: Work) -> None:
 
 
 def _others(work: Work, source_id: str) -> list[str]:
-    return [one for one in roles.wanted(work).replica_ids
-            if one not in (source_id, *_outcome(work)[_LEFT_OUT])]
+    others = {source_id, *_outcome(work)[_LEFT_OUT]}
+    return [one for one in roles.wanted(work).replica_ids if one not in others]
 
 
 def _settle(work: Work) -> None:
@@ -225,18 +225,21 @@ def _settle(work: Work) -> None:
 
 def _aside(work: Work) -> None:
     """Leave the server of the source off; what fails here keeps no replica from following."""
-    why = fencing.put_aside(work)
-    _note(work, why)
-    if why:
-        # nobody knows what it does: it is not what it would be shown as
-        servers.note(work, error=_CODE)
+    # nobody knows what it does: it is not what it would be shown as
+    _note(work, fencing.put_aside(work), error=_CODE)
 
 
-def _note(work: Work, why: str) -> None:
-    """Add to the faults of the source what was not done, if anything."""
+def _note(work: Work, why: str, **values: str) -> None:
+    """Add to the faults of the source what was not done, if anything.
+
+    :param values: columns of the source that say so
+    """
     if why:
         with work.writer() as session:
             ending.note_fault(work, session, why)
+            source = servers.row(work, session)
+            for name, value in values.items():
+                setattr(source, name, value)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (

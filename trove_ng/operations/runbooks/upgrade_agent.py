@@ -58,7 +58,7 @@ def _insist(work: Work, what: str, ask: Callable[[], None], done: Callable[[], b
         return done() or None
 
     if not done():
-        work.wait(what, look, work.tools.conf.agent_start_timeout)
+        work.wait(what, look, work.tools.conf.agent_start_timeout, in_store=True)
 
 
 def _install(work: Work) -> None:

@@ -31,7 +31,6 @@ class Words:
 class Dialect(abc.ABC):
     """The words of one engine."""
 
-
     #: condition on the rows of mysql.user that are users, not roles
     users: str
     #: variables that the server sizes at its start by what it finds; their default is another

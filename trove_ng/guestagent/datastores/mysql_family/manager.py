@@ -40,7 +40,7 @@ from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import ReplicaCalls, only_progress
+from trove_ng.guestagent.replicas import LiveReplicaCalls, only_progress
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -73,7 +73,7 @@ def default_paths(conf: cfg.ConfigOpts) -> Paths:
                  user_log_mount=devices.mount_point(conf, USER_LOG, usual))
 
 
-class MySqlFamilyManager(ReplicaCalls, SqlManager):
+class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
     """Prepare, users, databases, root, restart, resize and replication.
 
     :param paths: where things are; another one in tests
@@ -224,23 +224,12 @@ class MySqlFamilyManager(ReplicaCalls, SqlManager):
     def _take_role(self, role: Role) -> None:
         self.replication.configure(role)
         if not self.replication.in_force():
-            with self.status.restarting():
-                self.restart_db()
+            self._restart()
 
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""
         self._take_role(Role.REPLICA)
-        self.replication.follow(request)
-        return m.Empty()
-
-    def stop_writes(self, request: m.StepRequest) -> rm.Position:
-        """Let no client write any more, and say where the last change is."""
-        return self.replication.stop_writes()
-
-    def allow_writes(self, request: m.StepRequest) -> m.Empty:
-        """Let clients write."""
-        self.replication.allow_writes()
-        return m.Empty()
+        return super().follow(request)
 
     def replication_state(self) -> dict[str, Any]:
         """Return how far the replica was at the last look."""

@@ -93,6 +93,11 @@ class Replication(abc.ABC):
         #: when it last heard its source, by the monotonic clock
         self._heard: float | None = None
 
+    @property
+    def _follower(self) -> str:
+        """What statements call who follows."""
+        return self._dialect.words.replica.upper()
+
     # ---- settings -------------------------------------------------------------
 
     def configure(self, role: Role) -> None:
@@ -248,7 +253,7 @@ class Replication(abc.ABC):
         found = self.status()
         if found:
             with self._server.session() as session:
-                session.run(f"STOP {self._dialect.words.replica.upper()} IO_THREAD")
+                session.run(f"STOP {self._follower} IO_THREAD")
             # the received is in the answer now
             if not self.reaches(self.received(self.status()), _APPLY_SECONDS):
                 raise ServiceUnavailable("The replica applies what it has received.")
@@ -258,7 +263,7 @@ class Replication(abc.ABC):
         """Get changes again, if a source is followed."""
         if self.status():
             with self._server.session() as session:
-                session.run(f"START {self._dialect.words.replica.upper()}")
+                session.run(f"START {self._follower}")
 
     def reaches(self, position: str, seconds: float) -> bool:
         """Return whether all changes up to a position are applied, after some time.
@@ -297,7 +302,7 @@ class Replication(abc.ABC):
                 self.refuse(session)
             # it may run since before the settings said so; the source learns of it next
             session.run(f"SET GLOBAL {words.replica}_net_timeout = %s", (SILENCE_SECONDS,))
-            session.run(f"STOP {words.replica.upper()}")
+            session.run(f"STOP {self._follower}")
             if position is not None and not known:
                 self.forget(session)
                 session.run(words.reset)
@@ -311,12 +316,12 @@ class Replication(abc.ABC):
                 f"{source}_heartbeat_period = %s, {self.link}",
                 (request.host, request.port, request.user, request.password,
                  SILENCE_SECONDS // 2))
-            session.run(f"START {words.replica.upper()}")
+            session.run(f"START {self._follower}")
         self._wait()
 
     def forget(self, session: sql.Session) -> None:
         """Follow nobody any more, and know nobody who was followed."""
-        session.run(f"RESET {self._dialect.words.replica.upper()} ALL")
+        session.run(f"RESET {self._follower} ALL")
 
     @abc.abstractmethod
     def refuse(self, session: sql.Session) -> None:
@@ -346,13 +351,13 @@ class Replication(abc.ABC):
         found = self.status()
         with self._server.session() as session:
             if found:
-                session.run(f"STOP {self._dialect.words.replica.upper()} IO_THREAD")
+                session.run(f"STOP {self._follower} IO_THREAD")
                 # the received is in the answer now
                 if found["Slave_SQL_Running"] == "Yes" and not self.reaches(
                         self.received(self.status()), _APPLY_SECONDS):
-                    session.run(f"START {self._dialect.words.replica.upper()}")
+                    session.run(f"START {self._follower}")
                     raise ServiceUnavailable("The replica applies what it has received.")
-                session.run(f"STOP {self._dialect.words.replica.upper()}")
+                session.run(f"STOP {self._follower}")
                 self.forget(session)
         if hold:
             self.configure(Role.HELD)
@@ -413,7 +418,7 @@ class Replication(abc.ABC):
         try:
             with self._server.connect(answer_timeout=seconds) as connection, connection.cursor(
                     pymysql.cursors.DictCursor) as cursor:
-                cursor.execute(self.shows.format(self._dialect.words.replica.upper()))
+                cursor.execute(self.shows.format(self._follower))
                 return {_old(name): value for name, value in (cursor.fetchone() or {}).items()}
         except (pymysql.MySQLError, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err

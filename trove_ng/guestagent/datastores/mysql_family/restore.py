@@ -94,7 +94,6 @@ class FamilyRestore(Restore):
             if not program.said(DONE):
                 raise program.failure("did not complete")
 
-
     def replay(self, replay: Replay) -> float | None:
         """Apply the archived log to the running server; return when the last change was.
 

@@ -257,11 +257,6 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         state = self.replication.state
         return state if self.answers else only_progress(state)
 
-    def follow(self, request: rm.FollowRequest) -> m.Empty:
-        """Follow a source, and wait until its changes arrive."""
-        self.replication.follow(request)
-        return m.Empty()
-
     def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
         """Follow nobody any more."""
         self.replication.detach(hold=request.hold, keep=request.keep)

@@ -29,7 +29,7 @@ from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, tail
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.commands import CommandError, CommandTimeout
-from trove_ng.guestagent.replicas import ReplicaCalls
+from trove_ng.guestagent.replicas import LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
@@ -37,7 +37,6 @@ from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
-from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ LOG = logging.getLogger(__name__)
 ERROR = "error"
 
 
-class RedisManager(ReplicaCalls, ServerManager):
+class RedisManager(LiveReplicaCalls, ServerManager):
     """Redis 6.2 and later.
 
     :param paths: where things are; another one in tests
@@ -214,20 +213,6 @@ class RedisManager(ReplicaCalls, ServerManager):
 
     def enable_as_source(self, request: m.StepRequest) -> m.Empty:
         """Do nothing: every server can be a source."""
-        return m.Empty()
-
-    def follow(self, request: rm.FollowRequest) -> m.Empty:
-        """Follow a source, and wait until its data are here, or on their way."""
-        self.replication.follow(request)
-        return m.Empty()
-
-    def stop_writes(self, request: m.StepRequest) -> rm.Position:
-        """Let no client write any more, and say where the last change is."""
-        return self.replication.stop_writes()
-
-    def allow_writes(self, request: m.StepRequest) -> m.Empty:
-        """Let clients write."""
-        self.replication.allow_writes()
         return m.Empty()
 
     # ---- another root disk ------------------------------------------------------
