@@ -157,12 +157,15 @@ def _told(session: Session) -> Iterator[str]:
 def _quotas(session: Session) -> Iterator[str]:
     for one in session.scalars(select(Reservation).where(Reservation.status == "RESERVED")):
         yield f"operation {one.operation_id} left {one.delta} of {one.resource} reserved"
-    for tenant_id in session.scalars(select(Operation.tenant_id).distinct()):
-        counted = quotas.counted(session, tenant_id)
-        for resource, (in_use, reserved) in quotas.usage(session, tenant_id).items():
-            if (in_use, reserved) != (counted[resource], 0):
+    for tenant_id in {one for table in (Operation, Instance, Backup)
+                      for one in session.scalars(select(table.tenant_id).distinct())}:
+        usage = quotas.usage(session, tenant_id)
+        for resource, count in quotas.counted(session, tenant_id).items():
+            # nothing was ever used of what has no row
+            in_use, reserved = usage.get(resource, (0, 0))
+            if (in_use, reserved) != (count, 0):
                 yield (f"{resource}: {in_use} in use and {reserved} reserved, the rows add up "
-                       f"to {counted[resource]}")
+                       f"to {count}")
 
 
 def _instances(session: Session, cloud: Cloud) -> Iterator[str]:

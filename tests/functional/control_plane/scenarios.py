@@ -342,6 +342,27 @@ SCENARIOS = {
         _reapply_module, "modules", good="", bad="", agent="instances"),
 }
 
+#: ways, of action and whether its last step fails, that call no service of the cloud; of one
+#: that fails, while it takes back what was done
+WITHOUT_CALLS = frozenset({
+    (payloads.INSTANCE_STOP, False),
+    (payloads.INSTANCE_RESTART, False),
+    (payloads.INSTANCE_CONFIGURE, False),
+    (payloads.INSTANCE_CONFIGURE, True),
+    (payloads.INSTANCE_SET_TLS, False),
+    (payloads.INSTANCE_SET_TLS, True),
+    (payloads.INSTANCE_ROLL_BACK_TLS, False),
+    (payloads.INSTANCE_ROLL_BACK_TLS, True),
+    (payloads.INSTANCE_UPGRADE_AGENT, False),
+    (payloads.INSTANCE_UPGRADE_AGENT, True),
+    (payloads.INSTANCE_RESIZE_VOLUME, True),
+    (payloads.INSTANCE_DETACH_REPLICA, True),
+    (payloads.INSTANCE_PROMOTE, True),
+    (payloads.INSTANCE_EJECT, True),
+    (payloads.CONFIGURATION_APPLY, False),
+    (payloads.MODULE_REAPPLY, False),
+})
+
 
 def points(book: Runbook, *, fails: bool) -> list[str]:
     """Return the points of a run-book that a worker can die at, in their order.

@@ -24,7 +24,7 @@ from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import StepFailed, Work
 
 _ALL = os.environ.get("TROVE_FAULTS") == "all"
-_SEED = os.environ.get("TROVE_SEED", "1")
+_SEED = os.environ["TROVE_SEED"]
 #: what a message must name
 _CAUSES = re.compile(
     r"\b(compute|volume|network|dns|image|object store|server|port|security group|backup|agent"

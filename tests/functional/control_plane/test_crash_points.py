@@ -1,20 +1,20 @@
 """A worker dies, at every point of every run-book; another one takes over.
 
 A dead worker gives no lease back and cleans nothing up.  By default a part of the points
-is tried, each run-book's among them; all with ``TROVE_CRASH_POINTS=all``.
+is tried, each run-book's among them, chosen by ``TROVE_SEED``; all with
+``TROVE_CRASH_POINTS=all``.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import pytest
 
-from tests.functional.control_plane.scenarios import SCENARIOS, all_points
+from tests.functional.control_plane.scenarios import SCENARIOS, WITHOUT_CALLS, all_points
 from tests.functional.control_plane.world import Worker, World, wait_for
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
@@ -23,7 +23,7 @@ from trove_ng.operations.work import StepFailed, Work
 
 T = TypeVar("T")
 _ALL = os.environ.get("TROVE_CRASH_POINTS") == "all"
-_SEED = os.environ.get("TROVE_SEED", "1")
+_SEED = os.environ["TROVE_SEED"]
 
 
 def some(cases: Sequence[T], share: float, at_least: int = 1) -> list[T]:
@@ -71,30 +71,75 @@ def test_another_worker_ends_what_one_left(world: World, action: str, fails: boo
 
 
 class Calls:
-    """Stops at the n-th call of the cloud; calls that are made again and again count once."""
+    """Stops at the n-th call of the cloud; calls that are made again and again count once.
 
-    def __init__(self, when: str, number: int, fails_before: str | None = None) -> None:
+    :param when: ``ask`` stops before the call is made, ``call`` after it
+    :param number: 0 never stops
+    :param fails_before: where the operation fails; only what comes later counts
+    """
+
+    def __init__(self, when: str, number: int = 0, fails_before: str | None = None) -> None:
         self._when, self._number, self._fails_before = f"{when} ", number, fails_before
         self._last = ""
+        self._turned = fails_before is None
         self.count = 0
-        self.failed = False
 
     def __call__(self, _work: Work | None, passed: str) -> bool:
         if passed == self._fails_before:
-            self.failed = True
+            self._turned = True
             raise StepFailed("This fails.")
-        if not passed.startswith(self._when) or passed == self._last:
+        if not (self._turned and passed.startswith(self._when)) or passed == self._last:
             return False
         self._last = passed
         self.count += 1
         return self.count == self._number
 
 
-def _numbers(action: str) -> Iterator[int]:
-    """Return which calls to stop at: all until there are no more, or one of the first."""
-    if _ALL:
-        yield from itertools.count(1)
-    yield random.Random(f"{_SEED}{action}").randint(1, 6)
+class Way:
+    """One way through a run-book, to be stopped at a call of the cloud.
+
+    :param fails: its last step fails, and it is stopped while it takes back what was done
+    """
+
+    def __init__(self, world: World, action: str, fails: bool, when: str) -> None:
+        self._world, self._action, self._fails, self._when = world, action, fails, when
+        self.scenario = SCENARIOS[action]
+
+    def begin(self, number: int = 0) -> tuple[Worker, Calls, str, str]:
+        """Have a worker go as far as a call; 0: to the end.
+
+        :return: the worker, what it counted, and the ids of resource and operation
+        """
+        before = f"before {runbooks()[self._action].steps[-1].name}" if self._fails else None
+        resource_id, operation_id = self.scenario.begin(self._world)
+        calls = Calls(self._when, number, before)
+        worker = Worker(self._world.plane, calls)
+        parked = worker.run(operation_id, self._world.manager.sweep)
+        assert parked is bool(number), f"made {calls.count} calls, not {number}"
+        return worker, calls, resource_id, operation_id
+
+    def count(self) -> int:
+        """Return how many calls are made."""
+        known = self._world.counts
+        key = (self._action, self._fails, self._when)
+        if key not in known:
+            worker, calls, resource_id, operation_id = self.begin()
+            row = self._world.finish(operation_id)
+            worker.end()
+            assert self.scenario.check(
+                self._world, resource_id, operation_id) is not self._fails, row.error
+            self._world.tidy()
+            known[key] = calls.count
+        return known[key]
+
+    def numbers(self) -> Sequence[int]:
+        """Return which calls to stop at: one that is made, or all."""
+        count = self.count()
+        assert count, f"{self._action} makes no calls: it belongs to WITHOUT_CALLS"
+        if _ALL:
+            return range(1, count + 1)
+        return [random.Random(f"{_SEED}{self._action}{self._fails}{self._when}").randint(
+            1, count)]
 
 
 def _ways() -> list[tuple[str, bool]]:
@@ -102,30 +147,42 @@ def _ways() -> list[tuple[str, bool]]:
             if not fails or any(step.undo for step in book.steps)]
 
 
-@pytest.mark.parametrize(("action", "fails"), some(_ways(), 0.25))
+def _calling(share: float) -> list[tuple[str, bool]]:
+    """Return ways that call the cloud, some that succeed and some that fail."""
+    found = []
+    for fails in (False, True):
+        found += some([one for one in _ways() if one not in WITHOUT_CALLS
+                       and one[1] is fails], share)
+    return found
+
+
+def test_ways_without_calls_are_ways() -> None:
+    assert set(_ways()) >= WITHOUT_CALLS
+
+
+@pytest.mark.parametrize(("action", "fails"), some(sorted(WITHOUT_CALLS), 0.25))
+def test_a_way_without_calls_makes_none(world: World, action: str, fails: bool) -> None:
+    """Such a way is left out below."""
+    assert Way(world, action, fails, "ask").count() == 0
+
+
+@pytest.mark.parametrize(("action", "fails"), _calling(0.25))
 def test_another_worker_ends_what_one_left_after_a_call(
         world: World, action: str, fails: bool) -> None:
     """The cloud did something, and nobody wrote it down."""
-    before = f"before {runbooks()[action].steps[-1].name}" if fails else None
-    scenario = SCENARIOS[action]
-    for number in _numbers(f"{action} {fails}"):
-        resource_id, operation_id = scenario.begin(world)
-        calls = Calls("call", number, before)
-        worker = Worker(world.plane, calls)
-        parked = worker.run(operation_id, world.manager.sweep)
-        if parked:
-            worker.expire(operation_id)
+    way = Way(world, action, fails, "call")
+    for number in way.numbers():
+        worker, _, resource_id, operation_id = way.begin(number)
+        worker.expire(operation_id)
         row = world.finish(operation_id)
-        assert scenario.check(world, resource_id, operation_id) is not calls.failed, row.error
+        assert way.scenario.check(world, resource_id, operation_id) is not fails, row.error
         worker.end()
-        assert scenario.check(world, resource_id, operation_id) is not calls.failed
+        assert way.scenario.check(world, resource_id, operation_id) is not fails
         world.tidy()
-        if not parked:
-            break
 
 
 @pytest.mark.parametrize("when", ["call", "ask"])
-@pytest.mark.parametrize(("action", "fails"), some(_ways(), 0.25))
+@pytest.mark.parametrize(("action", "fails"), _calling(0.2))
 def test_a_worker_that_comes_back_does_no_more(
         world: World, action: str, fails: bool, when: str) -> None:
     """It was stopped in the middle of a call, for longer than its lease.
@@ -133,46 +190,36 @@ def test_a_worker_that_comes_back_does_no_more(
     What was on its way to the cloud (``ask``) arrives after all; the reconciliation finds
     what that made.
     """
-    before = f"before {runbooks()[action].steps[-1].name}" if fails else None
-    scenario = SCENARIOS[action]
-    for number in _numbers(f"{action} {fails} {when}"):
-        resource_id, operation_id = scenario.begin(world)
-        worker = Worker(world.plane, Calls(when, number, before))
-        parked = worker.run(operation_id, world.manager.sweep)
-        if parked:
-            worker.expire(operation_id)
-        world.finish(operation_id)
-        good = scenario.check(world, resource_id, operation_id)
+    way = Way(world, action, fails, when)
+    for number in way.numbers():
+        worker, _, resource_id, operation_id = way.begin(number)
+        worker.expire(operation_id)
+        row = world.finish(operation_id)
+        assert way.scenario.check(world, resource_id, operation_id) is not fails, row.error
         worker.end(dies=False)
         calls = [one for one in worker.later if one.startswith(("ask", "call"))]
         assert calls in ([], [str(worker.where).replace("ask", "call")]), worker.later
         if when == "ask":
             wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
             world.settle()
-        assert scenario.check(world, resource_id, operation_id) is good
+        assert way.scenario.check(world, resource_id, operation_id) is not fails
         world.tidy()
-        if not parked:
-            break
 
 
 @pytest.mark.parametrize("action", some([
-    action for action in runbooks() if SCENARIOS[action].kind == "instances"
+    action for action, fails in _ways() if not fails and (action, fails) not in WITHOUT_CALLS
+    and SCENARIOS[action].kind == "instances"
     and action not in {payloads.INSTANCE_FORCE_DELETE, *payloads.OF_SETS}], 0.5))
 def test_a_force_delete_wins_against_a_worker_in_a_call(world: World, action: str) -> None:
     """The worker does not know yet, and has a call on its way that arrives."""
-    scenario = SCENARIOS[action]
-    for number in _numbers(action):
-        resource_id, operation_id = scenario.begin(world)
-        worker = Worker(world.plane, Calls("ask", number))
-        parked = worker.run(operation_id, world.manager.sweep)
-        if parked:
-            world.act(resource_id, {"reset_status": {"force_delete": True}})
-            row = world.finish(world.live(resource_id))
-            assert row.status == operations.SUCCEEDED, row.error
-            assert world.operation(operation_id).status == operations.CANCELLED
+    way = Way(world, action, False, "ask")
+    for number in way.numbers():
+        worker, _, resource_id, operation_id = way.begin(number)
+        world.act(resource_id, {"reset_status": {"force_delete": True}})
+        row = world.finish(world.live(resource_id))
+        assert row.status == operations.SUCCEEDED, row.error
+        assert world.operation(operation_id).status == operations.CANCELLED
         worker.end(dies=False)
         wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
         world.settle()
         world.tidy()
-        if not parked:
-            break

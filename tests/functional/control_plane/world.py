@@ -281,6 +281,8 @@ class World:
         self._snapshot: str | None = None
         #: what each way of each run-book calls, once it is known
         self.calls: dict[tuple[str, bool], list[CloudCall]] = {}
+        #: how many calls each way makes (or asks for), once it is known
+        self.counts: dict[tuple[str, bool, str], int] = {}
 
     # operations
 
