@@ -18,11 +18,11 @@ from trove_ng.api.services import Services
 from trove_ng.api.wake import BackgroundWaker
 from trove_ng.cloud.catalog import CachedCatalog
 from trove_ng.cloud.estate import Estate
-from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.conf.cloud import own_region
+from trove_ng.db.clock import StoreClock
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations.notices import Notices
@@ -112,7 +112,7 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT,
                               own_region(conf)),
         guests=bus.guest, objects=lambda region: clouds().in_region(region).objects,
         keys=lambda: clouds().keys, estate=Estate(clouds), waker=bus,
-        clock=SystemClock(), buckets=Buckets(limits_of(conf)),
+        clock=StoreClock(database), buckets=Buckets(limits_of(conf)),
         datastores=Memory(conf.api.datastore_cache_time, datastores),
         requests=Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE), notices),
         notices=notices,

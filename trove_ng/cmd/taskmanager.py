@@ -62,10 +62,10 @@ def load(argv: list[str] | None) -> cfg.ConfigOpts:
 
 
 def _counts(conf: cfg.ConfigOpts, db: Database) -> StoreCollector:
-    from trove_ng.common.clock import SystemClock
+    from trove_ng.db.clock import StoreClock
     from trove_ng.taskmanager.measures import StoreCollector
 
-    return StoreCollector(db, SystemClock(), conf.agent_heartbeat_expiry,
+    return StoreCollector(db, StoreClock(db), conf.agent_heartbeat_expiry,
                           conf.metrics.store_cache_time)
 
 

@@ -8,10 +8,10 @@ import socket
 
 from oslo_config import cfg
 
-from trove_ng.common.clock import SystemClock
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.conductor.manager import Conductor
+from trove_ng.db.clock import StoreClock
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.rpc import conductor as conductor_rpc
@@ -40,7 +40,7 @@ class Service:
             database, SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE),
             conf.taskmanager_rpc_encr_key)
         self._conductor = Conductor(
-            database, SystemClock(), conf.conductor_batch_size, conf.conductor_batch_wait,
+            database, StoreClock(database), conf.conductor_batch_size, conf.conductor_batch_wait,
             recorder)
         self._endpoint = Endpoint(self._conductor.table(), keys.CONDUCTOR, provider,
                                   conf.rpc_message_max_age, recorder=recorder)

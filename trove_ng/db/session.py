@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from oslo_config import cfg
 from oslo_db.exception import DBDuplicateEntry
 from oslo_db.sqlalchemy import enginefacade
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, make_url, text
 from sqlalchemy.orm import Session
 
 from trove_ng.common.metrics import SILENT, Recorder
@@ -69,6 +69,11 @@ class Database:
     def url(self) -> str:
         """The connection URL, with its password."""
         return self._url
+
+    @functools.cached_property
+    def dialect(self) -> str:
+        """The kind of the store: mysql, postgresql or sqlite."""
+        return make_url(self._url).get_backend_name()
 
     @property
     def engine(self) -> Engine:

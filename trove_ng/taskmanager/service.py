@@ -12,12 +12,12 @@ from oslo_config import cfg
 
 from trove_ng.cloud.catalog import CachedCatalog
 from trove_ng.cloud.session import Clouds
-from trove_ng.common.clock import SystemClock
 from trove_ng.common.context import RequestContext
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.conf.cloud import own_region
 from trove_ng.datastores.base import load_datastores
+from trove_ng.db.clock import StoreClock
 from trove_ng.db.repositories import instance_keys
 from trove_ng.db.session import Database
 from trove_ng.operations import requests, usage
@@ -78,8 +78,8 @@ class Service:
         keys.ControlPlaneKeys(conf.taskmanager_rpc_encr_key)
         self._conf = conf
         self._name = f"{socket.gethostname()}.{os.getpid()}"
-        clock, db = SystemClock(), Database(conf, recorder)
-        self.database = db
+        self.database = db = Database(conf, recorder)
+        clock = StoreClock(db)
         key_box = SecretBox(conf.inst_rpc_key_encr_key, instance_keys.PURPOSE)
         provider = instance_keys.StoreKeys(db, key_box, conf.taskmanager_rpc_encr_key)
         self._transport = get_transport(conf)
