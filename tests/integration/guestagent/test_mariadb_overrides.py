@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.guestagent.test_mariadb import Server
+from tests.integration.guestagent.test_mariadb_parameters import TEXTS
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores import base
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
@@ -25,9 +26,7 @@ RESTART = [one.name for one in RULES if one.restart_required]
 
 
 VALUES = {
-    "time_zone": "+02:00", "tx_isolation": "READ-COMMITTED", "sql_mode": "ANSI",
-    "init_connect": "SET @a=1", "optimizer_switch": "mrr=on", "key_buffer_size": 8388608,
-    "innodb_log_file_size": 33554432}
+    **TEXTS, "key_buffer_size": 8388608, "innodb_log_file_size": 33554432}
 TEMPLATE = base.get("mariadb").config(512)["mysqld"]
 #: a server that was started without a limit cannot begin to count
 NEEDS_RESTART = {"max_user_connections"}
@@ -123,6 +122,14 @@ def test_an_agent_that_ended_in_between_does_the_rest(server: Server,
     assert variable(server, "wait_timeout") == 777
 
 
+def test_the_agents_password_does_not_expire(server: Server) -> None:
+    apply(server, default_password_lifetime=1)
+    with server.manager.server.session() as session:
+        (shown,), = session.run("SHOW CREATE USER os_admin@localhost")
+    assert shown.endswith("PASSWORD EXPIRE NEVER")
+    apply(server)
+
+
 def test_settings_beside_those_of_the_user_stay(server: Server) -> None:
     changes = pathlib.Path(server.paths.changes)
     system = {path.name: path.read_text() for path in changes.glob("20-*")}
@@ -155,9 +162,7 @@ def test_every_dynamic_setting_is_set_and_set_back(server: Server, one: base.Par
     apply(server)
     before = variable(server, one.name)
     value: Any = {"boolean": True, "integer": one.low, "float": one.low}.get(one.kind)
-    value = VALUES.get(one.name, value)
-    if value is None:
-        value = "latin1" if "character" in one.name else "latin1_bin"
+    value = one.choices[-1] if one.choices else VALUES.get(one.name, value)
     later = one.name in NEEDS_RESTART
     assert apply(server, **{one.name: value}) is later
     sized = one.name in MariaDbDialect.self_sized and one.name not in TEMPLATE

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
 import pytest
 
+from tests import programs
 from tests.servers import mariadb
-from trove_ng.datastores import base
+from trove_ng.datastores import base, parameters
 from trove_ng.datastores.base import Parameter
+from trove_ng.datastores.mariadb.reserved import LEFT_OUT
 from trove_ng.guestagent.datastores.experimental.mariadb.dialect import MariaDbDialect
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
@@ -23,20 +27,47 @@ pytestmark = [pytest.mark.integration, pytest.mark.skipif(
 PARAMETERS = base.get("mariadb").parameters()
 #: the server takes it at run time only if it was not off at the start
 STRICTER = {"query_cache_type"}
-TEXTS = {"time_zone": "+02:00", "tx_isolation": "READ-COMMITTED", "init_connect": "SET @a=1",
-         "sql_mode": "ANSI", "optimizer_switch": "mrr=on"}
+TEXTS = {
+    "aria_recover_options": "BACKUP,FORCE", "character_set_filesystem": "latin1",
+    "character_set_server": "latin1", "collation_server": "latin1_bin",
+    "default_regex_flags": "DOTALL", "default_tmp_storage_engine": "Aria",
+    "ft_boolean_syntax": "+ -><()~*:\"\"&!", "init_connect": "SET @a=1",
+    "lc_time_names": "de_DE", "log_disabled_statements": "slave",
+    "log_slow_disabled_statements": "admin,call", "log_slow_filter": "filesort",
+    "log_slow_verbosity": "query_plan", "note_verbosity": "basic",
+    "old_mode": "NO_PROGRESS_INFO", "optimizer_switch": "mrr=on",
+    "optimizer_adjust_secondary_key_costs": "adjust_secondary_key_cost",
+    "optimizer_trace": "enabled=on", "session_track_system_variables": "autocommit",
+    "sql_mode": "ANSI", "time_zone": "+02:00"}
 
 Variable = tuple[str, str, str, str]
 
 
 @pytest.fixture(scope="module")
-def variables() -> Iterator[dict[str, Variable]]:
-    """The server's variables: type, smallest and largest value, whether read-only."""
+def database() -> Iterator[mariadb.Server]:
     with mariadb.server() as server:
-        rows: list[tuple[Any, ...]] = server.execute(
-            "SELECT VARIABLE_NAME, VARIABLE_TYPE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, "
-            "READ_ONLY FROM information_schema.SYSTEM_VARIABLES")
-        yield {str(row[0]).lower(): (row[1], row[2], row[3], row[4]) for row in rows}
+        yield server
+
+
+@pytest.fixture(scope="module")
+def variables(database: mariadb.Server) -> dict[str, Variable]:
+    """The server's variables: type, smallest and largest value, whether read-only."""
+    rows: list[tuple[Any, ...]] = database.execute(
+        "SELECT VARIABLE_NAME, VARIABLE_TYPE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, "
+        "READ_ONLY FROM information_schema.SYSTEM_VARIABLES")
+    return {str(row[0]).lower(): (row[1], row[2], row[3], row[4]) for row in rows}
+
+
+def test_the_list_is_that_of_the_server(database: mariadb.Server) -> None:
+    listed = json.loads(resources.files("trove_ng.datastores.mariadb").joinpath(
+        parameters.FILE).read_text())["configuration-parameters"]
+    assert listed == programs.tool("mariadb-parameters").described(database), (
+        "run tools/mariadb-parameters.py")
+
+
+def test_what_is_left_out_is_there(variables: dict[str, Variable]) -> None:
+    # "old" and others have no other way to be noticed when they are renamed
+    assert set() == LEFT_OUT - set(variables)
 
 
 @pytest.mark.parametrize("one", PARAMETERS, ids=lambda one: one.name)
@@ -58,8 +89,7 @@ def _values(one: Parameter) -> list[Any]:
     if one.kind == "boolean":
         return [True, False]
     if one.kind == "string":
-        charset = "latin1" if one.name.startswith("character_set") else "latin1_bin"
-        return [TEXTS.get(one.name, charset)]
+        return [*one.choices] or [TEXTS[one.name]]
     return [one.low, one.high]
 
 

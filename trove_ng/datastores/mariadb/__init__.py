@@ -8,8 +8,8 @@ from trove_ng.common.tls import BASIC, ENFORCED
 from trove_ng.datastores import parameters
 from trove_ng.datastores.base import Capabilities, Datastore, Parameter
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
+from trove_ng.datastores.mariadb.reserved import RESERVED
 from trove_ng.datastores.mysql import template
-from trove_ng.datastores.mysql.reserved import RESERVED
 from trove_ng.datastores.mysql.rules import MySqlRules
 
 

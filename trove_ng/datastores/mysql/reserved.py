@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _SETTINGS = (
     # where the server is and who may reach it
     "basedir", "bind_address", "character_sets_dir", "chroot", "datadir", "extra_port",
@@ -27,4 +29,10 @@ _SETTINGS = (
 #: what may stand before the name of an option; the server takes it away
 _PREFIXES = ("", "loose_", "skip_", "enable_", "disable_", "maximum_")
 
-RESERVED = tuple(prefix + one for prefix in _PREFIXES for one in _SETTINGS)
+
+def with_prefixes(settings: Iterable[str]) -> tuple[str, ...]:
+    """Return patterns of all that a server takes for one of some settings."""
+    return tuple(prefix + one for prefix in _PREFIXES for one in settings)
+
+
+RESERVED = with_prefixes(_SETTINGS)

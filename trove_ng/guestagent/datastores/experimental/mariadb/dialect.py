@@ -16,8 +16,8 @@ class MariaDbDialect(Dialect):
 
     users = "is_role = 'N'"
     self_sized = frozenset({
-        "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
-        "table_open_cache", "thread_cache_size", "thread_pool_size"})
+        "back_log", "host_cache_size", "innodb_io_capacity_max", "innodb_log_file_buffering",
+        "open_files_limit", "table_open_cache", "thread_cache_size", "thread_pool_size"})
     renamed: Mapping[str, str] = MappingProxyType({
         "time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"})
 
@@ -45,7 +45,9 @@ class MariaDbDialect(Dialect):
 
     def account(self, user: str, host: str, password: Secret) -> list[Statement]:
         """Make the account anew."""
-        return [("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s", (user, host, password))]
+        # whatever the owner sets for the passwords of others
+        return [("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s PASSWORD EXPIRE NEVER",
+                 (user, host, password))]
 
     def take_over(self) -> list[Statement]:
         """Nothing: root of the server's own socket is who it says."""
