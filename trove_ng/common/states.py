@@ -123,3 +123,5 @@ class EventKind(enum.StrEnum):
     MISMATCH_REPAIRED = "mismatch.repaired"
     #: a new instance has the data of an earlier moment of another one
     RESTORED = "restore.reached"
+    #: an instance became the source of its set: what goes on with it
+    TAKEN_OVER = "source.taken_over"

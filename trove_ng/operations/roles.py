@@ -13,9 +13,17 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
+from trove_ng.common.states import EventKind
 from trove_ng.datastores.base import Datastore
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import failovers, instances, operations
+from trove_ng.db.repositories import (
+    events,
+    failovers,
+    instances,
+    log_archives,
+    operations,
+    schedules,
+)
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import access, payloads, replication, servers
 from trove_ng.operations.work import StepFailed, Work
@@ -214,6 +222,22 @@ def write(work: Work, source_id: str, *, ejected: bool = False,
         if root is not None:
             # it came with the data
             instances.note_root_enabled(session, source_id, root.user, now)
+        _carry(session, set_.source_id, source_id, now)
+
+
+def _carry(session: Session, before_id: str, after_id: str, now: datetime.datetime) -> None:
+    """Have the new source backed up as the one before was, and tell so."""
+    told = []
+    if log_archives.carry(session, before_id, after_id, now):
+        told.append("its log is archived from now on: a backup that is made then can be brought "
+                    "to later times")
+    moved = schedules.move(session, before_id, after_id, now)
+    if moved:
+        told.append(f"schedules of backups ({moved}) back it up")
+    if told:
+        events.add_for_instance(
+            session, EventKind.TAKEN_OVER, after_id,
+            f"What instance {before_id} had goes on here: {'; '.join(told)}.", now)
 
 
 def _rows(session: Session, set_: payloads.ChangeSource) -> list[Instance]:

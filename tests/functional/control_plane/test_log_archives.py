@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.test_backups import asked, make, row
 from tests.functional.control_plane.test_events import timeline
-from tests.functional.control_plane.world import LivingAgent
+from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from trove_ng.common.errors import Conflict, GuestError
 from trove_ng.db.models import Datastore, DatastoreVersion, LogArchive, LogPiece
 from trove_ng.db.repositories import log_archives
@@ -425,3 +425,54 @@ def test_an_agent_that_is_silent_or_at_it_is_no_failure(
     world.plane.conf.clear_override("agent_heartbeat_expiry")
     world.ship(2)
     assert world.pieces()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["promoted", "ejected"])
+def test_what_backs_a_source_up_goes_on_with_the_one_that_takes_its_place(
+        world: World, lost: bool) -> None:
+    plane, source = world.plane, world.instance
+    world.ship(0.5)
+    schedule = str(plane.request("POST", "/schedules", {"schedule": {
+        "instance": source, "name": "nightly", "pattern": "0 2 * * *"}},
+        status=201).json["schedule"]["id"])
+    replica = follower(plane, source)
+    if lost:
+        lose(plane, source)
+        plane.request("POST", f"/instances/{source}/action", {"eject_replica_source": {}},
+                      status=202)
+        plane.wait(source, "SHUTDOWN")
+    else:
+        plane.request("POST", f"/instances/{replica}/action", {
+            "promote_to_replica_source": {}}, status=202)
+    wait_for(lambda: "replica_of" not in plane.show(replica) or None, "the new source")
+    plane.wait(replica, "ACTIVE")
+    told, = timeline(plane, replica, "?kind=source.taken_over")
+    assert source in told["message"]
+    assert "(1)" in told["message"]
+    assert plane.request("GET", f"/schedules/{schedule}").json["schedule"][
+        "instance_id"] == replica
+    assert plane.show(replica)["log_archiving"] == {"enabled": True, "retention_days": 2}
+    assert plane.show(source)["log_archiving"]["enabled"] is False
+    now = plane.agent(replica)
+    now.minute = 5.0
+    world.due()
+    Archiving(plane.tools).run()
+    assert {one.instance_id for one in world.pieces()} == {source, replica}
+    if not lost:
+        assert asked(plane, "end_log_archive")
+        # and back
+        plane.request("POST", f"/instances/{source}/action", {
+            "promote_to_replica_source": {}}, status=202)
+        wait_for(lambda: "replica_of" not in plane.show(source) or None, "the source again")
+        plane.wait(source, "ACTIVE")
+        assert plane.show(source)["log_archiving"]["enabled"] is True
+        assert plane.show(replica)["log_archiving"]["enabled"] is False
+
+
+def follower(plane: ControlPlane, source: str) -> str:
+    """Return a replica that follows."""
+    made = str(plane.request("POST", "/instances", {"instance": {
+        "name": "follower", "replica_of": source}}, status=200).json["instance"]["id"])
+    plane.wait(made, "ACTIVE", seconds=15)
+    plane.wait(source, "ACTIVE")
+    return made

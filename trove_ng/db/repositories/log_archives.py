@@ -22,6 +22,30 @@ def get(session: Session, instance_id: str, *, lock: bool = False) -> LogArchive
                        populate_existing=lock)
 
 
+def carry(session: Session, before_id: str, after_id: str, now: datetime.datetime) -> bool:
+    """Have the log of the one that takes a source's place archived, if that source's is.
+
+    What is archived of that one stays its own: another database writes another log.
+
+    :return: whether it is
+    """
+    before = get(session, before_id, lock=True)
+    if before is None or not before.enabled:
+        return False
+    after = get(session, after_id, lock=True)
+    if after is None:
+        after = LogArchive(
+            instance_id=after_id, tenant_id=before.tenant_id, region_id=before.region_id,
+            container=before.container, created=now)
+        session.add(after)
+    after.enabled, after.retention_days = True, before.retention_days
+    after.next_at, after.shipped_at, after.updated = now, None, now
+    # its agent is told to keep no more for it
+    before.enabled, before.next_at, before.updated = False, now, now
+    session.flush()
+    return True
+
+
 def claim(session: Session, now: datetime.datetime, seconds: float, most: int,
           busy: Collection[str], heard_since: datetime.datetime) -> list[str]:
     """Take archives whose agents are to be asked now; return the ids of their instances.
@@ -35,7 +59,8 @@ def claim(session: Session, now: datetime.datetime, seconds: float, most: int,
         Instance, Instance.id == LogArchive.instance_id).join(
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
         ServiceStatusRow.updated_at > heard_since,
-        Instance.deleted.is_(False), Instance.slave_of_id.is_(None),
+        Instance.deleted.is_(False),
+        or_(Instance.slave_of_id.is_(None), LogArchive.enabled.is_(False)),
         Instance.task.not_in(busy), LogArchive.next_at <= now,
     ).order_by(LogArchive.next_at).limit(most)).all()
     later = now + datetime.timedelta(seconds=seconds)

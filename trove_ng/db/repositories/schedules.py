@@ -58,6 +58,18 @@ def drop(session: Session, schedule: Schedule, now: datetime.datetime) -> None:
         ScheduleExecution.schedule_id == schedule.id))
 
 
+def move(session: Session, before_id: str, after_id: str, now: datetime.datetime) -> int:
+    """Have the schedules of a source back up the one that takes its place.
+
+    A backup of the one before is continued by none of the other.
+
+    :return: how many
+    """
+    return int(session.connection().execute(update(Schedule).where(
+        Schedule.instance_id == before_id, Schedule.deleted.is_(False)).values(
+            instance_id=after_id, parent_id=None, updated=now)).rowcount)
+
+
 def drop_of_instance(session: Session, instance_id: str, now: datetime.datetime) -> None:
     """Delete the schedules of an instance that is no more."""
     for one in session.scalars(select(Schedule).where(
