@@ -25,7 +25,7 @@ from trove_ng.common.states import ReportState
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
-from trove_ng.guestagent.storage.http import DamagedBackup, SeemsDamaged
+from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, SeemsDamaged
 from trove_ng.rpc import messages as m
 
 LOG = logging.getLogger(__name__)
@@ -407,6 +407,8 @@ def public_text(err: BaseException) -> str:
 
 
 def _blame(err: BaseException) -> dict[str, Any]:
+    if isinstance(err, FullBackupNeeded):
+        return {m.FULL_NEEDED: True}
     if not isinstance(err, DamagedBackup):
         return {}
     return {m.DAMAGED: _plain(m.Damage(

@@ -29,6 +29,7 @@ from trove_ng.operations.requests import Requests
 
 #: how a backup was made that is a snapshot
 SNAPSHOT = "snapshot"
+_ALL_SAID = payloads.CreateBackup()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Wanted:
     :param driver: ``swift`` or ``cinder``; None leaves it, and the container, to strategies
         and configuration
     :param parent_id: the backup to continue
-    :param incremental: continue the last one, if there is one that can be
+    :param incremental: continue the last one, if there is one that can be, also as its agent
+        finds
     :param schedule_id: the schedule that asks; only its own backups are continued, so that
         deleting others does not delete them
     :param for_replicas: new replicas begin with it; it goes when they have it
@@ -110,7 +112,8 @@ class Backups:
             parent_id=parent.id if parent is not None else None))
         return backup, self._submit_create(
             session, payloads.BACKUP_SEED_REPLICAS if wanted.for_replicas else
-            payloads.BACKUP_CREATE, backup, context, now)
+            payloads.BACKUP_CREATE, backup, context, now,
+            payloads.CreateBackup(parent_implied=wanted.parent_id is None and parent is not None))
 
     def driver(self, session: Session, instance: Instance) -> str:
         """Return where backups of an instance go when nothing else is said."""
@@ -145,11 +148,11 @@ class Backups:
             session, payloads.BACKUP_SNAPSHOT, backup, context, now)
 
     def _submit_create(self, session: Session, action: str, backup: Backup,
-                       context: RequestContext, now: datetime.datetime) -> Operation:
+                       context: RequestContext, now: datetime.datetime,
+                       payload: payloads.CreateBackup = _ALL_SAID) -> Operation:
         accepted = self._requests.submit(
             session, action=action, resource_type="backup", resource_id=backup.id,
-            tenant_id=backup.tenant_id, context=context, payload=payloads.CreateBackup(),
-            now=now, told=lambda: {
+            tenant_id=backup.tenant_id, context=context, payload=payload, now=now, told=lambda: {
                 "name": backup.name, "instance_id": backup.instance_id,
                 "description": backup.description, "parent_id": backup.parent_id})
         quotas.reserve(session, backup.tenant_id, accepted.id, {"backups": 1},

@@ -28,11 +28,14 @@ class AgentFailed(StepFailed):
     """An agent did not succeed.
 
     :param damage: of a backup, if that is to blame
+    :param full_needed: it cannot make a backup that continues another one
     """
 
-    def __init__(self, message: str, *, damage: messages.Damage | None) -> None:
+    def __init__(self, message: str, *, damage: messages.Damage | None,
+                 full_needed: bool) -> None:
         super().__init__(message)
         self.damage = damage
+        self.full_needed = full_needed
 
 
 def wait_for_agent(work: Work, instance_id: str,
@@ -130,7 +133,8 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
     report = work.wait(f"the agent to {step.replace('_', ' ')}", ended, in_store=True)
     if report.state != ReportState.SUCCEEDED:
         raise AgentFailed(report.error or f"The agent failed to {step.replace('_', ' ')}.",
-                          damage=_damage(report.result))
+                          damage=_damage(report.result),
+                          full_needed=bool(report.result.get(messages.FULL_NEEDED)))
     return dict(report.result)
 
 

@@ -260,7 +260,12 @@ class UpgradeAgent(Payload, frozen=True, kw_only=True):
 
 
 class CreateBackup(Payload, frozen=True, kw_only=True):
-    """Back an instance up; all that matters is in the backup's row."""
+    """Back an instance up; all else that matters is in the backup's row.
+
+    :param parent_implied: nobody named the backup to continue: a full one does as well
+    """
+
+    parent_implied: bool = False
 
 
 class ImportBackup(Payload, frozen=True, kw_only=True):

@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 #: in the result of a step that failed: a backup is to blame, :class:`Damage`
 DAMAGED = "damaged"
+#: in the result of a step that failed: a backup cannot continue the other one, only a full one
+#: can be made
+FULL_NEEDED = "full_needed"
 #: what a guest may say is bounded by what the store can hold
 Count = Annotated[int, msgspec.Meta(ge=0, le=2 ** 63 - 1)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
@@ -406,7 +409,8 @@ class StepReport(Message, frozen=True, kw_only=True):
     """Progress or end of a step that the guest was asked for by a cast.
 
     :param result: JSON of the step's result message when it succeeded; :data:`DAMAGED` →
-        :class:`Damage` when it failed because a backup is not what was stored
+        :class:`Damage` when it failed because a backup is not what was stored;
+        :data:`FULL_NEEDED` → true when it failed because one cannot continue the other
     :param error: a sentence without secrets when it failed
     """
 

@@ -91,6 +91,10 @@ class GuestOptions:
         return (self._key,) if instance_id == self._instance_id else ()
 
 
+#: what an agent says that cannot continue a backup
+NOT_KEPT = "The log is not kept any more."
+
+
 class Agent:
     """A scripted agent.
 
@@ -116,6 +120,8 @@ class Agent:
         self.damaged, self.damage = "", m.Damage(proved=True)
         #: token of who keeps the data as they are
         self.held: str | None = None
+        #: its backups can continue others
+        self.continues = True
         #: accounts of its replicas with their passwords, and whom it follows itself
         self.accounts: dict[str, str] = {}
         self.follows: rm.FollowRequest | None = None
@@ -177,6 +183,16 @@ class Agent:
             timer = threading.Timer(0.3, self.start_again, [boot, beats - 1])
             timer.daemon = True
             timer.start()
+
+    def _refuse(self, request: m.BackupRequest) -> bool:
+        """Refuse a backup that continues another one, if it does."""
+        if self.continues or request.parent is None:
+            return False
+        self.sequence += 1
+        self._reports.report_step(m.StepReport(
+            operation_id=request.operation_id, step=request.step, sequence=self.sequence,
+            state=ReportState.FAILED, error=NOT_KEPT, result={m.FULL_NEEDED: True}))
+        return True
 
     def _report(self, request: m.StepRequest, result: m.Message | None) -> None:
         self.sequence += 1

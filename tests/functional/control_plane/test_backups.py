@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.functional.control_plane.conftest import ControlPlane
-from tests.functional.control_plane.world import wait_for
+from tests.functional.control_plane.conftest import NOT_KEPT, ControlPlane
+from tests.functional.control_plane.world import Worker, World, wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.models import Backup, DatastoreVersion, Duty
-from trove_ng.db.repositories import backups, duties
+from trove_ng.db.repositories import backups, duties, operations
 from trove_ng.db.repositories.sealed import BACKUPS
 
 
@@ -109,6 +109,66 @@ def test_a_damaged_backup_is_not_continued_and_not_restored(
     plane.request("POST", "/instances", {"instance": {
         "name": "r", "flavorRef": "1", "volume": {"size": 1},
         "restorePoint": {"backupRef": second}}}, status=400)
+
+
+def test_an_agent_that_cannot_continue_a_backup_makes_a_full_one(
+        plane: ControlPlane, instance: str) -> None:
+    first = make(plane, instance)["id"]
+    plane.agent(instance).continues = False
+    full = make(plane, instance, incremental=1)
+    assert (full["parent_id"], full["error"]) == (None, None)
+    last = asked(plane, "create_backup")[-2:]
+    assert [one.parent is None for one in last] == [False, True]
+    # which an agent does not take for the one that it refused
+    assert last[0].operation_id == last[1].operation_id
+    assert last[0].step != last[1].step
+    # who names one wants that one
+    failed = make(plane, instance, "FAILED", parent_id=first)
+    assert (failed["parent_id"], failed["error"]) == (first, NOT_KEPT)
+    plane.agent(instance).continues = True
+    assert make(plane, instance, incremental=1)["parent_id"] == full["id"]
+
+
+def test_damage_that_is_found_as_a_backup_begins_makes_it_a_full_one(
+        plane: ControlPlane, instance: str) -> None:
+    first = make(plane, instance)["id"]
+    plane.minicloud.swift._store.delete(
+        f"AUTH_{plane.project_id}", "database_backups", f"backup_{first}/000")
+    assert make(plane, instance, incremental=1)["parent_id"] is None
+    assert row(plane, first).state == "CORRUPT"
+
+
+def test_a_full_backup_instead_of_another_is_cancelled(
+        plane: ControlPlane, instance: str) -> None:
+    make(plane, instance)
+    agent = plane.agent(instance)
+    agent.continues, agent.quiet = False, True
+    ident = plane.request("POST", "/backups", {"backup": {
+        "name": "b", "instance": instance, "incremental": 1}}, status=202).json["backup"]["id"]
+    wait_for(lambda: len(asked(plane, "create_backup")) == 3, "the full backup")
+    operation = plane.request("GET", f"/operations?resource_id={ident}").json["operations"][0]
+    plane.request("POST", f"/operations/{operation['id']}/cancel", status=202)
+    wait_for(lambda: row(plane, ident).state == "FAILED", "the end")
+    left, = asked(plane, "cancel_step")
+    assert left.step == asked(plane, "create_backup")[-1].step
+
+
+def test_another_worker_goes_on_with_the_full_backup_that_one_began(world: World) -> None:
+    world.backup()
+    agent = world.plane.agent(world.instance())
+    agent.continues = False
+    ident = world.new_backup()
+    operation_id = world.live(ident)
+    worker = Worker(world.plane, lambda _work, passed: passed.startswith("ask object store") and (
+        row(world.plane, ident).parent_id is None))
+    assert worker.run(operation_id), worker.points
+    worker.expire(operation_id)
+    assert world.finish(operation_id).status == operations.SUCCEEDED
+    worker.end()
+    assert [one.parent is None for name, one in agent.asked if name == "create_backup"][-2:] == [
+        False, True]
+    agent.continues = True
+    world.tidy()
 
 
 def test_a_key_of_its_own_encrypts_each_backup_and_comes_with_the_restore(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
 from typing import Any
 
@@ -99,6 +100,21 @@ def test_replicas_begin_with_one_snapshot_and_have_an_account_each(
     plane.wait_gone(f"/instances/{replicas[0]}")
     assert set(source.accounts) == {account(replicas[1])}
     assert ids(plane, instance) == [replicas[1]]
+
+
+def test_replicas_begin_with_a_full_snapshot_where_the_last_backup_cannot_be_continued(
+        plane: ControlPlane, instance: str) -> None:
+    plane.request("POST", "/backups", {"backup": {"name": "b", "instance": instance}}, status=202)
+    plane.wait(instance, "ACTIVE")
+    source = plane.agent(instance)
+    source.continues = False
+    replica = ask(plane, instance)["id"]
+    plane.wait(replica, "ACTIVE")
+    asked = [request for name, request in source.asked if name == "create_backup"]
+    assert [one.parent is not None for one in asked] == [False, True, False]
+    prepare, = (request for name, request in plane.agent(replica).asked if name == "prepare")
+    assert [one.checksum for one in prepare.restore.chain] == [
+        hashlib.sha256(b"the data of " + asked[2].backup_id.encode()).hexdigest()]
 
 
 class RootedAgent(LivingAgent):

@@ -100,6 +100,8 @@ class LivingAgent(Agent):
                 else m.Empty())
 
     def _create_backup(self, request: m.BackupRequest) -> m.Empty:
+        if self._refuse(request) or self.quiet:
+            return m.Empty()
         name, data = f"{request.grant.prefix}000", b"the data of " + request.backup_id.encode()
         if request.key is not None:
             sealing = Encryptor(request.key)

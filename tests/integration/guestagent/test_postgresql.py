@@ -46,7 +46,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
 from trove_ng.guestagent.datastores.experimental.postgresql.wal import Kept
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.http import DamagedBackup, StorageError
+from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -740,7 +740,7 @@ def test_a_chain_of_backups_brings_each_moment_back(server: Server, make: Any,
         assert (one.setting("work_mem"), one.manager.is_root_enabled(m.Empty()).value) == (
             "4MB", True)
         # its backups are of other data
-        with pytest.raises(BadRequest, match="other data"):
+        with pytest.raises(FullBackupNeeded, match="other data"):
             backup(one, store[0], "x", parent=chain[0])
     assert backup(one, store[0], "y").metadata["lineage"] != chain[0].metadata["lineage"]
 
@@ -792,11 +792,19 @@ def test_a_log_that_is_not_kept_any_more_needs_a_full_backup(
                    "FROM generate_series(1, 40000) n")
         with server.manager.server.session() as session:
             session.run(_sql("CHECKPOINT"))
-    with pytest.raises(BadRequest, match="not kept any more"):
+    with pytest.raises(FullBackupNeeded, match="not kept any more"):
         backup(server, store[0], "2", parent=full)
     again = backup(server, store[0], "3")
     assert backup(server, store[0], "4", parent=again).metadata["wal_from"] == (
         again.metadata["wal_next"])
+
+
+def test_releases_that_keep_no_log_need_full_backups(
+        server: Server, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch) -> None:
+    full = backup(server, store[0])
+    monkeypatch.setattr(pg_backup, "KEEPS_WAL", 99)
+    with pytest.raises(FullBackupNeeded, match="do not continue each other"):
+        backup(server, store[0], "2", parent=full)
 
 
 def test_a_damaged_backup_is_refused(server: Server, make: Any,

@@ -34,6 +34,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
+from trove_ng.guestagent.storage.http import FullBackupNeeded
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
@@ -376,3 +377,16 @@ def test_another_backup_leaves_what_a_replica_begins_with(
     replica = seeded(make, store[0], "replica", stored)
     follow(replica, server, user)
     wait_for(lambda: values(replica) == values(server))
+
+
+def test_what_was_a_replica_begins_a_new_chain_of_backups(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    (_, one, _), _ = a_set(server, make, store[0])
+    of_replica = backup(one, store[0], "2")
+    for _ in range(2):
+        with pytest.raises(FullBackupNeeded):
+            backup(one, store[0], "3", parent=of_replica)
+        one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="go"))
+    full = backup(one, store[0], "4")
+    assert backup(one, store[0], "5", parent=full).metadata["wal_from"] == full.metadata[
+        "wal_next"]

@@ -17,7 +17,7 @@ from trove_ng.common.states import ReportState
 from trove_ng.guestagent import leftovers, steps
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
-from trove_ng.guestagent.storage.http import DamagedBackup, SeemsDamaged
+from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, SeemsDamaged
 from trove_ng.rpc import messages as m
 
 RUNNING, SUCCEEDED, FAILED = ReportState.RUNNING, ReportState.SUCCEEDED, ReportState.FAILED
@@ -149,6 +149,15 @@ def test_a_damaged_backup_is_reported_as_the_one_to_blame(
     life.engine.submit(request(), work)
     assert (life.last().state, life.last().error, life.last().result) == (
         FAILED, "The backup is damaged.", {m.DAMAGED: told})
+
+
+def test_that_only_a_full_backup_can_be_made_is_told_beside_the_reason(life: Life) -> None:
+    def work(_request: m.StepRequest, _progress: steps.Progress) -> m.Flag:
+        raise FullBackupNeeded("The log is not kept.")
+
+    life.engine.submit(request(), work)
+    assert (life.last().error, life.last().result) == (
+        "The log is not kept.", {m.FULL_NEEDED: True})
 
 
 def test_a_step_that_a_crash_cut_off_is_reported_failed_by_the_next_life(

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
 
 #: what a refusal means for whoever reads the fault
@@ -46,6 +46,10 @@ class DamagedBackup(StorageError):
 
 class SeemsDamaged(DamagedBackup):
     """The store says that it has not what was stored; it may say another thing to others."""
+
+
+class FullBackupNeeded(BadRequest):
+    """A backup cannot continue the other one, and never will: only a full one can be made."""
 
 
 class Broken(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 
 LOG = logging.getLogger(__name__)
+
 
 
 def load(work: Work) -> Backup:
@@ -48,17 +50,37 @@ def note(work: Work, **values: object) -> None:
 
 def _check_parent(work: Work) -> None:
     """Look whether all that the backup continues is there still, and write what is not."""
-    backup = load(work)
-    if backup.parent_id is None:
+    parent_id = load(work).parent_id
+    if parent_id is None:
         return
     with work.reader() as session:
-        chain = backups.chain(session, backup.parent_id)
-    if not chain or chain[-1].id != backup.parent_id or not all(map(is_whole, chain)):
-        raise StepFailed("The backup to continue is gone.")
-    found = storage.find_damage(work, chain)
-    if found is not None:
-        raise StepFailed(f"Backup {found[0].id}, which this one continues, is damaged: "
-                         f"{found[1]}")
+        chain = backups.chain(session, parent_id)
+    if not chain or chain[-1].id != parent_id or not all(map(is_whole, chain)):
+        _make_full(work, StepFailed("The backup to continue is gone."))
+    elif (found := storage.find_damage(work, chain)) is not None:
+        _make_full(work, StepFailed(f"Backup {found[0].id}, which this one continues, is "
+                                    f"damaged: {found[1]}"))
+
+
+def _make_full(work: Work, why: StepFailed) -> None:
+    """Continue no other backup, if nobody named the one that cannot be continued.
+
+    :raises StepFailed: somebody did
+    """
+    if not _is_implied(work):
+        raise why
+    LOG.info("operation %s: a full backup is made: %s", work.id, why.message)
+    note(work, parent_id=None)
+
+
+def _is_implied(work: Work) -> bool:
+    return work.payload(payloads.CreateBackup).parent_implied
+
+
+def _step(work: Work, backup: Backup) -> str:
+    """Return how the agent knows its work, which it does not begin again under one name."""
+    anew = backup.parent_id is None and _is_implied(work)
+    return "create_full_backup" if anew else "create_backup"
 
 
 def _make_key(work: Work) -> None:
@@ -68,22 +90,13 @@ def _make_key(work: Work) -> None:
 
 
 def _stream(work: Work) -> None:
-    backup = load(work)
-    with work.reader() as session:
-        instance = instances.get(session, backup.instance_id or "")
-    if instance is None:
-        raise StepFailed("The instance is gone.")
-    version, _ = servers.load_version(work, instance)
-    request = messages.BackupRequest(
-        operation_id=work.id, step="create_backup", backup_id=backup.id,
-        strategy=work.tools.datastores[version.manager].backup_strategy,
-        grant=storage.grant(work, backup, write=True), parent=_parent(work, backup),
-        segment_size=work.tools.conf.backup_segment_size, key=storage.key(work, backup))
-    note(work, state=BackupState.BUILDING, backup_type=request.strategy)
-    client = work.tools.guests(instance.id, work.context)
-    result = guest.run_long(
-        work, instance.id, "create_backup", lambda: client.create_backup(request),
-        lambda percent: note(work, percent=percent))
+    try:
+        result = _ask(work)
+    except guest.AgentFailed as err:
+        if not err.full_needed:
+            raise
+        _make_full(work, err)
+        result = _ask(work)
     try:
         stored = msgspec.convert(result, messages.StoredBackup)
     except msgspec.ValidationError:
@@ -91,6 +104,29 @@ def _stream(work: Work) -> None:
     note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
          size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum,
          **log_archives.end_of(stored))
+
+
+def _ask(work: Work) -> dict[str, Any]:
+    """Have the agent make the backup; return what it reports.
+
+    :raises AgentFailed: with what it says
+    """
+    backup = load(work)
+    with work.reader() as session:
+        instance = instances.get(session, backup.instance_id or "")
+    if instance is None:
+        raise StepFailed("The instance is gone.")
+    version, _ = servers.load_version(work, instance)
+    request = messages.BackupRequest(
+        operation_id=work.id, step=_step(work, backup), backup_id=backup.id,
+        strategy=work.tools.datastores[version.manager].backup_strategy,
+        grant=storage.grant(work, backup, write=True), parent=_parent(work, backup),
+        segment_size=work.tools.conf.backup_segment_size, key=storage.key(work, backup))
+    note(work, state=BackupState.BUILDING, backup_type=request.strategy)
+    client = work.tools.guests(instance.id, work.context)
+    return guest.run_long(
+        work, instance.id, request.step, lambda: client.create_backup(request),
+        lambda percent: note(work, percent=percent))
 
 
 def _parent(work: Work, backup: Backup) -> messages.StoredBackup | None:
@@ -127,7 +163,7 @@ def _unstream(work: Work) -> None:
     """Make the agent stop, so that it does not store what is deleted here."""
     backup = load(work)
     if backup.instance_id is not None:
-        guest.stop_step(work, backup.instance_id, "create_backup")
+        guest.stop_step(work, backup.instance_id, _step(work, backup))
     drop_objects(work)
 
 

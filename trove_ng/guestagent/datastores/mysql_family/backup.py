@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.mysql_family import causes, sql
 from trove_ng.guestagent.datastores.mysql_family.admin import AdminAccount
 from trove_ng.guestagent.datastores.mysql_family.binlog import NAME, Place
@@ -23,7 +23,7 @@ from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import FullBackupNeeded, Patience
 from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import messages as m
 
@@ -62,7 +62,7 @@ class PhysicalBackup:
     def create(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup and return what was stored.
 
-        :raises BadRequest: it cannot continue the other backup
+        :raises FullBackupNeeded: it cannot continue the other backup
         :raises GuestError: the program or the object store failed
         """
         tool, lineage = self.tool, backups.lineage(self._paths.lineage)
@@ -111,17 +111,17 @@ class PhysicalBackup:
 def _since(parent: m.StoredBackup, engine: str, version: str, lineage: str) -> str:
     """Return the position from which a backup continues another one.
 
-    :raises BadRequest: it cannot
+    :raises FullBackupNeeded: it cannot
     """
     about = parent.metadata
     if about.get("engine") != engine or not re.fullmatch(r"[0-9]{1,20}",
                                                          about.get("to_lsn", "")):
-        raise BadRequest("The backup to continue does not tell where it ends.")
+        raise FullBackupNeeded("The backup to continue does not tell where it ends.")
     if about.get("version") != version:
-        raise BadRequest("The backup to continue is of another version of the database: a full "
-                         "one is needed.")
+        raise FullBackupNeeded("The backup to continue is of another version of the database: "
+                               "a full one is needed.")
     if about.get("lineage", lineage) != lineage:
-        raise BadRequest("The backup to continue is of other data: a full one is needed.")
+        raise FullBackupNeeded("The backup to continue is of other data: a full one is needed.")
     return about["to_lsn"]
 
 

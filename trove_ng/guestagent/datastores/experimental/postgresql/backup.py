@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from psycopg.sql import SQL
 
-from trove_ng.common.errors import BadRequest, GuestError
+from trove_ng.common.errors import GuestError
 from trove_ng.datastores.postgresql.rules import ADMIN
 from trove_ng.guestagent.datastores.experimental.postgresql import causes
 from trove_ng.guestagent.datastores.experimental.postgresql.config import KEEPS_WAL
@@ -38,7 +38,7 @@ from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups
-from trove_ng.guestagent.storage.http import Patience
+from trove_ng.guestagent.storage.http import FullBackupNeeded, Patience
 from trove_ng.guestagent.storage.log_archive import kept_log, pack
 from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import archive_messages as am
@@ -67,14 +67,14 @@ class BaseBackup:
     def create(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Store a backup and return what was stored.
 
-        :raises BadRequest: it cannot continue the other backup
+        :raises FullBackupNeeded: it cannot continue the other backup
         :raises GuestError: the program, the server or the object store failed
         """
         with self._session() as (session, _):
             ((standby,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
         if standby and request.parent is not None:
-            raise BadRequest("Backups of a replica do not continue each other: a full one is "
-                             "needed.")
+            raise FullBackupNeeded("Backups of a replica do not continue each other: a full one "
+                                   "is needed.")
         # a replica keeps no log for backups: none continues these
         keeps = int(self._paths.version) >= KEEPS_WAL and not standby
         files.make_directory(self._lineage.parent, mode=0o700)
@@ -137,8 +137,8 @@ class BaseBackup:
         found = [self._paths.data / "pg_wal" / name
                  for name in segments.names(since, segments.ending(end))]
         if not found or not all(path.is_file() for path in found):
-            raise BadRequest("The write-ahead log since the backup to continue is not kept any "
-                             "more: a full one is needed.")
+            raise FullBackupNeeded("The write-ahead log since the backup to continue is not kept "
+                                   "any more: a full one is needed.")
         expected = len(found) * segments.size
 
         def produce(packer: Packer) -> None:
@@ -217,16 +217,16 @@ def _end(segments: Segments, position: str, lineage: str, ended: float) -> dict[
 def _since(parent: m.StoredBackup, version: str, lineage: str) -> str:
     """Return the segment with which a backup continues another one.
 
-    :raises BadRequest: it cannot
+    :raises FullBackupNeeded: it cannot
     """
     about = parent.metadata
     if int(version) < KEEPS_WAL:
-        raise BadRequest(f"Backups of PostgreSQL {version} do not continue each other.")
+        raise FullBackupNeeded(f"Backups of PostgreSQL {version} do not continue each other.")
     if about.get("engine") != FORM.engine or not NAME.fullmatch(about.get("wal_next", "")):
-        raise BadRequest("The backup to continue does not tell where it ends.")
+        raise FullBackupNeeded("The backup to continue does not tell where it ends.")
     if about.get("version") != version:
-        raise BadRequest("The backup to continue is of another version of the database: a full "
-                         "one is needed.")
+        raise FullBackupNeeded("The backup to continue is of another version of the database: "
+                               "a full one is needed.")
     if about.get("lineage") != lineage:
-        raise BadRequest("The backup to continue is of other data: a full one is needed.")
+        raise FullBackupNeeded("The backup to continue is of other data: a full one is needed.")
     return about["wal_next"]

@@ -40,8 +40,11 @@ class Segments:
     @classmethod
     def of(cls, session: Session) -> Segments:
         """Return those of the running server."""
+        # the last checkpoint of one that was promoted a moment ago is of its life before
         ((timeline, size),) = session.run(SQL(
-            "SELECT timeline_id, (SELECT setting::bigint FROM pg_settings "
+            "SELECT CASE WHEN pg_is_in_recovery() THEN timeline_id ELSE "
+            "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END, "
+            "(SELECT setting::bigint FROM pg_settings "
             "WHERE name = 'wal_segment_size') FROM pg_control_checkpoint()"))
         return cls(timeline, size)
 

@@ -20,7 +20,7 @@ from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups, swift
-from trove_ng.guestagent.storage.http import DamagedBackup, Patience
+from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, Patience
 from trove_ng.guestagent.storage.packing import Packer, unpack
 from trove_ng.rpc import messages as m
 
@@ -61,11 +61,11 @@ class RdbBackup:
     def create(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Have the server write a snapshot, and store it.
 
-        :raises BadRequest: it was to continue another one
+        :raises FullBackupNeeded: it was to continue another one
         :raises GuestError: the server or the object store failed
         """
         if request.parent is not None:
-            raise BadRequest("Backups of Redis do not continue each other.")
+            raise FullBackupNeeded("Backups of Redis do not continue each other.")
         version, copy = installed_version(), self._paths.data / COPY
         try:
             with self._server.session() as session:
