@@ -156,8 +156,9 @@ class State:
 
     def account(self, name: str) -> tuple[str, str]:
         """Return how a user of this machine logs in."""
-        password, plugin, locked = self.data["users"].get(
-            f"{name}@localhost", ["", SHA2, "Y"])
+        users = self.data["users"]
+        password, plugin, locked = users.get(
+            f"{name}@localhost", users.get(f"{name}@%", ["", SHA2, "Y"]))
         self.check_plugin(plugin)
         if locked == "Y":
             raise Refused(1045, "Access denied")
@@ -333,6 +334,11 @@ class State:
     def connections_of(self, name: str) -> list[list[Any]]:
         return [[number] for number, user in self.connections.items() if user == name]
 
+    def connections_from_afar(self, name: str) -> list[list[Any]]:
+        # by the socket one would come in as the account of localhost, if that is open
+        own = self.data["users"].get(f"{name}@localhost")
+        return [] if own is not None and own[2] == "N" else self.connections_of(name)
+
     def kill(self, number: str) -> None:
         if int(number) not in self.connections:
             raise Refused(1094, "Unknown thread id")
@@ -430,6 +436,8 @@ _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple
         (rf"REVOKE ALL PRIVILEGES ON {_DB}\.\* FROM {_WHO}", (5, 7), State.revoke),
         (rf"SELECT ID FROM information_schema.PROCESSLIST WHERE USER = {_Q}", (5, 7),
          State.connections_of),
+        (rf"SELECT ID FROM information_schema.PROCESSLIST WHERE USER = {_Q} AND "
+         r"HOST <> 'localhost'", (5, 7), State.connections_from_afar),
         (r"KILL (\d+)", (5, 7), State.kill),
         (r"SELECT @@GLOBAL\.`(\w+)`", (5, 7), State.read_global),
         (r"SELECT (@@GLOBAL\.\w+(?:, @@GLOBAL\.\w+)*)", (5, 7), State.read_globals),

@@ -249,6 +249,18 @@ def test_root_comes_and_goes(world: World) -> None:
     assert not manager.is_root_enabled(m.Empty()).value
 
 
+def test_who_is_in_as_root_is_out_when_root_is_disabled(world: World) -> None:
+    world.manager.enable_root(m.RootRequest(password=Secret("mine")))
+    # the stand-in has no other way in than the socket, where this one would come first
+    del world.stored()["users"]["root@localhost"]
+    with pymysql.connect(unix_socket=world.paths.socket, user="root",
+                         password="mine") as connection:
+        connection.cursor().execute("SELECT 1")
+        world.manager.disable_root(m.Empty())
+        with pytest.raises(pymysql.err.OperationalError):
+            connection.cursor().execute("SELECT 1")
+
+
 def overrides(values: dict[str, Any]) -> m.OverridesRequest:
     return m.OverridesRequest(operation_id="o", step="s", values=values, restart=["back_log"])
 

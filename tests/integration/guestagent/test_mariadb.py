@@ -262,7 +262,13 @@ def test_root_leaves_no_way_back(server: Server) -> None:
     made = server.manager.enable_root(m.RootRequest()).password
     assert made is not None
     server.query("CREATE USER root@'127.0.0.%' IDENTIFIED BY 'p'", "root", made.reveal())
+    inside = [server.login("root", word) for word in (made.reveal(), "p")]
+    own = pymysql.connect(unix_socket=server.paths.socket, user="root")
     server.manager.disable_root(m.Empty())
+    for connection in inside:
+        with pytest.raises(pymysql.err.OperationalError):
+            connection.cursor().execute("CREATE USER back@'%'")
+    own.cursor().execute("SELECT 1")
     assert not server.manager.is_root_enabled(m.Empty()).value
     with pytest.raises(pymysql.err.OperationalError):
         server.login("root", "p")

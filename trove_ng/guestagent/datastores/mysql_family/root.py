@@ -44,10 +44,15 @@ class Root:
         return chosen
 
     def disable(self) -> None:
-        """Take root's login away; not enabled is no error.
+        """Take root's login away, and end its connections; not enabled is no error.
 
         While enabled, root may have made itself accounts for further hosts: they go too.
         """
         with self._server.session() as session:
             for host in self._hosts(session):
                 session.run("DROP USER IF EXISTS %s@%s", (USER, host))
+            # those of the server's own socket are of its own root
+            for (number,) in session.run(
+                    "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s AND "
+                    "HOST <> 'localhost'", (USER,)):
+                session.end(int(number))
