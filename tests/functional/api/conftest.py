@@ -281,6 +281,8 @@ class Guest:
         self.logs = {"error": 500, "general": 0, "guest": 900, "slow_query": 0}
         self.disabled = {"general", "slow_query"}
         self.at_once = 1000
+        #: root can log in, whoever let it
+        self.root = False
 
     def list_databases(self, page: m.PageRequest) -> m.DatabasePage:
         return m.DatabasePage(databases=[m.DatabaseSpec(name="shop")])
@@ -338,6 +340,9 @@ class Guest:
     def enable_root(self, request: m.RootRequest) -> m.UserSpec:
         self.asked.append(("enable_root", (request,)))
         return m.UserSpec(name="root", password=request.password or Secret("made-by-agent"))
+
+    def is_root_enabled(self) -> bool:
+        return self.root
 
     def __getattr__(self, name: str) -> Any:
         return lambda *values: self.asked.append((name, values))

@@ -270,6 +270,13 @@ def test_statements_reach_the_guest_and_root_is_remembered(app: Api) -> None:
         "create_databases", "create_users", "enable_root", "disable_root"]
 
 
+def test_root_that_nobody_is_known_to_have_enabled_is_disabled(app: Api) -> None:
+    app.guest.root = True
+    assert app("DELETE", f"/instances/{OWN}1/root").status_int == 204
+    assert [name for name, _ in app.guest.asked] == ["disable_root"]
+    assert app("GET", f"/instances/{OWN}1/root").json == {"rootEnabled": True}
+
+
 def test_public_documents_need_no_token(app: Api) -> None:
     assert app.app.get("/", status="*").status_int in (200, 300)
     document = app.app.get("/v1.0/openapi.json").json

@@ -101,6 +101,9 @@ class Agent:
     :param failures: a call, or a call and its step, to the error that it answers with
     """
 
+    #: root's password; empty while root cannot log in
+    root = ""
+
     def __init__(self, conf: cfg.ConfigOpts, info: configparser.SectionProxy,
                  failures: dict[str, str]) -> None:
         self.instance_id = info["guest_id"]
@@ -230,6 +233,17 @@ class Agent:
     def _release_data(self, request: m.HoldRequest) -> m.Flag:
         held, self.held = self.held == request.token, None
         return m.Flag(value=held)
+
+    def _is_root_enabled(self, _request: m.Empty) -> m.Flag:
+        return m.Flag(value=bool(self.root))
+
+    def _enable_root(self, request: m.RootRequest) -> m.UserSpec:
+        self.root = request.password.reveal() if request.password is not None else "made-Pw0"
+        return m.UserSpec(name="root", password=Secret(self.root))
+
+    def _disable_root(self, _request: m.Empty) -> m.Empty:
+        self.root = ""
+        return m.Empty()
 
     def _set_replica_accounts(self, request: rm.ReplicaAccounts) -> m.Empty:
         self.accounts = {name: text for name, text in self.accounts.items()

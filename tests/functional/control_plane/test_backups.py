@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.functional.control_plane.conftest import NOT_KEPT, ControlPlane
-from tests.functional.control_plane.world import Worker, World, wait_for
+from tests.functional.control_plane.world import LivingAgent, Worker, World, wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import SecretBox
 from trove_ng.db.models import Backup, DatastoreVersion, Duty
@@ -83,6 +83,24 @@ def test_the_next_image_of_a_release_restores_the_backups_of_the_one_before(
         "type": "mariadb", "version": "10.11.9"})
     assert plane.wait(other, "ACTIVE")["datastore"]["version"] == "10.11.9"
     assert asked(plane, "prepare")[-1].restore.grants[0].prefix == f"backup_{backup}/"
+
+
+def test_root_that_comes_with_a_backup_is_known(
+        plane: ControlPlane, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = make(plane, instance)["id"]
+    plane.hypervisor.failures["is_root_enabled"] = "The server cannot be reached."
+    monkeypatch.setattr(LivingAgent, "root", "made-Pw0")
+    other = plane.create(name="other", restorePoint={"backupRef": backup})
+    wait_for(lambda: asked(plane, "is_root_enabled"), "the question")
+    plane.hypervisor.failures.clear()
+    plane.wait(other, "ACTIVE")
+    assert plane.request("GET", f"/instances/{other}/root").json == {"rootEnabled": True}
+    plane.request("DELETE", f"/instances/{other}/root", status=204)
+    assert plane.agent(other).root == ""
+    # nothing was restored
+    new = plane.create(name="new")
+    plane.wait(new, "ACTIVE")
+    assert plane.request("GET", f"/instances/{new}/root").json == {"rootEnabled": False}
 
 
 @pytest.mark.parametrize("damage", ["missing", "other"])

@@ -120,7 +120,7 @@ def test_replicas_begin_with_a_full_snapshot_where_the_last_backup_cannot_be_con
 class RootedAgent(LivingAgent):
     """An agent that knows the password of the user without a name."""
 
-    root, refuses = "", False
+    refuses = False
     #: at which it waits before it does anything
     gate: threading.Barrier | None = None
 
@@ -431,6 +431,33 @@ def test_a_promoted_replica_is_the_source_of_all_others(
     assert released.get(chosen).replica_of["id"] == source
     assert violations(plane) == []
     assert let_in(plane, chosen) == {"192.0.2.0/24"}
+
+
+def test_root_of_a_set_is_known_of_all_its_members(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+
+    def known() -> list[bool]:
+        return [plane.request("GET", f"/instances/{ident}/root", status=200).json["rootEnabled"]
+                for ident in pair]
+
+    # let itself in behind the service's back
+    plane.agent(one).root = plane.agent(two).root = "made-Pw0"
+    assert known() == [False] * 3
+    plane.request("PUT", f"/instances/{one}", {"instance": {"replica_of": None}}, status=202)
+    wait_for(lambda: known() == [False, True, False], "root to be known")
+    plane.wait(one, "ACTIVE")
+    promote(plane, two)
+    wait_for(lambda: known() == [False, True, True], "root to be known")
+    for ident in (two, source):
+        plane.wait(ident, "ACTIVE")
+
+
+def test_root_that_is_enabled_comes_to_replicas_with_the_data(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    plane.request("POST", f"/instances/{pair[0]}/root", status=200)
+    for ident in pair:
+        assert plane.request("GET", f"/instances/{ident}/root").json == {"rootEnabled": True}
 
 
 def reset(plane: ControlPlane, *instance_ids: str) -> None:

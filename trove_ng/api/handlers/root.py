@@ -13,7 +13,6 @@ from trove_ng.api.handlers import statements
 from trove_ng.api.handlers.guest import client, connect
 from trove_ng.common.errors import NotFound, TroveError
 from trove_ng.common.secret import Secret
-from trove_ng.datastores.base import Datastore
 from trove_ng.db.repositories import instance_views, instances
 from trove_ng.db.rows import AnyRow
 from trove_ng.db.session import retry_on_db_error
@@ -43,29 +42,31 @@ def enable(call: Call) -> dict[str, Any]:
     guest, engine = connect(call, "root", changes=True)
     if text is not None:
         statements.password(engine, text)
-    replicas = _replicas(call, engine)
+    replicas = _replicas(call)
     user = guest.enable_root(RootRequest(password=None if text is None else Secret(text)))
-    _note(call)
+    ident = call.params["id"]
+    # those that are not told have it with the data
+    _note(call, ident, *([] if engine.tells_root else [one.id for one in replicas]))
     shown = user.password.reveal() if user.password is not None else (text or "")
     view: dict[str, Any] = {"user": {"name": user.name, "password": shown}}
     if engine.tells_root:
-        view["failed_slaves"] = _tell(
-            call, replicas, lambda one, seconds: one.enable_root(
-                RootRequest(password=Secret(shown)), seconds))
+        failed = _tell(call, replicas, lambda one, seconds: one.enable_root(
+            RootRequest(password=Secret(shown)), seconds))
+        _note(call, *(one.id for one in replicas if one.id not in failed))
+        view["failed_slaves"] = failed
     return view
 
 
 @retry_on_db_error
-def _note(call: Call) -> None:
+def _note(call: Call, *instance_ids: str) -> None:
     with call.services.db.writer() as session:
-        instances.note_root_enabled(
-            session, call.params["id"], call.context.user_id, call.services.clock.now())
+        for ident in instance_ids:
+            instances.note_root_enabled(
+                session, ident, call.context.user_id, call.services.clock.now())
 
 
-def _replicas(call: Call, engine: Datastore) -> Sequence[AnyRow]:
-    """Return the replicas that have to be told of root: none where it comes with the data."""
-    if not engine.tells_root:
-        return []
+def _replicas(call: Call) -> Sequence[AnyRow]:
+    """Return the replicas of the instance."""
     ident = call.params["id"]
     with call.services.db.reader() as session:
         return instance_views.some(
@@ -104,10 +105,15 @@ def _tell(call: Call, replicas: Sequence[AnyRow],
 def disable(call: Call) -> dict[str, Any] | None:
     """Disable root; tell which replicas could not be told of it, if any."""
     guest, engine = connect(call, "root", changes=True)
+    ident = call.params["id"]
     with call.services.db.reader() as session:
-        if instances.root_was_enabled(session, call.params["id"]) is None:
-            raise NotFound(f"Root was never enabled on instance {call.params['id']}.")
-    replicas = _replicas(call, engine)
+        known = instances.root_was_enabled(session, ident) is not None
+    if not known:
+        # an owner of before may have enabled it, or root itself may have let itself in
+        if not guest.is_root_enabled():
+            raise NotFound(f"Root was never enabled on instance {ident}.")
+        _note(call, ident)
+    replicas = _replicas(call) if engine.tells_root else []
     guest.disable_root()
     failed = _tell(call, replicas, lambda one, seconds: one.disable_root(seconds))
     return {"failed_slaves": failed} if failed else None

@@ -21,6 +21,8 @@ from trove_ng.operations import (
     overrides,
     payloads,
     placement,
+    roles,
+    root,
     servers,
     snapshots,
     storage,
@@ -116,6 +118,13 @@ def _wait_for_database(work: Work) -> None:
     guest.wait_for_database(work, work.resource_id)
 
 
+def _look_at_root(work: Work) -> None:
+    """Write down that root can log in, if it came with the data that were restored."""
+    if work.payload(payloads.CreateInstance).backup_id is not None:
+        with roles.insisting():
+            root.look(work)
+
+
 def _apply_modules(work: Work) -> None:
     """Apply modules; one that fails is told, and leaves a database that works."""
     wanted = work.payload(payloads.CreateInstance).modules
@@ -146,5 +155,6 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("agent", _wait_for_agent),
     Step("prepare", _prepare),
     Step("database", _wait_for_database),
+    Step("root", _look_at_root),
     Step("modules", _apply_modules),
 ), _succeed, functools.partial(ending.fail_for_good, "BUILD"), cancellable=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trove_ng.operations import payloads, replication, servers
+from trove_ng.operations import payloads, replication, root, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -36,5 +36,6 @@ def _drop_account(work: Work) -> None:
 RUNBOOK = Runbook(payloads.INSTANCE_DETACH_REPLICA, (
     Step("rules", _shut_out, _let_back),
     Step("detach", _detach, final=True),
+    Step("root", root.try_to_look),
     Step("account", _drop_account),
 ), ending.succeed, ending.fail_unchanged)

@@ -17,7 +17,7 @@ from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.db.repositories import instances, operations, service_statuses
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
-from trove_ng.operations import access, fencing, payloads, roles, servers
+from trove_ng.operations import access, fencing, payloads, roles, root, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -220,6 +220,7 @@ def _others(work: Work, source_id: str) -> list[str]:
 
 def _settle(work: Work) -> None:
     source_id = _source(work)
+    root.try_to_look(work.on(source_id))
     roles.settle(work, source_id, _others(work, source_id))
 
 

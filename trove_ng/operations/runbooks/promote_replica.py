@@ -6,7 +6,7 @@ something fails, or takes too long, the source first; from there on the replica 
 
 from __future__ import annotations
 
-from trove_ng.operations import payloads, replication, roles
+from trove_ng.operations import payloads, replication, roles, root
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -143,6 +143,7 @@ def _writable(work: Work) -> None:
 
 
 def _settle(work: Work) -> None:
+    root.try_to_look(work)
     roles.settle(work, work.resource_id, [roles.wanted(work).source_id, *_others(work)])
 
 
