@@ -1,7 +1,7 @@
 """Engines as their users see them: how to write data, and what to look for.
 
 A further engine is one more entry of :data:`ENGINES`; the scenarios that its declaration
-allows run for it.
+allows run for it.  One that is installed and has none must be named in :data:`WITHOUT_SERVER`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Engine(abc.ABC):
     started = ""
     #: what a replica says to whom wants to write
     read_only = ""
+    #: what the server says to whom it does not let in
+    refused = ""
 
     def body(self) -> dict[str, Any]:
         """Return what the request for an instance has besides."""
@@ -56,6 +58,13 @@ class Engine(abc.ABC):
     def setting(self, address: str, password: str, name: str) -> str:
         """Return a setting as a user can see it in force."""
 
+    @abc.abstractmethod
+    def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
+        """Log in and ask for something.
+
+        :param database: what the user is to make a table in; None: any login will do
+        :raises Exception: whatever the engine's client raises when it is not let in
+        """
 
     def encrypted(self, address: str, password: str, trusted: str | None) -> bool:
         """Return whether a user's connection is encrypted.
@@ -80,6 +89,7 @@ class MariaDb(Engine):
     static = ("back_log", 90)
     started = "ready for connections"
     read_only = "read-only"
+    refused = "Access denied"
 
     def body(self) -> dict[str, Any]:
         return sql_body(self)
@@ -107,6 +117,11 @@ class MariaDb(Engine):
         with self._connect(address, password) as connection:
             return rows(connection, "SELECT * FROM t ORDER BY id")
 
+    def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
+        with connect(address, user, password, database) as connection:
+            rows(connection, "SELECT 1" if database is None else
+                 "CREATE OR REPLACE TABLE visited (id INT)")
+
     def setting(self, address: str, password: str, name: str) -> str:
         with self._connect(address, password) as connection:
             return str(rows(connection, f"SELECT @@GLOBAL.{name}")[0][0])
@@ -120,6 +135,7 @@ class PostgreSql(Engine):
     static = ("max_worker_processes", 11)
     started = "database system is ready to accept connections"
     read_only = "read-only transaction"
+    refused = "authentication failed|permission denied|is not permitted to log in"
 
     def body(self) -> dict[str, Any]:
         return sql_body(self)
@@ -149,6 +165,12 @@ class PostgreSql(Engine):
     def read(self, address: str, password: str) -> Any:
         return self._ask(address, password, self._ALL)
 
+    def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
+        with psycopg.connect(host=address, user=user, password=password, connect_timeout=10,
+                             dbname=database or DATABASE) as connection:
+            connection.execute("SELECT 1" if database is None else
+                               "CREATE TABLE IF NOT EXISTS visited (id int)")
+
     def setting(self, address: str, password: str, name: str) -> str:
         return str(self._ask(address, password, f"SHOW {name}")[0][0])
 
@@ -161,6 +183,7 @@ class Redis(Engine):
     static = ("databases", 5)
     started = "Ready to accept connections"
     read_only = "read only replica"
+    refused = "(?i)auth|WRONGPASS"
 
     def _client(self, address: str, password: str) -> redis.Redis:
         return redis.Redis(host=address, password=password or None, protocol=2,
@@ -187,6 +210,10 @@ class Redis(Engine):
         client = self._client(address, password)
         return sorted((key, client.dump(key)) for key in client.scan_iter(count=1000))
 
+    def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
+        # passwords alone, as clients of old: the only user has no other name
+        self._client(address, password).ping()
+
     def setting(self, address: str, password: str, name: str) -> str:
         client = self._client(address, password)
         if name == "databases":
@@ -201,3 +228,9 @@ class Redis(Engine):
 
 
 ENGINES = {one.name: one for one in (MariaDb(), PostgreSql(), Redis())}
+#: installed engines that no server can be had of here, and what stands in for these scenarios
+WITHOUT_SERVER = {
+    "mysql": "Debian has no package of it; tests/functional/guestagent/test_mysql*.py run its "
+             "driver against a stand-in for each release.",
+    "percona": "Debian has no package of it; it is MySQL's driver, with the same tests.",
+}

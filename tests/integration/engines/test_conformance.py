@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import pathlib
@@ -12,10 +13,15 @@ from typing import Any
 import pytest
 
 from tests.integration.cloud import AllInOne, ClientError
-from tests.integration.engines.engines import ENGINES, Engine
+from tests.integration.engines.engines import ENGINES, WITHOUT_SERVER, Engine
 from trove_ng.datastores import base as datastores
+from trove_ng.domain.capabilities import declared
 
 ROWS = int(os.environ.get("TROVE_ENGINE_ROWS", "300"))
+
+
+#: keeps a figure of a scenario for the summary
+Recorder = Callable[[str, object], None]
 
 
 class Instance:
@@ -79,20 +85,31 @@ def instance(request: pytest.FixtureRequest, cloud: AllInOne) -> Iterator[Instan
     made.delete()
 
 
+def configure(instance: Instance, values: dict[str, Any]) -> str:
+    """Make a group of settings and return its id."""
+    made = instance.rest.post("/configurations", {"configuration": {
+        "name": f"conformance-{instance.engine.name}", "values": values,
+        "datastore": {"type": instance.engine.name, "version": instance.engine.version}}})
+    return str(made.json()["configuration"]["id"])
+
+
 def able(instance: Instance, capability: str) -> None:
     """Skip a scenario that the engine does not declare."""
     if not getattr(datastores.get(instance.engine.name).capabilities, capability):
         pytest.skip(f"{instance.engine.name} declares no {capability}")
 
 
+def test_each_installed_engine_is_tried_or_it_is_known_why_not() -> None:
+    assert {*ENGINES} & {*WITHOUT_SERVER} == set()
+    assert {*ENGINES, *WITHOUT_SERVER} == {*datastores.load_datastores()}
+
+
 def test_the_declared_capabilities_are_told(instance: Instance) -> None:
     shown = instance.rest.get(
         f"/datastores/{instance.engine.name}/versions/{instance.engine.version}/capabilities"
     ).json()["capabilities"]
-    declared = datastores.get(instance.engine.name).capabilities
-    told = {one["name"]: one["enabled"] for one in shown}
-    assert {name: told[name] for name in ("databases", "users", "root", "backups")} == {
-        name: getattr(declared, name) for name in ("databases", "users", "root", "backups")}
+    assert {one["name"]: one["enabled"] for one in shown} == declared(
+        datastores.get(instance.engine.name))
 
 
 @pytest.mark.parametrize(("capability", "path", "body"), [
@@ -115,6 +132,37 @@ def test_databases_and_users_are_made_or_refused(instance: Instance, capability:
         assert listed.status_code == answer.status_code
 
 
+def test_users_come_in_where_they_are_let_in(instance: Instance) -> None:
+    able(instance, "users")
+    rest, path = instance.rest, f"/instances/{instance.id}"
+    rest.post(f"{path}/databases", {"databases": [{"name": "first"}, {"name": "second"}]})
+    rest.post(f"{path}/users", {"users": [
+        {"name": "visitor", "password": "pw-Visit1", "databases": [{"name": "first"}]}]})
+
+    def tried(database: str, password: str, let_in: bool) -> None:
+        with contextlib.ExitStack() as stack:
+            if not let_in:
+                stack.enter_context(pytest.raises(Exception, match=instance.engine.refused))
+            instance.engine.log_in(instance.address, "visitor", password, database)
+
+    tried("first", "pw-Visit1", let_in=True)
+    tried("first", "pw-Other1", let_in=False)
+    tried("second", "pw-Visit1", let_in=False)
+    rest.request("PUT", f"{path}/users/visitor/databases", json={
+        "databases": [{"name": "second"}]})
+    tried("second", "pw-Visit1", let_in=True)
+    rest.request("DELETE", f"{path}/users/visitor/databases/first")
+    tried("first", "pw-Visit1", let_in=False)
+    rest.request("PUT", f"{path}/users", json={"users": [
+        {"name": "visitor", "password": "pw-Visit2"}]})
+    tried("second", "pw-Visit1", let_in=False)
+    tried("second", "pw-Visit2", let_in=True)
+    rest.request("DELETE", f"{path}/users/visitor")
+    tried("second", "pw-Visit2", let_in=False)
+    for name in ("first", "second"):
+        rest.request("DELETE", f"{path}/databases/{name}")
+
+
 def test_data_outlive_a_restart_and_another_size(instance: Instance) -> None:
     before = instance.read()
     instance.act("restart", {})
@@ -131,10 +179,7 @@ def test_settings_take_effect(instance: Instance) -> None:
     static, value = instance.engine.static
     before, static_before = instance.setting(name), instance.setting(static)
     assert before not in (str(first), str(second))
-    made = instance.rest.post("/configurations", {"configuration": {
-        "name": f"conformance-{instance.engine.name}", "values": {name: first},
-        "datastore": {"type": instance.engine.name, "version": instance.engine.version}}})
-    group = made.json()["configuration"]["id"]
+    group = configure(instance, {name: first})
     instance.attach(group)
     eventually(lambda: instance.setting(name) == str(first), f"{name} to be {first}")
     instance.rest.request("PATCH", f"/configurations/{group}", json={
@@ -174,17 +219,23 @@ def test_the_log_of_errors_is_published(instance: Instance) -> None:
     assert instance.engine.started in text
 
 
-def test_a_backup_is_restored_with_all_data(instance: Instance) -> None:
+def test_a_backup_is_restored_with_all_data(instance: Instance,
+                                            record_property: Recorder) -> None:
     able(instance, "backups")
     before = instance.write()
     backup = instance.rest.post("/backups", {"backup": {
         "name": "conformance", "instance": instance.id}}).json()["backup"]
+    begun = time.monotonic()
     shown = instance.cloud.wait_backup(backup["id"])
+    record_property("backup, s", round(time.monotonic() - begun, 1))
+    record_property("rows", len(before))
     assert shown["size"] > 0
     assert shown["datastore"]["type"] == instance.engine.name
     instance.write(10)
+    begun = time.monotonic()
     other = Instance(instance.cloud, instance.engine, size=2,
                      restorePoint={"backupRef": backup["id"]})
+    record_property("restore to a new instance, s", round(time.monotonic() - begun, 1))
     assert other.read() == before
     other.delete()
     instance.rest.request("DELETE", f"/backups/{backup['id']}")
@@ -293,12 +344,22 @@ def test_a_backup_is_brought_to_a_time_or_that_is_refused(instance: Instance) ->
 
 def test_a_new_root_disk_keeps_data_and_settings(instance: Instance) -> None:
     able(instance, "upgrades")
-    before = instance.read()
+    able(instance, "configuration")
+    before, (name, value, _), (static, later) = (
+        instance.read(), instance.engine.dynamic, instance.engine.static)
+    own = {one: instance.setting(one) for one in (name, static)}
+    group = configure(instance, {name: value, static: later})
+    instance.attach(group)
     instance.rest.request("PATCH", f"/instances/{instance.id}", json={
         "instance": {"datastore_version": instance.engine.version}})
     instance.cloud.wait_operations(instance.id, 180)
     instance.wait()
     assert instance.read() == before
+    assert (instance.setting(name), instance.setting(static)) == (str(value), str(later))
+    instance.attach(None)
+    instance.act("restart", {})
+    assert own == {one: instance.setting(one) for one in own}
+    instance.rest.request("DELETE", f"/configurations/{group}")
 
 
 def test_connections_are_encrypted(instance: Instance, tmp_path: pathlib.Path) -> None:
@@ -353,7 +414,8 @@ def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
     assert not any("replicas" in one for one in names), "the snapshot is left"
 
 
-def test_replicas_take_the_place_of_their_source(instance: Instance) -> None:
+def test_replicas_take_the_place_of_their_source(instance: Instance,
+                                                 record_property: Recorder) -> None:
     able(instance, "replication")
     if not datastores.get(instance.engine.name).promotes:
         pytest.skip(f"{instance.engine.name} promotes no replica")
@@ -365,10 +427,12 @@ def test_replicas_take_the_place_of_their_source(instance: Instance) -> None:
     one, two = (Instance(cloud, engine, ident=ident.strip())
                 for ident in shown["replicas"].split(","))
     before = source.write(10)
+    begun = time.monotonic()
     cloud.run("openstack", "database", "instance", "promote", one.id)
     for member in (one, two, source):
         cloud.wait_operations(member.id)
         member.wait()
+    record_property("promotion, s", round(time.monotonic() - begun, 1))
     assert "replica_of" not in one.wait()
     assert one.read() == before
     after = one.write(10)
@@ -402,14 +466,16 @@ def test_root_comes_and_goes(instance: Instance) -> None:
     user = instance.rest.post(url, {}).json()["user"]
     assert user["password"]
     assert instance.rest.get(url).json() == {"rootEnabled": True}
-    if instance.engine.name == "redis":
-        with pytest.raises(Exception, match="[Aa]uth"):
+    if not instance.password:
+        # there is no other user
+        with pytest.raises(Exception, match=instance.engine.refused):
             instance.read()
-        instance.password, before = user["password"], instance.password
-        assert instance.read()
-        instance.password = before
+    instance.engine.log_in(instance.address, user["name"], user["password"])
     answer = instance.rest.request("DELETE", url, check=False)
     assert answer.status_code in (200, 204), answer.text
+    with pytest.raises(Exception, match=instance.engine.refused):
+        instance.engine.log_in(instance.address, user["name"], user["password"])
+    assert instance.read()
     # whoever was root stays recorded; who may come in is another question
     assert instance.rest.get(url).json() == {"rootEnabled": True}
 
