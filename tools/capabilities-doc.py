@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from trove_ng.datastores.base import Datastore, load_datastores
-from trove_ng.domain.capabilities import MEANINGS, declared
+from trove_ng.domain.capabilities import MEANINGS, declared, values
 
 TARGET = Path(__file__).parents[1] / "doc/source/user/datastores.rst"
 BEGIN = ".. the matrix begins: made by tools/capabilities-doc.py\n"
@@ -28,9 +28,7 @@ def render() -> str:
     lines = ["", ".. list-table::", "   :header-rows: 1", ""]
     lines += _row(["Capability", *(one.manager for one in engines)])
     for name in MEANINGS:
-        lines += _row([f"``{name}``", *(
-            "yes" if declared(one)[name] else "no" for one in engines)])
-    lines += _row(["promote, eject", *("yes" if one.promotes else "no" for one in engines)])
+        lines += _row([f"``{name}``", *(_cell(one, name) for one in engines)])
     for one in engines:
         lines += _lacks(one)
     return "\n".join(lines) + "\n\n"
@@ -40,11 +38,17 @@ def _row(cells: list[str]) -> list[str]:
     return [f"   {'* ' if not number else '  '}- {cell}" for number, cell in enumerate(cells)]
 
 
+def _cell(engine: Datastore, name: str) -> str:
+    if not declared(engine)[name]:
+        return "no"
+    since = [f"since {one.before}" for one in engine.lacks if one.name == name]
+    return ", ".join(["yes", *since, *values(engine).get(name, [])])
+
+
 def _lacks(engine: Datastore) -> list[str]:
-    if not engine.why_not:
-        return []
-    return ["", f"What ``{engine.manager}`` lacks:", "", *(
-        f"* ``{name}``: {why}" for name, why in engine.why_not.items())]
+    lines = [f"* ``{name}``: {why}" for name, why in engine.why_not.items()]
+    lines += [f"* ``{one.name}`` before version {one.before}: {one.why}" for one in engine.lacks]
+    return ["", f"What ``{engine.manager}`` lacks:", "", *lines] if lines else []
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import failovers, service_statuses
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.capabilities import reasons
 from trove_ng.domain.failover import AUTOMATIC, interval
 
 #: three heartbeats of agents as they are configured by default would be missed in twice that
@@ -28,9 +29,9 @@ def checked(wanted: dict[str, Any], engine: Engine) -> dict[str, Any]:
 
     :raises BadRequest: the engine cannot do it
     """
-    if wanted["mode"] == AUTOMATIC and not (engine.promotes and engine.tells_source):
+    if wanted["mode"] == AUTOMATIC and not engine.capabilities.automatic_failover:
         raise BadRequest("Validation error: instance.failover.mode automatic: the datastore does "
-                         "not offer it.")
+                         f"not offer it. {reasons(engine)['automatic_failover']}")
     return {"timeout_seconds": _TIMEOUT_SECONDS, "min_interval_seconds": _MIN_INTERVAL_SECONDS,
             "max_lag": None, **wanted}
 

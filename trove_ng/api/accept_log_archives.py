@@ -36,8 +36,8 @@ def begin(session: Session, call: Call, engine: Engine, instance: Instance,
     if wanted is None:
         return
     if not engine.capabilities.log_archiving:
-        why = reasons(engine).get("log_archiving", "")
-        raise NotSupported(f"The datastore does not archive its log. {why}".rstrip())
+        raise NotSupported("The datastore does not archive its log. "
+                           f"{reasons(engine)['log_archiving']}")
     on, found = wanted["enabled"], log_archives.get(session, instance.id, lock=True)
     if on and instance.slave_of_id:
         raise UnprocessableEntity(f"Instance {instance.id} is a replica: the log of its source "
@@ -91,7 +91,7 @@ def restore_time(session: Session, engine: Engine, backup: Backup | None,
     wanted = _parsed(point["time"])
     if not engine.capabilities.log_archiving:
         raise BadRequest(f"{_TIME}: the datastore is restored to the time of a backup only. "
-                         f"{reasons(engine).get('log_archiving', '')}".rstrip())
+                         f"{reasons(engine)['log_archiving']}")
     known = base(backup)
     if known is None:
         raise BadRequest(f"{_TIME}: backup {backup.id} does not tell where the log continues "

@@ -13,6 +13,7 @@ from trove_ng.common.errors import BadRequest, NotSupported, UnprocessableEntity
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.domain.capabilities import reasons
 from trove_ng.domain.instance_status import Task, is_lost, refuse_statement
 from trove_ng.operations import payloads, replication
 from trove_ng.operations.readiness import Loaded
@@ -111,9 +112,11 @@ def _promotes(session: Session, loaded: Loaded) -> None:
 
     :raises NotSupported: its replicas are detached only
     """
-    if not effective_versions.engine(
-            session, loaded.instance.datastore_version_id, loaded.manager).promotes:
-        raise NotSupported(f"Replicas of {loaded.manager} cannot be promoted.")
+    engine = effective_versions.engine(
+        session, loaded.instance.datastore_version_id, loaded.manager)
+    if not engine.capabilities.promotion:
+        raise NotSupported(f"Replicas of {loaded.manager} cannot be promoted. "
+                           f"{reasons(engine)['promotion']}")
 
 
 def _answers(call: Call, loaded: Loaded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -34,7 +35,34 @@ class Capabilities:
     resize: bool = True
     upgrades: bool = False
     replication: bool = False
+    promotion: bool = False
+    automatic_failover: bool = False
     tls: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Lack:
+    """What older versions cannot do yet.
+
+    :param name: of the capability
+    :param before: the first version that has it
+    :param why: a sentence
+    """
+
+    name: str
+    before: str
+    why: str
+
+    def applies(self, version: str) -> bool:
+        """Return whether a version is known to be older."""
+        found, first = _number(version), _number(self.before)
+        return bool(found) and found < first
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Return the first number with dots in a version; nothing: it has none."""
+    found = re.search(r"\d{1,9}(\.\d{1,9})*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 class Settings(Protocol):
@@ -106,13 +134,12 @@ class Datastore:
     :param begun_anew: those of them whose content a restored instance does without
     :param tls_modes: those of :data:`trove_ng.common.tls.MODES` that its servers know
     :param tls_restarts: a server begins and ends to speak TLS at a start only
-    :param promotes: a replica can become the source of its set
-    :param tells_source: replicas tell whether they hear their source, and so whether it is lost
     :param accounts_are_data: a replica has the accounts that its source has for replicas, and
         makes none until it is written to
     :param replicas_copy: a new replica copies all data from its source, and needs no backup
     :param tells_root: who may come in is no data: replicas are told of root as their source is
     :param why_not: for each capability that it lacks, a sentence that says why
+    :param lacks: what older versions lack besides
     :param logs: what its servers write, in the order of their names
     """
 
@@ -126,8 +153,6 @@ class Datastore:
     backup_strategy: str = ""
     volume_kinds: tuple[str, ...] = ("data",)
     begun_anew: tuple[str, ...] = ()
-    promotes: bool = False
-    tells_source: bool = False
     accounts_are_data: bool = False
     replicas_copy: bool = False
     tells_root: bool = False
@@ -136,6 +161,23 @@ class Datastore:
     tls_modes: tuple[str, ...] = ()
     tls_restarts: bool = False
     why_not: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    lacks: tuple[Lack, ...] = ()
+
+    def of(self, version: str) -> Datastore:
+        """Return the engine as it is in a version."""
+        return self.without({one.name: one.why for one in self.lacks if one.applies(version)})
+
+    def without(self, why_not: Mapping[str, str]) -> Datastore:
+        """Return the engine without some capabilities that it has.
+
+        :param why_not: for each, a sentence that says why
+        """
+        lost = {name: why for name, why in why_not.items() if getattr(self.capabilities, name)}
+        if not lost:
+            return self
+        return dataclasses.replace(
+            self, why_not={**self.why_not, **lost}, capabilities=dataclasses.replace(
+                self.capabilities, **dict.fromkeys(lost, False)))
 
     def owns(self, setting: str) -> bool:
         """Return True if a setting is the agent's, so that users may not have it."""

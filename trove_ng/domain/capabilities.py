@@ -21,6 +21,9 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType({
     "snapshots": "Backups are made as snapshots of the volume.",
     "upgrades": "Instances are upgraded to other versions, which replaces the server's disk.",
     "replication": "Replicas are made, which follow an instance and are read only.",
+    "promotion": "A replica takes the place of its source, and a source that is lost is ejected.",
+    "automatic_failover": "A replica takes the place of a source that is lost without being "
+                          "asked to.",
     "tls": "Connections of clients are encrypted with a certificate of the instance's own.",
     "configuration": "Configuration groups are attached.",
     "resize": "Flavor and volume are changed.",
@@ -32,16 +35,17 @@ def declared(engine: Datastore) -> dict[str, bool]:
     return dataclasses.asdict(engine.capabilities)
 
 
+def values(engine: Datastore) -> dict[str, list[str]]:
+    """Return in which ways an engine has a capability, by name, where there are several."""
+    return {"tls": [*engine.tls_modes] if engine.capabilities.tls else []}
+
+
 def reasons(engine: Datastore) -> dict[str, str]:
-    """Return why an instance may lack what is there, by name, as sentences."""
-    return {name: "The operator switched it off." if able else engine.why_not[name]
-            for name, able in declared(engine).items()}
+    """Return why an engine lacks what it lacks, by name, as sentences."""
+    return {name: engine.why_not[name] for name, able in declared(engine).items() if not able}
 
 
 def switched(engine: Datastore, off: Collection[str]) -> Datastore:
     """Return an engine without the capabilities that the operator switched off."""
-    lost = {name: False for name in off if name in declared(engine)}
-    if not lost:
-        return engine
-    return dataclasses.replace(
-        engine, capabilities=dataclasses.replace(engine.capabilities, **lost))
+    return engine.without({name: "The operator switched it off."
+                           for name in off if name in MEANINGS})

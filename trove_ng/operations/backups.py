@@ -24,6 +24,7 @@ from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backup_strategies, backups, operations, quotas, volumes
+from trove_ng.domain.capabilities import reasons
 from trove_ng.operations import payloads, storage
 from trove_ng.operations.requests import Requests
 
@@ -187,7 +188,8 @@ class Backups:
         if not (wanted.parent_id or wanted.incremental):
             return None
         if not engine.capabilities.incremental_backups:
-            raise NotSupported("The datastore does not offer incremental backups.")
+            raise NotSupported("The datastore does not offer incremental backups. "
+                               f"{reasons(engine)['incremental_backups']}")
         if wanted.parent_id:
             parent = backups.get(session, wanted.parent_id, instance.tenant_id, lock=True)
             if parent is None:

@@ -439,6 +439,44 @@ def test_what_is_switched_off_is_refused(app: Api) -> None:
     assert app("PUT", one, group).status_int == 202
 
 
+@pytest.mark.parametrize(("name", "method", "path", "body", "status"), [
+    ("log_archiving", "PATCH", f"/instances/{OWN}1",
+     {"instance": {"log_archiving": {"enabled": True}}}, 501),
+    ("incremental_backups", "POST", "/backups",
+     {"backup": {"name": "b", "instance": f"{OWN}1", "incremental": 1}}, 501),
+    ("automatic_failover", "PATCH", f"/instances/{OWN}1",
+     {"instance": {"failover": {"mode": "automatic"}}}, 400)])
+def test_who_switched_it_off_is_told(app: Api, name: str, method: str, path: str, body: Any,
+                                     status: int) -> None:
+    switch(app, f"datastores/versions/v/capabilities/{name}", enabled=False)
+    answer = app(method, path, body)
+    assert (answer.status_int, "The operator switched it off." in answer.text) == (
+        status, True), answer.text
+    assert app.waker.woken == []
+
+
+def test_an_old_version_does_not_do_what_later_ones_do(app: Api) -> None:
+    def rows() -> dict[str, Any]:
+        found = app("GET", "/datastores/versions/v/capabilities").json["capabilities"]
+        return {one["name"]: one for one in found}
+
+    with app.db.writer() as session:
+        version = session.get_one(DatastoreVersion, "v")
+        version.manager, version.version = "postgresql", "12.19"
+    assert (rows()["incremental_backups"]["enabled"], rows()["tls"]["values"]) == (
+        False, ["basic", "enforced", "mtls"])
+    why = rows()["incremental_backups"]["reason"]
+    assert "PostgreSQL 12" in why
+    listed = admin(app, "GET", "/mgmt/datastores/versions/v/capabilities").json["capabilities"]
+    assert {one["name"]: one["declared"] for one in listed}["incremental_backups"] is False
+    answer = app("POST", "/backups", {"backup": {
+        "name": "b", "instance": f"{OWN}1", "incremental": 1}})
+    assert (answer.status_int, why in answer.text) == (501, True), answer.text
+    with app.db.writer() as session:
+        session.get_one(DatastoreVersion, "v").version = "13.2"
+    assert rows()["incremental_backups"]["enabled"]
+
+
 def test_unknown_capabilities_and_versions_are_not_found(app: Api) -> None:
     body = {"capability": {"enabled": True}}
     for path in ("/mgmt/capabilities/flying",

@@ -109,7 +109,7 @@ def test_the_declared_capabilities_are_told(instance: Instance) -> None:
         f"/datastores/{instance.engine.name}/versions/{instance.engine.version}/capabilities"
     ).json()["capabilities"]
     assert {one["name"]: one["enabled"] for one in shown} == declared(
-        datastores.get(instance.engine.name))
+        datastores.get(instance.engine.name).of(instance.engine.version))
 
 
 @pytest.mark.parametrize(("capability", "path", "body"), [
@@ -416,9 +416,7 @@ def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
 
 def test_replicas_take_the_place_of_their_source(instance: Instance,
                                                  record_property: Recorder) -> None:
-    able(instance, "replication")
-    if not datastores.get(instance.engine.name).promotes:
-        pytest.skip(f"{instance.engine.name} promotes no replica")
+    able(instance, "promotion")
     cloud, engine = instance.cloud, instance.engine
     source = Instance(cloud, engine, **engine.body())
     source.write()

@@ -14,7 +14,7 @@ from trove_ng.db.models import DatastoreVersion
 from trove_ng.db.repositories import capabilities
 from trove_ng.db.repositories import datastore_admin as admin
 from trove_ng.db.session import retry_on_db_error
-from trove_ng.domain.capabilities import MEANINGS, declared, reasons
+from trove_ng.domain.capabilities import MEANINGS, declared, reasons, values
 
 
 def of_version(call: Call) -> dict[str, Any]:
@@ -89,16 +89,16 @@ def _description(row: Any, meaning: str) -> str:
 
 def _matrix(session: Session, version: DatastoreVersion) -> dict[str, Any]:
     engine = effective_versions.engine(session, version.id, version.manager)
-    able, why_not = declared(engine), reasons(engines.get(version.manager))
+    able, why_not, ways = declared(engine), reasons(engine), values(engine)
     return {"capabilities": [
         {"name": one["name"], "description": one["description"], "enabled": able[one["name"]],
-         "reason": None if able[one["name"]] else why_not[one["name"]]}
+         "reason": why_not.get(one["name"]), "values": ways.get(one["name"], [])}
         for one in _switches(session)]}
 
 
 def _management(session: Session, version: DatastoreVersion) -> dict[str, Any]:
     own = capabilities.overrides(session, version.id)
-    able = declared(engines.get(version.manager))
+    able = declared(engines.get(version.manager).of(version.version))
     return {"capabilities": [
         {**one, "declared": able[one["name"]], "override": own.get(one["name"])}
         for one in _matrix(session, version)["capabilities"]]}

@@ -182,7 +182,7 @@ MEMBERS = _of("datastore_version_members", array(_MEMBER))
 _SWITCH: dict[str, Any] = {"name": _S, "description": _S, "enabled": _B}
 CAPABILITY = _of("capability", obj(_SWITCH, tuple(_SWITCH)))
 SWITCHES = _of("capabilities", array(obj(_SWITCH, tuple(_SWITCH))))
-_CAPABILITY: dict[str, Any] = {**_SWITCH, "reason": _SN}
+_CAPABILITY: dict[str, Any] = {**_SWITCH, "reason": _SN, "values": array(_S)}
 CAPABILITIES = _of("capabilities", array(obj(_CAPABILITY, tuple(_CAPABILITY))))
 _OVERRIDE: dict[str, Any] = {**_CAPABILITY, "declared": _B,
                              "override": {"type": ["boolean", "null"]}}

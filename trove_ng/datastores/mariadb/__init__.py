@@ -23,7 +23,8 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True, replication=True, tls=True, log_archiving=True),
+                              upgrades=True, replication=True, promotion=True,
+                              automatic_failover=True, tls=True, log_archiving=True),
     # 80 characters since 10.x; 128 only in later releases
     rules=MySqlRules(user_length=80),
     config=template.config,
@@ -36,6 +37,4 @@ DATASTORE = Datastore(
     tls_restarts=True,
     volume_kinds=("data", "binlog", "user_log"),
     begun_anew=("binlog", "user_log"),
-    promotes=True,
-    tells_source=True,
 )

@@ -15,7 +15,8 @@ DATASTORE = Datastore(
     ports=(("tcp", 3306, 3306),),
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, snapshots=True, configuration=True,
-                              upgrades=True, replication=True, tls=True,
+                              upgrades=True, replication=True, promotion=True,
+                              automatic_failover=True, tls=True,
                               log_archiving=True),
     rules=MySqlRules(user_length=32),
     config=template.mysql_config,
@@ -26,8 +27,6 @@ DATASTORE = Datastore(
     reserved=RESERVED,
     volume_kinds=("data", "binlog", "user_log"),
     begun_anew=("binlog", "user_log"),
-    promotes=True,
-    tells_source=True,
     tls_modes=(BASIC, ENFORCED),
     tls_restarts=True,
 )

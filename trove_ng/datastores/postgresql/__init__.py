@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trove_ng.common.tls import MODES
 from trove_ng.datastores import parameters
-from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.base import Capabilities, Datastore, Lack, Parameter
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.postgresql import template
 from trove_ng.datastores.postgresql.reserved import RESERVED
@@ -24,7 +24,8 @@ DATASTORE = Datastore(
     capabilities=Capabilities(databases=True, users=True, root=True, backups=True,
                               incremental_backups=True, log_archiving=True,
                               configuration=True, upgrades=True,
-                              replication=True, tls=True),
+                              replication=True, promotion=True,
+                              automatic_failover=True, tls=True),
     rules=PostgreSqlRules(),
     config=template.config,
     parameters=_parameters,
@@ -33,9 +34,9 @@ DATASTORE = Datastore(
           Log("slow_query", LogKind.USER)),
     reserved=RESERVED,
     tls_modes=MODES,
-    promotes=True,
     accounts_are_data=True,
-    tells_source=True,
+    lacks=(Lack("incremental_backups", "13", "PostgreSQL 12 cannot keep the log after a backup "
+                "without filling its volume."),),
     why_not={
         "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
     },

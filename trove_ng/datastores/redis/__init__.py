@@ -23,10 +23,9 @@ DATASTORE = Datastore(
     # the second one with TLS: a port of Redis takes connections of one kind
     ports=(("tcp", 6379, 6380),),
     capabilities=Capabilities(root=True, backups=True, configuration=True, upgrades=True,
-                              replication=True, tls=True),
+                              replication=True, promotion=True, tls=True),
     replicas_copy=True,
     tells_root=True,
-    promotes=True,
     rules=RedisRules(),
     config=template.config,
     parameters=_parameters,
@@ -39,6 +38,7 @@ DATASTORE = Datastore(
         "users": "Redis is used with one password, which root has.",
         "log_archiving": "Redis keeps no log that could be applied to its snapshot file.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
+        "automatic_failover": "Replicas of Redis do not tell whether they hear their source.",
         "snapshots": "Redis cannot be told to hold its files still.",
     },
 )

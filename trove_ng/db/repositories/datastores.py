@@ -16,6 +16,13 @@ from trove_ng.db.models import (
 from trove_ng.db.rows import AnyRow, AnySelect, Reader
 
 
+def number_of(reader: Reader, version_id: str) -> str:
+    """Return the version number of a version, also of one that is deleted."""
+    (found,), = reader.execute(select(DatastoreVersion.version).where(
+        DatastoreVersion.id == version_id))
+    return str(found)
+
+
 def _seen_by(tenant_id: str | None, *, listing: bool) -> ColumnElement[bool]:
     """Say which versions somebody sees.
 

@@ -24,7 +24,7 @@ def _open(work: Work) -> None:
     with work.reader() as session:
         is_source = instances.has_replicas(session, work.resource_id)
     version, _ = servers.load_version(work, servers.load(work))
-    if is_source and work.tools.datastores[version.manager].promotes:
+    if is_source and work.tools.datastores[version.manager].capabilities.promotion:
         roles.open_source(work, work.resource_id, "open")
 
 
