@@ -115,7 +115,6 @@ class BaseManager(DatastoreHooks):
                 self.ctx.volumes.set_up(
                     one, migrate=self.migrate_to_volume and one.kind == DATA_VOLUME)
             self.status.volume_mounted()
-            self.status.volume_mounted()
         progress.report(5)
         with blaming(None) if request.restore is not None else contextlib.nullcontext():
             self.do_prepare(request, progress)

@@ -31,6 +31,9 @@ def only_progress(state: Mapping[str, Any]) -> dict[str, Any]:
 class Replication(Protocol):
     """How an engine follows, and is followed."""
 
+    #: what :meth:`trouble` found when it was asked for the last time, see ``rm.REPLICATION``
+    state: dict[str, Any]
+
     def follow(self, request: rm.FollowRequest) -> None:
         """Follow a source, and wait until its changes arrive."""
 
@@ -73,6 +76,13 @@ class ReplicaCalls:
     """The calls of a server manager that its engine's replication answers."""
 
     replication: Replication
+    #: whether the server did when it was last asked
+    answers: bool
+
+    def replication_state(self) -> dict[str, Any]:
+        """Return how far the replica was at the last look."""
+        state = self.replication.state
+        return state if self.answers else only_progress(state)
 
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""

@@ -6,12 +6,14 @@ import contextlib
 import pathlib
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import psycopg
 import pytest
+from psycopg.sql import SQL
 
 from tests.integration.guestagent.conftest import wait_for
 from tests.integration.guestagent.store import grant
@@ -390,3 +392,29 @@ def test_what_was_a_replica_begins_a_new_chain_of_backups(
     full = backup(one, store[0], "4")
     assert backup(one, store[0], "5", parent=full).metadata["wal_from"] == full.metadata[
         "wal_next"]
+
+
+def test_a_replica_is_behind_while_its_source_has_more_than_came(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    (_, one, _), _ = a_set(server, make, store[0])
+    # what the server's own view shows while much is on its way
+    with server.manager.server.session() as session:
+        session.run(SQL("CREATE SCHEMA late"))
+        session.run(SQL(
+            "CREATE VIEW late.pg_stat_wal_receiver AS SELECT 'streaming'::text AS status, "
+            "'127.0.0.1'::text AS sender_host, {} AS sender_port, 'FFFF/0'::pg_lsn AS "
+            "latest_end_lsn").format(server.paths.port))
+    position = server.manager.get_position(m.Empty()).position
+    wait_for(lambda: one.manager.wait_for_position(
+        rm.PositionRequest(position=position, seconds=0)).value)
+    time.sleep(2)
+    assert one.manager.examine().reason == ""
+    assert one.manager.replication_state()["lag"] == 0
+    one.manager.server._options += " -c search_path=late,pg_catalog"
+    assert one.manager.replication._look().lag >= 2
+    # but what was written when the source was still had come a moment ago
+    assert one.manager.examine().reason == ""
+    assert one.manager.replication_state()["lag"] <= 1
+    time.sleep(2)
+    assert one.manager.examine().reason == ""
+    assert one.manager.replication_state()["lag"] >= 2

@@ -74,6 +74,12 @@ def test_replicas_follow_until_they_are_detached(server: Server, make: Any) -> N
         with pytest.raises(redis.ResponseError):
             replica.login(ROOT).execute_command("CONFIG", "GET", "masterauth")
         assert replica.manager.examine().reason == ""
+        state = replica.manager.replication_state()
+        assert state.pop("lag") in range(11)
+        assert state.pop("position").partition(":")[0] == server.manager.get_position(
+            m.Empty()).position.partition(":")[0]
+        assert state == {"connected": True}
+    assert server.manager.replication_state() == {}
     # an account is for nothing else
     assert one.password is not None
     with redis.Redis(port=server.paths.port, username=one.name,
@@ -116,6 +122,8 @@ def test_replicas_follow_until_they_are_detached(server: Server, make: Any) -> N
     # an account that is gone is no way in any more
     assert accounts(server) == []
     wait_for(lambda: "does not get changes" in other.manager.examine().reason)
+    state = other.manager.replication_state()
+    assert (state["lag"], state["connected"]) == (None, False)
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
         follow(other, server, two)
     # a source that would begin empty is none

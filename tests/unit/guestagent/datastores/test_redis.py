@@ -9,7 +9,7 @@ import pytest
 
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent.datastores.experimental.redis import causes, replication
+from trove_ng.guestagent.datastores.experimental.redis import backup, causes, replication
 from trove_ng.guestagent.datastores.experimental.redis import config as redis_config
 from trove_ng.guestagent.datastores.experimental.redis.access import (
     Access,
@@ -213,3 +213,28 @@ def test_only_one_that_had_no_data_is_waited_for_while_it_copies(
     session, nothing = cast("Any", Copying()), cast("Any", None)
     replication.Replication(access, nothing, nothing)._wait(session)
     assert (len(asked) > 1, access.secrets().synced) == (waits, synced)
+
+
+def test_a_snapshot_is_read_with_no_more_rights_than_the_server_has(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[str], dict[str, Any]]] = []
+    monkeypatch.setattr(backup.commands, "run",
+                        lambda argv, **how: asked.append((argv, how)))
+    backup.look_through(Path("/s.rdb"), 9)
+    assert asked == [(["redis-check-rdb", "/s.rdb"], {"timeout": 9, "user": "redis"})]
+
+
+FOLLOWS = {"role": "slave", "master_link_status": "up", "master_last_io_seconds_ago": 3,
+           "master_replid": "a", "slave_repl_offset": 7, "master_sync_in_progress": 0}
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({}, {"lag": 3, "position": "a:7", "connected": True}),
+    ({"master_link_status": "down", "master_last_io_seconds_ago": -1},
+     {"lag": None, "position": "a:7", "connected": False}),
+    ({"master_link_status": "down", "master_sync_in_progress": 1},
+     {"lag": None, "position": "a:7", "connected": False}),
+    ({"role": "master"}, {}),
+])
+def test_a_replica_tells_how_far_it_is(change: dict[str, Any], told: dict[str, Any]) -> None:
+    assert replication._state({**FOLLOWS, **change}) == told

@@ -40,7 +40,7 @@ from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import LiveReplicaCalls, only_progress
+from trove_ng.guestagent.replicas import LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -230,11 +230,6 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         """Follow a source, and wait until its changes arrive."""
         self._take_role(Role.REPLICA)
         return super().follow(request)
-
-    def replication_state(self) -> dict[str, Any]:
-        """Return how far the replica was at the last look."""
-        state = self.replication.state
-        return state if self.answers else only_progress(state)
 
     # ---- snapshots ------------------------------------------------------------
 

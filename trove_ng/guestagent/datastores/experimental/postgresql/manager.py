@@ -6,7 +6,6 @@ import logging
 import pathlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import psycopg
 from psycopg.sql import SQL
@@ -46,7 +45,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import ReplicaCalls, only_progress
+from trove_ng.guestagent.replicas import ReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -251,11 +250,6 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         """Keep log for replicas; all else that a source needs is always set."""
         self.replication.enable()
         return m.Empty()
-
-    def replication_state(self) -> dict[str, Any]:
-        """Return how far the replica was at the last look."""
-        state = self.replication.state
-        return state if self.answers else only_progress(state)
 
     def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
         """Follow nobody any more."""

@@ -96,7 +96,8 @@ class _Seen(NamedTuple):
 
     :param paused: it applies nothing
     :param starved: it gets nothing
-    :param lag: seconds since what it applied last was written, 0 if it has applied all
+    :param lag: seconds since what it applied last was written, 0 if it has applied all that its
+        source has
     :param received: how far the log goes that it has
     """
 
@@ -128,6 +129,8 @@ class Replication:
         #: what :meth:`trouble` found when it was asked for the last time, see ``rm.REPLICATION``
         self.state: dict[str, Any] = {}
         self._last_lag: int | None = None
+        #: when it last had all that its source had
+        self._level: float | None = None
         #: when it last heard its source, by the monotonic clock
         self._heard: float | None = None
 
@@ -233,6 +236,7 @@ class Replication:
         files.write_bytes(self._kept(), msgspec.json.encode({
             "host": request.host, "port": request.port, "user": request.user,
             "password": request.password.reveal()}), mode=0o600)
+        self._level = None
         self.configure_again()
         self._read()
         self.wait()
@@ -413,7 +417,12 @@ class Replication:
 
     def _state(self, seen: _Seen) -> dict[str, Any]:
         if not seen.starved:
-            self._last_lag, self._heard = max(0, seen.lag), time.monotonic()
+            self._heard = time.monotonic()
+            if seen.lag <= 0:
+                self._level = self._heard
+            # a source that was still for long wrote long ago what was applied last
+            self._last_lag = max(0, seen.lag if self._level is None else
+                                 min(seen.lag, round(self._heard - self._level)))
         # one that its source refuses says nothing of whether that lives
         unreached = seen.starved and self._heard is not None and not self._is_answered()
         return {"lag": None if seen.starved else self._last_lag, "position": seen.position,
@@ -443,7 +452,9 @@ class Replication:
                     "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' "
                     # it may be that of the source before still
                     "AND (sender_host, sender_port) = (%s, %s)), "
-                    "CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 ELSE "
+                    # what its source has, as that says with all that it sends
+                    "CASE WHEN pg_last_wal_replay_lsn() >= coalesce((SELECT latest_end_lsn "
+                    "FROM pg_stat_wal_receiver), pg_last_wal_receive_lsn()) THEN 0 ELSE "
                     "coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) "
                     "END::int, coalesce(pg_last_wal_replay_lsn()::text, ''), "
                     "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",

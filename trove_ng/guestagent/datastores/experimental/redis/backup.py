@@ -144,9 +144,9 @@ class RdbBackup:
                        passed=passed)
                 sink.flush()
                 os.fsync(sink.fileno())
-            self._check(target)
             files.change_owner(target, OWNER)
             files.change_mode(target, 0o640)
+            self._check(target)
             target.rename(self._paths.snapshot)
             files.sync_directory(self._paths.data)
         finally:
@@ -163,12 +163,12 @@ class RdbBackup:
 
 
 def look_through(path: pathlib.Path, seconds: float) -> None:
-    """Have the server's own program look through a snapshot.
+    """Have the server's own program look through a snapshot, with the server's rights.
 
     :raises CommandTimeout: it takes longer
     :raises CommandError: it finds something wrong
     """
-    commands.run(["redis-check-rdb", str(path)], timeout=seconds)
+    commands.run(["redis-check-rdb", str(path)], timeout=seconds, user=OWNER)
 
 
 def _check_fits(stored: m.StoredBackup, installed: str) -> None:

@@ -34,7 +34,7 @@ from trove_ng.guestagent.datastores.experimental.redis.access import (
 )
 from trove_ng.guestagent.datastores.experimental.redis.config import Configuration
 from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
-from trove_ng.guestagent.replicas import account_names
+from trove_ng.guestagent.replicas import account_names, only_progress
 from trove_ng.rpc import replication_messages as rm
 
 LOG = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Replication:
         self._access = access
         self._configuration = configuration
         self._server = server
+        self.state: dict[str, Any] = {}
 
     # ---- as the source ----------------------------------------------------------
 
@@ -223,6 +224,7 @@ class Replication:
 
         :param seconds: how long the server may take to answer
         """
+        before, self.state = self.state, {}
         try:
             secrets = self._access.secrets()
             source = secrets.source
@@ -231,12 +233,14 @@ class Replication:
             if source is None:
                 return ""
             with self._server.session(seconds) as session:
-                reason = _word(session)
+                found = session.info("replication")
+                self.state, reason = _state(found), _word_of(found)
                 if not reason:
                     self._take_over(source, secrets.root, session)
                 return reason
         except (GuestError, OSError) as err:
             LOG.warning("it cannot be told whether the replica follows: %s", err)
+            self.state = self.state or only_progress(before)
             return ""
 
     def _take_over(self, source: Source, before: str | None, session: Session) -> None:
@@ -279,6 +283,20 @@ def _word_of(found: Mapping[str, Any]) -> str:
     if found.get("master_link_status") == "up":
         return ""
     return _COPIES if found.get("master_sync_in_progress") else _STARVED
+
+
+def _state(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a replica tells of itself, see ``rm.REPLICATION``.
+
+    What it hears it applies at once: it is behind by the time since it last heard its source, at
+    most.  That says something every ten seconds, whatever it does.
+    """
+    if found["role"] != "slave":
+        return {}
+    connected, silent = not _word_of(found), int(found["master_last_io_seconds_ago"])
+    return {"lag": silent if connected and silent >= 0 else None,
+            "position": f"{found['master_replid']}:{found['slave_repl_offset']}",
+            rm.CONNECTED: connected}
 
 
 def _has(found: Mapping[str, Any], history: str, offset: int) -> bool:
