@@ -205,9 +205,11 @@ class UpdateAccess(Payload, frozen=True, kw_only=True):
     """Change who reaches the database.
 
     :param access: what ``instances.access`` says afterwards
+    :param accounts: also take the accounts of replicas that are gone
     """
 
     access: dict[str, Any]
+    accounts: bool = False
 
 
 class StopInstance(Payload, frozen=True, kw_only=True):

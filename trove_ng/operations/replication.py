@@ -115,7 +115,8 @@ def let_back(work: Work, source_id: str) -> None:
 def drop_account(work: Work, source_id: str) -> None:
     """Take the account of the instance from a source, and those of all that do not follow it.
 
-    A source that does not answer keeps the account until the accounts are set the next time.
+    A source that does not answer keeps the account, which is written down: a reconciliation
+    takes it when the source answers again.
     """
     source = _find(work, source_id)
     if source is None:
@@ -127,6 +128,18 @@ def drop_account(work: Work, source_id: str) -> None:
     except TroveError as err:
         LOG.warning("operation %s: instance %s keeps accounts that no replica needs: %s",
                     work.id, source.id, err.message)
+        with work.writer() as session:
+            row = instances.get(session, source.id)
+            if row is not None:
+                row.accounts_left = True
+
+
+def drop_left_accounts(work: Work) -> None:
+    """Take the accounts from the instance that were left there, unless others may be by now."""
+    with work.writer() as session:
+        if instances.are_replicas_idle(session, work.resource_id):
+            servers.row(work, session).accounts_left = False
+    drop_account(work, work.resource_id)
 
 
 def _set_accounts(work: Work, source: Instance, add: messages.UserSpec | None) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import event, update
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
 from tests.functional.control_plane.test_events import timeline
 from tests.functional.control_plane.test_replicas import let_in
-from tests.functional.control_plane.world import LivingAgent
+from tests.functional.control_plane.world import LivingAgent, lose
 from trove_ng.common.clock import utcnow
 from trove_ng.db.models import (
     Backup,
@@ -33,6 +33,7 @@ from trove_ng.db.models import (
 )
 from trove_ng.operations.duty import Duty as OneDuty
 from trove_ng.operations.reconcile.findings import Kind, Outcome
+from trove_ng.operations.replication import account
 from trove_ng.taskmanager.reconcile import Turns
 
 Change = Callable[[dict[str, Any]], None]
@@ -218,6 +219,56 @@ def test_an_address_of_a_replica_that_is_gone_is_let_in_no_more(plane: ControlPl
     plane.wait(source, "ACTIVE")
     wait_until(lambda: let_in(plane, source) == {"192.0.2.0/24"})
     assert plane.reconcile() == []
+
+
+def test_accounts_that_a_silent_source_kept_are_taken_when_it_answers(
+        plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create()
+    plane.wait(source, "ACTIVE")
+    plane.request("POST", "/instances", {"instance": {
+        "name": "follower", "replica_of": source, "replica_count": 2}}, status=200)
+    one, two = (each["id"] for each in plane.show(source)["replicas"])
+    for ident in (one, two, source):
+        plane.wait(ident, "ACTIVE")
+    agent = plane.agent(source)
+    assert set(agent.accounts) == {account(one), account(two)}
+    plane.hypervisor.failures["set_replica_accounts"] = "The server cannot be reached."
+    plane.request("DELETE", f"/instances/{one}", status=202)
+    plane.wait_gone(f"/instances/{one}")
+    assert set(agent.accounts) == {account(one), account(two)}
+    # asked in vain, it is asked again; and not at all while it is not heard of
+    for _ in range(2):
+        assert kinds(plane.reconcile()) == [("accounts-left", "instance", True)]
+        plane.manager.sweep()
+        plane.wait(source, "ACTIVE")
+    lose(plane, source)
+    assert "accounts-left" not in [kind for kind, *_ in kinds(plane.reconcile())]
+    plane.hypervisor.failures.clear()
+    agent.lost = False
+    wait_until(lambda: plane.show(source)["operating_status"] == "HEALTHY")
+    assert kinds(plane.reconcile()) == [("accounts-left", "instance", True)]
+    plane.manager.sweep()
+    wait_until(lambda: set(agent.accounts) == {account(two)})
+    plane.wait(source, "ACTIVE")
+    assert plane.reconcile() == []
+
+
+def test_accounts_are_looked_at_again_while_replicas_may_go(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create()
+    plane.wait(source, "ACTIVE")
+    with plane.db.writer() as session:
+        session.get_one(Instance, source).accounts_left = True
+    assert kinds(plane.reconcile()) == [("accounts-left", "instance", True)]
+    with plane.db.writer() as session:
+        version = session.get_one(Instance, source).datastore_version_id
+        session.add(Instance(
+            id=str(uuid.uuid4()), name="going", tenant_id=plane.project_id, task="DELETING",
+            flavor_id="1", datastore_version_id=version, slave_of_id=source, operation_id="o"))
+    plane.manager.sweep()
+    plane.wait(source, "ACTIVE")
+    assert row(plane, source).accounts_left
 
 
 def test_a_server_that_somebody_moved_is_known_where_it_is(

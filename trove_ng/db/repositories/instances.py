@@ -146,6 +146,13 @@ def add(session: Session, instance: Instance) -> Instance:
     return instance
 
 
+def are_replicas_idle(session: Session, instance_id: str) -> bool:
+    """Return whether nothing works on any of an instance's replicas."""
+    return session.scalar(select(Instance.id).where(
+        Instance.slave_of_id == instance_id, Instance.deleted.is_(False),
+        Instance.task != "NONE").limit(1)) is None
+
+
 def root_was_enabled(session: Session, instance_id: str) -> RootHistory | None:
     """Return when and by whom root was first enabled, None if never."""
     return session.get(RootHistory, instance_id)

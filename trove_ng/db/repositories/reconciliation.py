@@ -33,7 +33,7 @@ from trove_ng.db.models import (
     Operation,
     ServiceStatusRow,
 )
-from trove_ng.db.repositories import backups, operations, schedules
+from trove_ng.db.repositories import backups, operations, schedules, service_statuses
 from trove_ng.db.rows import AnyRow, AnySelect
 
 _CHUNK = 500
@@ -257,6 +257,19 @@ def left_of_verifications(session: Session) -> Sequence[AnyRow]:
     return session.execute(select(Instance.id, Instance.tenant_id).where(
         Instance.verifies_id.is_not(None), Instance.deleted.is_(False),
         ~_instance_is_live()).order_by(Instance.id)).all()
+
+
+def with_accounts_left(session: Session, heard: datetime.datetime) -> Sequence[AnyRow]:
+    """Return id and tenant_id of instances that may have accounts of replicas that are gone.
+
+    :param heard: since when an agent was heard of that can be asked
+    """
+    return session.execute(select(Instance.id, Instance.tenant_id).join(
+        ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
+            Instance.accounts_left.is_(True), Instance.deleted.is_(False),
+            Instance.task == "NONE", ServiceStatusRow.updated_at >= heard,
+            ServiceStatusRow.status.in_(service_statuses.SERVING),
+            ~_instance_is_live()).order_by(Instance.id)).all()
 
 
 def stuck_backups(session: Session) -> Sequence[AnyRow]:

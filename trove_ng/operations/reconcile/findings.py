@@ -32,6 +32,8 @@ class Kind(enum.StrEnum):
     PORT_ELSEWHERE = "port-elsewhere"
     #: whom an instance lets in who is not its replica any more
     LETS_IN = "lets-in"
+    #: an instance may have accounts of replicas that are gone
+    ACCOUNTS_LEFT = "accounts-left"
     FLOATING_IP_ELSEWHERE = "floating-ip-elsewhere"
     NAME_ELSEWHERE = "name-elsewhere"
     #: the use of a quota is not what the rows add up to
@@ -71,6 +73,8 @@ class Repair(enum.StrEnum):
     DELETE_INSTANCE = "delete-instance"
     #: begin an operation that lets in whom the row says
     LET_OUT = "let-out"
+    #: the same, which also takes the accounts of replicas that are gone
+    DROP_ACCOUNTS = "drop-accounts"
     #: delete a volume that was kept for snapshots which are gone
     DELETE_KEPT = "delete-kept"
 

@@ -151,6 +151,10 @@ def look_at_store(parts: Parts) -> list[Finding]:
             Kind.LEFTOVER, "A backup was checked in this instance, which was left behind.",
             row.id, row.tenant_id, "instance", row.id, Repair.DELETE_INSTANCE)
             for row in reconciliation.left_of_verifications(session)]
+        found += [Finding(
+            Kind.ACCOUNTS_LEFT, "Accounts of replicas that are gone may be left.", row.id,
+            row.tenant_id, "instance", row.id, Repair.DROP_ACCOUNTS)
+            for row in reconciliation.with_accounts_left(session, when(parts).heard)]
         for tenant_id, wrong in quotas.differences(session).items():
             found += [Finding(
                 Kind.QUOTA_USAGE, f"{used} {name} are in use by the records, {counted} are "

@@ -40,6 +40,7 @@ class Repairer:
             Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
             Repair.DELETE_SNAPSHOT: self._delete_snapshot,
             Repair.DELETE_KEPT: self._delete_kept, Repair.LET_OUT: self._let_out,
+            Repair.DROP_ACCOUNTS: self._let_out,
             Repair.DELETE_OBJECTS: lambda finding: objects.delete(parts, finding)}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
@@ -165,7 +166,8 @@ class Repairer:
         times = when(self._parts)
 
         def wanted(instance: Instance, row: Facts) -> payloads.Payload | None:
-            return (payloads.UpdateAccess(access=dict(instance.access or {}))
+            return (payloads.UpdateAccess(access=dict(instance.access or {}),
+                                          accounts=finding.repair is Repair.DROP_ACCOUNTS)
                     if compare.is_idle(row, times.settled) else None)
 
         return self._begin(finding, payloads.INSTANCE_UPDATE_ACCESS, Task.UPDATING, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from trove_ng.operations import access, names, payloads, servers
+from trove_ng.operations import access, names, payloads, replication, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -47,6 +47,11 @@ def _name_as_before(work: Work) -> None:
     names.set_address(work, _present(work))
 
 
+def _accounts(work: Work) -> None:
+    if work.payload(payloads.UpdateAccess).accounts:
+        replication.drop_left_accounts(work)
+
+
 def _succeed(work: Work, session: Session) -> None:
     servers.row(work, session).access = dict(_wanted(work))
     ending.succeed(work, session)
@@ -58,4 +63,5 @@ RUNBOOK = Runbook(payloads.INSTANCE_UPDATE_ACCESS, (
     # an address that was given back does not come again: all else is done before
     Step("floating_ip", _address, _address_as_before),
     Step("name", _name),
+    Step("accounts", _accounts),
 ), _succeed, ending.fail_unchanged)
