@@ -342,6 +342,9 @@ SCENARIOS = {
         _reapply_module, "modules", good="", bad="", agent="instances"),
 }
 
+#: what the payload says of those that the service begins by itself, too
+OF_ITSELF = {payloads.INSTANCE_EJECT: "automatic", payloads.INSTANCE_SET_TLS: "renewal"}
+
 #: ways, of action and whether its last step fails, that call no service of the cloud; of one
 #: that fails, while it takes back what was done
 WITHOUT_CALLS = frozenset({

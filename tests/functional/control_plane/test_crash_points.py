@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import pytest
 
-from tests.functional.control_plane.scenarios import SCENARIOS, WITHOUT_CALLS, all_points
+from tests.functional.control_plane.scenarios import (
+    OF_ITSELF,
+    SCENARIOS,
+    WITHOUT_CALLS,
+    all_points,
+)
 from tests.functional.control_plane.world import Worker, World, wait_for
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
@@ -35,9 +40,9 @@ def some(cases: Sequence[T], share: float, at_least: int = 1) -> list[T]:
     return sorted(choice.sample(list(cases), count), key=cases.index)
 
 
-def _sampled() -> list[tuple[str, bool, str]]:
+def _sampled(actions: Iterable[str]) -> list[tuple[str, bool, str]]:
     found = []
-    for action in runbooks():
+    for action in actions:
         for fails in (False, True):
             cases = [one for one in all_points() if one[:2] == (action, fails)]
             found += some(cases, 0.08)
@@ -48,9 +53,25 @@ def test_every_runbook_has_a_scenario() -> None:
     assert set(SCENARIOS) == set(runbooks())
 
 
-@pytest.mark.parametrize(("action", "fails", "point"), _sampled())
+@pytest.mark.parametrize(("action", "fails", "point"), _sampled(runbooks()))
 def test_another_worker_ends_what_one_left(world: World, action: str, fails: bool,
                                            point: str) -> None:
+    _leave(world, action, fails, point, SCENARIOS[action].begin(world))
+
+
+@pytest.mark.parametrize(("action", "fails", "point"), _sampled(OF_ITSELF))
+def test_another_worker_ends_what_the_service_began(world: World, action: str, fails: bool,
+                                                    point: str) -> None:
+    begun = SCENARIOS[action].begin(world)
+    world.change_payload(begun[1], **{OF_ITSELF[action]: True})
+    _leave(world, action, fails, point, begun)
+
+
+def _leave(world: World, action: str, fails: bool, point: str, begun: tuple[str, str]) -> None:
+    """Have a worker leave an operation at a point, and another one end it.
+
+    :param begun: ids of resource and operation
+    """
     last = runbooks()[action].steps[-1].name
 
     def stop(_work: Work | None, passed: str) -> bool:
@@ -58,8 +79,7 @@ def test_another_worker_ends_what_one_left(world: World, action: str, fails: boo
             raise StepFailed("This fails.")
         return passed == point
 
-    scenario = SCENARIOS[action]
-    resource_id, operation_id = scenario.begin(world)
+    scenario, (resource_id, operation_id) = SCENARIOS[action], begun
     worker = Worker(world.plane, stop)
     assert worker.run(operation_id, world.manager.sweep), f"never at {point}: {worker.points}"
     worker.expire(operation_id)
