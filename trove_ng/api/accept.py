@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -135,6 +135,8 @@ def _settle(session: Session, running: Operation, instance: Instance) -> None:
     reached = {
         payloads.INSTANCE_RESIZE_FLAVOR: instance.flavor_id == wanted.get("flavor_id"),
         payloads.INSTANCE_RESIZE_VOLUME: _has_size(session, instance, wanted),
+        # what has grown is kept already
+        payloads.INSTANCE_GROW_SET: False,
     }.get(running.action, True)
     settle = quotas.commit if reached else quotas.rollback
     settle(session, running.id)
@@ -271,23 +273,48 @@ def resize_volume(call: Call, kind: str, size: int) -> None:
         if size <= present:
             raise BadRequest("Validation error: resize.volume.size must be larger than the "
                              f"present {present} GB.")
-        _check_replicas_hold(session, instance, kind, size)
-        operation_id = begin(
-            session, call, loaded, payloads.INSTANCE_RESIZE_VOLUME, Task.RESIZING,
-            payloads.ResizeVolume(size=size, kind=kind))
-        quotas.reserve(session, instance.tenant_id, operation_id, {"volumes": size - present},
+        smaller = _smaller_replicas(session, call, instance, kind, size)
+        operation_id = _begin_growth(session, call, loaded, smaller, size, kind)
+        quotas.reserve(session, instance.tenant_id, operation_id,
+                       {"volumes": size - present + sum(smaller.values())},
                        quota.defaults(call.services.conf))
     wake(call, operation_id)
 
 
-def _check_replicas_hold(session: Session, source: Instance, kind: str, size: int) -> None:
-    """Check that each replica of a locked source has room for what the source may get.
+def _begin_growth(session: Session, call: Call, loaded: Loaded, smaller: Collection[Instance],
+                  size: int, kind: str) -> str:
+    """Write the operation on an instance and on its replicas that are smaller; return its id."""
+    if not smaller:
+        return begin(session, call, loaded, payloads.INSTANCE_RESIZE_VOLUME, Task.RESIZING,
+                     payloads.ResizeVolume(size=size, kind=kind))
+    operation_id = begin(
+        session, call, loaded, payloads.INSTANCE_GROW_SET, Task.RESIZING, payloads.GrowSet(
+            size=size, kind=kind, source_id=loaded.instance.id,
+            replica_ids=[one.id for one in smaller]))
+    for one in smaller:
+        one.task, one.operation_id = Task.RESIZING, operation_id
+    return operation_id
 
-    :raises BadRequest: one has a smaller volume
+
+def _smaller_replicas(session: Session, call: Call, source: Instance, kind: str,
+                      size: int) -> dict[Instance, int]:
+    """Lock those replicas of a locked source whose volume has to grow too.
+
+    :return: the GB that each needs more
+    :raises UnprocessableEntity: one cannot grow now
     """
-    for one in instances.replicas(session, source.id):
-        found = volumes.get(session, one.id, kind)
-        if found is not None and (found.size or 0) < size:
-            raise BadRequest(
-                f"Validation error: resize.volume.size must be at most the {found.size} GB of "
-                f"the volume {kind} of replica {one.id}; resize the replicas first.")
+    found = {}
+    for ident in sorted(instances.replica_ids(session, [source.id]).get(source.id, [])):
+        loaded = load(session, call, ident)
+        volume = volumes.get(session, ident, kind)
+        # it may have been detached before it was locked
+        if loaded.instance.slave_of_id != source.id or volume is None or (
+                volume.size or 0) >= size:
+            continue
+        usable(call, loaded)
+        if volume.provider != CINDER:
+            raise UnprocessableEntity(
+                f"The volume {kind} of replica {ident} has to grow first, which its provider "
+                f"{volume.provider} does not do.")
+        found[loaded.instance] = size - (volume.size or 0)
+    return found

@@ -17,6 +17,7 @@ _TIMEOUTS = {
     "instance.restart": "600",
     "instance.resize_flavor": "1800",
     "instance.resize_volume": "1800",
+    "instance.grow_set": "7200",
     "instance.configure": "600",
     "configuration.apply": "3600",
     "instance.set_tls": "600",

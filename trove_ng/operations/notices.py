@@ -124,6 +124,7 @@ _TOLD: Mapping[str, _Told] = {
     payloads.INSTANCE_RESIZE_FLAVOR: _Told(
         "instance_resize_instance", {"new_flavor_id": "flavor_id"}),
     payloads.INSTANCE_RESIZE_VOLUME: _Told("instance_resize_volume", {"new_size": "size"}),
+    payloads.INSTANCE_GROW_SET: _Told("instance_resize_volume", {"new_size": "size"}),
     payloads.INSTANCE_SET_TLS: _Told("instance_update_ssl", {"mode": "mode"}),
     payloads.INSTANCE_ROLL_BACK_TLS: _Told("instance_rollback_ssl"),
     payloads.INSTANCE_UPDATE_ACCESS: _Told("instance_update_access"),

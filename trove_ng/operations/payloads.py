@@ -23,6 +23,7 @@ INSTANCE_FORCE_DELETE = "instance.force_delete"
 INSTANCE_RESTART = "instance.restart"
 INSTANCE_RESIZE_FLAVOR = "instance.resize_flavor"
 INSTANCE_RESIZE_VOLUME = "instance.resize_volume"
+INSTANCE_GROW_SET = "instance.grow_set"
 INSTANCE_CONFIGURE = "instance.configure"
 CONFIGURATION_APPLY = "configuration.apply"
 INSTANCE_SET_TLS = "instance.set_tls"
@@ -44,8 +45,8 @@ BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
 BACKUP_VERIFY = "backup.verify"
 MODULE_REAPPLY = "module.reapply"
 
-#: work on a whole set of replicas, whose payload is a :class:`ChangeSource`
-OF_SETS = frozenset({INSTANCE_PROMOTE, INSTANCE_EJECT})
+#: work on a whole set of replicas, whose payload is an :class:`OfSet`
+OF_SETS = frozenset({INSTANCE_PROMOTE, INSTANCE_EJECT, INSTANCE_GROW_SET})
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,25 +106,32 @@ class DetachReplica(Payload, frozen=True, kw_only=True):
     source_id: str
 
 
-class ChangeSource(Payload, frozen=True, kw_only=True):
-    """Give a set of replicas another source.
-
-    The passwords that the members get at other members are in the secrets, under
-    :func:`member_secret`.
+class OfSet(Payload, frozen=True, kw_only=True):
+    """Do something with a set of replicas.
 
     :param source_id: of the source that the set has
-    :param replica_ids: of all that follow it; of those that can, where nobody asked
-    :param automatic: nobody asked for it
+    :param replica_ids: of those that follow it and belong to the operation until it ends
     """
 
     source_id: str
     replica_ids: list[str]
-    automatic: bool = False
 
     @property
     def members(self) -> list[str]:
-        """The ids of the whole set."""
+        """The ids of all that belong to the operation."""
         return [self.source_id, *self.replica_ids]
+
+
+class ChangeSource(OfSet, frozen=True, kw_only=True):
+    """Give a set of replicas another source.
+
+    The passwords that the members get at other members are in the secrets, under
+    :func:`member_secret`.  The replicas are all there are; those that can, where nobody asked.
+
+    :param automatic: nobody asked for it
+    """
+
+    automatic: bool = False
 
 
 class DeleteInstance(Payload, frozen=True, kw_only=True):
@@ -195,6 +203,16 @@ class ResizeVolume(Payload, frozen=True, kw_only=True):
 
     :param size: the new size, GB
     :param kind: which one
+    """
+
+    size: int
+    kind: str = DATA_VOLUME
+
+
+class GrowSet(OfSet, frozen=True, kw_only=True):
+    """Grow a volume of those replicas that have a smaller one, and then of their source.
+
+    What is done with each member is in it as in a :class:`ResizeVolume`.
     """
 
     size: int

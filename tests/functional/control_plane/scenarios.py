@@ -107,6 +107,16 @@ def _resize_volume(world: World) -> str:
     return ident
 
 
+def _grow_set(world: World) -> str:
+    """Grow a source of which a replica has no larger volume."""
+    replica = _replica(world)
+    source = str(world.plane.show(replica)["replica_of"]["id"])
+    volumes = Cloud(world.plane).volumes
+    size = max(one["size"] for ident in (source, replica) for one in volumes[ident])
+    world.act(source, {"resize": {"volume": {"size": size + 1, "volume_kind": "binlog"}}})
+    return source
+
+
 def _update_access(world: World) -> str:
     """Open a private instance to the world; what fails takes it all back."""
     ident = world.instance()
@@ -309,6 +319,7 @@ SCENARIOS = {
     payloads.INSTANCE_RESTART: Scenario(_restart, agent="restart"),
     payloads.INSTANCE_RESIZE_FLAVOR: Scenario(_resize_flavor, agent="stop"),
     payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume, agent="stop"),
+    payloads.INSTANCE_GROW_SET: Scenario(_grow_set),
     payloads.INSTANCE_CONFIGURE: Scenario(_configure, agent="overrides"),
     payloads.INSTANCE_SET_TLS: Scenario(_set_tls, agent="tls"),
     payloads.INSTANCE_ROLL_BACK_TLS: Scenario(_roll_back_tls, agent="tls"),
@@ -359,6 +370,7 @@ WITHOUT_CALLS = frozenset({
     (payloads.INSTANCE_UPGRADE_AGENT, False),
     (payloads.INSTANCE_UPGRADE_AGENT, True),
     (payloads.INSTANCE_RESIZE_VOLUME, True),
+    (payloads.INSTANCE_GROW_SET, True),
     (payloads.INSTANCE_DETACH_REPLICA, True),
     (payloads.INSTANCE_PROMOTE, True),
     (payloads.INSTANCE_EJECT, True),

@@ -25,11 +25,13 @@ from trove_ng.taskmanager.service import Service
 
 #: what is told of an operation that succeeds besides its start and end
 USAGE = {
-    payloads.INSTANCE_CREATE: told.CREATED, payloads.INSTANCE_CREATE_REPLICA: told.CREATED,
-    payloads.INSTANCE_DELETE: told.DELETED,
-    payloads.INSTANCE_FORCE_DELETE: told.DELETED,
-    payloads.INSTANCE_RESIZE_FLAVOR: told.NEW_FLAVOR,
-    payloads.INSTANCE_RESIZE_VOLUME: told.NEW_VOLUME,
+    payloads.INSTANCE_CREATE: [told.CREATED], payloads.INSTANCE_CREATE_REPLICA: [told.CREATED],
+    payloads.INSTANCE_DELETE: [told.DELETED],
+    payloads.INSTANCE_FORCE_DELETE: [told.DELETED],
+    payloads.INSTANCE_RESIZE_FLAVOR: [told.NEW_FLAVOR],
+    payloads.INSTANCE_RESIZE_VOLUME: [told.NEW_VOLUME],
+    # of a replica, and of the source
+    payloads.INSTANCE_GROW_SET: [told.NEW_VOLUME, told.NEW_VOLUME],
 }
 
 
@@ -75,13 +77,14 @@ def test_an_operation_is_told_with_exactly_its_keys(
             assert missing <= event.optional
             assert set(one.payload) <= set(event.keys(name))
     used = [one for one in found if not one.event_type.startswith("dbaas.")]
-    assert [one.event_type for one in used if not fails] == (
-        [USAGE[action]] if action in USAGE and not fails else [])
+    assert fails or [one.event_type for one in used] == USAGE.get(action, [])
     for one in used:
         # it is in no cluster, and the flavor's name is made when it is sent
         absent = {told.FLAVOR_NAME, "cluster_id"}
         assert set(one.payload) == set(told.FACTS[one.event_type]) - absent
-        assert one.payload["instance_id"] == resource_id
+    # other members of a set come first
+    assert {one.payload["instance_id"] for one in used[-1:]} <= {resource_id}
+    assert len({one.payload["instance_id"] for one in used}) == len(used)
     if phase is Phase.ERROR:
         assert "This fails." in found[-1].payload["message"]
     world.tidy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,7 +17,7 @@ from trove_ng.cloud.neutron import Network
 from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.repositories import instances
+from trove_ng.db.repositories import instances, volumes
 from trove_ng.operations import fencing, roles
 from trove_ng.operations.replication import account
 from trove_ng.operations.runbooks import seed_replicas
@@ -50,10 +50,23 @@ def let_in(plane: ControlPlane, instance_id: str) -> set[str]:
             and one["direction"] == "ingress"}
 
 
+class Growing(LivingAgent):
+    """Tells in which order file systems grow, of all instances, and may refuse it."""
+
+    grown: ClassVar[list[str]] = []
+    refusing: ClassVar[set[str]] = set()
+
+    def _resize_fs(self, request: m.VolumeSpec) -> m.FilesystemStats:
+        if self.instance_id in self.refusing:
+            raise GuestError("The file system is damaged.")
+        self.grown.append(self.instance_id)
+        return super()._resize_fs(request)
+
+
 @pytest.fixture
 def pair(plane: ControlPlane) -> tuple[str, str, str]:
     """A source that few reach, with two replicas that follow it."""
-    plane.hypervisor.make_agent = LivingAgent
+    plane.hypervisor.make_agent = Growing
     source = plane.create(access={"allowed_cidrs": ["192.0.2.0/24"]})
     plane.wait(source, "ACTIVE")
     ask(plane, source, replica_count=2)
@@ -266,24 +279,67 @@ def test_what_cannot_be_a_replica_is_refused(plane: ControlPlane, instance: str)
     assert "has replicas" in answer.text
 
 
-def test_a_source_does_not_outgrow_its_replicas(
+def grow(plane: ControlPlane, instance_id: str, status: int = 202, size: int = 2) -> str:
+    answer = plane.request("POST", f"/instances/{instance_id}/action", {
+        "resize": {"volume": {"size": size}}}, status=status)
+    return str(answer.text)
+
+
+def sizes(plane: ControlPlane, *members: str) -> list[int]:
+    return [plane.wait(one, "ACTIVE")["volume"]["size"] for one in members]
+
+
+def test_replicas_grow_before_their_source(
         plane: ControlPlane, pair: tuple[str, str, str]) -> None:
     source, one, two = pair
-
-    def grow(instance_id: str, status: int = 202) -> str:
-        answer = plane.request("POST", f"/instances/{instance_id}/action", {
-            "resize": {"volume": {"size": 2}}}, status=status)
-        return str(answer.text)
-
-    grow(one)
+    grow(plane, one)
     plane.wait(one, "ACTIVE")
-    said = grow(source, 400)
-    assert "resize.volume.size must be at most the 1 GB" in said
-    assert two in said
-    grow(two)
-    plane.wait(two, "ACTIVE")
-    grow(source)
-    assert plane.wait(source, "ACTIVE")["volume"]["size"] == 2
+    Growing.grown.clear()
+    stopped = [name for name, _ in plane.agent(one).asked].count("stop_db")
+    grow(plane, source)
+    assert sizes(plane, source, one, two) == [2, 2, 2]
+    # the other one is as large already, and goes on
+    assert Growing.grown == [two, source]
+    assert [name for name, _ in plane.agent(one).asked].count("stop_db") == stopped
+    assert plane.quota()["volumes"] == (6, 0)
+
+
+def test_a_set_grows_as_a_whole_or_not_at_all(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"volumes": 5}},
+                  token="admin", status=200)
+    assert "requested 3, in use 3, limit 5" in grow(plane, source, 413)
+    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"volumes": 9}},
+                  token="admin", status=200)
+    with plane.db.writer() as session:
+        instances.get(session, two).task = "RESTARTING"
+    assert two in grow(plane, source, 422)
+    with plane.db.writer() as session:
+        instances.get(session, two).task = "NONE"
+        volumes.get(session, two, "data").provider = "external"
+    assert f"of replica {two} has to grow first" in grow(plane, source, 422)
+    with plane.db.writer() as session:
+        volumes.get(session, two, "data").provider = "cinder"
+    assert sizes(plane, source, one, two) == [1, 1, 1]
+    assert plane.quota()["volumes"] == (3, 0)
+
+
+def test_what_has_grown_stays_when_another_replica_cannot(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, *replicas = pair
+    first, second = sorted(replicas)
+    Growing.refusing.add(second)
+    grow(plane, source)
+    wait_for(lambda: plane.show(source)["status"] == "ACTIVE", "the end")
+    assert sizes(plane, source, first, second) == [1, 2, 1]
+    assert plane.show(source)["fault"]["message"] == (
+        f"Replica {second}: The file system is damaged.")
+    assert plane.quota()["volumes"] == (4, 0)
+    Growing.refusing.clear()
+    grow(plane, source)
+    assert sizes(plane, source, first, second) == [2, 2, 2]
+    assert plane.quota()["volumes"] == (6, 0)
 
 
 def test_a_replica_gets_no_volume_where_its_source_has_none(plane: ControlPlane) -> None:

@@ -31,6 +31,7 @@ _SOME = [("instance.create", "done server"), ("instance.create", "written prepar
 #: The functional suites have each of their points.
 _ELSEWHERE = {"instance.recover", "instance.upgrade_agent", "instance.create_replica",
               "instance.detach_replica", "instance.promote", "instance.eject",
+              "instance.grow_set",
               "instance.set_tls", "instance.roll_back_tls", "backup.seed_replicas",
               "backup.verify"}
 _ALL = [(action, point) for action, book in runbooks().items() if action not in _ELSEWHERE

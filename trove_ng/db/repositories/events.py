@@ -32,6 +32,7 @@ _TITLES = {
     "instance.restart": "Restarting the database",
     "instance.resize_flavor": "Changing the flavor",
     "instance.resize_volume": "Growing the volume",
+    "instance.grow_set": "Growing the volume of the replicas and of their source",
     "instance.configure": "Changing the settings",
     "configuration.apply": "Changing the settings of the group's instances",
     "instance.set_tls": "Changing the encryption of connections",

@@ -124,6 +124,18 @@ def _settle(session: Session, operation_id: str, status: str, keep: bool) -> Non
         one.status = status
 
 
+def keep(session: Session, operation_id: str, resource: str, amount: int) -> None:
+    """Keep a part of what a running operation reserved, however it ends."""
+    one = session.scalars(select(Reservation).where(
+        Reservation.operation_id == operation_id, Reservation.resource == resource,
+        Reservation.status == "RESERVED").with_for_update()).one()
+    one.delta -= amount
+    session.execute(update(QuotaUsage).where(
+        QuotaUsage.tenant_id == one.tenant_id, QuotaUsage.resource == resource,
+    ).values(reserved=QuotaUsage.reserved - amount).execution_options(
+        synchronize_session=False))
+
+
 def commit(session: Session, operation_id: str) -> None:
     """Keep what an operation reserved: the resource exists now."""
     _settle(session, operation_id, "COMMITTED", keep=True)

@@ -62,13 +62,13 @@ def fail_unchanged(work: Work, session: Session, why: str) -> None:
 
 def succeed_set(work: Work, session: Session) -> None:
     """End well what was done with a set of replicas."""
-    _release(work, session)
+    release_set(work, session)
     succeed(work, session)
 
 
 def end_set(work: Work, session: Session) -> None:
     """End well what was done with a set whose own source stays as it was, lost."""
-    _release(work, session)
+    release_set(work, session)
     quotas.commit(session, work.id)
 
 
@@ -78,7 +78,7 @@ def fail_set(work: Work, session: Session, why: str) -> None:
     The fault is that of the operation's instance; what could not be undone is in error, and
     says itself why.
     """
-    _release(work, session)
+    release_set(work, session)
     found = idle(work, session)
     for step in operations.left(session, work.id):
         blamed = found
@@ -91,10 +91,12 @@ def fail_set(work: Work, session: Session, why: str) -> None:
     note_fault(work, session, why)
 
 
-def _release(work: Work, session: Session) -> None:
+def release_set(work: Work, session: Session) -> list[Instance]:
+    """Return the members that are there, on which nothing works any more."""
     # locked in the order in which all lock them
-    for one in sorted(work.payload(payloads.ChangeSource).members):
-        idle(work.on(one), session)
+    found = [idle(work.on(one), session)
+             for one in sorted(work.payload(payloads.OfSet).members)]
+    return [one for one in found if one is not None]
 
 
 def fail_for_good(code: str, work: Work, session: Session, why: str) -> None:

@@ -40,7 +40,7 @@ from trove_ng.operations.runbooks import (
 def runbooks() -> Mapping[str, Runbook]:
     """Return all run-books by action."""
     found = (create_instance.RUNBOOK, *delete_instance.RUNBOOKS, restart_instance.RUNBOOK,
-             resize_flavor.RUNBOOK, resize_volume.RUNBOOK, stop_instance.RUNBOOK,
+             resize_flavor.RUNBOOK, *resize_volume.RUNBOOKS, stop_instance.RUNBOOK,
              reboot_instance.RUNBOOK, migrate_instance.RUNBOOK, *rebuild_instance.RUNBOOKS,
              create_backup.RUNBOOK, configure_instance.RUNBOOK, apply_configuration.RUNBOOK,
              update_access.RUNBOOK, delete_backup.RUNBOOK, import_backup.RUNBOOK,

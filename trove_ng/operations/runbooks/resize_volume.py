@@ -1,17 +1,25 @@
-"""Grow a volume of an instance."""
+"""Grow a volume of an instance, or of all of a set of replicas.
+
+A source never has a larger volume than a replica: the replica would have no room for what it
+gets.  So its replicas grow first, one after the other; what has grown stays so, and is paid for,
+when something fails then.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
 from trove_ng.common import notifications as told
 from trove_ng.common.clock import isoformat
+from trove_ng.common.errors import GuestError
 from trove_ng.db.repositories import instances, quotas
 from trove_ng.db.repositories import volumes as stored
-from trove_ng.operations import database, payloads, usage, volumes
+from trove_ng.operations import database, guest, payloads, roles, usage, volumes
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import StepFailed, Work
 
 
 def _extend(work: Work) -> None:
@@ -27,7 +35,11 @@ def _grow(work: Work) -> None:
         found = instances.get(session, work.resource_id)
         # else an earlier attempt of the step came so far
         if found is not None and not _has_grown(work, session):
-            before = stored.total(session, found)
+            before, volume = stored.total(session, found), stored.get(
+                session, found.id, wanted.kind)
+            # it cannot shrink, whatever becomes of the operation
+            quotas.keep(session, work.id, "volumes", wanted.size - (
+                0 if volume is None else volume.size or 0))
             stored.note_size(session, found, wanted.kind, wanted.size)
             usage.note(work, session, told.NEW_VOLUME, found, old_volume_size=before,
                        modify_at=isoformat(work.tools.clock.now()))
@@ -39,16 +51,60 @@ def _has_grown(work: Work, session: Session) -> bool:
     return known is not None and known.size == wanted.size
 
 
-def _fail(work: Work, session: Session, why: str) -> None:
-    """Keep the quota of a volume that did grow: it cannot shrink."""
-    if _has_grown(work, session):
-        quotas.commit(session, work.id)
-    ending.fail_unchanged(work, session, why)
+def _grow_replicas(work: Work) -> None:
+    """Grow the volume of one replica after the other.
+
+    :raises StepFailed: one cannot; says which, and why
+    """
+    for ident in work.payload(payloads.GrowSet).replica_ids:
+        try:
+            _grow_replica(work.on(ident))
+        except (StepFailed, GuestError) as err:
+            # what ends all of it is no replica's fault
+            work.check()
+            raise StepFailed(f"Replica {ident}: {err.message}") from err
 
 
-RUNBOOK = Runbook(payloads.INSTANCE_RESIZE_VOLUME, (
-    Step("stop", database.stop, database.start_again),
-    Step("extend", _extend),
-    Step("grow", _grow),
-    Step("start", database.start),
-), ending.succeed_restarted, _fail)
+def _grow_replica(replica: Work) -> None:
+    with replica.reader() as session:
+        grown = _has_grown(replica, session)
+    if not grown:
+        database.stop(replica)
+        _extend(replica)
+        _grow(replica)
+    _serve(replica, database.start)
+
+
+def _serve_replicas(work: Work) -> None:
+    roles.each(work, work.payload(payloads.GrowSet).replica_ids,
+               lambda ident: _serve(work.on(ident), database.start_again))
+
+
+def _serve(replica: Work, start: Callable[[Work], None]) -> None:
+    """Start the database of a replica, unless it runs.
+
+    :raises StepFailed: it does not serve
+    """
+    try:
+        start(replica)
+    except GuestError:
+        # one that runs is not started
+        guest.wait_for_database(replica, replica.resource_id)
+
+
+def _succeed_set(work: Work, session: Session) -> None:
+    for one in ending.release_set(work, session):
+        one.restart_required = False
+    ending.succeed(work, session)
+
+
+_GROW = (Step("stop", database.stop, database.start_again), Step("extend", _extend),
+         Step("grow", _grow), Step("start", database.start))
+
+RUNBOOKS = (
+    Runbook(payloads.INSTANCE_RESIZE_VOLUME, _GROW, ending.succeed_restarted,
+            ending.fail_unchanged),
+    Runbook(payloads.INSTANCE_GROW_SET, (
+        Step("replicas", _grow_replicas, _serve_replicas), *_GROW), _succeed_set,
+        ending.fail_set),
+)
