@@ -71,7 +71,8 @@ STEP_TIME = Definition(
     name="trove_operation_step_duration_seconds", kind=Kind.HISTOGRAM,
     services=(TASKMANAGER,),
     help="Time that a step of an operation took. 'abandoned': the worker had to leave it to "
-         "another one; 'undone' and 'undo_failed' are of the way back.",
+         "another one; 'waits': it looked at other operations that it waits for, and looks "
+         "again; 'undone' and 'undo_failed' are of the way back.",
     labels={"action": (), "step": (), "outcome": ()}, buckets=_STEP)
 
 STEP_RETRIES = Definition(

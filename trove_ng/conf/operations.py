@@ -71,6 +71,10 @@ OPTS: list[cfg.Opt] = [
                  help="The longest time in seconds between two such looks at what agents have "
                       "reported: it stands in the database of the service, and costs no call "
                       "to the cloud."),
+    cfg.FloatOpt("others_interval_max", default=10, min=0.01,
+                 help="The longest time in seconds between two looks of an operation at "
+                      "others that it waits for.  Meanwhile it has no thread of a "
+                      "taskmanager, so that those have one; the sweep takes it again."),
 ]
 
 

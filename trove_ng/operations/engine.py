@@ -18,7 +18,7 @@ from trove_ng.common.tracebacks import without_texts
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
-from trove_ng.operations.lease import Abandoned, Lease
+from trove_ng.operations.lease import Abandoned, Later, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import Cancelled, Overdue, StepFailed, Tools, Work
@@ -94,6 +94,9 @@ class StepTask(task.Task):
         try:
             yield
             outcome = good
+        except Later:
+            outcome = "waits"
+            raise
         except (Abandoned, StoreAway):
             outcome = "abandoned"
             raise
@@ -109,7 +112,7 @@ class StepTask(task.Task):
             if self._cancel_before and operations.cancel_requested(session, [work.id]):
                 raise Cancelled
             operations.begin_step(session, work.id, self._step.name, self._percent,
-                                  work.tools.clock.now())
+                                  work.tools.clock.now(), again=not work.waited)
 
     @retry_on_db_error
     def _end(self, error: str | None, trace: str | None = None) -> None:
@@ -237,8 +240,9 @@ class Engine:
             region = operations.region_of(session, row) if row is not None else None
         if row is None:
             return
-        self._tools.recorder.operation_claimed(row.action, row.attempts)
         work = Work(self._tools, row, lease, region)
+        if not work.waited:
+            self._tools.recorder.operation_claimed(row.action, row.attempts)
         book = self._runbooks.get(row.action)
         if book is None:
             self._end_unknown(work)

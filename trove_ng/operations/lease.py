@@ -31,6 +31,19 @@ class Abandoned(BaseException):  # noqa: N818 - not an error: nothing went wrong
     """
 
 
+class Later(Abandoned):
+    """The operation waits for others, which need this worker's thread.
+
+    It is taken again, by whoever is free then, and its step runs from the beginning.
+
+    :param seconds: how long nobody need look at it
+    """
+
+    def __init__(self, operation_id: str, seconds: float) -> None:
+        super().__init__(operation_id)
+        self.seconds = seconds
+
+
 class Lease:
     """The right to work on one operation.
 

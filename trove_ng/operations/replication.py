@@ -69,7 +69,7 @@ def wait_for_snapshot(work: Work) -> None:
             raise StepFailed(f"The snapshot of the source could not be made: {why}")
         return True if found.state == BackupState.COMPLETED else None
 
-    work.wait("the snapshot of the source", ready, in_store=True)
+    work.wait_for_others("the snapshot of the source", ready)
 
 
 def open_account(work: Work) -> None:

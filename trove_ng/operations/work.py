@@ -22,7 +22,7 @@ from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
 from trove_ng.operations import payloads
-from trove_ng.operations.lease import Lease
+from trove_ng.operations.lease import Later, Lease
 
 if TYPE_CHECKING:
     from trove_ng.cloud.session import Clouds
@@ -131,6 +131,8 @@ class Work:
         self._payload = dict(operation.payload)
         self._secrets = operation.secrets
         self._deadline = operation.deadline_at
+        #: it waited for others, and goes on with the step that did
+        self.waited = operation.not_before is not None
         self._may_cancel = False
         self._limit: datetime.datetime | None = None
         self._limit_says = ""
@@ -228,12 +230,7 @@ class Work:
         pause = conf.poll_interval
         longest = conf.store_poll_interval_max if in_store else conf.poll_interval_max
         while True:
-            try:
-                self.check()
-            except Cancelled:
-                raise
-            except StepFailed:
-                raise StepFailed(f"Timed out waiting for {what}.") from None
+            self._check_wait(what)
             found = probe()
             if found is not None:
                 return found
@@ -241,6 +238,32 @@ class Work:
                 raise StepFailed(f"Timed out waiting for {what}.")
             self.lease.sleep(pause)
             pause = min(pause * 1.25, longest)
+
+    def wait_for_others(self, what: str, probe: Callable[[], T | None]) -> T:
+        """Return what a probe finds of other operations, with which the step may go on.
+
+        It is looked for once.  Who waited for others in a thread could have all threads that
+        they need; so the step begins again from its beginning, later and later.
+
+        :param what: what is waited for, for the message of a timeout
+        :raises Later: it is not found yet
+        :raises StepFailed: it was not found until the operation's own deadline
+        """
+        self._check_wait(what)
+        found = probe()
+        if found is not None:
+            return found
+        conf = self.tools.conf.operations
+        age = (self.tools.clock.now() - self.accepted).total_seconds()
+        raise Later(self.id, min(max(age / 4, conf.poll_interval), conf.others_interval_max))
+
+    def _check_wait(self, what: str) -> None:
+        try:
+            self.check()
+        except Cancelled:
+            raise
+        except StepFailed:
+            raise StepFailed(f"Timed out waiting for {what}.") from None
 
     def progress(self, percent: int) -> None:
         """Show how far the operation is, in percent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
 from trove_ng.db.trouble import StoreAway
-from trove_ng.operations.lease import Abandoned, Lease, LeaseKeeper
+from trove_ng.operations.lease import Abandoned, Later, Lease, LeaseKeeper
 from trove_ng.rpc import messages
 from trove_ng.rpc.endpoint import Caller, Method
 
@@ -85,8 +86,11 @@ class Manager:
                 self._taken.discard(operation_id)
 
     def _run_leased(self, lease: Lease) -> None:
+        again: datetime.datetime | None = None
         try:
             self._run(lease)
+        except Later as err:
+            again = self._clock.now() + datetime.timedelta(seconds=err.seconds)
         except Abandoned:
             self._recorder.operation_abandoned(lease.reason)
             LOG.info("operation %s is left to another worker", lease.operation_id)
@@ -94,7 +98,7 @@ class Manager:
             self._keeper.forget(lease)
             with self._db.writer() as session:
                 # changes nothing when the operation has ended or belongs to another
-                operations.give_back(session, lease.operation_id, lease.fence)
+                operations.give_back(session, lease.operation_id, lease.fence, again)
 
     def stop(self) -> None:
         """Leave running operations to other taskmanagers, at their present step."""

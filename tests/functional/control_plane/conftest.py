@@ -75,6 +75,7 @@ from trove_ng.standalone.minicloud.config import MiniCloudConfig, User
 from trove_ng.standalone.minicloud.hypervisor import NullHypervisor, ServerSpec
 from trove_ng.standalone.minicloud.keystone_tokens import Tokens
 from trove_ng.taskmanager.manager import Manager
+from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -508,17 +509,20 @@ class ControlPlane:
                                        recorder=self._recorders[service]))
         self._closing.append(lambda: (server.stop(), server.wait()))
 
-    def start_taskmanager(self, name: str, *, awake: bool = True) -> Manager:
+    def start_taskmanager(self, name: str, *, awake: bool = True, workers: int = 8) -> Manager:
         """Start a taskmanager.
 
-        :param awake: it hears of new operations; else it must be told to sweep
+        :param awake: it hears of new operations, and sweeps; else it must be told to
         """
         keeper = LeaseKeeper(self.db, self.clock, name, self.conf.operations.lease)
         keeper.start()
-        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run, 8,
-                          self._recorders[TASKMANAGER])
+        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run,
+                          workers, self._recorders[TASKMANAGER])
         self._closing += [keeper.stop, manager.stop]
         if awake:
+            sweep = Periodic("the sweep", manager.sweep, 0.1)
+            sweep.start()
+            self._closing.append(sweep.stop)
             self._serve(taskmanager_rpc.TOPIC, keys.TASKMANAGER, manager.table(), TASKMANAGER)
         self.manager = manager
         return manager
@@ -669,6 +673,7 @@ def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
         ("service_credentials", "tries"): 1,
         ("operations", "poll_interval"): 0.02, ("operations", "poll_interval_max"): 0.1,
         ("operations", "store_poll_interval_max"): 0.1,
+        ("operations", "others_interval_max"): 0.1,
         ("operations", "step_retry_interval"): 0.05, (None, "agent_start_timeout"): 3,
         (None, "server_timeout"): 5, (None, "volume_timeout"): 5, (None, "orphan_age"): 0,
         (None, "guest_long_call_timeout"): 5, (None, "guest_call_timeout"): 5}

@@ -214,13 +214,29 @@ class Worker:
 
         :param others: lets other taskmanagers work, on operations that this one waits for
         """
+        def left() -> bool:
+            """Return whether it has ended, or stopped; one that waits for others is its own."""
+            if self._parked.is_set() or self._manager._taken:
+                return self._parked.is_set()
+            with self._plane.db.reader() as session:
+                row = operations.get(session, operation_id)
+            if row is None or row.live_key is None or row.not_before is None:
+                return True
+            self._manager.take(operation_id)
+            return False
+
         def still() -> bool:
             if self.points:
                 others()
-            return self._parked.is_set() or not self._manager._taken
+            return left()
 
-        self._manager.take(operation_id)
-        wait_for(still, f"the worker at {self.points}")
+        healthy = self._plane.manager._taken
+        healthy.add(operation_id)  # which is not to take it
+        try:
+            self._manager.take(operation_id)
+            wait_for(still, f"the worker at {self.points}")
+        finally:
+            healthy.discard(operation_id)
         return self._parked.is_set()
 
     def expire(self, operation_id: str) -> None:
@@ -313,8 +329,12 @@ class World:
         """Have the healthy taskmanager work until an operation has ended; return it."""
         def ended() -> bool:
             self.manager.sweep()
+            with self.plane.db.reader() as session:
+                # what waits for others has no thread
+                waits = any(one.owner is None and one.not_before is not None
+                            for one in operations.latest(session, 20, live=True))
             return (self.operation(operation_id).live_key is None
-                    and not self.manager._taken)
+                    and not waits and not self.manager._taken)
 
         wait_for(ended, f"operation {operation_id} to end", seconds)
         return self.operation(operation_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import threading
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,12 +19,14 @@ from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import Conflict, GuestTimeout
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Operation, OperationRecord
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import events, operations
 from trove_ng.db.trouble import StoreAway
-from trove_ng.operations.lease import Abandoned, LeaseKeeper
-from trove_ng.operations.runbook import Step
+from trove_ng.operations.engine import Engine
+from trove_ng.operations.lease import Abandoned, Later, LeaseKeeper
+from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.lines import BusAway
+from trove_ng.taskmanager.manager import Manager
 
 Maker = Callable[..., Step]
 
@@ -415,3 +418,58 @@ def test_an_agent_that_never_answers_fails_the_step(bench: Bench, step: Maker) -
     assert lease is not None
     bench.run(lease, step("one", ask))
     assert (bench.row(ident).status, bench.row(ident).error) == ("FAILED", "no answer")
+
+
+def test_one_that_waits_for_others_gives_its_lease_back(
+        bench: Bench, step: Maker, said: list[str]) -> None:
+    """Whoever takes it then begins the step again, and counts that as the same attempt."""
+    ended: list[bool] = []
+    books = {"test.run": Runbook("test.run", (
+        step("one"), step("two", lambda work: work.wait_for_others(
+            "the others", lambda: True if ended else None)), step("three")),
+        lambda work, session: None, lambda work, session, why: None)}
+    ident = bench.submit()
+    keeper = LeaseKeeper(bench.db, bench.clock, "one", 30)
+    manager = Manager(bench.db, bench.clock, keeper, Engine(bench.tools, books).run, 1)
+    bench.tools.conf.set_override("others_interval_max", 0.01, group="operations")
+
+    def look() -> str:
+        time.sleep(0.02)
+        manager.sweep()
+        while manager._taken:
+            time.sleep(0.01)
+        return bench.row(ident).status
+
+    assert [look(), look()] == ["RUNNING"] * 2
+    row = bench.row(ident)
+    assert (row.owner, row.attempts, row.fence) == (None, 1, 2)
+    ended.append(True)
+    assert look() == "SUCCEEDED"
+    manager.stop()
+    assert said == ["one", "two", "two", "two", "three"]
+    with bench.db.reader() as session:
+        assert [one.attempts for one in operations.steps(session, ident)] == [1, 1, 1]
+        told = [one.kind for one in events.page(session, RESOURCE, limit=10)]
+    assert told == ["operation.succeeded", "operation.started", "operation.accepted"]
+
+
+def test_one_that_waits_for_others_does_so_until_its_deadline(
+        bench: Bench, step: Maker) -> None:
+    ident = bench.submit()
+    first = bench.claim(ident)
+    assert first is not None
+
+    def wait(work: Work) -> None:
+        work.wait_for_others("the others", lambda: None)
+
+    with pytest.raises(Later):
+        bench.run(first, step("one", wait))
+    with bench.db.writer() as session:
+        operations.give_back(session, ident, first.fence, bench.clock.now())
+        operations.note(session, ident,
+                        deadline_at=bench.clock.now() - datetime.timedelta(seconds=1))
+    second = bench.claim(ident, "two")
+    assert second is not None
+    bench.run(second, step("one", wait))
+    assert (bench.row(ident).status, bench.row(ident).error) == (
+        "FAILED", "test.run took too long.")

@@ -91,6 +91,25 @@ def test_a_lease_that_ran_out_changes_hands_once(db: Database) -> None:
         assert operations.renew(session, "dead", [("op", first)], later, 30) == set()
 
 
+def test_only_who_gave_it_back_until_later_goes_on_with_the_same_attempt(db: Database) -> None:
+    operation(db, "op", "i")
+
+    def claim(name: str, lease: float) -> tuple[int, bool]:
+        with db.writer() as session:
+            assert operations.claim(session, "op", name, utcnow(), lease) is not None
+        with db.reader() as session:
+            row = operations.get(session, "op")
+        assert row is not None
+        return row.attempts, row.not_before is not None
+
+    assert claim("one", 30) == (1, False)
+    with db.writer() as session:
+        operations.give_back(session, "op", 1, utcnow())
+    assert claim("two", 0) == (1, True)
+    # it died
+    assert claim("three", 0) == (2, False)
+
+
 def test_a_resource_has_one_live_operation(db: Database) -> None:
     def accept(worker: int) -> bool:
         try:

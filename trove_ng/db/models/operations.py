@@ -48,7 +48,7 @@ class Operation(Timestamps, Base):
     fence: Mapped[int] = mapped_column(BigInteger, default=0)
     attempts: Mapped[int] = mapped_column(default=0)
     deadline_at: Mapped[datetime.datetime | None]
-    #: not claimed before this time (retry later)
+    #: not claimed before this time: it waits for other operations
     not_before: Mapped[datetime.datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     step: Mapped[str | None] = mapped_column(String(128))

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from oslo_db.exception import DBDuplicateEntry
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
@@ -121,9 +131,14 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
 
 
 def claimable(session: Session, now: datetime.datetime, limit: int) -> Sequence[str]:
-    """Return ids of operations that nobody works on, the oldest first."""
+    """Return ids of operations that nobody works on, those that wait longest first.
+
+    One that looked whether others have ended is behind those that are free since then:
+    they may be the ones.
+    """
+    since = func.coalesce(Operation.not_before, Operation.created)
     return session.scalars(select(Operation.id).where(
-        _free(now)).order_by(Operation.created, Operation.id).limit(limit)).all()
+        _free(now)).order_by(since, Operation.id).limit(limit)).all()
 
 
 def _free(now: datetime.datetime) -> ColumnElement[bool]:
@@ -137,14 +152,21 @@ def claim(session: Session, operation_id: str, owner: str, now: datetime.datetim
           lease: float) -> int | None:
     """Take an operation that nobody works on.
 
+    One that was given back until later goes on: that is no new attempt, and keeps its
+    ``not_before``.
+
     :param lease: seconds until others may take it
     :return: the fencing token that all further writes must name, None if it is taken
     """
+    waited = and_(Operation.owner.is_(None), Operation.not_before.is_not(None))
     changed = session.connection().execute(update(Operation).where(
-        Operation.id == operation_id, _free(now)).values(
-            status=RUNNING, owner=owner, fence=Operation.fence + 1,
-            attempts=Operation.attempts + 1,
-            lease_expires_at=now + datetime.timedelta(seconds=lease)))
+        Operation.id == operation_id, _free(now)).ordered_values(
+            # MySQL computes these in their order, from what the ones before them wrote
+            (Operation.attempts, Operation.attempts + case((waited, 0), else_=1)),
+            (Operation.not_before, case((waited, Operation.not_before), else_=None)),
+            (Operation.status, RUNNING), (Operation.owner, owner),
+            (Operation.fence, Operation.fence + 1),
+            (Operation.lease_expires_at, now + datetime.timedelta(seconds=lease))))
     if not changed.rowcount:
         return None
     row = session.scalars(select(Operation).where(Operation.id == operation_id).execution_options(
@@ -152,7 +174,7 @@ def claim(session: Session, operation_id: str, owner: str, now: datetime.datetim
     if row.started_at is None:
         row.started_at = now
         events.add_for_operation(session, EventKind.OPERATION_STARTED, row, now)
-    elif row.attempts <= _TOLD_ATTEMPTS:
+    elif row.not_before is None and row.attempts <= _TOLD_ATTEMPTS:
         events.add_for_operation(session, EventKind.OPERATION_RESUMED, row, now,
                                  details={"attempt": row.attempts})
     return row.fence
@@ -233,10 +255,15 @@ def note(session: Session, operation_id: str, *, step: str | None = None,
 
 
 def begin_step(session: Session, operation_id: str, step: str, percent: int,
-               now: datetime.datetime) -> None:
-    """Write that a step of a held operation runs (again)."""
-    note(session, operation_id, step=step, percent=percent)
+               now: datetime.datetime, *, again: bool = True) -> None:
+    """Write that a step of a held operation runs (again).
+
+    :param again: one that is written as running was left by its worker; else it goes on
+    """
     row = session.get(OperationStep, (operation_id, step))
+    if row is not None and row.state == RUNNING and not again:
+        return
+    note(session, operation_id, step=step, percent=percent)
     if row is None:
         session.add(OperationStep(
             operation_id=operation_id, step=step, state=RUNNING, started_at=now))

@@ -28,7 +28,7 @@ def _apply(work: Work) -> None:
     """Begin with instances that are ready, and note the ends, until all are through."""
     with work.reader() as session:
         ids = configurations.instance_ids(session, work.resource_id)
-    work.wait("the instances of the group", lambda: _look(work, ids))
+    work.wait_for_others("the instances of the group", lambda: _look(work, ids))
     with work.reader() as session:
         failed = [one for one in operations.steps(session, work.id)
                   if one.step.startswith("instance ") and one.state == operations.FAILED]

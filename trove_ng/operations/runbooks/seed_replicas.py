@@ -47,7 +47,7 @@ def _hand_out(work: Work) -> None:
     """Let the replicas begin, and wait until none needs the backup any more."""
     create_backup.note(work, state=BackupState.COMPLETED,
                        backup_timestamp=work.tools.clock.now())
-    work.wait("the replicas", lambda: None if _waiting(work) else True)
+    work.wait_for_others("the replicas", lambda: None if _waiting(work) else True)
 
 
 def _waiting(work: Work) -> list[str]:
