@@ -18,6 +18,7 @@ from trove_ng.common.tracebacks import without_texts
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
+from trove_ng.operations.giving_up import give_up
 from trove_ng.operations.lease import Abandoned, Later, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
@@ -245,7 +246,8 @@ class Engine:
             self._tools.recorder.operation_claimed(row.action, row.attempts)
         book = self._runbooks.get(row.action)
         if book is None:
-            self._end_unknown(work)
+            LOG.error("operation %s: there is no run-book for %s", work.id, work.action)
+            self._give_up(work, f"{row.action} is not known to any taskmanager.")
             return
         try:
             failed = self._run_steps(book, work)
@@ -256,7 +258,16 @@ class Engine:
                           work.resource_id)
             work.failure, failed = work.failure or f"{row.action} took too long.", True
         self._observe(work, "end")
-        self._end(book, work, failed)
+        try:
+            self._end(book, work, failed)
+        except StoreAway:
+            raise
+        except Exception as err:
+            if not work.overdue():
+                raise  # it is tried again
+            LOG.exception("the end of operation %s (%s %s) cannot be written", work.id,
+                          work.action, work.resource_id)
+            self._give_up(work, work.failure or describe(err, "end"), without_texts(err))
         self._observe(work, "ended")
 
     @retry_on_db_error
@@ -318,10 +329,15 @@ class Engine:
         connection.save_logbook(book)
         return book, detail
 
-    def _end_unknown(self, work: Work) -> None:
-        LOG.error("operation %s: there is no run-book for %s", work.id, work.action)
+    @retry_on_db_error
+    def _give_up(self, work: Work, why: str, err: BaseException | None = None) -> None:
+        """End an operation without its run-book.
+
+        :param err: what its end failed with, for operators
+        """
         with work.writer() as session:
-            operations.end(session, work.id, operations.FAILED,
-                           f"{work.action} is not known to this taskmanager.",
-                           self._tools.clock.now())
+            if err is not None:
+                operations.note_error(
+                    session, work.id, why, "".join(traceback.format_exception(err)))
+            give_up(work, session, why)
         self._tell_end(work, operations.FAILED)

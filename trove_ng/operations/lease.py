@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -139,9 +139,12 @@ class LeaseKeeper:
 
     :param owner: unique name of this process
     :param seconds: how long a lease lasts without being prolonged
+    :param skills: what this process knows to do; None: all
     """
 
-    def __init__(self, db: Database, clock: Clock, owner: str, seconds: float) -> None:
+    def __init__(self, db: Database, clock: Clock, owner: str, seconds: float,
+                 skills: operations.Skills | None = None) -> None:
+        self._skills = skills
         self._db = db
         self._clock = clock
         self._owner = owner
@@ -162,8 +165,13 @@ class LeaseKeeper:
         self._stop.set()
         self._thread.join()
 
+    def claimable(self, limit: int) -> Sequence[str]:
+        """Return ids of operations that this process may take, in the order to do so."""
+        with self._db.reader() as session:
+            return operations.claimable(session, self._clock.now(), limit, self._skills)
+
     def claim(self, operation_id: str) -> Lease | None:
-        """Take an operation; None if somebody else has it, or it has ended."""
+        """Take an operation; None if somebody else has it, or has to, or it has ended."""
         begun = self._clock.monotonic()
         fence = self._claim(operation_id)
         if fence is None:
@@ -177,7 +185,8 @@ class LeaseKeeper:
     def _claim(self, operation_id: str) -> int | None:
         with self._db.writer() as session:
             return operations.claim(
-                session, operation_id, self._owner, self._clock.now(), self._seconds)
+                session, operation_id, self._owner, self._clock.now(), self._seconds,
+                self._skills)
 
     def forget(self, lease: Lease) -> None:
         """Prolong a lease no more."""

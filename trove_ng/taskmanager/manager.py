@@ -66,9 +66,7 @@ class Manager:
             free = self._workers - len(self._taken)
         if free <= 0:
             return
-        with self._db.reader() as session:
-            found = operations.claimable(session, self._clock.now(), free)
-        for operation_id in found:
+        for operation_id in self._keeper.claimable(free):
             self.take(operation_id)
 
     def _work(self, operation_id: str) -> None:

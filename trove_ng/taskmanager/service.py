@@ -19,6 +19,7 @@ from trove_ng.conf.cloud import own_region
 from trove_ng.datastores.base import load_datastores
 from trove_ng.db.clock import StoreClock
 from trove_ng.db.repositories import instance_keys
+from trove_ng.db.repositories.operations import Skills
 from trove_ng.db.session import Database
 from trove_ng.operations import requests, usage
 from trove_ng.operations.drills import Drills
@@ -92,7 +93,9 @@ class Service:
             told=is_on(conf))
         # a host name and a pid come again after a restart
         owner = f"{self._name}.{uuid.uuid4().hex[:8]}"
-        self._keeper = LeaseKeeper(db, clock, owner, conf.operations.lease)
+        self._keeper = LeaseKeeper(
+            db, clock, owner, conf.operations.lease,
+            Skills(runbooks().keys(), conf.operations.undo_timeout))
         engine = Engine(tools, runbooks(), observe)
         self._manager = Manager(db, clock, self._keeper, engine.run, conf.taskmanager_workers,
                                 recorder)

@@ -169,8 +169,11 @@ def _quotas(session: Session) -> Iterator[str]:
 
 
 def _instances(session: Session, cloud: Cloud) -> Iterator[str]:
-    failed = set(session.scalars(select(Operation.resource_id).where(
-        Operation.status.in_((operations.FAILED, operations.CANCELLED)))))
+    failed = {one for row in session.execute(select(
+        Operation.resource_id, Operation.payload).where(
+            Operation.status.in_((operations.FAILED, operations.CANCELLED))))
+        for one in (row.resource_id, row.payload.get("source_id"),
+                    *row.payload.get("replica_ids", ()))}
     for row in session.scalars(select(Instance)):
         what = f"instance {row.id}"
         if (row.task, row.operation_id) != ("NONE", None):

@@ -234,7 +234,32 @@ def test_an_unknown_action_fails(bench: Bench) -> None:
     lease = bench.claim(ident)
     assert lease is not None
     bench.run(lease)
-    assert bench.row(ident).error == "instance.paint is not known to this taskmanager."
+    assert bench.row(ident).error == "instance.paint is not known to any taskmanager."
+
+
+def test_what_only_a_newer_release_knows_is_left_to_it(bench: Bench) -> None:
+    """It ends here when even the time to clean up after it is over."""
+    ident = bench.submit()
+    older = LeaseKeeper(bench.db, bench.clock, "older", 30, operations.Skills({"test.walk"}, 60))
+    newer = LeaseKeeper(bench.db, bench.clock, "newer", 30, operations.Skills({"test.run"}, 60))
+
+    def deadline(seconds: float) -> None:
+        with bench.db.writer() as session:
+            operations.note(session, ident, deadline_at=bench.clock.now() + datetime.timedelta(
+                seconds=seconds))
+
+    for seconds in (3600, -30):
+        deadline(seconds)
+        assert older.claimable(5) == []
+        assert older.claim(ident) is None
+        assert newer.claimable(5) == [ident]
+    assert bench.row(ident).status == "PENDING"
+    deadline(-61)
+    assert older.claimable(5) == [ident]
+    lease = older.claim(ident)
+    assert lease is not None
+    Engine(bench.tools, {}).run(lease)
+    assert (bench.row(ident).status, bench.row(ident).live_key) == ("FAILED", None)
 
 
 def test_a_keeper_prolongs_and_tells_of_a_loss(bench: Bench) -> None:

@@ -121,6 +121,13 @@ def let_go(session: Session, operation_id: str) -> None:
         Instance.operation_id == operation_id).values(task="NONE", operation_id=None))
 
 
+def of_operation(session: Session, operation_id: str) -> Sequence[Instance]:
+    """Return the instances that an operation works on, locked in the order of all."""
+    return session.scalars(select(Instance).where(
+        Instance.operation_id == operation_id, Instance.deleted.is_(False)).order_by(
+            Instance.id).with_for_update()).all()
+
+
 def has_replicas(session: Session, instance_id: str) -> bool:
     """Return True if another existing instance replicates from this one."""
     return bool(session.scalar(select(exists().where(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from oslo_db.exception import DBDuplicateEntry
@@ -16,6 +17,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.orm import Session
@@ -130,37 +132,57 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
     return found.id
 
 
-def claimable(session: Session, now: datetime.datetime, limit: int) -> Sequence[str]:
+@dataclasses.dataclass(frozen=True)
+class Skills:
+    """What a process knows to do.  The rest is for those of another release.
+
+    :param actions: which operations it does
+    :param patience: seconds after its deadline when it ends also one that it does not know
+    """
+
+    actions: Collection[str]
+    patience: float
+
+
+def claimable(session: Session, now: datetime.datetime, limit: int,
+              skills: Skills | None = None) -> Sequence[str]:
     """Return ids of operations that nobody works on, those that wait longest first.
 
     One that looked whether others have ended is behind those that are free since then:
     they may be the ones.
+
+    :param skills: of who asks; None: it takes all
     """
     since = func.coalesce(Operation.not_before, Operation.created)
     return session.scalars(select(Operation.id).where(
-        _free(now)).order_by(since, Operation.id).limit(limit)).all()
+        _free(now, skills)).order_by(since, Operation.id).limit(limit)).all()
 
 
-def _free(now: datetime.datetime) -> ColumnElement[bool]:
+def _free(now: datetime.datetime, skills: Skills | None) -> ColumnElement[bool]:
+    known = true() if skills is None else or_(
+        Operation.action.in_(sorted(skills.actions)),
+        Operation.deadline_at < now - datetime.timedelta(seconds=skills.patience))
     return and_(
+        known,
         Operation.status.in_((PENDING, RUNNING)),
         or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now),
         or_(Operation.not_before.is_(None), Operation.not_before <= now))
 
 
 def claim(session: Session, operation_id: str, owner: str, now: datetime.datetime,
-          lease: float) -> int | None:
+          lease: float, skills: Skills | None = None) -> int | None:
     """Take an operation that nobody works on.
 
     One that was given back until later goes on: that is no new attempt, and keeps its
     ``not_before``.
 
     :param lease: seconds until others may take it
+    :param skills: of who takes it; None: it takes all
     :return: the fencing token that all further writes must name, None if it is taken
     """
     waited = and_(Operation.owner.is_(None), Operation.not_before.is_not(None))
     changed = session.connection().execute(update(Operation).where(
-        Operation.id == operation_id, _free(now)).ordered_values(
+        Operation.id == operation_id, _free(now, skills)).ordered_values(
             # MySQL computes these in their order, from what the ones before them wrote
             (Operation.attempts, Operation.attempts + case((waited, 0), else_=1)),
             (Operation.not_before, case((waited, Operation.not_before), else_=None)),

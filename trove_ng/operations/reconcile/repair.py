@@ -16,14 +16,13 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import payloads, there
+from trove_ng.operations.giving_up import ERRORS
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.reconcile import compare, names, objects, snapshots
 from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome, Repair
 from trove_ng.operations.reconcile.look import Parts, when
 from trove_ng.operations.requests import PURPOSE, Requests
 
-#: task → error of an instance that cannot be used after it
-_ERRORS = {"BUILDING": "BUILD", "DELETING": "DELETE"}
 _INTERRUPTED = "The work was interrupted and cannot go on."
 
 
@@ -231,7 +230,7 @@ class Repairer:
                 return reconciliation.fail_backup(
                     session, finding.resource_id, before, after, _INTERRUPTED)
             done = reconciliation.clear_task(
-                session, finding.resource_id, before, _ERRORS.get(before, ""))
+                session, finding.resource_id, before, ERRORS.get(before, ""))
             if done:
                 faults.add(session, finding.resource_id, _INTERRUPTED,
                            f"task {before} without an operation", self._parts.clock.now())
