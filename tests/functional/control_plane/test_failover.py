@@ -29,7 +29,7 @@ from trove_ng.db.models import (
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import instances, operations
-from trove_ng.operations import access, failover, payloads
+from trove_ng.operations import access, failover, fencing, payloads
 from trove_ng.operations.failover import Failovers
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.requests import Requests
@@ -240,6 +240,41 @@ def test_a_network_service_that_is_away_does_not_keep_a_lost_source(
         plane.wait(ident, status)
     assert refused == [source]
     assert let_in(plane, source) == set()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_no_replica_is_written_to_before_the_source_is_cut_off(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch,
+        waits: bool) -> None:
+    """The second time without the wait for the cloud, which has to be noticed."""
+    source, *replicas = pair
+    want(plane, source)
+    for service, method, path in (("compute", "POST", "/action$"), ("network", "PUT", "/ports/")):
+        plane.minicloud.faults.add({"kind": "error", "service": service, "method": method,
+                                    "path": path, "status": 503})
+    if not waits:
+        monkeypatch.setattr(fencing, "isolate", lambda _work, _seconds: None)
+    for replica in replicas:
+        say(plane, replica, ALONE)
+    lose(plane, source)
+
+    def is_open() -> bool:
+        return not all(plane.agent(one).read_only for one in replicas)
+
+    make(plane).run()
+    wait_for(lambda: is_open() or any(rule["hits"] for rule in plane.minicloud.faults.rules()),
+             "the cloud to refuse it")
+    end = time.monotonic() + 3
+    while not is_open() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert is_open() is not waits
+    plane.minicloud.faults.clear()
+    for one in replicas:
+        plane.wait(one, "ACTIVE")
+    assert is_open()
+    if waits:
+        plane.wait(source, "SHUTDOWN")
+        assert violations(plane) == []
 
 
 def test_too_many_at_a_time_wait(plane: ControlPlane, pair: tuple[str, str, str]) -> None:

@@ -38,7 +38,7 @@ DATASTORE = Datastore(
         "users": "Redis is used with one password, which root has.",
         "log_archiving": "Redis keeps no log that could be applied to its snapshot file.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
-        "automatic_failover": "Replicas of Redis do not tell whether they hear their source.",
+        "automatic_failover": "Replicas of Redis do not tell since when they lost their source.",
         "snapshots": "Redis cannot be told to hold its files still.",
     },
 )
