@@ -114,7 +114,14 @@ def _refusal(state: State, source: State, channel: dict[str, Any]) -> int:
     if locked == "Y" or password != channel["password"] or (
             f"{channel['user']}@%" not in source.data.get("replicating", [])):
         return 1045
-    if plugin == "caching_sha2_password" and "ssl = 1" not in channel["rest"]:
+    encrypted = "_ssl = 1" in channel["rest"]
+    if source.read_global("require_secure_transport") == [[1]] and not encrypted:
+        return 3159
+    if "_ssl_ca = '/" in channel["rest"] and not (encrypted and source.options.get(
+            "ssl_cert")):
+        # a certificate that the server made itself is no authority's
+        return 2026
+    if plugin == "caching_sha2_password" and not encrypted:
         return 2061
     if source.options.get("server_id") == state.options.get("server_id") or (
             source.uuid == state.uuid):
@@ -157,18 +164,19 @@ def show(state: State) -> Table:
     return Table([name.format(*words) for name in row], [list(row.values())] if channel else [])
 
 
-def _link(source: str, rest: str) -> str:
+def _link(source: str) -> str:
     return (rf"{source}_host = {_Q}, {source}_port = (\d+), {source}_user = {_Q}, "
             rf"{source}_password = {_Q}, {source}_connect_retry = (\d+), "
             rf"{source}_heartbeat_period = (\d+), "
-            rf"({source}_auto_position = 1, {source}_retry_count = \d+{rest})")
+            rf"({source}_ssl = [01], {source}_ssl_ca = '[^']*', "
+            rf"{source}_ssl_verify_server_cert = [01], "
+            rf"{source}_auto_position = 1, {source}_retry_count = \d+)")
 
 
 #: form, the release since when and that before which a statement is known, what it does
 STATEMENTS: tuple[tuple[str, tuple[int, int], tuple[int, int], Callable[..., Any]], ...] = (
-    (rf"CHANGE MASTER TO {_link('master', '')}", (5, 7), (8, 4), change),
-    (rf"CHANGE REPLICATION SOURCE TO {_link('source', ', source_ssl = [01]')}", _NEW, _END,
-     change),
+    (rf"CHANGE MASTER TO {_link('master')}", (5, 7), (8, 4), change),
+    (rf"CHANGE REPLICATION SOURCE TO {_link('source')}", _NEW, _END, change),
     (r"(START|STOP) SLAVE( IO_THREAD)?", (5, 7), (8, 4), run),
     (r"(START|STOP) REPLICA( IO_THREAD)?", _NEW, _END, run),
     (r"RESET SLAVE ALL", (5, 7), (8, 4), forget),

@@ -5,6 +5,7 @@ On the data volume, so that they outlast the root disk::
     tls/state.json          what is in force, and what was before
     tls/<operation>/        certificate.pem, key.pem, authority.pem of one change
     tls/live                link to the directory that is in force
+    tls/source.pem          what a replica verifies its source with
 
 The server's settings name the files below ``live``: they stay the same when a certificate is
 replaced, which servers do without a restart.
@@ -29,6 +30,10 @@ from trove_ng.rpc import tls_messages as tm
 #: end of who wrote a state that undid an operation
 _UNDONE = " undone"
 _CERTIFICATE, _KEY, _AUTHORITY = "certificate.pem", "key.pem", "authority.pem"
+_SOURCE = "source.pem"
+
+#: keeps what a source is verified with, and says where; see :meth:`TlsStore.trust`
+Trust = Callable[[str], pathlib.Path | None]
 
 
 class TlsFiles(NamedTuple):
@@ -179,6 +184,24 @@ class TlsStore:
         return tm.TlsState(
             current=self._entry(known.current or _Change("")),
             previous=self._entry(known.before[0]) if known.before else None)
+
+    @property
+    def trusted(self) -> pathlib.Path | None:
+        """What a replica verifies its source with; None: it follows none over TLS."""
+        found = self._folder / _SOURCE
+        return found if found.exists() else None
+
+    def trust(self, authority: str) -> pathlib.Path | None:
+        """Keep what a source is verified with; return where it is.
+
+        :param authority: PEM; empty: none is
+        """
+        if not authority:
+            files.remove(self._folder / _SOURCE)
+            return None
+        files.make_directory(self._folder, mode=0o750, **self._how)
+        files.write_text(self._folder / _SOURCE, authority, mode=0o640, **self._how)
+        return self.trusted
 
     def forget(self) -> None:
         """Remove all."""

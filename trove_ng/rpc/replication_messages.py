@@ -42,6 +42,9 @@ class FollowRequest(StepRequest, frozen=True, kw_only=True):
     :param user: the account that this replica has there
     :param position: what the backup says that the data are from; None: the data are what this
         server has followed, or written, until now
+    :param authority: PEM, what the source's certificate is verified with, over TLS; empty: the
+        source speaks none
+    :param named: its certificate is for its address
     """
 
     host: str
@@ -49,6 +52,8 @@ class FollowRequest(StepRequest, frozen=True, kw_only=True):
     user: str
     password: Secret
     position: dict[str, str] | None = None
+    authority: str = ""
+    named: bool = False
 
 
 class DetachRequest(StepRequest, frozen=True, kw_only=True):

@@ -136,6 +136,7 @@ def make(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     # the server's user is not on every machine, and only root may become another one
     for module, owner in ((family, me), (mysql, me), (restore, None)):
         monkeypatch.setattr(module, "OWNER", owner)
+    monkeypatch.setattr(mysql.MySqlManager, "server_user", "")
     made: list[World] = []
     path = os.environ["PATH"]
 

@@ -19,7 +19,7 @@ from tests.integration.guestagent.store import grant
 from tests.servers import mysql_sets
 from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
-from trove_ng.common.tls import BASIC
+from trove_ng.common.tls import BASIC, ENFORCED
 from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.datastores.experimental.percona.manager import PerconaManager
 from trove_ng.guestagent.datastores.mysql_family import replication
@@ -57,11 +57,11 @@ def accounts(world: World, *keep: m.UserSpec, add: m.UserSpec | None = None) -> 
 
 
 def follow(replica: World, source: World, user: m.UserSpec,
-           stored: m.StoredBackup | None = None) -> None:
+           stored: m.StoredBackup | None = None, authority: str = "") -> None:
     assert user.password is not None
     replica.manager.follow(rm.FollowRequest(
         operation_id="o", step="follow", host="127.0.0.1", port=source.paths.port,
-        user=user.name, password=user.password,
+        user=user.name, password=user.password, authority=authority, named=True,
         position=dict(stored.metadata) if stored is not None else None))
 
 
@@ -210,7 +210,8 @@ def test_each_release_is_told_in_its_own_words(
     reset = ("RESET BINARY LOGS AND GTIDS" if replica.server.version == "8.4.2"
              else "RESET MASTER")
     what = "MASTER" if word == "SLAVE" else "REPLICATION SOURCE"
-    secure = "" if word == "SLAVE" else ", source_ssl = 1"
+    secure = (f"{origin}_ssl = {int(word != 'SLAVE')}, {origin}_ssl_ca = '', "
+              f"{origin}_ssl_verify_server_cert = 0")
     numbers = position(source)
     assert said[begin - 3:begin + 6] == [
         "SET SESSION lock_wait_timeout = 20", "SET GLOBAL super_read_only = 1",
@@ -218,8 +219,8 @@ def test_each_release_is_told_in_its_own_words(
         f"SET GLOBAL gtid_purged = '{numbers}'",
         f"CHANGE {what} TO {origin}_host = '127.0.0.1', {origin}_port = {source.paths.port}, "
         f"{origin}_user = '{ONE.name}', {origin}_password = 'pw\\'-of-one', "
-        f"{origin}_connect_retry = 5, {origin}_heartbeat_period = 2, "
-        f"{origin}_auto_position = 1, {origin}_retry_count = 86400{secure}", f"START {word}"]
+        f"{origin}_connect_retry = 5, {origin}_heartbeat_period = 2, {secure}, "
+        f"{origin}_auto_position = 1, {origin}_retry_count = 86400", f"START {word}"]
     # the step is repeated when its answer was lost: what was applied since stays
     create(source, "since")
     follow(replica, source, ONE, stored)
@@ -506,3 +507,32 @@ def test_the_servers_that_stand_in_refuse_what_a_release_does_not_know(make: Mak
                     connection.cursor().execute(word)
         one.server.unknown.clear()
     assert mysql_sets.NETWORK
+
+
+def test_a_source_with_a_certificate_is_followed_encrypted_and_verified(
+        pair: tuple[World, World], tmp_path: pathlib.Path) -> None:
+    source, replica = pair
+    old = source.server.version == "5.7.44"
+    spoken = [TlsFiles(mode, *(tmp_path / one for one in ("cert", "key", "ca")))
+              for mode in (BASIC, ENFORCED)]
+    with pytest.raises(ServiceUnavailable, match="2026"):
+        follow(replica, source, ONE, authority="PEM")
+    source.manager.apply_tls(spoken[0])
+    source.manager.restart_db()
+    follow(replica, source, ONE, authority="PEM")
+    trusted = replica.manager.tls.trusted
+    assert trusted is not None and trusted.read_text() == "PEM"
+    word, origin = WORDS[replica.server.version]
+    assert (f"{origin}_ssl = 1, {origin}_ssl_ca = '{trusted}', "
+            f"{origin}_ssl_verify_server_cert = {int(not old)}") in " ".join(replica.said())
+    source.manager.apply_tls(spoken[1])
+    source.manager.restart_db()
+    create(source, "strictly")
+    follow(replica, source, ONE, authority="PEM")
+    assert "strictly" in databases(replica)
+    if old:
+        with pytest.raises(ServiceUnavailable, match="3159"):
+            follow(replica, source, ONE)
+        follow(replica, source, ONE, authority="PEM")
+    replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="detach"))
+    assert replica.manager.tls.trusted is None

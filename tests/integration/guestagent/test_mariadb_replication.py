@@ -41,11 +41,11 @@ def account(name: str) -> m.UserSpec:
 
 
 def follow(replica: Server, source: Server, user: m.UserSpec,
-           position: dict[str, str] | None) -> None:
+           position: dict[str, str] | None, **how: Any) -> None:
     assert user.password is not None
     replica.manager.follow(rm.FollowRequest(
         operation_id="o", step="follow", host="127.0.0.1", port=source.paths.port,
-        user=user.name, password=user.password, position=position))
+        user=user.name, password=user.password, position=position, **how))
 
 
 def seeded(make: Any, source: Server, url: str, name: str, stored: m.StoredBackup) -> Server:

@@ -50,11 +50,11 @@ def account(name: str) -> m.UserSpec:
                       password=Secret(f"pw:\\'-of-{name}"))
 
 
-def follow(replica: Server, source: Server, user: m.UserSpec) -> None:
+def follow(replica: Server, source: Server, user: m.UserSpec, **how: Any) -> None:
     assert user.password is not None
     replica.manager.follow(rm.FollowRequest(
         operation_id="o", step="follow", host="127.0.0.1", port=source.paths.port,
-        user=user.name, password=user.password, position={}))
+        user=user.name, password=user.password, position={}, **how))
 
 
 def accounts(source: Server, *keep: m.UserSpec, add: m.UserSpec | None = None) -> None:

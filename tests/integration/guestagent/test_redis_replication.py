@@ -41,11 +41,12 @@ def accounts(source: Server, *keep: m.UserSpec, add: m.UserSpec | None = None) -
         return sorted(one for one in session.run("ACL", "USERS") if "replica" in one)
 
 
-def follow(replica: Server, source: Server, user: m.UserSpec) -> None:
+def follow(replica: Server, source: Server, user: m.UserSpec, **how: Any) -> None:
     assert user.password is not None
     replica.manager.follow(rm.FollowRequest(
-        operation_id="o", step="follow", host="127.0.0.1", port=source.paths.port,
-        user=user.name, password=user.password, position={}))
+        operation_id="o", step="follow", host="127.0.0.1",
+        port=source.paths.tls_port if how.get("authority") else source.paths.port,
+        user=user.name, password=user.password, position={}, **how))
 
 
 def arrives(replica: Server, source: Server) -> None:

@@ -12,9 +12,13 @@ from cryptography import x509
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.integration.guestagent.conftest import wait_for
 from tests.integration.guestagent.test_redis import Server, server
+from tests.integration.guestagent.test_redis_replication import account, accounts, follow
 from tests.integration.guestagent.tls import Certificates
+from trove_ng.common.errors import BadRequest, ServiceUnavailable
 from trove_ng.datastores import base as datastores
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import tls_messages as tm
 
@@ -129,3 +133,50 @@ def test_one_that_is_stopped_speaks_it_from_its_start(
     assert not server.manager.set_tls(certificates.request("one", "basic")).restart_required
     server.manager.start_db()
     assert clients.verified().ping() and clients.plain().ping()
+
+
+def test_replicas_follow_a_source_that_lets_nobody_in_without_it(
+        server: Server, make: Any, certificates: Certificates,  # noqa: F811
+        clients: Clients, tmp_path: pathlib.Path) -> None:
+    server.override(repl_diskless_sync_delay=0)
+    user = account("one")
+    accounts(server, add=user)
+    replica: Server = make("replica")
+    replica.prepare(replica=True)
+    server.manager.set_tls(certificates.request("one", "enforced"))
+    how = {"authority": certificates.request("any", "basic").authority}
+    with pytest.raises(BadRequest, match="certificate of its own"):
+        follow(replica, server, user, **how)
+    replica.manager.set_tls(certificates.request("one of the replica", "enforced"))
+    follower = Clients(replica, certificates.trusted)
+    for _ in range(2):
+        follow(replica, server, user, **how)
+    clients.verified().set("a", "1")
+    wait_for(lambda: follower.verified().get("a") == b"1")
+    assert replica.manager.examine().reason == ""
+    # it outlives restarts, new certificates and a new root disk
+    server.manager.set_tls(certificates.request("two", "enforced"))
+    replica.manager.set_tls(certificates.request("two of the replica", "enforced"))
+    server.restart()
+    replica.manager.stop_db()
+    replica.manager.restore_settings(None, sm.PostUpgrade(
+        operation_id="u", step="post_upgrade", memory_mb=512, volume=None,
+        config=datastores.get("redis").config(512)))
+    replica.manager.start_db()
+    clients.verified().set("a", "2")
+    wait_for(lambda: follower.verified().get("a") == b"2")
+    # whom another authority vouches for is not followed
+    other = Certificates(tmp_path / "other").request("any", "basic").authority
+    with pytest.raises(ServiceUnavailable, match="does not get changes"):
+        follow(replica, server, user, authority=other)
+    follow(replica, server, user, **how)
+    # in clear again, and back
+    server.manager.set_tls(certificates.request("three", "basic"))
+    follow(replica, server, user)
+    assert replica.manager.tls.trusted is None
+    clients.verified().set("a", "3")
+    wait_for(lambda: follower.verified().get("a") == b"3")
+    follow(replica, server, user, **how)
+    replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="detach"))
+    assert replica.manager.tls.trusted is None
+    assert follower.verified().set("a", "4")

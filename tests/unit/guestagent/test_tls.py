@@ -205,3 +205,23 @@ def test_a_renewal_is_undone(store: TlsStore) -> None:
     assert shown(store) == ("basic", "two")
     before = store.state().previous
     assert before is not None and describe(before.certificate).common_name == "one"
+
+
+def test_what_a_source_is_verified_with_outlives_changes(
+        store: TlsStore, folder: pathlib.Path) -> None:
+    assert store.trust("") is None
+    assert store.trusted is None
+    for text in ("PEM", "another"):
+        place = store.trust(text)
+        assert place == store.trusted == folder / "source.pem"
+        assert place.read_text() == text
+        assert place.stat().st_mode & 0o777 == 0o640
+    for operation, mode in (("one", "basic"), ("off", None)):
+        store.change(wanted(operation, mode))
+        assert store.trusted is not None
+    assert store.trust("") is None
+    assert not (folder / "source.pem").exists()
+    # the data of another server forget whom that followed
+    store.trust("PEM")
+    store.forget()
+    assert store.trusted is None

@@ -41,7 +41,10 @@ def test_the_password_stands_in_a_file_only() -> None:
     assert replication.password_line("a:b\\c'd") == "*:*:*:*:a\\:b\\\\c'd\n"
     assert replication.conninfo("fd00::1", 5432, "os_replica_1", pathlib.Path("/p")) == (
         "host=fd00::1 port=5432 user=os_replica_1 passfile=/p application_name=os_replica_1 "
-        "connect_timeout=10")
+        "connect_timeout=10 sslmode=prefer")
+    assert replication.conninfo(
+        "h", 1, "u", pathlib.Path("/p"), "verify-full", pathlib.Path("/ca")).endswith(
+            " sslmode=verify-full sslrootcert=/ca sslcert=/ca.none")
 
 
 @pytest.mark.parametrize(("paused", "starved", "told"), [
@@ -54,7 +57,7 @@ def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
     assert (told in found, bool(found)) == (True, bool(told))
     # nothing is asked of a server
     nothing: Any = None
-    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing)
+    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing, nothing)
     assert one._state(seen) == {
         "lag": None if starved else 3, "position": "0/7", "connected": not starved,
         "applies": not paused, "last_lag": None if starved else 3, "progress": 9}
@@ -63,7 +66,7 @@ def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
 def test_accounts_have_names_of_their_own() -> None:
     # nothing is asked of a server
     nothing: Any = None
-    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing)
+    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing, nothing)
     with pytest.raises(BadRequest, match="os_replica_"):
         one.set_accounts(rm.ReplicaAccounts(keep=["postgres"]))
 
@@ -105,7 +108,8 @@ def test_a_source_that_answers_is_not_lost(tmp_path: pathlib.Path) -> None:
     # nothing is asked of a server of its own
     nothing: Any = None
     kept = tmp_path / "kept"
-    one = replication.Replication(nothing, nothing, nothing, Paths(), lambda: kept, nothing)
+    one = replication.Replication(nothing, nothing, nothing, Paths(), lambda: kept, nothing,
+                                  nothing)
     starved = replication._Seen(False, True, 3, "0/7", None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept.write_text(json.dumps({"host": "127.0.0.1", "port": server.getsockname()[1]}))
@@ -141,7 +145,7 @@ def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
 
     nothing: Any = None
     server: Any = Empty()
-    one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing)
+    one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing, nothing)
     monkeypatch.setattr(one, "enable", lambda: done.append("enable"))
     monkeypatch.setattr(one, "_add", lambda _session, _user: done.append("add"))
     one.set_accounts(rm.ReplicaAccounts(add=m.UserSpec(

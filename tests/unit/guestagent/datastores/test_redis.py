@@ -211,7 +211,7 @@ def test_only_one_that_had_no_data_is_waited_for_while_it_copies(
 
     # nothing else is asked of a server
     session, nothing = cast("Any", Copying()), cast("Any", None)
-    replication.Replication(access, nothing, nothing)._wait(session)
+    replication.Replication(access, nothing, nothing, nothing)._wait(session)
     assert (len(asked) > 1, access.secrets().synced) == (waits, synced)
 
 

@@ -29,7 +29,7 @@ def one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Replication:
     nothing: Any = None
     monkeypatch.setattr(replication, "_ANSWER_SECONDS", 0)
     return MariaDbReplication(nothing, nothing, nothing, nothing, "1",
-                              lambda: tmp_path / "role", "mysql")
+                              lambda: tmp_path / "role", "mysql", nothing)
 
 
 def says(one: Replication, monkeypatch: pytest.MonkeyPatch, word: dict[str, Any]) -> None:

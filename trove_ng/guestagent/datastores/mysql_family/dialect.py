@@ -50,6 +50,16 @@ class Dialect(abc.ABC):
         return False
 
     @property
+    def own_keys(self) -> bool:
+        """Whether each server has a key, if only one that it made itself."""
+        return False
+
+    @property
+    def reads_names(self) -> bool:
+        """Whether a replica finds its source's address in a certificate."""
+        return True
+
+    @property
     def words(self) -> Words:
         """The words of replication."""
         return Words()

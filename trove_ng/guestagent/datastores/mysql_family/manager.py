@@ -104,7 +104,7 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         self._overrides = Overrides(self.configuration, self.server, self.dialect)
         self.replication = self.replicates(
             self.server, self.configuration, self.dialect, self.paths, ctx.instance_id,
-            lambda: self.agent_dir / "replication", OWNER)
+            lambda: self.agent_dir / "replication", OWNER, self.tls.trust)
         self.archive = BinlogArchive(
             self.paths, self.server, self.configuration, self.strategy.tool,
             server_id(ctx.instance_id), lambda: self.agent_dir / "log-archive",

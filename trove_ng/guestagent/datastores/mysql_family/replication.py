@@ -31,6 +31,7 @@ from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.users import ANY_HOST, password_of
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.replicas import account_names, only_progress
+from trove_ng.guestagent.tls import Trust
 from trove_ng.rpc import replication_messages as rm
 
 LOG = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Replication(abc.ABC):
 
     :param marker: returns the file on the data volume that tells the role
     :param owner: user that the server runs as
+    :param trust: keeps what its source is verified with
     """
 
     #: expression of the position of the last change, own or received
@@ -77,7 +79,7 @@ class Replication(abc.ABC):
 
     def __init__(self, server: sql.Server, configuration: Configuration, dialect: Dialect,
                  paths: Paths, instance_id: str, marker: Callable[[], pathlib.Path],
-                 owner: str) -> None:
+                 owner: str, trust: Trust) -> None:
         self._server = server
         self._dialect = dialect
         self._configuration = configuration
@@ -85,6 +87,7 @@ class Replication(abc.ABC):
         self._id = server_id(instance_id)
         self._marker = marker
         self._owner = owner
+        self._trust = trust
         #: held while the role changes, and while the agent writes by its right as what it is
         self._changing = threading.RLock()
         #: lag and position when :meth:`trouble` was asked for the last time
@@ -309,13 +312,16 @@ class Replication(abc.ABC):
                 self.begin(session, position[GTID])
             elif position is None:
                 self.go_on(session)
-            source = words.source
+            source, trusted = words.source, self._trust(request.authority)
             session.run(
                 f"CHANGE {words.change} TO {source}_host = %s, {source}_port = %s, "
                 f"{source}_user = %s, {source}_password = %s, {source}_connect_retry = 5, "
-                f"{source}_heartbeat_period = %s, {self.link}",
+                f"{source}_heartbeat_period = %s, {source}_ssl = %s, {source}_ssl_ca = %s, "
+                f"{source}_ssl_verify_server_cert = %s, {self.link}",
                 (request.host, request.port, request.user, request.password,
-                 SILENCE_SECONDS // 2))
+                 SILENCE_SECONDS // 2, int(trusted is not None or self._dialect.own_keys),
+                 str(trusted or ""), int(
+                     trusted is not None and request.named and self._dialect.reads_names)))
             session.run(f"START {self._follower}")
         self._wait()
 
@@ -359,6 +365,7 @@ class Replication(abc.ABC):
                     raise ServiceUnavailable("The replica applies what it has received.")
                 session.run(f"STOP {self._follower}")
                 self.forget(session)
+        self._trust("")
         if hold:
             self.configure(Role.HELD)
         else:

@@ -48,12 +48,12 @@ local  all          {ADMIN}  peer map=trove
 local  replication  {ADMIN}  peer map=trove
 local  all          all       reject
 host   all          {ADMIN}  all  reject
-host   replication  +{REPLICAS}  all  scram-sha-256
+{{}}  replication  +{REPLICAS}  all  scram-sha-256
 host   replication  all       all  reject
 host   all          +{REPLICAS}  all  reject
 """
-#: mode of TLS → who comes in over the network
-_CLIENTS: Mapping[str | None, str] = MappingProxyType({
+#: mode of TLS → how who comes in over the network
+_NETWORK: Mapping[str | None, str] = MappingProxyType({
     None: "host", BASIC: "host", ENFORCED: "hostssl", MUTUAL: "hostssl"})
 _CLIENT_CERTIFICATE = " clientcert=verify-ca"
 _TLS = "tls"
@@ -117,11 +117,12 @@ class Configuration:
                 "ssl_ca_file": found.authority, "ssl_min_protocol_version": "TLSv1.2"}),
                 _TLS, final=True)
         mode = found.mode if found is not None else None
-        clients = f"{_CLIENTS[mode]}  all  all  all  scram-sha-256"
+        how = _NETWORK[mode]
+        clients = f"{how}  all  all  all  scram-sha-256"
         if mode == MUTUAL:
             clients += _CLIENT_CERTIFICATE
-        files.write_text(self._paths.config_dir / "pg_hba.conf", f"{_HBA}{clients}\n",
-                         **self._how)
+        files.write_text(self._paths.config_dir / "pg_hba.conf",
+                         f"{_HBA.format(how)}{clients}\n", **self._how)
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
         """Write what follows from the server's memory."""

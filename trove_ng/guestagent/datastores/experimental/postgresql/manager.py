@@ -87,7 +87,7 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
                                     lambda: self.replication.least())
         self.replication = Replication(self.server, self.configuration, self._overrides,
                                         self.paths, lambda: self.agent_dir / "replication",
-                                        self._restart)
+                                        self._restart, self.tls)
         self._archive = WalArchive(
             self.paths, self.server, self.configuration, lambda: self.agent_dir / "lineage",
             self.ctx.scratch, self.patience, self._overrides.reload)

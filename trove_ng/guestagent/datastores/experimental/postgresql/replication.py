@@ -39,6 +39,7 @@ from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import account_names, only_progress
 from trove_ng.guestagent.storage.log_archive import kept_log
+from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -60,6 +61,9 @@ _APPLIES = "The replica applies what it has received."
 #: seconds that the sender of a replica takes to end, at most
 _END_SECONDS = 20
 _POLL_SECONDS = 0.1
+_SSLMODE = "sslmode"
+#: how a replica follows a source that speaks no TLS
+_UNVERIFIED = "prefer"
 #: seconds that a source that sends nothing gets to say anything, and what it is asked
 _ASK_SECONDS = 1
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -80,10 +84,17 @@ def shared_settings(control: str) -> dict[str, int]:
             if name in _SHARED}
 
 
-def conninfo(host: str, port: int, user: str, password_file: pathlib.Path) -> str:
-    """Return how a replica reaches its source; it is no secret, for the server logs it."""
+def conninfo(host: str, port: int, user: str, password_file: pathlib.Path,
+             sslmode: str = _UNVERIFIED, trusted: pathlib.Path | None = None) -> str:
+    """Return how a replica reaches its source; it is no secret, for the server logs it.
+
+    :param sslmode: how it verifies it
+    :param trusted: file of what with
+    """
     return (f"host={host} port={port} user={user} passfile={password_file} "
-            f"application_name={user} connect_timeout=10")
+            f"application_name={user} connect_timeout=10 sslmode={sslmode}"
+            # a certificate that is not there: it is looked for in somebody's home otherwise
+            + (f" sslrootcert={trusted} sslcert={trusted}.none" if trusted is not None else ""))
 
 
 def password_line(password: str) -> str:
@@ -114,17 +125,19 @@ class Replication:
     :param overrides: reads changed files
     :param kept: returns the file on the data volume that tells whom the replica follows
     :param restart: gives the server what it reads at its start only
+    :param tls: keeps what its source is verified with
     """
 
     def __init__(self, server: Server, configuration: Configuration, overrides: Overrides,
                  paths: Paths, kept: Callable[[], pathlib.Path],
-                 restart: Callable[[], None]) -> None:
+                 restart: Callable[[], None], tls: TlsStore) -> None:
         self._server = server
         self._configuration = configuration
         self._overrides = overrides
         self._paths = paths
         self._kept = kept
         self._restart = restart
+        self._tls = tls
         self._slots = int(paths.version) >= KEEPS_WAL
         #: what :meth:`trouble` found when it was asked for the last time, see ``rm.REPLICATION``
         self.state: dict[str, Any] = {}
@@ -232,10 +245,13 @@ class Replication:
         """
         if not self.is_replica():
             raise BadRequest("The database has data of its own; it cannot follow another one.")
+        trusted = self._tls.trust(request.authority)
+        verified = "verify-full" if request.named else "verify-ca"
         files.make_directory(self._kept().parent, mode=0o700)
         files.write_bytes(self._kept(), msgspec.json.encode({
             "host": request.host, "port": request.port, "user": request.user,
-            "password": request.password.reveal()}), mode=0o600)
+            "password": request.password.reveal(),
+            _SSLMODE: verified if trusted is not None else _UNVERIFIED}), mode=0o600)
         self._level = None
         self.configure_again()
         self._read()
@@ -250,7 +266,8 @@ class Replication:
         place = self._paths.password_file
         files.write_text(place, password_line(kept["password"]), mode=0o600, owner=OWNER)
         self._configuration.set_source(
-            conninfo(kept["host"], kept["port"], kept["user"], place),
+            conninfo(kept["host"], kept["port"], kept["user"], place,
+                     kept.get(_SSLMODE, _UNVERIFIED), self._tls.trusted),
             kept["user"] if self._slots else None)
 
     def wait(self) -> None:
@@ -300,6 +317,7 @@ class Replication:
         """Know nobody to follow any more."""
         files.remove(self._paths.password_file)
         files.remove(self._kept())
+        self._tls.trust("")
 
     def stop_receiving(self) -> rm.Position:
         """Get no changes any more; return the position when those that came are applied.
@@ -451,14 +469,16 @@ class Replication:
                     "ELSE false END, NOT EXISTS "
                     "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' "
                     # it may be that of the source before still
-                    "AND (sender_host, sender_port) = (%s, %s)), "
+                    "AND (sender_host, sender_port) = (%s, %s) "
+                    "AND strpos(conninfo, %s) > 0), "
                     # what its source has, as that says with all that it sends
                     "CASE WHEN pg_last_wal_replay_lsn() >= coalesce((SELECT latest_end_lsn "
                     "FROM pg_stat_wal_receiver), pg_last_wal_receive_lsn()) THEN 0 ELSE "
                     "coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) "
                     "END::int, coalesce(pg_last_wal_replay_lsn()::text, ''), "
                     "greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",
-                    (kept["host"], kept["port"])).fetchone()
+                    (kept["host"], kept["port"],
+                     f"sslmode={kept.get(_SSLMODE, _UNVERIFIED)}")).fetchone()
         except (psycopg.Error, OSError) as err:
             raise GuestError("The database server does not tell of its replication.") from err
         assert row is not None

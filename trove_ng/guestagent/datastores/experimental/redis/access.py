@@ -38,12 +38,16 @@ _OF_REPLICAS = ("psync", "replconf", "ping", "acl|getuser")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Whom the server follows, and as whom."""
+    """Whom the server follows, and as whom.
+
+    :param encrypted: over TLS, on a port that takes nothing else
+    """
 
     host: str
     port: int
     user: str
     password: Secret
+    encrypted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +84,7 @@ class _Kept(msgspec.Struct):
     source: tuple[str, int, str, str] | None = None
     synced: bool = True
     held: bool = False
+    encrypted: bool = False
 
 
 class Access:
@@ -102,7 +107,8 @@ class Access:
             kept = msgspec.json.decode(self._path().read_bytes(), type=_Kept)
         except (OSError, msgspec.MsgspecError) as err:
             raise GuestError("The agent has no account in the database.") from err
-        source = Source(*kept.source[:3], Secret(kept.source[3])) if kept.source else None
+        source = Source(*kept.source[:3], Secret(kept.source[3]),
+                        kept.encrypted) if kept.source else None
         return Secrets(Secret(kept.password), Secret(kept.config_name), kept.root, kept.closed,
                        kept.replicas, source, kept.synced, kept.held)
 
@@ -132,7 +138,8 @@ class Access:
             secrets.password.reveal(), secrets.config_name.reveal(), secrets.root,
             secrets.closed, dict(secrets.replicas),
             (source.host, source.port, source.user, source.password.reveal())
-            if source is not None else None, secrets.synced, secrets.held)), mode=0o600)
+            if source is not None else None, secrets.synced, secrets.held,
+            source is not None and source.encrypted)), mode=0o600)
 
     def settings(self) -> dict[str, Any]:
         """Return the lines of the server's file that bring the secrets into force."""
@@ -144,7 +151,8 @@ class Access:
                        for name, password in found.replicas.items())],
             "rename-command": ["CONFIG", found.config_name.reveal()]}
         if (source := found.source) is not None:
-            settings |= {"masteruser": source.user, "masterauth": source.password.reveal()}
+            settings |= {"masteruser": source.user, "masterauth": source.password.reveal(),
+                         **({"tls-replication": "yes"} if source.encrypted else {})}
             if not found.held:
                 settings["replicaof"] = [source.host, str(source.port)]
         return settings

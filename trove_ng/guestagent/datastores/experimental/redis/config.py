@@ -5,6 +5,7 @@ Form: Redis, ``redis.conf``: a setting and its arguments on a line.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,7 +64,8 @@ class Configuration:
             owner=OWNER, mode=0o640)
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
-              access: Mapping[str, Any], log: str, tls: TlsFiles | None = None) -> None:
+              access: Mapping[str, Any], log: str, tls: TlsFiles | None = None,
+              trusted: pathlib.Path | None = None) -> None:
         """Write the file.
 
         :param computed: section → setting → value, from the control plane
@@ -71,6 +73,7 @@ class Configuration:
         :param access: lines that say who may come in
         :param log: file that the server writes its log to; empty: to its output
         :param tls: what the server speaks TLS with
+        :param trusted: see :meth:`set_tls`
         """
         paths = self._paths
         self._manager.save({
@@ -82,7 +85,7 @@ class Configuration:
             "maxmemory-policy": "noeviction", "always-show-logo": "no"})
         self.apply_computed(computed)
         self.set_access(access)
-        self.set_tls(tls)
+        self.set_tls(tls, trusted)
         self.set_overrides(overrides)
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
@@ -94,9 +97,12 @@ class Configuration:
         """Say who may come in; nothing replaces it."""
         self._manager.apply_system(lines, _ACCESS, final=True)
 
-    def set_tls(self, found: TlsFiles | None) -> dict[str, str]:
+    def set_tls(self, found: TlsFiles | None,
+                trusted: pathlib.Path | None = None) -> dict[str, str]:
         """Have the server speak TLS with these files, or none, from its next start on.
 
+        :param trusted: what a replica verifies its source with, and nobody else: clients need
+            no certificates where there are replicas
         :return: what has to be set in a running one for it, in this order: at no moment it
             takes no connections; files are read again even if their names stay
         """
@@ -105,8 +111,9 @@ class Configuration:
             self._manager.remove_system(_TLS, final=True)
             return {**plain, "tls-port": "0"}
         settings = {
+            # first: that of before may be gone
+            "tls-ca-cert-file": str(trusted or found.authority),
             "tls-cert-file": str(found.certificate), "tls-key-file": str(found.key),
-            "tls-ca-cert-file": str(found.authority),
             "tls-auth-clients": as_text(found.mode == MUTUAL),
             "tls-port": str(self._paths.tls_port), **plain}
         self._manager.apply_system(settings, _TLS, final=True)

@@ -65,7 +65,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         self.configuration = Configuration(self.paths)
         self._overrides = Overrides(
             self.configuration, self.server, pathlib.Path(self.paths.mount))
-        self.replication = Replication(self.access, self.configuration, self.server)
+        self.replication = Replication(self.access, self.configuration, self.server, self.tls)
 
     @property
     def volume_mount_point(self) -> str:
@@ -169,7 +169,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
 
     def apply_tls(self, found: TlsFiles | None) -> bool:
         """Speak TLS with clients, or none; the server needs no restart for it."""
-        settings = self.configuration.set_tls(found)
+        settings = self.configuration.set_tls(found, self.tls.trusted)
         if self.probe() is not ServiceStatus.SHUTDOWN:
             with self.server.session() as session:
                 for name, value in settings.items():
@@ -235,7 +235,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
             raise GuestError("The volume holds no database.")
         self.tls.own()
         self.configuration.write(request.config, request.overrides, self.access.settings(),
-                                 self._log(), self.tls.in_force())
+                                 self._log(), self.tls.in_force(), self.tls.trusted)
         if self.paths.data.owner() != OWNER:
             files.change_owner(self.paths.data, OWNER, recursive=True)
         self.ctx.services.enable(self.services)

@@ -8,6 +8,7 @@ source says of its nameless user.
 from __future__ import annotations
 
 import logging
+import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,9 +33,10 @@ from trove_ng.guestagent.datastores.experimental.redis.access import (
     root_of,
     rules_of_replica,
 )
-from trove_ng.guestagent.datastores.experimental.redis.config import Configuration
+from trove_ng.guestagent.datastores.experimental.redis.config import Configuration, as_text
 from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
 from trove_ng.guestagent.replicas import account_names, only_progress
+from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import replication_messages as rm
 
 LOG = logging.getLogger(__name__)
@@ -51,10 +53,12 @@ _COPIES = "The replica copies the data of its source."
 class Replication:
     """Users, settings and commands."""
 
-    def __init__(self, access: Access, configuration: Configuration, server: Server) -> None:
+    def __init__(self, access: Access, configuration: Configuration, server: Server,
+                 tls: TlsStore) -> None:
         self._access = access
         self._configuration = configuration
         self._server = server
+        self._tls = tls
         self.state: dict[str, Any] = {}
 
     # ---- as the source ----------------------------------------------------------
@@ -112,9 +116,13 @@ class Replication:
 
         :raises ServiceUnavailable: it does not, and may do later
         """
-        source = Source(request.host, request.port, request.user, request.password)
+        source = Source(request.host, request.port, request.user, request.password,
+                        bool(request.authority))
+        if source.encrypted and self._tls.in_force() is None:
+            raise BadRequest("A server without a certificate of its own follows nobody over TLS.")
+        trusted = self._tls.trust(request.authority) if source.encrypted else None
         try:
-            root = _ask_root(source)
+            root = _ask_root(source, trusted)
         except GuestError as err:
             raise ServiceUnavailable(err.message) from err
         with self._access.lock, self._server.session() as session:
@@ -125,9 +133,25 @@ class Replication:
                             before.source == source or request.position is None))
             session.config_set("masteruser", source.user)
             session.config_set("masterauth", source.password.reveal())
+            self._encrypt(session, trusted)
             session.run("REPLICAOF", source.host, source.port)
             session.let_in()
             self._wait(session)
+
+    def _encrypt(self, session: Session, trusted: pathlib.Path | None) -> None:
+        """Have the server reach its source over TLS, or not.
+
+        :param trusted: file of what it is verified with
+        """
+        found = self._tls.in_force()
+        if found is None:
+            # then it never did
+            return
+        settings = self._configuration.set_tls(found, trusted)
+        for name, value in {**settings, "tls-replication": as_text(trusted is not None)}.items():
+            session.config_set(name, value)
+        if trusted is None:
+            self._tls.trust("")
 
     def _wait(self, session: Session) -> None:
         """Wait until the data are here.
@@ -170,6 +194,7 @@ class Replication:
             session.run("REPLICAOF", "NO", "ONE")
             for name in ("masterauth", "masteruser"):
                 session.config_set(name, "")
+            self._encrypt(session, None)
             held = self._access.secrets().held
             self._write(source=None, synced=True, held=hold)
             if held and not hold:
@@ -248,7 +273,7 @@ class Replication:
 
         :param before: what was known of root when the source was not asked yet
         """
-        root = _ask_root(source)
+        root = _ask_root(source, self._tls.trusted)
         with self._access.lock:
             now = self._access.secrets()
             if now.source == source and not now.synced:
@@ -258,9 +283,10 @@ class Replication:
                 session.let_in()
 
 
-def _ask_root(source: Source) -> str | None:
+def _ask_root(source: Source, trusted: pathlib.Path | None) -> str | None:
     """Return the digest of the password that clients of a source need; None: they need none.
 
+    :param trusted: file of what it is verified with, over TLS
     :raises GuestError: it does not tell
     """
     try:
@@ -268,7 +294,10 @@ def _ask_root(source: Source) -> str | None:
                 source.host, source.port, username=source.user,
                 password=source.password.reveal(), socket_timeout=_ASK_SECONDS,
                 socket_connect_timeout=_ASK_SECONDS, decode_responses=True, protocol=2,
-                retry=Retry(NoBackoff(), 0), single_connection_client=True) as client:
+                retry=Retry(NoBackoff(), 0), single_connection_client=True,
+                # its certificate may be for other names, and Redis itself looks at none
+                ssl=source.encrypted, ssl_ca_certs=str(trusted) if trusted else None,
+                ssl_check_hostname=False) as client:
             return root_of(client.execute_command("ACL", "GETUSER", DEFAULT))
     except (redis.RedisError, OSError) as err:
         raise GuestError(_STARVED) from err

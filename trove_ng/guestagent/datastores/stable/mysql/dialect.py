@@ -46,6 +46,16 @@ class MySqlDialect(Dialect):
         return not self.old
 
     @property
+    def own_keys(self) -> bool:
+        """Since 8.0: accounts log in with their password itself, and need TLS for that."""
+        return not self.old
+
+    @property
+    def reads_names(self) -> bool:
+        """5.7 looks at nothing but the common name, and at names of hosts."""
+        return not self.old
+
+    @property
     def words(self) -> Words:
         """The new words are known since 8.0.26; 8.4 does not know all of the old ones."""
         if self.old:

@@ -136,11 +136,6 @@ class MySqlReplication(Replication):
 
     @property
     def link(self) -> str:
-        """Ask for what is lacking, try again for days, and send no password in clear.
-
-        Since 8.0 each server has a key, if only one that it made itself: accounts log in with
-        their password itself, and need TLS for that.
-        """
+        """Ask for what is lacking, and try again for days."""
         source = self._dialect.words.source
-        found = f"{source}_auto_position = 1, {source}_retry_count = 86400"
-        return found if self._dialect.old else f"{found}, {source}_ssl = 1"
+        return f"{source}_auto_position = 1, {source}_retry_count = 86400"
