@@ -157,7 +157,8 @@ def force_delete_instance(call: Call) -> None:
             call.operation_id = running.id
             return
         _refuse_source(session, loaded.instance)
-        if running is not None and running.action in payloads.OF_SETS:
+        if running is not None and running.action in payloads.OF_SETS and running.payload.get(
+                "replica_ids"):
             # the others would wait for it, and may need it
             raise UnprocessableEntity(f"Instance {loaded.instance.id} cannot be deleted now: "
                                       f"its status is {status(loaded.facts)}.")

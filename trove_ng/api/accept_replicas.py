@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept, accept_create, effective_versions, regions
+from trove_ng.api import accept, accept_create, accept_tls, effective_versions, regions
 from trove_ng.api.call import Call
 from trove_ng.api.handlers.instances import render
 from trove_ng.api.schemas.common import TITLE
@@ -19,7 +19,6 @@ from trove_ng.common.errors import (
     NotSupported,
     UnprocessableEntity,
 )
-from trove_ng.common.tls import BASIC, STRICT
 from trove_ng.conf.cloud import own_region
 from trove_ng.db.models import Backup, DatastoreVersion, Instance
 from trove_ng.db.repositories import backups, datastores, instances, tls
@@ -136,13 +135,15 @@ def _check(session: Session, call: Call, loaded: Loaded, body: dict[str, Any],
         raise Forbidden(f"Instance {source.id} is a replica itself; a replica of it cannot be "
                         "made.")
     accept.usable(call, loaded)
-    spoken = tls.get(session, source.id)
-    if spoken is not None and spoken.mode in STRICT:
-        raise UnprocessableEntity(f"Instance {source.id} lets nobody in without TLS, which "
-                                  f"replicas do not speak; set its mode to {BASIC} first.")
-    if not effective_versions.engine(
-            session, source.datastore_version_id, loaded.manager).capabilities.replication:
+    engine = effective_versions.engine(session, source.datastore_version_id, loaded.manager)
+    if not engine.capabilities.replication:
         raise NotSupported("The datastore does not offer replication.")
+    spoken = tls.get(session, source.id)
+    if spoken is not None and spoken.mode is not None:
+        accept_tls.check_set(call, source, engine, spoken.mode)
+        if source.restart_required and engine.tls_restarts:
+            raise UnprocessableEntity(f"Instance {source.id} has to be restarted before it has "
+                                      "replicas, which follow it over TLS.")
     found = datastores.get_version(session, source.datastore_version_id)
     if found is None:
         raise NotFound.of("Datastore version", source.datastore_version_id)

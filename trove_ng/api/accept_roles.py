@@ -61,9 +61,9 @@ def promote(call: Call) -> None:
         if loaded.instance.slave_of_id != source_id:
             raise UnprocessableEntity(f"Instance {ident} follows {source_id} no more.")
         _promotes(session, loaded)
-        replicas = _replicas(session, call, source_id)
+        replicas = replicas_of(session, call, source_id)
         for one in (source, *replicas):
-            _answers(call, one)
+            answers(call, one)
         operation_id = _begin(session, call, loaded, source, replicas,
                               payloads.INSTANCE_PROMOTE, Task.PROMOTING)
     wake(call, operation_id)
@@ -80,7 +80,7 @@ def eject(call: Call) -> None:
     expiry = call.services.conf.agent_heartbeat_expiry
     with call.services.db.writer() as session:
         source = accept.load(session, call, call.params["id"])
-        replicas = _replicas(session, call, source.instance.id)
+        replicas = replicas_of(session, call, source.instance.id)
         if not replicas:
             raise BadRequest(f"Instance {source.instance.id} is not a replica source.")
         _promotes(session, source)
@@ -93,13 +93,13 @@ def eject(call: Call) -> None:
             raise UnprocessableEntity(f"Instance {source.instance.id} cannot be ejected now: "
                                       "something is done with it.")
         for one in replicas:
-            _answers(call, one)
+            answers(call, one)
         operation_id = _begin(session, call, source, source, replicas,
                               payloads.INSTANCE_EJECT, Task.EJECTING)
     wake(call, operation_id)
 
 
-def _replicas(session: Session, call: Call, source_id: str) -> list[Loaded]:
+def replicas_of(session: Session, call: Call, source_id: str) -> list[Loaded]:
     """Lock all replicas of a locked source, and return them."""
     found = [accept.load(session, call, one)
              for one in instances.replica_ids(session, [source_id]).get(source_id, [])]
@@ -119,7 +119,7 @@ def _promotes(session: Session, loaded: Loaded) -> None:
                            f"{reasons(engine)['promotion']}")
 
 
-def _answers(call: Call, loaded: Loaded) -> None:
+def answers(call: Call, loaded: Loaded) -> None:
     """Check that a member can change its role.
 
     :raises UnprocessableEntity: it cannot

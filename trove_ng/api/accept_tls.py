@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy.orm import Session
 
-from trove_ng.api import accept, effective_versions
+from trove_ng.api import accept, accept_roles, effective_versions
 from trove_ng.api.call import Call
 from trove_ng.api.views import tls as views
 from trove_ng.api.wake import wake
@@ -19,13 +20,14 @@ from trove_ng.common.errors import (
     UnprocessableEntity,
 )
 from trove_ng.common.secret import Secret
-from trove_ng.common.tls import BASIC, STRICT
+from trove_ng.common.tls import BASIC, ENFORCED, MUTUAL
 from trove_ng.datastores.base import Datastore
-from trove_ng.db.repositories import instances, tls
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import tls
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.certificates import CertificateError, from_bundle, from_parts
 from trove_ng.domain.instance_status import Task
-from trove_ng.operations import payloads
+from trove_ng.operations import payloads, replication
 from trove_ng.operations.readiness import Loaded
 
 
@@ -81,55 +83,91 @@ def _begin(call: Call, secrets: dict[str, Secret] | None) -> dict[str, Any]:
             session, loaded.instance.datastore_version_id, loaded.manager)
         if not engine.capabilities.tls:
             raise NotSupported("The datastore does not offer TLS.")
+        replicas = accept_roles.replicas_of(session, call, loaded.instance.id)
+        for one in (loaded, *replicas) if replicas else ():
+            accept_roles.answers(call, one)
         now = tls.get(session, loaded.instance.id)
         action, payload, mode = _wanted(session, call, loaded, engine, body)
-        restart = loaded.instance.restart_required or engine.tls_restarts and (
-            (now is None or now.mode is None) != (mode is None))
+        if replicas and mode is not None:
+            check_set(call, loaded.instance, engine, mode)
+        # a set is restarted by the operation
+        restart = not replicas and (loaded.instance.restart_required or engine.tls_restarts and (
+            (now is None or now.mode is None) != (mode is None)))
         answer = {"ssl": views.planned(mode, restart)}
-        operation_id = accept.begin(
-            session, call, loaded, action, Task.UPDATING, payload, answer=answer,
-            secrets=secrets)
+        operation_id = _submit(session, call, loaded, replicas, action, payload, answer,
+                               secrets or {})
     wake(call, operation_id)
     return answer
 
 
+def _submit(session: Session, call: Call, loaded: Loaded, replicas: list[Loaded], action: str,
+            payload: payloads.OfSet, answer: dict[str, Any], secrets: dict[str, Secret]) -> str:
+    """Write the operation on an instance and its replicas; return its id."""
+    members = [one.instance for one in replicas]
+    operation_id = accept.begin(
+        session, call, loaded, action, Task.UPDATING, msgspec.structs.replace(
+            payload, source_id=loaded.instance.id, replica_ids=[one.id for one in members]),
+        answer=answer, secrets=secrets | {
+            payloads.member_secret(one.id): replication.new_password() for one in members})
+    for one in members:
+        one.task, one.operation_id = Task.UPDATING, operation_id
+    return operation_id
+
+
+def check_set(call: Call, source: Instance, engine: Datastore, mode: str) -> None:
+    """Check that replicas can speak TLS as their source is to.
+
+    :raises UnprocessableEntity: they cannot
+    """
+    if mode == MUTUAL and engine.tls_alone:
+        raise UnprocessableEntity(
+            f"Replicas of this datastore show no certificates; ssl.mode of instance {source.id} "
+            f"must be {BASIC} or {ENFORCED} to have any.")
+    if not call.services.conf.tls.ca_certificate:
+        raise UnprocessableEntity(
+            "This cloud has no authority that issues the certificates that replicas of "
+            f"instance {source.id} need.")
+
+
 def _wanted(session: Session, call: Call, loaded: Loaded, engine: Datastore,
-            body: Mapping[str, Any]) -> tuple[str, payloads.Payload, str | None]:
+            body: Mapping[str, Any]) -> tuple[str, payloads.OfSet, str | None]:
     """Return action and payload of the operation, and the mode that it makes."""
+    source_id = loaded.instance.slave_of_id
+    if source_id is not None:
+        _check_replica(session, loaded, source_id, body)
     if body.get("rollback"):
         before = tls.get(session, loaded.instance.id, tls.PREVIOUS)
         if before is None:
             raise UnprocessableEntity(
                 f"Instance {loaded.instance.id} has no earlier configuration of TLS.")
-        if before.mode in STRICT and loaded.instance.slave_of_id is not None:
-            raise BadRequest(f"Instance {loaded.instance.id} is a replica, whose mode may be "
-                             f"{BASIC} at most.")
-        _check_followed(session, loaded, before.mode)
-        return payloads.INSTANCE_ROLL_BACK_TLS, payloads.RollBackTls(), before.mode
-    if loaded.instance.slave_of_id is not None:
-        raise BadRequest(f"Instance {loaded.instance.id} is a replica; ask for TLS at its "
-                         "source.")
+        return (payloads.INSTANCE_ROLL_BACK_TLS, payloads.RollBackTls(mode=before.mode),
+                before.mode)
     mode = body.get("mode", BASIC) if body.get("enable") else None
     if mode is not None:
-        _check_mode(session, call, loaded, engine, body, mode)
+        _check_mode(call, engine, body, mode)
     return payloads.INSTANCE_SET_TLS, payloads.SetTls(
         mode=mode, reference=body.get("container_ref")), mode
 
 
-def _check_mode(session: Session, call: Call, loaded: Loaded, engine: Datastore,
-                body: Mapping[str, Any], mode: str) -> None:
+def _check_mode(call: Call, engine: Datastore, body: Mapping[str, Any], mode: str) -> None:
     if mode not in engine.tls_modes:
         raise BadRequest(f"Validation error: ssl.mode must be one of "
                          f"{', '.join(engine.tls_modes)} for this datastore.")
     if not body.get("container_ref") and not call.services.conf.tls.ca_certificate:
         raise NotSupported("This cloud has no authority that issues certificates; name one in "
                            "ssl.container_ref.")
-    _check_followed(session, loaded, mode)
 
 
-def _check_followed(session: Session, loaded: Loaded, mode: str | None) -> None:
-    """Refuse what would shut replicas out, which follow without TLS."""
-    if mode in STRICT and instances.has_replicas(session, loaded.instance.id):
-        raise UnprocessableEntity(
-            f"Instance {loaded.instance.id} has replicas, which follow it without TLS; "
-            f"ssl.mode must be {BASIC}.")
+def _check_replica(session: Session, loaded: Loaded, source_id: str,
+                   body: Mapping[str, Any]) -> None:
+    """Refuse all for a replica but another certificate than the service issued.
+
+    :raises BadRequest: it is for the set, at whose source it is asked for
+    """
+    found = tls.get(session, source_id)
+    if not body.get("container_ref") or found is None or found.mode is None:
+        raise BadRequest(f"Instance {loaded.instance.id} is a replica; ask for TLS at its "
+                         "source.")
+    if body.get("mode", BASIC) != found.mode:
+        raise BadRequest(f"Validation error: ssl.mode must be {found.mode}, as that of the "
+                         "source.")

@@ -133,6 +133,9 @@ class Datastore:
     :param volume_kinds: volumes that instances may have
     :param begun_anew: those of them whose content a restored instance does without
     :param tls_modes: those of :data:`trove_ng.common.tls.MODES` that its servers know
+    :param tls_port: of connections with TLS, where they have one of their own
+    :param tls_alone: with :data:`trove_ng.common.tls.MUTUAL` a server has no replicas, which
+        would need a client's certificate
     :param tls_restarts: a server begins and ends to speak TLS at a start only
     :param accounts_are_data: a replica has the accounts that its source has for replicas, and
         makes none until it is written to
@@ -159,6 +162,8 @@ class Datastore:
     logs: tuple[Log, ...] = ()
     reserved: tuple[str, ...] = ()
     tls_modes: tuple[str, ...] = ()
+    tls_port: int | None = None
+    tls_alone: bool = False
     tls_restarts: bool = False
     why_not: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lacks: tuple[Lack, ...] = ()

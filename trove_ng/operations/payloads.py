@@ -45,8 +45,9 @@ BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
 BACKUP_VERIFY = "backup.verify"
 MODULE_REAPPLY = "module.reapply"
 
-#: work on a whole set of replicas, whose payload is an :class:`OfSet`
-OF_SETS = frozenset({INSTANCE_PROMOTE, INSTANCE_EJECT, INSTANCE_GROW_SET})
+#: work on a whole set of replicas, if there is one; its payload is an :class:`OfSet`
+OF_SETS = frozenset({INSTANCE_PROMOTE, INSTANCE_EJECT, INSTANCE_GROW_SET, INSTANCE_SET_TLS,
+                     INSTANCE_ROLL_BACK_TLS})
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,17 +110,17 @@ class DetachReplica(Payload, frozen=True, kw_only=True):
 class OfSet(Payload, frozen=True, kw_only=True):
     """Do something with a set of replicas.
 
-    :param source_id: of the source that the set has
+    :param source_id: of the source that the set has; empty: there is none
     :param replica_ids: of those that follow it and belong to the operation until it ends
     """
 
-    source_id: str
-    replica_ids: list[str]
+    source_id: str = ""
+    replica_ids: list[str] = []
 
     @property
     def members(self) -> list[str]:
         """The ids of all that belong to the operation."""
-        return [self.source_id, *self.replica_ids]
+        return [*([self.source_id] if self.source_id else []), *self.replica_ids]
 
 
 class ChangeSource(OfSet, frozen=True, kw_only=True):
@@ -151,14 +152,16 @@ class ConfigureInstance(Payload, frozen=True, kw_only=True):
     configuration_id: str | None = None
 
 
-class SetTls(Payload, frozen=True, kw_only=True):
-    """Have the database speak TLS with its clients.
+class SetTls(OfSet, frozen=True, kw_only=True):
+    """Have the databases of an instance and its replicas speak TLS with their clients.
 
     Certificate, key and authority of a reference are in the secrets, under
-    :data:`TLS_CERTIFICATE`, :data:`TLS_KEY` and :data:`TLS_AUTHORITY`.
+    :data:`TLS_CERTIFICATE`, :data:`TLS_KEY` and :data:`TLS_AUTHORITY`, and the passwords that
+    the replicas get at their source under :func:`member_secret`.
 
     :param mode: one of :data:`trove_ng.common.tls.MODES`; None: no TLS
-    :param reference: where the key manager has them; None: the service issues a certificate
+    :param reference: where the key manager has them; None: the service issues a certificate, as
+        it does for replicas in any case
     :param renewal: nobody asked for it: the one before ends soon
     """
 
@@ -167,8 +170,16 @@ class SetTls(Payload, frozen=True, kw_only=True):
     renewal: bool = False
 
 
-class RollBackTls(Payload, frozen=True, kw_only=True):
-    """Have the database speak with its clients as before the last change of that."""
+class RollBackTls(OfSet, frozen=True, kw_only=True):
+    """Have the database speak with its clients as before the last change of that.
+
+    The passwords that the replicas get at their source are in the secrets, under
+    :func:`member_secret`.
+
+    :param mode: which is this one, that its replicas get, too
+    """
+
+    mode: str | None = None
 
 
 class ApplyConfiguration(Payload, frozen=True, kw_only=True):

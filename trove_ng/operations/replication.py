@@ -15,7 +15,7 @@ from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
 from trove_ng.db.trouble import StoreAway
-from trove_ng.operations import access, payloads, servers
+from trove_ng.operations import access, payloads, servers, tls
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc import replication_messages as rm
@@ -184,10 +184,15 @@ def follow(work: Work, source: Instance, step: str, password: Secret,
     """
     instance = servers.load(work)
     version, _ = servers.load_version(work, instance)
-    (_, port, _), *_ = work.tools.datastores[version.manager].ports
+    engine = work.tools.datastores[version.manager]
+    (_, port, _), *_ = engine.ports
+    host = _address(source, instance)
+    authority, names = tls.spoken(work.on(source.id))
     work.tools.guests(instance.id, work.context).follow(rm.FollowRequest(
-        operation_id=work.id, step=step, host=_address(source, instance), port=port,
-        user=account(instance.id), password=password, position=position))
+        operation_id=work.id, step=step, host=host,
+        port=(engine.tls_port or port) if authority else port,
+        user=account(instance.id), password=password, position=position,
+        authority=authority, named=host in names))
 
 
 def _address(source: Instance, replica: Instance) -> str:

@@ -104,7 +104,7 @@ def add_account(work: Work, member_id: str, source_id: str) -> Secret:
     if password is None:
         raise StepFailed("The password of a replica is lost.")
     guest(work, source_id).set_replica_accounts(rm.ReplicaAccounts(
-        keep=[replication.account(member) for member in wanted(work).members
+        keep=[replication.account(member) for member in work.payload(payloads.OfSet).members
               if member != source_id],
         add=messages.UserSpec(name=replication.account(member_id), password=password)))
     return password

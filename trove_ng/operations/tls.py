@@ -13,14 +13,16 @@ from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import tls
 from trove_ng.domain.certificates import Authority, CertificateError, describe
-from trove_ng.operations import payloads, servers
+from trove_ng.operations import guest, payloads, servers
 from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import messages
 from trove_ng.rpc import tls_messages as tm
 
 LOG = logging.getLogger(__name__)
 
 #: in which the end of a certificate that was just put in force is not looked at
 _SETTLED = datetime.timedelta(hours=1)
+_NO_CERTIFICATE = "The agent of the instance tells what is no certificate."
 
 
 def authority(conf: cfg.ConfigOpts) -> Authority:
@@ -82,9 +84,49 @@ def _names(instance: Instance) -> list[str]:
     return [*found, instance.hostname] if instance.hostname else found
 
 
-def use(work: Work, result: tm.TlsResult) -> None:
-    """Note whether the instance needs a restart now."""
-    servers.note(work, restart_required=result.restart_required)
+def use(work: Work, result: tm.TlsResult, *, at_once: bool = False) -> None:
+    """Note whether the instance needs a restart now.
+
+    :param at_once: it is restarted if it does
+    """
+    if at_once and result.restart_required:
+        work.tools.guests(work.resource_id, work.context).restart(
+            messages.StepRequest(operation_id=work.id, step="tls_restart"))
+        guest.wait_for_database(work, work.resource_id)
+    servers.note(work, restart_required=result.restart_required and not at_once)
+
+
+def put(work: Work, request: tm.TlsRequest, *, at_once: bool = False) -> None:
+    """Have the database speak TLS with its clients, or no more.
+
+    :param at_once: it is restarted if it needs that
+    """
+    use(work, work.tools.guests(work.resource_id, work.context).set_tls(request),
+        at_once=at_once)
+
+
+def spoken(work: Work) -> tuple[str, tuple[str, ...]]:
+    """Return what the instance's certificate is verified with, and the names that it is for.
+
+    :return: nothing and none if it speaks no TLS
+    :raises StepFailed: its agent tells what is no certificate
+    """
+    current = work.tools.guests(work.resource_id, work.context).get_tls().current
+    if current.mode is None:
+        return "", ()
+    try:
+        return current.authority, describe(current.certificate).names
+    except CertificateError as err:
+        raise StepFailed(_NO_CERTIFICATE) from err
+
+
+def as_source(work: Work) -> None:
+    """Have a new replica speak TLS with its clients as its source does."""
+    with work.reader() as session:
+        found = tls.get(session, servers.load(work).slave_of_id or "")
+    if found is not None and found.mode is not None:
+        put(work, issued(work, found.mode, renewal=False), at_once=True)
+        write_down(work)
 
 
 def write_down(work: Work) -> None:
@@ -113,6 +155,6 @@ def _columns(entry: tm.TlsEntry) -> dict[str, Any]:
     try:
         expires_at = describe(entry.certificate).expires_at
     except CertificateError as err:
-        raise StepFailed("The agent of the instance tells what is no certificate.") from err
+        raise StepFailed(_NO_CERTIFICATE) from err
     return {"mode": entry.mode, "reference": entry.reference or None, "expires_at": expires_at,
             "certificate": entry.certificate, "authority": entry.authority or None}

@@ -376,7 +376,7 @@ class Agent:
         elif not request.undo and not made:
             self.renewed = None
             self.tls.append((request.operation_id, self.tls[-2][1]))
-        return tm.TlsResult()
+        return tm.TlsResult(restart_required=self.tls_restarts)
 
     def _get_tls(self, _request: m.Empty) -> tm.TlsState:
         return tm.TlsState(current=self.tls[-1][1],

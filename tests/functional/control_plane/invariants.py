@@ -259,6 +259,11 @@ def _roles(session: Session, plane: ControlPlane) -> Iterator[str]:
             continue
         if follows.host not in [one["address"] for one in source.addresses]:
             yield f"instance {row.id} follows {follows.host}, its source is {source.addresses}"
+        spoken = agents[source.id].tls[-1][1]
+        if follows.authority != spoken.authority:
+            yield f"instance {row.id} does not follow {source.id} as that speaks: {spoken.mode}"
+        if spoken.mode and agent.tls[-1][1].mode != spoken.mode:
+            yield f"instance {row.id} speaks as {agent.tls[-1][1].mode}, not as {spoken.mode}"
         if agents[source.id].accounts.get(follows.user) != follows.password.reveal():
             yield f"instance {row.id} has no account at its source"
 

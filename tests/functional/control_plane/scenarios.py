@@ -238,8 +238,13 @@ def _apply_configuration(world: World) -> str:
 
 
 def _set_tls(world: World) -> str:
+    """Have a set speak TLS, or no more if it does."""
     ident = world.instance()
-    world.plane.request("POST", f"/instances/{ident}/ssl", {"ssl": {"enable": True}}, status=200)
+    if not world.plane.show(ident).get("replicas"):
+        _replica(world)
+    spoken = world.plane.request("GET", f"/instances/{ident}/ssl", status=200).json["ssl"]
+    world.plane.request("POST", f"/instances/{ident}/ssl", {"ssl": {
+        "disable": True} if spoken["mode"] else {"enable": True, "mode": "enforced"}}, status=200)
     return ident
 
 
@@ -321,7 +326,7 @@ SCENARIOS = {
     payloads.INSTANCE_RESIZE_VOLUME: Scenario(_resize_volume, agent="stop"),
     payloads.INSTANCE_GROW_SET: Scenario(_grow_set),
     payloads.INSTANCE_CONFIGURE: Scenario(_configure, agent="overrides"),
-    payloads.INSTANCE_SET_TLS: Scenario(_set_tls, agent="tls"),
+    payloads.INSTANCE_SET_TLS: Scenario(_set_tls),
     payloads.INSTANCE_ROLL_BACK_TLS: Scenario(_roll_back_tls, agent="tls"),
     payloads.CONFIGURATION_APPLY: Scenario(
         _apply_configuration, "configurations", good="", bad="", agent="instances"),
@@ -363,10 +368,6 @@ WITHOUT_CALLS = frozenset({
     (payloads.INSTANCE_RESTART, False),
     (payloads.INSTANCE_CONFIGURE, False),
     (payloads.INSTANCE_CONFIGURE, True),
-    (payloads.INSTANCE_SET_TLS, False),
-    (payloads.INSTANCE_SET_TLS, True),
-    (payloads.INSTANCE_ROLL_BACK_TLS, False),
-    (payloads.INSTANCE_ROLL_BACK_TLS, True),
     (payloads.INSTANCE_UPGRADE_AGENT, False),
     (payloads.INSTANCE_UPGRADE_AGENT, True),
     (payloads.INSTANCE_RESIZE_VOLUME, True),

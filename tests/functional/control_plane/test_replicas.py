@@ -707,7 +707,7 @@ def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
     assert let_in(plane, source) == set()
     assert plane.show(source)["access"]["allowed_cidrs"] == []
     names = [name for name, _ in plane.agent(source).asked]
-    assert names[-1] == "set_replica_accounts", "it is asked for nothing"
+    assert names[-1] == "get_tls", "it is asked for nothing since the last one followed it"
     asked = [name for name, _ in plane.agent(two).asked]
     assert asked.index("detach_replica") > asked.index("stop_receiving")
     plane.request("DELETE", f"/instances/{source}", status=202)

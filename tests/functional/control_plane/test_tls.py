@@ -108,16 +108,125 @@ def test_requests_that_do_not_fit(plane: ControlPlane, instance: str) -> None:
     assert shown(plane, instance)["status"] == "off"
 
 
-def test_replicas_and_a_source_that_lets_nobody_in_without_tls(
-        plane: ControlPlane, instance: str) -> None:
-    replica = {"instance": {"name": "r", "replica_of": instance}}
-    ask(plane, instance, {"enable": True, "mode": "enforced"})
-    assert "set its mode to basic" in plane.request(
-        "POST", "/instances", replica, status=422).text
-    ask(plane, instance, {"enable": True})
-    made = plane.request("POST", "/instances", replica, status=200).json["instance"]["id"]
+def replica_of(plane: ControlPlane, source: str, name: str = "r") -> str:
+    made = plane.request("POST", "/instances", {"instance": {
+        "name": name, "replica_of": source}}, status=200).json["instance"]["id"]
     plane.wait(made, "ACTIVE")
+    plane.wait(source, "ACTIVE")
+    return str(made)
+
+
+def link(plane: ControlPlane, replica: str) -> tuple[str, bool]:
+    """Return what a replica verifies its source with, and whether for its address."""
+    follows = plane.agent(replica).follows
+    assert follows is not None
+    return follows.authority, follows.named
+
+
+def test_replicas_of_a_source_with_tls_have_it_from_the_beginning_and_keep_it(
+        plane: ControlPlane, instance: str) -> None:
+    ask(plane, instance, {"enable": True, "mode": "enforced"})
+    one, two = replica_of(plane, instance), replica_of(plane, instance, "s")
+    states = [plane.agent(each).tls[-1][1] for each in (instance, one, two)]
+    assert [each.mode for each in states] == ["enforced"] * 3
+    assert len({each.certificate for each in states}) == 3
+    authority, = {each.authority for each in states}
+    assert link(plane, one) == link(plane, two) == (authority, True)
+    for each in (one, two):
+        certificate = shown(plane, each)["certificate"]
+        assert certificate["cn"] == each
+        assert set(certificate["san"]) >= set(plane.wait(each, "ACTIVE")["ip"])
+    # whoever is promoted keeps its own, and so does the source of before
+    before = {each: shown(plane, each) for each in (instance, one, two)}
+    plane.request("POST", f"/instances/{one}/action", {"promote_to_replica_source": {}},
+                  status=202)
+    for each in (instance, one, two):
+        plane.wait(each, "ACTIVE")
+    assert link(plane, instance) == link(plane, two) == (authority, True)
+    plane.request("PUT", f"/instances/{two}", {"instance": {"replica_of": None}}, status=202)
+    plane.wait(two, "ACTIVE")
+    assert {each: shown(plane, each) for each in before} == before
+
+
+def test_a_set_begins_to_speak_tls_changes_and_ends_together(
+        plane: ControlPlane, instance: str) -> None:
+    one, two = replica_of(plane, instance), replica_of(plane, instance, "s")
+    assert link(plane, one) == ("", False)
+    agents = [plane.agent(each) for each in (instance, one, two)]
+    for wanted, mode in (({"enable": True, "mode": "enforced"}, "enforced"),
+                         ({"enable": True}, "basic"), ({"disable": True}, None),
+                         ({"rollback": True}, "basic"), ({"rollback": True}, None)):
+        for agent in agents:
+            # what the server needs a start for, it gets at once
+            agent.tls_restarts = True
+            agent.asked.clear()
+        assert ask(plane, instance, wanted)["restart_required"] is False
+        for agent in agents:
+            assert "restart" in [name for name, _ in agent.asked]
+            assert agent.tls[-1][1].mode == mode
+            assert shown(plane, agent.instance_id)["mode"] == mode
+            assert plane.wait(agent.instance_id, "ACTIVE")["status"] == "ACTIVE"
+        authority = agents[0].tls[-1][1].authority
+        assert link(plane, one) == link(plane, two) == (authority, mode is not None)
+    keys = [request.key.reveal() for agent in agents for _, request in agent.asked
+            if isinstance(request, tm.TlsRequest) and request.key is not None]
+    assert len({*keys}) == len(keys)
+
+
+def test_a_set_of_which_one_refuses_stays_as_it_was(plane: ControlPlane, instance: str) -> None:
+    one, two = replica_of(plane, instance), replica_of(plane, instance, "s")
+    ask(plane, instance, {"enable": True})
+    before = [shown(plane, each) for each in (instance, one, two)]
+    links = link(plane, one), link(plane, two)
+    for call in ("set_tls", "follow"):
+        failing = plane.agent(two)
+        failing._failures = {call: "It does not like it."}
+        plane.request("POST", f"/instances/{instance}/ssl", {"ssl": {"disable": True}},
+                      status=200)
+        plane.wait(instance, "ACTIVE", "ERROR")
+        failing._failures = {}
+        if call == "follow":
+            # that one could not be told to follow as before either, and says so
+            assert plane.wait(two, "ERROR")["fault"]["message"] == "It does not like it."
+            return
+        assert plane.wait(instance, "ACTIVE")["fault"]["message"] == "It does not like it."
+        assert [shown(plane, each) for each in (instance, one, two)] == before
+        assert (link(plane, one), link(plane, two)) == links
+
+
+def test_what_a_set_cannot_have(plane: ControlPlane, instance: str) -> None:
+    plane.agent(instance).tls_restarts = True
+    plane.request("POST", f"/instances/{instance}/ssl", {"ssl": {"enable": True}}, status=200)
+    plane.wait(instance, "RESTART_REQUIRED")
+    replica = {"instance": {"name": "r", "replica_of": instance}}
+    assert "has to be restarted" in plane.request("POST", "/instances", replica, status=422).text
+    plane.agent(instance).tls_restarts = False
+    plane.request("POST", f"/instances/{instance}/action", {"restart": {}}, status=202)
     plane.wait(instance, "ACTIVE")
-    assert "ask for TLS at its source" in ask(plane, made, {"enable": True}, 400)
-    for wanted in ({"enable": True, "mode": "enforced"}, {"rollback": True}):
-        assert "has replicas" in ask(plane, instance, wanted, 422)
+    made = replica_of(plane, instance)
+    for wanted in ({"enable": True}, {"disable": True}, {"rollback": True}):
+        assert "ask for TLS at its source" in ask(plane, made, wanted, 400)
+    plane.conf.clear_override("ca_certificate", group="tls")
+    assert "no authority" in plane.request("POST", "/instances", replica, status=422).text
+    # it needs no certificate for this
+    assert ask(plane, instance, {"disable": True})["status"] == "off"
+    assert shown(plane, made)["status"] == "off"
+
+
+def test_replicas_that_show_no_certificates(plane: ControlPlane, instance: str) -> None:
+    plane.add_redis()
+    source = plane.create(datastore={"type": "redis", "version": "7.0"})
+    plane.wait(source, "ACTIVE")
+    ask(plane, source, {"enable": True, "mode": "mtls"})
+    replica = {"instance": {"name": "r", "replica_of": source}}
+    assert "show no certificates" in plane.request("POST", "/instances", replica, status=422).text
+    ask(plane, source, {"enable": True, "mode": "enforced"})
+    made = replica_of(plane, source)
+    follows = plane.agent(made).follows
+    assert follows is not None and (follows.port, follows.authority) == (
+        6380, plane.agent(source).tls[-1][1].authority)
+    assert "show no certificates" in ask(
+        plane, source, {"enable": True, "mode": "mtls"}, 422)
+    ask(plane, source, {"disable": True})
+    follows = plane.agent(made).follows
+    assert follows is not None and (follows.port, follows.authority) == (6379, "")

@@ -146,3 +146,30 @@ def _container(owner: Owner, certificate: str, key: str, chain: str) -> str:
     parts = {"certificate": certificate, "private_key": key, "intermediates": chain}
     return str(owner.barbican.containers.create_certificate(**{
         name: secrets.create(payload=text) for name, text in parts.items() if text}).store())
+
+
+def test_a_set_whose_members_have_certificates_of_their_owner(
+        plane: ControlPlane, instance: str, owner: Owner, identity: Identity) -> None:
+    mine = owner.keep(bundle(identity, None))
+    owner.ask(instance, {"container_ref": mine, "mode": "enforced"})
+    replica = plane.request("POST", "/instances", {"instance": {
+        "name": "r", "replica_of": instance}}, status=200).json["instance"]["id"]
+    plane.wait(replica, "ACTIVE")
+    plane.wait(instance, "ACTIVE")
+    source, follower = plane.agent(instance), plane.agent(replica)
+    follows = follower.follows
+    # the owner's certificate is for a name, and not for the address
+    assert follows is not None
+    assert (follows.authority, follows.named) == (identity.authority, False)
+    assert follower.tls[-1][1].authority != identity.authority
+    assert "must be enforced" in owner.ask(replica, {"container_ref": mine}, 400)
+    owner.ask(replica, {"container_ref": mine, "mode": "enforced"})
+    assert follower.tls[-1][1].certificate == identity.certificate
+    assert source.follows is None
+    # what is given to the source is not for its replicas
+    owner.ask(instance, {"container_ref": mine})
+    assert source.tls[-1][1].certificate == identity.certificate
+    assert follower.tls[-1][1].certificate != identity.certificate
+    assert follower.tls[-1][1].mode == "basic"
+    follows = follower.follows
+    assert follows is not None and follows.authority == identity.authority

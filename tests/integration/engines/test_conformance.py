@@ -456,6 +456,51 @@ def test_replicas_take_the_place_of_their_source(instance: Instance,
         member.delete()
 
 
+def test_a_set_speaks_tls_whoever_is_its_source(
+        instance: Instance, tmp_path: pathlib.Path) -> None:
+    able(instance, "replication")
+    able(instance, "tls")
+    if not datastores.get(instance.engine.name).promotes:
+        pytest.skip(f"{instance.engine.name} promotes no replica")
+    cloud, engine = instance.cloud, instance.engine
+    source = Instance(cloud, engine, **engine.body())
+    source.write()
+    cloud.run("trove", "create", "encrypted", "1", "--replica_of", source.id)
+    replica = Instance(cloud, engine, ident=cloud.openstack(
+        "database", "instance", "show", source.id)["replicas"].strip())
+    trusted = tmp_path / "authority.pem"
+
+    def ask(one: Instance, **wanted: Any) -> None:
+        one.rest.post(f"/instances/{one.id}/ssl", {"ssl": wanted})
+        for member in (source, replica):
+            cloud.wait_operations(member.id)
+            member.wait()
+
+    def check(one: Instance, other: Instance) -> None:
+        for member in (one, other):
+            assert engine.encrypted(member.address, member.password, str(trusted))
+            with pytest.raises(
+                    Exception, match="Access denied|insecure transport|no encryption|refused"):
+                engine.encrypted(member.address, member.password, None)
+
+    ask(source, enable=True, mode="enforced")
+    for member in (source, replica):
+        shown = member.rest.get(f"/instances/{member.id}/ssl?include_certificate=true").json()
+        assert member.address in shown["ssl"]["certificate"]["san"]
+        trusted.write_text(shown["ssl"]["certificate"]["authority"])
+    check(source, replica)
+    cloud.run("openstack", "database", "instance", "promote", replica.id)
+    for member in (source, replica):
+        cloud.wait_operations(member.id)
+        member.wait()
+    check(replica, source)
+    ask(replica, disable=True)
+    after = replica.write(10)
+    eventually(lambda: source.read() == after, "what was written without TLS")
+    for member in (source, replica):
+        member.delete()
+
+
 def test_root_comes_and_goes(instance: Instance) -> None:
     """The last: where the only user is root, its password is needed from now on."""
     able(instance, "root")

@@ -308,9 +308,9 @@ def test_a_replica_that_is_told_of_root_keeps_it(
     follow(replica, server, user)
     ask, told = replication._ask_root, m.RootRequest(password=Secret(ROOT))
 
-    def meanwhile(source: Source) -> str | None:
+    def meanwhile(source: Source, trusted: pathlib.Path | None) -> str | None:
         # the source is asked, and then both are told
-        before = ask(source)
+        before = ask(source, trusted)
         for each in (server, replica):
             each.manager.enable_root(told)
         return before

@@ -33,6 +33,8 @@ DATASTORE = Datastore(
     logs=(Log("error", LogKind.SYS), Log(AGENT, LogKind.SYS)),
     reserved=RESERVED,
     tls_modes=MODES,
+    tls_port=6380,
+    tls_alone=True,
     why_not={
         "databases": "The databases of Redis are numbers; none is created or deleted.",
         "users": "Redis is used with one password, which root has.",

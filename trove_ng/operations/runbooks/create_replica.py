@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from trove_ng.db.repositories import instances
-from trove_ng.operations import payloads, replication
+from trove_ng.operations import payloads, replication, tls
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import create_instance
 from trove_ng.operations.work import Work
@@ -20,6 +20,7 @@ def _steps() -> tuple[Step, ...]:
             Step("snapshot", replication.wait_for_snapshot, replication.close_account),
             Step("account", replication.open_account, replication.close_account),
             *steps[first:last],
+            Step("tls", tls.as_source),
             Step("follow", replication.follow_first),
             *steps[last:])
 
