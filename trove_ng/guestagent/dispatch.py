@@ -22,8 +22,8 @@ DATA_CALLS = (
     "list_databases", "create_databases", "delete_database", "list_users", "get_user",
     "create_users", "delete_user", "update_user", "change_passwords", "list_access",
     "grant_access", "revoke_access", "is_root_enabled", "enable_root", "disable_root",
-    "list_logs", "switch_log", "publish_log", "set_replica_accounts", "get_position",
-    "wait_for_position", "end_log_archive",
+    "list_logs", "switch_log", "publish_log", "get_position", "wait_for_position",
+    "end_log_archive",
 )
 
 
@@ -45,6 +45,8 @@ def handlers(manager: BaseManager, engine: StepEngine,
         table[name] = _step(engine, about_agent, m.Empty)
     for name in DATA_CALLS:
         table[name] = _prepared(manager, getattr(manager, name))
+    table["set_replica_accounts"] = _prepared(
+        manager, _in_time(engine, manager.set_replica_accounts))
     for name, volume_work in (("mount_volume", manager.mount_volume),
                               ("unmount_volume", manager.unmount_volume),
                               ("resize_fs", manager.resize_fs)):
@@ -69,10 +71,12 @@ def handlers(manager: BaseManager, engine: StepEngine,
         table[name] = _prepared(manager, _step(engine, about_tls, tm.TlsResult))
     table["get_tls"] = _prepared(manager, manager.get_tls)
     table["module_list"] = _prepared(manager, manager.modules.look)
-    for name, change in (("module_apply", manager.modules.apply),
-                         ("module_remove", manager.modules.remove)):
-        table[name] = _prepared(manager, _alone(engine, name, change))
-    table["hold_data"] = _prepared(manager, _alone(engine, "hold_data", manager.hold_data))
+    table["module_apply"] = _prepared(manager, _alone(
+        engine, "module_apply", _in_time(engine, manager.modules.apply)))
+    table["module_remove"] = _prepared(
+        manager, _alone(engine, "module_remove", manager.modules.remove))
+    table["hold_data"] = _prepared(
+        manager, _alone(engine, "hold_data", _in_time(engine, manager.hold_data)))
     # whatever the agent works on: somebody waits for it
     table["release_data"] = _prepared(manager, manager.release_data)
     table["prepare"] = _prepare(manager, engine)
@@ -80,8 +84,7 @@ def handlers(manager: BaseManager, engine: StepEngine,
     # objects of a half made backup are overwritten under the same names
     table["create_backup"] = _long(manager, engine, manager.create_backup)
     table["check_data"] = _long(manager, engine, manager.check_data)
-    table["cancel_step"] = lambda request: m.Flag(
-        value=engine.cancel(request.operation_id, request.step))
+    table["cancel_step"] = lambda request: m.Flag(value=engine.cancel(request))
     return table
 
 
@@ -110,6 +113,15 @@ def _long(manager: BaseManager, engine: StepEngine,
 def _step(engine: StepEngine, work: Callable[[Any], A], answer: type[A]) -> GuestHandler:
     def handle(request: m.StepRequest) -> A:
         return engine.call(request, work, answer)
+
+    return handle
+
+
+def _in_time(engine: StepEngine, work: GuestHandler) -> GuestHandler:
+    """Return the handler of what an operation asks for, and is no step."""
+    def handle(request: m.OrderedRequest) -> m.Message:
+        engine.require_in_time(request)
+        return work(request)
 
     return handle
 

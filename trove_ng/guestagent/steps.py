@@ -22,6 +22,7 @@ import msgspec
 
 from trove_ng.common.errors import Conflict, GuestError, TroveError
 from trove_ng.common.states import ReportState
+from trove_ng.guestagent.order import Order
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
@@ -42,6 +43,7 @@ _DISK_TROUBLE = {errno.ENOSPC: "is full", errno.EDQUOT: "is full",
                  errno.EROFS: "is read-only", errno.EIO: "has failed"}
 INTERRUPTED = "The guest agent ended while it worked on this step."
 CANCELLED = "The step was cancelled."
+LATE = "The request came after newer ones of its operation."
 
 R = TypeVar("R", bound=m.StepRequest)
 A = TypeVar("A", bound=m.Message)
@@ -57,6 +59,7 @@ class StepRecord(msgspec.Struct):
     :param result: the answer as JSON values, for a step that succeeded; see StepReport
     :param interrupted: True if the agent's end cut the step off
     :param reported: True once the bus took the final report
+    :param fence: with ``word`` the place of the newest request of the operation
     """
 
     operation_id: str
@@ -68,6 +71,8 @@ class StepRecord(msgspec.Struct):
     interrupted: bool = False
     reported: bool = False
     ended_at: float = 0.0
+    fence: int = 0
+    word: int = 0
 
 
 class StepStore:
@@ -182,6 +187,9 @@ class StepEngine:
         self._outbox = outbox
         self._sequence = sequence
         self._patience = patience
+        self._order = Order()
+        for record in store.all():
+            self._order.note(record.operation_id, (record.fence, record.word))
         self._lock = threading.Lock()
         self._free = threading.Condition(self._lock)
         self._waiting: set[tuple[str, str]] = set()
@@ -215,13 +223,21 @@ class StepEngine:
         """
         key = (request.operation_id, request.step)
         with self._lock:
-            if key == self._running or key in self._waiting:
+            if key in self._waiting:
+                LOG.info("step %s runs soon", request.step)
+                return
+            in_time = self._order.admit(request)
+            if key == self._running:
                 LOG.info("step %s runs already", request.step)
                 return
             record = self._store.get(*key)
             again = record is not None and record.interrupted and rerun_safe
             if record is not None and not again:
+                self._remember_place(record)
                 self._report(record)
+                return
+            if not in_time:
+                LOG.warning("step %s is not begun: %s", request.step, LATE)
                 return
             self._waiting.add(key)
         threading.Thread(target=self._work, args=(request, work), name="step",
@@ -233,19 +249,23 @@ class StepEngine:
         A failed one runs again when it is asked for again, and a repeat while it runs
         waits for its end.
 
-        :raises Conflict: another step runs
+        :raises Conflict: another step runs, or the request came after newer ones
         """
         key = (request.operation_id, request.step)
         with self._lock:
             # The answer to an earlier word may be lost: this one waits for the same end.
             joined = self._running == key
             self._free.wait_for(lambda: self._running != key)
+            self._order.admit(request)
             record = self._store.get(*key)
             if record is not None and record.state is ReportState.SUCCEEDED:
+                self._remember_place(record)
                 return m.decode(json.dumps(record.result), answer)
             if joined and record is not None:
                 raise GuestError(record.error)
             self._wait_until_free()
+            if not self._order.admit(request):
+                raise Conflict(LATE)
             record = self._begin(request, reported=True)
         try:
             result = work(request)
@@ -255,6 +275,15 @@ class StepEngine:
             raise
         self._end(record, ReportState.SUCCEEDED, result=plain, report=False)
         return result
+
+    def require_in_time(self, request: m.OrderedRequest) -> None:
+        """Refuse what is no step and comes after newer requests of its operation.
+
+        :raises Conflict: it does
+        """
+        with self._lock:
+            if not self._order.admit(request):
+                raise Conflict(LATE)
 
     @contextlib.contextmanager
     def exclusive(self, what: str) -> Iterator[None]:
@@ -281,19 +310,23 @@ class StepEngine:
                 self._store.put(record)
                 self._store.prune()
 
-    def cancel(self, operation_id: str, step: str) -> bool:
+    def cancel(self, request: m.StepRequest) -> bool:
         """Ask a step to end; one that did not come yet will not begin.
 
         :return: True if the step does not run (any more), False if it is not left yet
+        :raises Conflict: the request came after newer ones
         """
-        key = (operation_id, step)
+        key = (request.operation_id, request.step)
         with self._lock:
+            if not self._order.admit(request):
+                raise Conflict(LATE)
             if key == self._running:
                 self._cancelled.set()
             elif self._store.get(*key) is None:
                 self._store.put(StepRecord(
-                    operation_id=operation_id, step=step, state=ReportState.FAILED,
-                    error=CANCELLED, reported=True, ended_at=time.time()))
+                    operation_id=request.operation_id, step=request.step,
+                    state=ReportState.FAILED, error=CANCELLED, reported=True,
+                    ended_at=time.time(), fence=request.fence, word=request.word))
             return self._free.wait_for(lambda: key != self._running, CANCEL_PATIENCE)
 
     def stop(self, timeout: float) -> None:
@@ -315,6 +348,13 @@ class StepEngine:
             assert self._running is not None
             raise Conflict(f"The guest agent works on step {self._running[1]}.")
 
+    def _remember_place(self, record: StepRecord) -> None:
+        """Write what the newest request of an operation is, if that is news."""
+        place = self._order.newest(record.operation_id)
+        if (record.fence, record.word) != place:
+            record.fence, record.word = place
+            self._store.put_anyway(record)
+
     def _work(self, request: R, work: Callable[[R, Progress], m.Message]) -> None:
         """Wait for the turn of a step and run it, in a thread of its own."""
         try:
@@ -326,6 +366,9 @@ class StepEngine:
                         self._cancelled.clear()
                     known = self._store.get(request.operation_id, request.step)
                     if known is not None and known.error == CANCELLED:
+                        return
+                    if not self._order.admit(request):
+                        LOG.warning("step %s is not begun: %s", request.step, LATE)
                         return
                     record = self._begin(request)
                 finally:
@@ -339,7 +382,8 @@ class StepEngine:
     def _begin(self, request: m.StepRequest, reported: bool = False) -> StepRecord:
         self._running = (request.operation_id, request.step)
         record = StepRecord(operation_id=request.operation_id, step=request.step,
-                            state=ReportState.RUNNING, reported=reported)
+                            state=ReportState.RUNNING, reported=reported,
+                            fence=request.fence, word=request.word)
         try:
             self._store.put(record)
         except BaseException:
@@ -374,6 +418,7 @@ class StepEngine:
         record.result = result or {}
         record.interrupted = interrupted
         record.ended_at = time.time()
+        record.fence, record.word = self._order.newest(record.operation_id)
         if state is ReportState.SUCCEEDED:
             record.percent = 100
         self._store.put_anyway(record)

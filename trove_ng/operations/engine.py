@@ -18,6 +18,7 @@ from trove_ng.common.tracebacks import without_texts
 from trove_ng.db.repositories import operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
+from trove_ng.operations import guest
 from trove_ng.operations.giving_up import give_up
 from trove_ng.operations.lease import Abandoned, Later, Lease
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
@@ -249,6 +250,8 @@ class Engine:
             LOG.error("operation %s: there is no run-book for %s", work.id, work.action)
             self._give_up(work, f"{row.action} is not known to any taskmanager.")
             return
+        if lease.fence > 1 and not work.waited:
+            guest.take_over(work)
         try:
             failed = self._run_steps(book, work)
         except Exception:

@@ -13,10 +13,16 @@ import msgspec
 from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.db.models import OperationReport, ServiceStatusRow
-from trove_ng.db.repositories import instances, operation_reports, service_statuses
+from trove_ng.db.repositories import (
+    backups,
+    instances,
+    operation_reports,
+    service_statuses,
+)
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
+from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
 
@@ -162,6 +168,40 @@ def stop_step(work: Work, instance_id: str, step: str) -> None:
     if not left:
         LOG.warning("operation %s: the agent of instance %s did not leave step %s: %s",
                     work.id, instance_id, step, why)
+
+
+def take_over(work: Work) -> None:
+    """Have agents do nothing more that an earlier worker sends for the same operation.
+
+    It may have been stopped just before it sent something that is then not asked for again,
+    because the operation is cancelled or fails.  Agents that cannot be told now hear it with
+    the next request.
+
+    :raises StoreAway: the store is away
+    """
+    for instance_id in _concerned(work):
+        try:
+            work.tools.guests(instance_id, work.context).supersede(work.id)
+        except StoreAway:
+            raise
+        except TroveError as err:
+            LOG.warning("operation %s: instance %s does not hear that another worker has it: %s",
+                        work.id, instance_id, err.message)
+            if isinstance(err, BusAway):
+                return
+
+
+def _concerned(work: Work) -> list[str]:
+    """Return the instances whose agents the operation may ask for something."""
+    with work.reader() as session:
+        backup = backups.get(session, work.resource_id)
+        first = instances.get(
+            session, work.resource_id if backup is None else str(backup.instance_id))
+        if first is None:
+            return []
+        source = str(first.slave_of_id or first.id)
+        return sorted({first.id, source, *(
+            one.id for one in instances.replicas(session, source))})
 
 
 def _send(work: Work, send: Callable[[], None]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 import threading
@@ -61,6 +62,7 @@ class Lease:
         self._until = until
         self._now = now
         self._ended = threading.Event()
+        self._words = itertools.count(1)
         self._cancelled = False
         #: why it ended, a value of the metric ``trove_operations_abandoned_total``
         self.reason = "lease_lost"
@@ -96,6 +98,10 @@ class Lease:
         """Raise Abandoned if the right has ended."""
         if self.ended:
             raise Abandoned(self.operation_id)
+
+    def next_word(self) -> int:
+        """Return the number of what is sent next to an agent."""
+        return next(self._words)
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not longer than the right lasts.

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
@@ -23,6 +24,7 @@ from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
 from trove_ng.operations import payloads
 from trove_ng.operations.lease import Later, Lease
+from trove_ng.rpc.messages import Message, OrderedRequest
 
 if TYPE_CHECKING:
     from trove_ng.cloud.session import Clouds
@@ -89,15 +91,16 @@ class Tools:
     recorder: Recorder = SILENT
     told: bool = False
 
-    def guarded(self, guard: Callable[[bool], None], region: str | None = None) -> Tools:
+    def guarded(self, guard: Callable[[bool], None], passed: Callable[[Message], Message],
+                region: str | None = None) -> Tools:
         """Return tools with a guard before each call of the cloud, or a guest.
 
         :param guard: see :data:`trove_ng.cloud.calls.Guard`
+        :param passed: see :meth:`trove_ng.rpc.guest.GuestClient.passing`
         :param region: whose services they are; None: those of the same one
         """
         def guests(instance_id: str, context: RequestContext | None = None) -> GuestClient:
-            guard(True)
-            return self.guests(instance_id, context)
+            return self.guests(instance_id, context).passing(passed)
 
         clouds = self.clouds.guarded(guard)
         return dataclasses.replace(
@@ -117,7 +120,7 @@ class Work:
                  region: str | None = None) -> None:
         # a write of a worker that lost its lease is refused by the store; nobody but the
         # worker itself can refuse its calls
-        self.tools = tools.guarded(self._guard, region)
+        self.tools = tools.guarded(self._guard, self._sign, region)
         self.lease = lease
         self.id = operation.id
         self.action = operation.action
@@ -146,6 +149,18 @@ class Work:
             self.lease.prove(self.tools.db)
         else:
             self.lease.check()
+
+    def _sign(self, request: Message) -> Message:
+        """Return what is sent to an agent with its place among what the operation sends.
+
+        :raises Abandoned: the lease has ended
+        """
+        self.lease.prove(self.tools.db)
+        if not isinstance(request, OrderedRequest):
+            return request
+        return msgspec.structs.replace(
+            request, operation_id=self.id, fence=self.lease.fence,
+            word=self.lease.next_word())
 
     def payload(self, kind: type[P]) -> P:
         """Return what was asked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from oslo_config import cfg
@@ -120,29 +122,46 @@ class GuestClient:
                  recorder: Recorder = SILENT, lines: Lines | None = None) -> None:
         self._conf = conf
         self._context = context
+        self._pass: Callable[[m.Message], m.Message] | None = None
         self._client = SecureClient(
             transport, topic(instance_id), provider, me, keys.guest(instance_id),
             recorder=recorder, lines=lines)
 
+    def passing(self, through: Callable[[m.Message], m.Message]) -> GuestClient:
+        """Return a client that sends what a function makes of each request.
+
+        :param through: is called just before a request is sent; what it raises forbids that
+        """
+        made = copy.copy(self)
+        made._pass = through
+        return made
+
+    def _passed(self, request: m.Message) -> m.Message:
+        return request if self._pass is None else self._pass(request)
+
     def _call(self, method: str, request: m.Message, answer: type[T],
               seconds: float | None = None) -> T:
         return self._client.call(
-            method, request, answer, seconds or self._conf.guest_call_timeout, self._context)
+            method, self._passed(request), answer,
+            seconds or self._conf.guest_call_timeout, self._context)
+
+    def _cast(self, method: str, request: m.Message) -> None:
+        self._client.cast(method, self._passed(request), self._context)
 
     def _done(self, method: str, request: m.Message) -> None:
         self._call(method, request, m.Empty)
 
     def prepare(self, request: m.PrepareRequest) -> None:
         """Ask to prepare; the result comes through the conductor."""
-        self._client.cast("prepare", request, self._context)
+        self._cast("prepare", request)
 
     def create_backup(self, request: m.BackupRequest) -> None:
         """Ask for a backup; the result comes through the conductor."""
-        self._client.cast("create_backup", request, self._context)
+        self._cast("create_backup", request)
 
     def check_data(self, request: m.CheckRequest) -> None:
         """Ask for a look through all data; the result comes through the conductor."""
-        self._client.cast("check_data", request, self._context)
+        self._cast("check_data", request)
 
     def hold_data(self, request: m.HoldRequest) -> m.Held:
         """Let the data on the volume stay as they are, consistent, for some time."""
@@ -155,6 +174,10 @@ class GuestClient:
     def cancel_step(self, request: m.StepRequest) -> bool:
         """Make the agent leave long work; return False if it works on it still."""
         return self._call("cancel_step", request, m.Flag).value
+
+    def supersede(self, operation_id: str) -> None:
+        """Say that only newer requests of an operation count; there is no answer."""
+        self._cast("cancel_step", m.StepRequest(operation_id=operation_id, step=""))
 
     def rpc_ping(self) -> bool:
         """Return whether the agent answers."""

@@ -170,11 +170,24 @@ class StoredBackup(Message, frozen=True, kw_only=True):
 # ---- requests to the guest ------------------------------------------------
 
 
-class StepRequest(Message, frozen=True, kw_only=True):
-    """A long request of an operation; repeated deliveries do the work once.
+class OrderedRequest(Message, frozen=True, kw_only=True):
+    """A request of an operation that is not heard after newer ones of the same.
 
     :param operation_id: operation that asks
-    :param step: name of its step; the pair is the idempotency key
+    :param fence: rises each time another worker takes the operation; 0: the sender does not
+        tell, and the request has no place in the order
+    :param word: rises with each request of the same worker
+    """
+
+    operation_id: str = ""
+    fence: int = 0
+    word: int = 0
+
+
+class StepRequest(OrderedRequest, frozen=True, kw_only=True):
+    """A long request of an operation; repeated deliveries do the work once.
+
+    :param step: name of its step; with the operation the idempotency key
     """
 
     operation_id: str
@@ -256,7 +269,7 @@ class DataReport(Message, frozen=True, kw_only=True):
     problems: list[str] = []
 
 
-class HoldRequest(Message, frozen=True, kw_only=True):
+class HoldRequest(OrderedRequest, frozen=True, kw_only=True):
     """Let the data on the volume be as a backup needs them, and stay so.
 
     :param token: names the hold; what is held by another one is released

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trove_ng.common.secret import Secret
-from trove_ng.rpc.messages import Ident, Message
+from trove_ng.rpc.messages import Ident, Message, OrderedRequest
 
 
 class ModuleSpec(Message, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class ModuleSpec(Message, frozen=True, kw_only=True):
     is_admin: bool = False
 
 
-class ModulesRequest(Message, frozen=True, kw_only=True):
+class ModulesRequest(OrderedRequest, frozen=True, kw_only=True):
     """Apply modules; the agent sorts them.  Applying one again does the same again."""
 
     modules: list[ModuleSpec]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trove_ng.common.secret import Secret
-from trove_ng.rpc.messages import Message, StepRequest, UserSpec
+from trove_ng.rpc.messages import Message, OrderedRequest, StepRequest, UserSpec
 
 #: key of a heartbeat's details under which an agent tells the seconds between two of them
 INTERVAL = "interval"
@@ -24,7 +24,7 @@ UNHEARD = "unheard"
 PROGRESS = "progress"
 
 
-class ReplicaAccounts(Message, frozen=True, kw_only=True):
+class ReplicaAccounts(OrderedRequest, frozen=True, kw_only=True):
     """Which accounts for replicas a source has; all others of this kind go.
 
     :param keep: names of those that stay as they are

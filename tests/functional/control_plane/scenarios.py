@@ -378,6 +378,18 @@ WITHOUT_CALLS = frozenset({
     (payloads.CONFIGURATION_APPLY, False),
     (payloads.MODULE_REAPPLY, False),
 })
+#: the same, that send nothing to agents, of actions that may do that
+WITHOUT_WORDS = frozenset({
+    (payloads.INSTANCE_CREATE, True),
+    (payloads.INSTANCE_REBUILD, True),
+    (payloads.INSTANCE_UPGRADE, True),
+    (payloads.INSTANCE_DETACH_REPLICA, True),
+    (payloads.INSTANCE_PROMOTE, True),
+    (payloads.INSTANCE_EJECT, True),
+    (payloads.BACKUP_SNAPSHOT, True),
+    (payloads.BACKUP_VERIFY, True),
+    (payloads.CONFIGURATION_APPLY, False),
+})
 
 
 def points(book: Runbook, *, fails: bool) -> list[str]:

@@ -18,6 +18,7 @@ from tests.functional.control_plane.scenarios import (
     OF_ITSELF,
     SCENARIOS,
     WITHOUT_CALLS,
+    WITHOUT_WORDS,
     all_points,
 )
 from tests.functional.control_plane.world import Worker, World, wait_for
@@ -96,10 +97,13 @@ class Calls:
     :param when: ``ask`` stops before the call is made, ``call`` after it
     :param number: 0 never stops
     :param fails_before: where the operation fails; only what comes later counts
+    :param until: what comes later does not count
     """
 
-    def __init__(self, when: str, number: int = 0, fails_before: str | None = None) -> None:
+    def __init__(self, when: str, number: int = 0, fails_before: str | None = None,
+                 until: str | None = None) -> None:
         self._when, self._number, self._fails_before = f"{when} ", number, fails_before
+        self._until = until
         self._last = ""
         self._turned = fails_before is None
         self.count = 0
@@ -108,6 +112,8 @@ class Calls:
         if passed == self._fails_before:
             self._turned = True
             raise StepFailed("This fails.")
+        if passed == self._until:
+            self._turned = False
         if not (self._turned and passed.startswith(self._when)) or passed == self._last:
             return False
         self._last = passed
@@ -119,10 +125,14 @@ class Way:
     """One way through a run-book, to be stopped at a call of the cloud.
 
     :param fails: its last step fails, and it is stopped while it takes back what was done
+    :param back: it is stopped while there is a way back
     """
 
-    def __init__(self, world: World, action: str, fails: bool, when: str) -> None:
+    def __init__(self, world: World, action: str, fails: bool, when: str, *,
+                 back: bool = False) -> None:
         self._world, self._action, self._fails, self._when = world, action, fails, when
+        self._until = next((f"written {step.name}" for step in runbooks()[action].steps
+                            if back and step.final), None)
         self.scenario = SCENARIOS[action]
 
     def begin(self, number: int = 0) -> tuple[Worker, Calls, str, str]:
@@ -132,7 +142,7 @@ class Way:
         """
         before = f"before {runbooks()[self._action].steps[-1].name}" if self._fails else None
         resource_id, operation_id = self.scenario.begin(self._world)
-        calls = Calls(self._when, number, before)
+        calls = Calls(self._when, number, before, self._until)
         worker = Worker(self._world.plane, calls)
         parked = worker.run(operation_id, self._world.manager.sweep)
         assert parked is bool(number), f"made {calls.count} calls, not {number}"
@@ -141,7 +151,7 @@ class Way:
     def count(self) -> int:
         """Return how many calls are made."""
         known = self._world.counts
-        key = (self._action, self._fails, self._when)
+        key = (self._action, self._fails, f"{self._when} {self._until}")
         if key not in known:
             worker, calls, resource_id, operation_id = self.begin()
             row = self._world.finish(operation_id)
@@ -223,6 +233,59 @@ def test_a_worker_that_comes_back_does_no_more(
             wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
             world.settle()
         assert way.scenario.check(world, resource_id, operation_id) is not fails
+        world.tidy()
+
+
+def _telling(share: float, failing: tuple[bool, ...]) -> list[tuple[str, bool]]:
+    """Return ways that ask agents for something."""
+    return some([one for one in _ways() if SCENARIOS[one[0]].agent is not None
+                 and one not in WITHOUT_WORDS and one[1] in failing], share)
+
+
+@pytest.mark.parametrize(("action", "fails"), _telling(0.2, (False, True)))
+def test_a_worker_that_comes_back_is_not_heard_by_agents(
+        world: World, action: str, fails: bool) -> None:
+    """It was stopped just before it sent something; what it meant is done meanwhile."""
+    way = Way(world, action, fails, "tell")
+    for number in way.numbers():
+        worker, _, resource_id, operation_id = way.begin(number)
+        worker.expire(operation_id)
+        row = world.finish(operation_id)
+        assert way.scenario.check(world, resource_id, operation_id) is not fails, row.error
+        heard = world.heard()
+        worker.end(dies=False)
+        assert world.heard() == heard
+        assert way.scenario.check(world, resource_id, operation_id) is not fails
+        world.tidy()
+
+
+@pytest.mark.parametrize("action", [
+    action for action, _ in _telling(0.2, (False,))
+    # that agents of many instances apply a module again changes nothing
+    if action != payloads.MODULE_REAPPLY])
+def test_a_worker_that_comes_back_is_not_heard_after_what_it_did_was_taken_back(
+        world: World, action: str) -> None:
+    """The database that it was to stop, for one, stays as it is."""
+    way = Way(world, action, False, "tell", back=True)
+    for number in way.numbers():
+        worker, _, resource_id, operation_id = way.begin(number)
+        step = next(one for one in reversed(worker.points) if one.startswith("before "))
+        worker.expire(operation_id)
+
+        def fail(_work: Work | None, passed: str, at: str = step) -> bool:
+            if passed == at:
+                raise StepFailed("This fails.")
+            return False
+
+        other = Worker(world.plane, fail)
+        other.run(operation_id, world.manager.sweep)
+        world.finish(operation_id)
+        other.end()
+        assert not way.scenario.check(world, resource_id, operation_id)
+        heard = world.heard()
+        worker.end(dies=False)
+        assert world.heard() == heard, (worker.where, worker.points)
+        assert not way.scenario.check(world, resource_id, operation_id)
         world.tidy()
 
 

@@ -35,15 +35,21 @@ from trove_ng.cloud.calls import Calls, Guard
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.cipher import Encryptor
 from trove_ng.common.clock import SystemClock
+from trove_ng.common.context import RequestContext
+from trove_ng.common.errors import Conflict
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Operation, ServiceStatusRow
 from trove_ng.db.repositories import operations, reconciliation, service_statuses
+from trove_ng.guestagent.order import Order
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
 from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import Work
 from trove_ng.rpc import messages as m
+from trove_ng.rpc.endpoint import Caller
+from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.notifier import is_on
+from trove_ng.rpc.transport import SecureClient
 from trove_ng.taskmanager.manager import Manager
 
 T = TypeVar("T")
@@ -60,10 +66,15 @@ class Died(BaseException):
 
 
 class LivingAgent(Agent):
-    """An agent that beats, does each step once, and stores its backups."""
+    """An agent that beats, does each step once, and stores its backups.
+
+    :ivar heard: the methods of the ordered requests that were not late, and do something
+    """
 
     def __init__(self, *args: Any) -> None:
         self._done: set[tuple[str, str]] = set()
+        self._order = Order()
+        self.heard: list[str] = []
         self._status = ServiceStatus.NEW
         self._ending = threading.Event()
         self._beating = threading.Lock()
@@ -76,6 +87,19 @@ class LivingAgent(Agent):
         while not self._ending.wait(0.15):
             if not self.lost:
                 self.beat(self._status)
+
+    def _handler(self, name: str) -> Callable[[Caller, Any], m.Message]:
+        handle = super()._handler(name)
+
+        def handle_in_time(caller: Caller, request: Any) -> m.Message:
+            if isinstance(request, m.OrderedRequest):
+                if not self._order.admit(request):
+                    raise Conflict("The request came after newer ones of its operation.")
+                if name != "cancel_step":
+                    self.heard.append(name)
+            return handle(caller, request)
+
+        return handle_in_time
 
     def beat(self, status: ServiceStatus | None = None) -> None:
         with self._beating:
@@ -122,6 +146,28 @@ class LivingAgent(Agent):
         self._ending.set()
         # the bus' own end takes a second
         threading.Thread(target=super().stop, daemon=True).start()
+
+
+class WatchedLine:
+    """A way to an agent of which somebody is told before and after something is sent.
+
+    What is sent is signed by then: it has its place among the operation's requests.
+    """
+
+    def __init__(self, line: SecureClient, told: Callable[[str], None]) -> None:
+        self._line, self._told = line, told
+
+    def cast(self, method: str, *args: Any) -> None:
+        self._watched(method, self._line.cast, *args)
+
+    def call(self, method: str, *args: Any) -> Any:
+        return self._watched(method, self._line.call, *args)
+
+    def _watched(self, method: str, send: Callable[..., T], *args: Any) -> T:
+        self._told(f"tell {method}")
+        answer = send(method, *args)
+        self._told(f"told {method}")
+        return answer
 
 
 class WatchedCalls(Calls):
@@ -175,7 +221,8 @@ class Worker:
 
     :param at: says of each point whether it stops there; points are those of
         :data:`trove_ng.operations.engine.Observer`, and ``ask <service> <what>`` and
-        ``call <service> <what>`` before and after each call of the cloud
+        ``call <service> <what>`` before and after each call of the cloud; ``tell <method>``
+        and ``told <method>`` before and after something is sent to an agent
     """
 
     def __init__(self, plane: ControlPlane, at: Callable[[Work | None, str], bool]) -> None:
@@ -190,12 +237,19 @@ class Worker:
         self.where: str | None = None
         clouds = WatchedClouds(plane.conf, plane.tools.clouds._clients)
         clouds.told = lambda what: self._pass(None, what)
+        tools = dataclasses.replace(plane.tools, clouds=clouds, guests=self._guest)
         self._keeper = LeaseKeeper(
             plane.db, self._clock, f"worker-{id(self)}", plane.conf.operations.lease)
         self._manager = Manager(
             plane.db, self._clock, self._keeper,
-            Engine(dataclasses.replace(plane.tools, clouds=clouds), runbooks(), self._pass).run,
+            Engine(tools, runbooks(), self._pass).run,
             1)
+
+    def _guest(self, instance_id: str, context: RequestContext | None = None) -> GuestClient:
+        made = self._plane.tools.guests(instance_id, context)
+        made._client = WatchedLine(  # type: ignore[assignment]
+            made._client, lambda what: self._pass(None, what))
+        return made
 
     def _pass(self, work: Work | None, point: str) -> None:
         if self.where is not None:
@@ -407,6 +461,12 @@ class World:
         self.plane.request("POST", f"/instances/{self.instance()}/modules", {
             "modules": [{"id": ident}]}, status=200)
         return ident
+
+    def heard(self) -> dict[str, list[str]]:
+        """Return what each agent was asked for by operations, and did."""
+        return {one.instance_id: list(one.heard)
+                for one in self.plane.hypervisor.agents.values()
+                if isinstance(one, LivingAgent)}
 
     def shown(self, kind: str, ident: str) -> str | None:
         """Return the status that the API shows; None if it does not exist."""

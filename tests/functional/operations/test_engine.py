@@ -25,7 +25,12 @@ from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import Abandoned, Later, LeaseKeeper
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import keys
+from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.lines import BusAway
+from trove_ng.rpc.messages import StepRequest
+from trove_ng.rpc.replication_messages import ReplicaAccounts
+from trove_ng.rpc.transport import get_transport
 from trove_ng.taskmanager.manager import Manager
 
 Maker = Callable[..., Step]
@@ -302,7 +307,8 @@ def test_a_lease_that_is_not_prolonged_ends_by_itself(bench: Bench) -> None:
     assert lease.ended, "others may have begun"
 
 
-def test_a_worker_whose_lease_is_over_calls_nobody(bench: Bench) -> None:
+def test_a_worker_whose_lease_is_over_calls_nobody(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     ident = bench.submit()
     clock, asked = HandClock(), []
     keeper = LeaseKeeper(bench.db, clock, "one", 30)
@@ -313,16 +319,25 @@ def test_a_worker_whose_lease_is_over_calls_nobody(bench: Bench) -> None:
         neutron=client, options=SimpleNamespace(tries=3), region="RegionOne",
         session=SimpleNamespace(get_project_id=lambda: "p"))))
     tools = dataclasses.replace(
-        bench.tools, clouds=clouds, guests=lambda *_args: asked.append("guest"))
+        bench.tools, clouds=clouds,
+        guests=lambda instance_id, context=None: GuestClient(
+            bench.tools.conf, get_transport(bench.tools.conf, "fake://"), cast(keys.Keys, None),
+            keys.TASKMANAGER, instance_id))
     work = Work(tools, bench.row(ident), lease)
     work.tools.clouds.network.find_ports(RESOURCE)
-    work.tools.guests(RESOURCE)
+    guest = work.tools.guests(RESOURCE)
+    monkeypatch.setattr(guest, "_client", SimpleNamespace(
+        call=lambda _method, request, *_more: asked.append(request)))
+    guest.stop_db(StepRequest(operation_id=ident, step="stop"))
+    guest.set_replica_accounts(ReplicaAccounts(keep=[]))
     clock.time = 60.0
     with pytest.raises(Abandoned):
         work.tools.clouds.network.find_ports(RESOURCE)
     with pytest.raises(Abandoned):
-        work.tools.guests(RESOURCE)
-    assert asked == ["ports", "guest"]
+        guest.stop_db(StepRequest(operation_id=ident, step="stop"))
+    assert asked == [
+        "ports", StepRequest(operation_id=ident, step="stop", fence=1, word=1),
+        ReplicaAccounts(keep=[], operation_id=ident, fence=1, word=2)]
 
 
 def test_the_way_of_an_operation_is_told(bench: Bench, step: Maker) -> None:

@@ -208,7 +208,7 @@ def test_a_step_that_is_cancelled_ends_and_stays_cancelled(life: Life) -> None:
     begun = threading.Event()
     life.engine.submit(request(), wait_for_cancel(begun))
     assert begun.wait(5)
-    assert life.engine.cancel("op", "backup")
+    assert life.engine.cancel(request())
     assert (life.last().state, life.last().error) == (FAILED, steps.CANCELLED)
     life.recorder.steps.clear()
     life.engine.submit(request(), flag, rerun_safe=True)
@@ -219,7 +219,7 @@ def test_the_step_after_a_cancelled_one_runs(life: Life) -> None:
     begun = threading.Event()
     life.engine.submit(request(), wait_for_cancel(begun))
     assert begun.wait(5)
-    life.engine.cancel("op", "backup")
+    life.engine.cancel(request())
     life.last()
     life.recorder.steps.clear()
 
@@ -233,7 +233,7 @@ def test_the_step_after_a_cancelled_one_runs(life: Life) -> None:
 
 def test_a_step_that_comes_after_its_cancellation_does_not_begin(life: Life) -> None:
     done: list[int] = []
-    assert life.engine.cancel("op", "backup")
+    assert life.engine.cancel(request())
     life.engine.submit(request(), lambda *_: done.append(1))  # type: ignore[func-returns-value]
     assert life.last().error == steps.CANCELLED
     assert done == []
@@ -248,8 +248,8 @@ def test_a_step_that_waits_for_its_turn_can_be_cancelled(life: Life, tmp_path: p
     patient.submit(request("first"), wait_for_cancel(begun))
     assert begun.wait(5)
     patient.submit(request("second"), lambda *_: done.append(1))  # type: ignore[func-returns-value]
-    assert patient.cancel("op", "second")
-    assert patient.cancel("op", "first")
+    assert patient.cancel(request("second"))
+    assert patient.cancel(request("first"))
     eventually(lambda: not patient.busy)
     patient.submit(request("third"), flag)
     eventually(lambda: [one.state for one in steps.StepStore(tmp_path / "other").all()
@@ -492,3 +492,76 @@ def test_a_record_is_whole_whenever_the_agent_is_killed(tmp_path: pathlib.Path) 
         leftovers.remove_unfinished(tmp_path)
         assert len(list(tmp_path.iterdir())) <= 1
     assert last >= 0
+
+
+def placed(step: str, fence: int, word: int) -> m.StepRequest:
+    return m.StepRequest(operation_id="op", step=step, fence=fence, word=word)
+
+
+@pytest.mark.parametrize("newest", [(2, 1), (1, 9)])
+def test_a_call_after_newer_ones_of_its_operation_is_refused(
+        life: Life, newest: tuple[int, int]) -> None:
+    """A worker that was stopped sends it, or the bus was slow: it is taken back already."""
+    done: list[str] = []
+
+    def work(asked: m.StepRequest) -> m.Empty:
+        done.append(asked.step)
+        return m.Empty()
+
+    life.engine.call(placed("start_again", *newest), work, m.Empty)
+    with pytest.raises(Conflict, match=steps.LATE):
+        life.engine.call(placed("stop", 1, 3), work, m.Empty)
+    life.engine.call(placed("stop", 2, 2), work, m.Empty)
+    other = m.StepRequest(operation_id="other", step="stop", fence=1, word=1)
+    life.engine.call(other, work, m.Empty)
+    # an older release says nothing about it
+    life.engine.call(m.StepRequest(operation_id="op", step="more"), work, m.Empty)
+    assert done == ["start_again", "stop", "stop", "more"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_late_is_known_to_the_next_life_of_the_agent(
+        life: Life, tmp_path: pathlib.Path, recorder: Recorder, again: bool) -> None:
+    """Also if the newer request was answered from memory."""
+    if again:
+        life.engine.call(placed("start", 1, 1), flag, m.Flag)
+    life.engine.call(placed("start", 2, 1), flag, m.Flag)
+    after = Life(tmp_path / "steps", recorder)
+    with pytest.raises(Conflict, match=steps.LATE):
+        after.engine.call(placed("stop", 1, 2), flag, m.Flag)
+
+
+def test_long_work_that_comes_late_is_not_begun_and_nothing_is_reported(life: Life) -> None:
+    """A report of it would be taken for that of who works on it now."""
+    done: list[int] = []
+    life.engine.call(placed("undo", 2, 1), flag, m.Flag)
+    life.engine.submit(placed("backup", 1, 1), lambda *_: done.append(1))  # type: ignore[func-returns-value]
+    life.engine.submit(placed("other", 2, 2), flag)
+    assert life.last().step == "other"
+    assert {one.step for one in life.recorder.steps} == {"other"}
+    assert done == []
+
+
+def test_long_work_that_waits_is_not_begun_after_what_came_later(
+        tmp_path: pathlib.Path, life: Life) -> None:
+    patient = steps.StepEngine(
+        steps.StepStore(tmp_path / "other"), life.outbox, Sequence(tmp_path / "n"), patience=5)
+    begun, done = threading.Event(), []
+    patient.submit(placed("first", 1, 1), wait_for_cancel(begun))
+    assert begun.wait(5)
+    patient.submit(placed("second", 1, 2), lambda *_: done.append(1))  # type: ignore[func-returns-value]
+    assert patient.cancel(placed("first", 2, 1))
+    eventually(lambda: not patient.busy)
+    patient.call(placed("undo", 2, 2), flag, m.Flag)
+    assert done == []
+    with pytest.raises(Conflict, match=steps.LATE):
+        patient.cancel(placed("undo", 1, 3))
+
+
+def test_what_is_no_step_is_refused_when_it_comes_late(life: Life) -> None:
+    life.engine.require_in_time(m.HoldRequest(
+        token="a", seconds=1, operation_id="op", fence=2, word=1))
+    with pytest.raises(Conflict, match=steps.LATE):
+        life.engine.require_in_time(m.HoldRequest(
+            token="a", seconds=1, operation_id="op", fence=1, word=2))
+    life.engine.require_in_time(m.HoldRequest(token="a", seconds=1))
