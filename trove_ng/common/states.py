@@ -39,6 +39,10 @@ class ServiceStatus(enum.StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+#: of a database that serves nobody, and was not stopped
+DOWN = frozenset({ServiceStatus.CRASHED, ServiceStatus.BLOCKED})
+
+
 class ReportState(enum.StrEnum):
     """Where a long step on a guest stands."""
 

@@ -6,7 +6,9 @@ it is younger than the silence of the source that is to be judged.
 
 The invariants, whatever is told:
 
-- a source that was heard of within its time, or that one replica hears, stays;
+- a source that was heard of within its time stays, unless it says itself, for some times that
+  long, that its database serves nobody;
+- one that a replica hears stays;
 - at least half of the replicas say that nothing answers where it was, since about when it was
   silent: those that are silent, or were until now, that were stopped or refused, or that lost it
   long before, say nothing;
@@ -37,6 +39,8 @@ from trove_ng.rpc.replication_messages import (
 
 AUTOMATIC, MANUAL = "automatic", "manual"
 MODES = (AUTOMATIC, MANUAL)
+#: times of silence for which a database may be down whose agent lives, and starts it again
+PATIENCE = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Member:
     :param unheard: seconds that it had tried to reach the source in vain when it told
     :param progress: how far the changes go that it told to have; of silent ones, too
     :param heard_for: seconds through which its agent was heard of all the time
+    :param down: seconds for which its agent says that its database serves nobody
     """
 
     id: str
@@ -74,6 +79,7 @@ class Member:
     unheard: float | None = None
     progress: int | None = None
     heard_for: float | None = None
+    down: float | None = None
 
     def is_heard(self, seconds: float) -> bool:
         """Return whether its agent was heard of in so many seconds."""
@@ -103,9 +109,13 @@ class Refuse:
 
 @dataclasses.dataclass(frozen=True)
 class FailOver:
-    """One of some replicas takes the source's place: that which has most, which they tell."""
+    """One of some replicas takes the source's place: that which has most, which they tell.
+
+    :param living: the agent of the source speaks, and can see that its database stays down
+    """
 
     replica_ids: tuple[str, ...]
+    living: bool = False
 
 
 Decision = Wait | Refuse | FailOver
@@ -118,7 +128,8 @@ def interval(details: Any) -> float | None:
     return told if known else None
 
 
-def member(ident: str, facts: Facts, details: Any, heard_for: float | None) -> Member:
+def member(ident: str, facts: Facts, details: Any, heard_for: float | None,
+           down: float | None = None) -> Member:
     """Return what is known of a member.
 
     :param details: those of its heartbeat, which is not trusted
@@ -129,7 +140,7 @@ def member(ident: str, facts: Facts, details: Any, heard_for: float | None) -> M
         return found if isinstance(found := told.get(key), bool) else None
 
     return Member(ident, facts, word(CONNECTED), word(APPLIES), _number(told, LAST_LAG),
-                  _number(told, UNHEARD), progress(details), heard_for)
+                  _number(told, UNHEARD), progress(details), heard_for, down)
 
 
 def progress(details: Any) -> int | None:
@@ -159,8 +170,11 @@ def decide(settings: Settings, source: Member, replicas: Sequence[Member],
     :param since_last: seconds since a failover of the set last began; None: never
     """
     silence = source.facts.heartbeat_age
-    if silence is None or silence <= settings.timeout:
+    living = source.is_heard(settings.timeout)
+    if silence is None or living and (
+            source.down is None or source.down <= PATIENCE * settings.timeout):
         return Wait("The source is heard of.")
+    lost = source.down if living and source.down is not None else silence
     if not replicas:
         return Wait("The source has no replicas.")
     words = [one for one in replicas if one.is_heard(settings.timeout)]
@@ -169,11 +183,13 @@ def decide(settings: Settings, source: Member, replicas: Sequence[Member],
         return Wait(f"Replica {hearing.id} hears the source.")
     if source.facts.service_status == ServiceStatus.SHUTDOWN:
         return Wait("The database of the source was stopped.")
-    witnesses = [one for one in words if one.misses(silence, settings.timeout)]
+    witnesses = [one for one in words if one.misses(lost, settings.timeout) and (
+        not living or (one.unheard or 0) >= settings.timeout)]
     if 2 * len(witnesses) < len(replicas):
         return Refuse(f"Only {len(witnesses)} of {len(replicas)} replicas say that they lost the "
-                      "source when it fell silent.")
-    return _choose(settings, source, replicas, witnesses, since_last)
+                      f"source when {'its database ended' if living else 'it fell silent'}.")
+    found = _choose(settings, source, replicas, witnesses, since_last)
+    return dataclasses.replace(found, living=living) if isinstance(found, FailOver) else found
 
 
 def _choose(settings: Settings, source: Member, replicas: Sequence[Member],

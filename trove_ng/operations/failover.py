@@ -33,8 +33,8 @@ Rows = Sequence[tuple[Instance, ServiceStatusRow]]
 class Failovers(Unasked):
     """Looks for lost sources; any number of them may, in any process.
 
-    A look is one statement when no source is silent, else two, however many are.  What is to
-    begin, or to be told, is decided again with all of the set locked, so that one does it.
+    A look is one statement when no source is silent or down, else two, however many are.  What
+    is to begin, or to be told, is decided again with all of the set locked, so that one does it.
     """
 
     def run(self) -> None:
@@ -42,17 +42,19 @@ class Failovers(Unasked):
         now = self._clock.now()
         with self._db.reader() as session:
             watched = failovers.watched(session, failover.AUTOMATIC)
-            silent = {wanted.instance_id: wanted for wanted, heard_at in watched
+            silent = {wanted.instance_id: wanted for wanted, heard_at, _ in watched
                       if _age(heard_at, now) > wanted.timeout_seconds}
-            known = failovers.members(session, silent) if silent else {}
+            lost = silent | {wanted.instance_id: wanted for wanted, _, down_since in watched
+                             if down_since is not None}
+            known = failovers.members(session, lost) if lost else {}
             # where nobody is heard it is the service that is deaf
             deaf = len(silent) == len(watched) and not any(
                 _is_heard(silent[ident], status, now)
-                for ident, rows in known.items() for _, status in rows)
-            news = [ident for ident, wanted in silent.items()
+                for ident in silent for _, status in known[ident])
+            news = [ident for ident, wanted in lost.items()
                     if not deaf and _is_news(wanted, known[ident], now)]
-            back = [wanted.instance_id for wanted, _ in watched
-                    if wanted.refused and wanted.instance_id not in silent]
+            back = [wanted.instance_id for wanted, *_ in watched
+                    if wanted.refused and wanted.instance_id not in lost]
         if back:
             self._forget(back)
         for ident in news:
@@ -97,7 +99,8 @@ class Failovers(Unasked):
                now: datetime.datetime) -> str | None:
         source = rows[0][0]
         payload = payloads.ChangeSource(
-            source_id=source.id, replica_ids=list(found.replica_ids), automatic=True)
+            source_id=source.id, replica_ids=list(found.replica_ids), automatic=True,
+            living=found.living)
         accepted = self._attempt(session, f"source {source.id}", lambda: self._requests.submit(
             session, action=payloads.INSTANCE_EJECT, resource_type="instance",
             resource_id=source.id, tenant_id=source.tenant_id,
@@ -111,8 +114,9 @@ class Failovers(Unasked):
                 one.task, one.operation_id = Task.EJECTING, accepted.id
         wanted.last_at, wanted.refused = now, ""
         events.add(session, EventKind.FAILOVER_BEGUN,
-                   "The source is not heard of, and no replica hears it: one of "
-                   f"{len(found.replica_ids)} takes its place.", now,
+                   f"{'The database of the source' if found.living else 'The source'} is not "
+                   f"heard of, and no replica hears it: one of {len(found.replica_ids)} takes its "
+                   "place.", now,
                    tenant_id=source.tenant_id, resource_id=source.id,
                    details={"replicas": list(found.replica_ids)})
         return accepted.id
@@ -143,10 +147,12 @@ def _is_news(wanted: Failover, rows: Rows, now: datetime.datetime) -> bool:
 def _is_told(wanted: Failover, rows: Rows, found: Refuse, now: datetime.datetime) -> bool:
     """Return whether it is to be told why a lost source stays: once, when it is for some time."""
     source, status = rows[0]
+    if status.updated_at is None:
+        return False
+    lost_at = min(status.updated_at, status.down_since or status.updated_at)
     # a set that is being worked on is no news
-    return (wanted.refused != found.why[:_REFUSED] and status.updated_at is not None
-            and source.task == Task.NONE
-            and _age(status.updated_at, now) >= _TELL_AFTER * max(
+    return (wanted.refused != found.why[:_REFUSED] and source.task == Task.NONE
+            and _age(lost_at, now) >= _TELL_AFTER * max(
                 wanted.timeout_seconds, failover.interval(status.details) or 0))
 
 
@@ -173,7 +179,8 @@ def _decide(wanted: Failover, rows: Rows, now: datetime.datetime) -> failover.De
     """Ask the rules about a set whose source comes first."""
     known = [failover.member(
         one.id, readiness.facts(one, status, False, now), status.details,
-        None if status.heard_since is None else _age(status.heard_since, now))
+        None if status.heard_since is None else _age(status.heard_since, now),
+        None if status.down_since is None else _age(status.down_since, now))
         for one, status in rows]
     last = None if wanted.last_at is None else _age(wanted.last_at, now)
     return decide(Settings(wanted.timeout_seconds, wanted.min_interval_seconds, wanted.max_lag),

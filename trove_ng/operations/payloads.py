@@ -130,9 +130,11 @@ class ChangeSource(OfSet, frozen=True, kw_only=True):
     :func:`member_secret`.  The replicas are all there are; those that can, where nobody asked.
 
     :param automatic: nobody asked for it
+    :param living: nobody did, and the agent of the source can be asked to keep its database down
     """
 
     automatic: bool = False
+    living: bool = False
 
 
 class DeleteInstance(Payload, frozen=True, kw_only=True):

@@ -94,6 +94,24 @@ def test_a_heartbeat_is_written_with_the_volume_use(
     assert status_of(database, "two").status == "NEW"
 
 
+def test_it_is_kept_since_when_a_database_serves_nobody(
+        database: Database, conductor: Conductor, instance: str) -> None:
+    def down_since(sequence: int, status: ServiceStatus) -> datetime.datetime | None:
+        conductor.heartbeat(guest(instance), beat(status, sequence))
+        return wait_for(database, instance, sequence).down_since
+
+    assert down_since(1, ServiceStatus.HEALTHY) is None
+    first = down_since(2, ServiceStatus.CRASHED)
+    assert first is not None
+    assert down_since(3, ServiceStatus.BLOCKED) == first
+    # it is started again, or was stopped
+    for sequence, status in enumerate((ServiceStatus.RUNNING, ServiceStatus.SHUTDOWN), 4):
+        assert down_since(sequence, status) is None
+    again = down_since(6, ServiceStatus.BLOCKED)
+    assert again is not None
+    assert again > first
+
+
 def test_it_is_kept_since_when_an_agent_is_heard_without_a_gap(
         database: Database, conductor: Conductor, instance: str) -> None:
     def heard_since(sequence: int, gap: float, **details: Any) -> datetime.datetime | None:

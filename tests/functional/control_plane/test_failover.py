@@ -22,7 +22,9 @@ from trove_ng.cloud.errors import CloudError
 from trove_ng.common import metrics as m
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.metrics import TASKMANAGER
+from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import (
+    Failover,
     Instance,
     Notification,
     Operation,
@@ -275,6 +277,92 @@ def test_no_replica_is_written_to_before_the_source_is_cut_off(
     if waits:
         plane.wait(source, "SHUTDOWN")
         assert violations(plane) == []
+
+
+def end_database(plane: ControlPlane, source: str, seconds: float = 60,
+                 status: ServiceStatus = ServiceStatus.CRASHED) -> None:
+    """Have the agent of a source say for some time that its database has ended."""
+    plane.agent(source).beat(status)
+    wait_for(lambda: plane.show(source)["operating_status"] == status, "the end")
+    with plane.db.writer() as session:
+        session.execute(update(ServiceStatusRow).where(
+            ServiceStatusRow.instance_id == source).values(
+                down_since=plane.clock.now() - datetime.timedelta(seconds=seconds)))
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_database_that_does_not_come_back_is_fenced_by_its_agent_and_given_up(
+        plane: ControlPlane, pair: tuple[str, str, str], *, obeys: bool) -> None:
+    source, one, two = pair
+    want(plane, source)
+    for replica in (one, two):
+        say(plane, replica, {**ALONE, "unheard": 59})
+    end_database(plane, source, 11)
+    make(plane).run()
+    assert ejections(plane) == [], "its agent starts it again"
+    end_database(plane, source)
+    if not obeys:
+        plane.hypervisor.failures["fence"] = "The disk is dead."
+    make(plane).run()
+    for ident in (one, two):
+        plane.wait(ident, "ACTIVE")
+    begun, = ejections(plane)
+    assert (begun.status, begun.payload["living"]) == (operations.SUCCEEDED, True)
+    assert ("fence" in [name for name, _ in plane.agent(source).asked],
+            plane.agent(source).fenced) == (True, obeys)
+    found = plane.show(source)
+    assert (ids(plane, source), let_in(plane, source)) == ([], set())
+    server = plane.request("GET", f"/mgmt/instances/{source}", token="admin").json[
+        "instance"]["server"]["status"]
+    assert server == ("ACTIVE" if obeys else "SHUTOFF"), found
+    assert violations(plane) == []
+
+
+def test_a_database_that_works_again_keeps_its_place(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    for replica in (one, two):
+        say(plane, replica, {**ALONE, "unheard": 59})
+    end_database(plane, source)
+    plane.manager.stop()
+    make(plane).run()
+    begun, = ejections(plane)
+    plane.agent(source).beat(ServiceStatus.HEALTHY)
+
+    def works() -> bool:
+        with plane.db.reader() as session:
+            return session.get_one(ServiceStatusRow, source).down_since is None
+
+    wait_for(works, "the database")
+    plane.start_taskmanager("other").sweep()
+    plane.wait(source, "ACTIVE")
+    assert "works again" in (ejections(plane)[0].error or "")
+    assert "fence" not in [name for name, _ in plane.agent(source).asked]
+    assert set(ids(plane, source)) == {one, two}
+    assert begun.id == ejections(plane)[0].id
+
+
+def test_why_a_source_whose_database_is_lost_stays_is_told(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    for replica in (one, two):
+        # something answers there
+        say(plane, replica, {name: value for name, value in ALONE.items() if name != "unheard"})
+    end_database(plane, source, status=ServiceStatus.BLOCKED)
+    look = make(plane)
+    for _ in range(2):
+        look.run()
+    assert ejections(plane) == []
+    assert kinds(plane, source) == [(
+        "failover.refused",
+        "Only 0 of 2 replicas say that they lost the source when its database ended.")]
+    plane.agent(source).beat(ServiceStatus.HEALTHY)
+    wait_for(lambda: plane.show(source)["operating_status"] == "HEALTHY", "the database")
+    look.run()
+    with plane.db.reader() as session:
+        assert session.get_one(Failover, source).refused == ""
 
 
 def test_too_many_at_a_time_wait(plane: ControlPlane, pair: tuple[str, str, str]) -> None:

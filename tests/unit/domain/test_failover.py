@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trove_ng.common.states import ServiceStatus
 from trove_ng.domain.failover import (
+    PATIENCE,
     FailOver,
     Member,
     Refuse,
@@ -26,6 +27,9 @@ SILENT = Member("s", dataclasses.replace(WORKS, heartbeat_age=16.0))
 ONE = Member("1", WORKS, connected=False, applies=True, lag=0, unheard=12, progress=7,
              heard_for=3600)
 TWO = dataclasses.replace(ONE, id="2")
+#: a source whose agent lives, and a replica that lost it as its database ended
+ENDED = Member("s", dataclasses.replace(WORKS, service_status=ServiceStatus.CRASHED), down=61.0)
+LEFT = dataclasses.replace(ONE, unheard=58)
 
 _AGES = st.none() | st.floats(0, 120)
 _FACTS = st.builds(
@@ -38,7 +42,7 @@ _WORDS = st.none() | st.booleans()
 _MEMBERS = st.builds(Member, st.just("?"), _FACTS | st.just(WORKS), _WORDS | st.just(False),
                      _WORDS | st.just(True), st.none() | st.floats(0, 100),
                      st.none() | st.floats(0, 200), st.none() | st.integers(0, 3),
-                     st.none() | st.floats(0, 200))
+                     st.none() | st.floats(0, 200), st.none() | st.floats(0, 600))
 _SETS = st.lists(_MEMBERS, max_size=4).map(lambda found: [
     dataclasses.replace(one, id=str(number)) for number, one in enumerate(found)])
 _SETTINGS = st.builds(Settings, st.floats(3, 60), st.floats(0, 3600),
@@ -49,7 +53,8 @@ def with_facts(one: Member, **values: object) -> Member:
     return dataclasses.replace(one, facts=dataclasses.replace(one.facts, **values))
 
 
-@given(_SETTINGS, _MEMBERS | st.just(SILENT), _SETS, st.none() | st.floats(0, 7200))
+@given(_SETTINGS, _MEMBERS | st.just(SILENT) | st.just(ENDED), _SETS,
+       st.none() | st.floats(0, 7200))
 @settings(max_examples=1000)
 def test_a_failover_never_breaks_a_rule(
         wanted: Settings, source: Member, replicas: list[Member], since: float | None) -> None:
@@ -60,13 +65,17 @@ def test_a_failover_never_breaks_a_rule(
     by_id = {one.id: one for one in replicas}
     heard = [one for one in replicas if one.is_heard(wanted.timeout)]
     assert source.facts.heartbeat_age is not None
-    assert source.facts.heartbeat_age > wanted.timeout
-    assert not any(one.connected for one in heard)
     silence = source.facts.heartbeat_age
+    assert found.living is (silence <= wanted.timeout)
+    if found.living:
+        assert source.down is not None and source.down > PATIENCE * wanted.timeout
+        silence = source.down
+    assert not any(one.connected for one in heard)
     assert source.facts.service_status != ServiceStatus.SHUTDOWN
     lost = [one for one in heard if one.connected is False and one.unheard is not None
             and one.unheard + (one.facts.heartbeat_age or 0) <= silence + wanted.timeout
-            and one.heard_for is not None and one.heard_for >= wanted.timeout]
+            and one.heard_for is not None and one.heard_for >= wanted.timeout
+            and (not found.living or one.unheard >= wanted.timeout)]
     assert 2 * len(lost) >= len(replicas) > 0
     most = max(by_id[ident].progress or 0 for ident in found.replica_ids)
     assert all((one.progress or 0) <= most for one in replicas)
@@ -120,7 +129,34 @@ def test_a_replica_may_be_behind_as_far_as_its_owner_says(
     assert taken or "behind the source by more than 5 seconds" in found.why
 
 
+@given(_SETTINGS, _SETS, st.none() | st.floats(0, 7200), st.floats(0, 600))
+def test_a_source_whose_database_may_come_back_stays(
+        wanted: Settings, replicas: list[Member], since: float | None, down: float) -> None:
+    assume(down <= PATIENCE * wanted.timeout)
+    source = dataclasses.replace(with_facts(ENDED, heartbeat_age=wanted.timeout), down=down)
+    assert decide(wanted, source, replicas, since) == Wait("The source is heard of.")
+
+
+def test_a_database_that_does_not_come_back_is_given_up_though_its_agent_lives() -> None:
+    two = dataclasses.replace(LEFT, id="2")
+    assert decide(WANTED, ENDED, [LEFT, two], None) == FailOver(("1", "2"), living=True)
+    assert decide(WANTED, with_facts(ENDED, service_status=ServiceStatus.BLOCKED), [LEFT],
+                  None) == FailOver(("1",), living=True)
+    # it is one that is silent by now
+    assert decide(WANTED, with_facts(ENDED, heartbeat_age=16), [ONE], None) == FailOver(("1",))
+
+
 @pytest.mark.parametrize(("source", "replicas", "since", "kind", "why"), [
+    (dataclasses.replace(ENDED, down=60), [LEFT], None, Wait, "The source is heard of."),
+    (ENDED, [LEFT, dataclasses.replace(LEFT, id="2", connected=True)], None, Wait,
+     "Replica 2 hears the source."),
+    # it lost it a moment ago, or long before, or is answered there
+    *((ENDED, [dataclasses.replace(LEFT, **wrong)], None, Refuse,
+       "Only 0 of 1 replicas say that they lost the source when its database ended.")
+      for wrong in ({"unheard": 14}, {"unheard": 77}, {"unheard": None}, {"heard_for": 14})),
+    (with_facts(ENDED, task=Task.RESTARTING), [LEFT], None, Refuse,
+     "Something is done with instance s."),
+    (ENDED, [LEFT], 599.9, Refuse, "The last failover was less than 600 seconds ago."),
     (with_facts(SILENT, heartbeat_age=15), [ONE], None, Wait, "The source is heard of."),
     (with_facts(SILENT, heartbeat_age=None), [ONE], None, Wait, "The source is heard of."),
     (SILENT, [], None, Wait, "The source has no replicas."),

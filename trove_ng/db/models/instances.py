@@ -131,6 +131,8 @@ class ServiceStatusRow(Base):
     updated_at: Mapped[datetime.datetime | None] = mapped_column(index=True)
     #: since when they come without a gap, our clock
     heard_since: Mapped[datetime.datetime | None]
+    #: since when they say that the database serves nobody, and was not stopped, our clock
+    down_since: Mapped[datetime.datetime | None]
     #: when it was told that no heartbeat comes any more; NULL while they come
     lost_at: Mapped[datetime.datetime | None]
     agent_version: Mapped[str] = mapped_column(String(64), default="")

@@ -40,8 +40,10 @@ def move(session: Session, before_id: str, after_id: str) -> None:
 
 
 def watched(session: Session, mode: str) -> Sequence[AnyRow]:
-    """Return what the sources of a mode have whose agents were heard of, with the time when."""
-    return session.execute(select(Failover, ServiceStatusRow.updated_at).join(
+    """Return what the sources of a mode have whose agents were heard of, with the time when,
+    and since when these say that the database serves nobody."""
+    return session.execute(select(
+        Failover, ServiceStatusRow.updated_at, ServiceStatusRow.down_since).join(
             Instance, Instance.id == Failover.instance_id).join(
             ServiceStatusRow, ServiceStatusRow.instance_id == Failover.instance_id).where(
                 Failover.mode == mode, Instance.deleted.is_(False),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import EventKind, ServiceStatus
+from trove_ng.common.states import DOWN, EventKind, ServiceStatus
 from trove_ng.db.models import Instance, InstanceKey, ServiceStatusRow
 from trove_ng.db.repositories import events
 from trove_ng.db.rows import AnyRow
@@ -52,7 +52,8 @@ def record(session: Session, beats: Sequence[dict[str, Any]]) -> int:
     known = {row.instance_id: row for row in session.execute(select(
         ServiceStatusRow.instance_id, ServiceStatusRow.status, ServiceStatusRow.sequence,
         ServiceStatusRow.lost_at, ServiceStatusRow.updated_at,
-        ServiceStatusRow.heard_since).where(ServiceStatusRow.instance_id.in_(
+        ServiceStatusRow.heard_since, ServiceStatusRow.down_since,
+        ).where(ServiceStatusRow.instance_id.in_(
             [beat["instance_id"] for beat in beats])).order_by(
                 # In the order of the key, so that two conductors never wait for each other.
                 ServiceStatusRow.instance_id).with_for_update())}
@@ -64,6 +65,7 @@ def record(session: Session, beats: Sequence[dict[str, Any]]) -> int:
     _tell(session, [(known[beat["instance_id"]], beat) for beat in newer])
     session.connection().execute(_RECORD, [
         {"b_heard_since": _heard_since(known[beat["instance_id"]], beat),
+         "b_down_since": _down_since(known[beat["instance_id"]], beat),
          **{f"b_{name}": beat[name] for name in ("instance_id", *_COLUMNS)}} for beat in newer])
     return len(newer)
 
@@ -77,12 +79,21 @@ def _heard_since(known: AnyRow, beat: dict[str, Any]) -> datetime.datetime:
     return since
 
 
+def _down_since(known: AnyRow, beat: dict[str, Any]) -> datetime.datetime | None:
+    """Return since when the database serves nobody; None: it does, or was stopped."""
+    if beat["status"] not in DOWN:
+        return None
+    since: datetime.datetime = known.down_since or beat["updated_at"]
+    return since
+
+
 _COLUMNS = ("status", "description", "sequence", "sent_at", "updated_at", "agent_version",
             "volume_total", "volume_used", "details")
 _RECORD = update(ServiceStatusRow).where(
     ServiceStatusRow.instance_id == bindparam("b_instance_id"),
     ServiceStatusRow.sequence < bindparam("b_sequence"),
-).values(lost_at=None, **{name: bindparam(f"b_{name}") for name in ("heard_since", *_COLUMNS)})
+).values(lost_at=None, **{name: bindparam(f"b_{name}") for name in (
+    "heard_since", "down_since", *_COLUMNS)})
 
 
 def _tell(session: Session, pairs: Sequence[tuple[AnyRow, dict[str, Any]]]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.common.errors import GuestError, ServiceUnavailable
+from trove_ng.common.errors import GuestError, ServiceUnavailable, TroveError
 from trove_ng.db.repositories import instances, operations, service_statuses
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
@@ -53,10 +53,10 @@ def _source(work: Work) -> str:
 def _heard(work: Work) -> bool:
     """Return whether the agent of the source lives; its database does not.
 
-    Where nobody asked it is silent, and is not waited for.
+    Where nobody asked it is silent, and is not waited for, unless it spoke just then.
     """
     if roles.wanted(work).automatic:
-        return False
+        return roles.wanted(work).living
     with work.reader() as session:
         row = service_statuses.get(session, work.resource_id)
     return service_statuses.is_fresh(
@@ -68,13 +68,23 @@ def _fence(work: Work) -> None:
 
     Where nobody asked, a network service that is away does not keep the source: it is asked
     again when that is put aside.
+
+    :raises StepFailed: its database, which was down, works again
     """
+    if roles.wanted(work).living and not _is_down(work):
+        raise StepFailed("The database of the source works again.")
     try:
         access.close(work)
     except CloudError as err:
         if not roles.wanted(work).automatic:
             raise
         LOG.warning("source %s is let in at still: %s", work.resource_id, err.message)
+
+
+def _is_down(work: Work) -> bool:
+    with work.reader() as session:
+        row = service_statuses.get(session, work.resource_id)
+    return row is None or row.down_since is not None
 
 
 def _open(work: Work) -> None:
@@ -84,10 +94,20 @@ def _open(work: Work) -> None:
 
 def _isolate(work: Work) -> None:
     """See that nobody writes to the source, also who was let in before."""
-    if _heard(work):
-        fencing.note_asked(work)
+    if not _heard(work):
+        fencing.isolate(work, _patience(work))
+        return
+    fencing.note_asked(work)
+    try:
         roles.guest(work, work.resource_id).fence(roles.step(work, "fence"))
-    else:
+    except (StoreAway, BusAway):
+        raise
+    except TroveError as err:
+        if not roles.wanted(work).automatic:
+            raise
+        # its disk may be dead, and it may have died since
+        LOG.warning("the agent of source %s does not stop its database: %s", work.resource_id,
+                    err.message)
         fencing.isolate(work, _patience(work))
 
 

@@ -900,6 +900,7 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.Double(), nullable=False),
         sa.Column("updated_at", MOMENT, nullable=True),
         sa.Column("heard_since", MOMENT, nullable=True),
+        sa.Column("down_since", MOMENT, nullable=True),
         sa.Column("lost_at", MOMENT, nullable=True),
         sa.Column("agent_version", sa.String(length=64), nullable=False),
         sa.Column("volume_total", sa.BigInteger(), nullable=True),
