@@ -1,8 +1,11 @@
 """A lost source is replaced by itself: how soon, and that never two are written to.
 
-Servers are killed, stopped or cut off, in an order that a seed gives; ``TROVE_FAILOVER_SEEDS``
+Servers are killed, paused or cut off, in an order that a seed gives; ``TROVE_FAILOVER_SEEDS``
 says how many seeds (1).  Each seed takes a set of its own with two replicas, and loses two of its
-sources.  What is measured is written to the standard output.
+sources: one that is away for its clients too, and one whose clients could go on writing to it,
+where nothing but the isolation by the cloud, which refuses that for some seconds, keeps them from
+it.  Old sources are written to until the seed ends.  What is measured is written to the standard
+output.
 """
 
 from __future__ import annotations
@@ -10,12 +13,14 @@ from __future__ import annotations
 import configparser
 import contextlib
 import functools
+import json
 import os
 import random
 import signal
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -36,6 +41,9 @@ ADMIN = "openrc-admin"
 DEFAULT, TUNED = 30.0, 10.0
 #: seconds after which a client gives a server up
 _PATIENCE = 1
+#: seconds for which the cloud refuses to stop servers and to close ports; a failover that does not
+#: wait for it is over by then
+_REFUSING = 12.0
 
 
 class Ack(NamedTuple):
@@ -123,6 +131,8 @@ class Replicated:
         for writer in self.writers.values():
             writer.start()
         self.last = 0.0
+        #: what wrote to sources of before, and still tries to, with the first row of the next one
+        self.old: dict[str, tuple[Writer, Ack]] = {}
 
     def _address(self, ident: str) -> str:
         return str(self.cloud.wait_status(ident, "ACTIVE", 300)["ip"][0])
@@ -156,7 +166,8 @@ class Replicated:
     def lose(self, fault: Callable[[str], None]) -> float:
         """Lose the source; return the seconds until another one took a row.
 
-        What a replica had by then is in the set afterwards.
+        What a replica had by then is in the set afterwards.  A server that was only paused goes
+        on when another one took a row.
         """
         old, replicas = self.source, self._replicas(self.source)
         had = set.union(*(self.read(one) for one in replicas))
@@ -167,33 +178,38 @@ class Replicated:
             None), "a row at another source", 180)
         new, ack = found
         self.last, self.source = time.monotonic(), new
+        resume(old)
+        self.old[old] = (self.writers.pop(old), ack)
         self.cloud.wait_status(new, "ACTIVE", 120)
-        lost = {one.row for one in self.writers[old].acks} - self.read(new)
+        lost = {one.row for one in self.old[old][0].acks} - self.read(new)
         print(f"another source took a row after {ack.ended - begun:.1f} s; "  # noqa: T201
               f"{len(lost)} rows were acknowledged and are not in the set")
         assert had <= self.read(new), "what was replicated is lost"
-        # the old one took nothing any more when the new one did, and never will
-        assert all(one.ended < ack.begun for one in self.writers[old].acks)
+        self.check_old()
         assert not any(self.writers[one].acks for one in replicas if one != new)
         self.check_aside(old)
         return ack.ended - begun
 
     def check_aside(self, old: str) -> None:
         """Check that the old source is off, and nobody would be let in if it were not."""
-        self.writers.pop(old).ending.set()
         # it is seen to be down long before its last replica has left it
         wait(lambda: not self._replicas(old), "the replicas to follow the new source", 120)
         shown = self.cloud.wait_status(old, "SHUTDOWN", 120)
         assert shown["access"]["allowed_cidrs"] == []
-        self.rest.request("DELETE", f"/instances/{old}")
-        self.cloud.wait_gone(old)
+
+    def check_old(self) -> None:
+        """Check that old sources took nothing any more when the next one did, until now."""
+        for ident, (writer, ack) in self.old.items():
+            late = [one for one in [*writer.acks] if one.ended >= ack.begun]
+            assert not late, f"{ident} took {len(late)} rows that another source does not have"
 
     def end(self) -> None:
-        for writer in self.writers.values():
+        writers = [*self.writers.values(), *(writer for writer, _ in self.old.values())]
+        for writer in writers:
             writer.ending.set()
-        for writer in self.writers.values():
+        for writer in writers:
             writer.join(10)
-        for one in (*self._replicas(self.source), self.source):
+        for one in (*self._replicas(self.source), self.source, *self.old):
             self.rest.request("DELETE", f"/instances/{one}")
             self.cloud.wait_gone(one)
 
@@ -230,6 +246,61 @@ def pause(ident: str) -> None:
     for one in processes(ident):
         with contextlib.suppress(psutil.Error):
             one.send_signal(signal.SIGSTOP)
+
+
+def resume(ident: str) -> None:
+    """Let a server go on that hangs, if there is one yet."""
+    # its agent is gone with it
+    with contextlib.suppress(AssertionError, OSError):
+        for one in reversed(processes(ident)):
+            with contextlib.suppress(psutil.Error):
+                one.send_signal(signal.SIGCONT)
+
+
+def split(ident: str) -> None:
+    """Cut a server off from the bus and the other members, but not from who writes to it."""
+    pid = root_of(ident).parent.name
+    done = subprocess.run(["nsenter", "-t", pid, "-n", "nft", "-f", "-"], text=True, input="""
+        table inet split {
+          chain input {
+            type filter hook input priority -10; policy drop;
+            iif "lo" accept
+            ip saddr $HOST tcp dport 3306 accept
+          }
+          chain output {
+            type filter hook output priority -10; policy drop;
+            oif "lo" accept
+            ip daddr $HOST tcp sport 3306 accept
+          }
+        }""".replace("$HOST", _host(pid)), capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def _host(pid: str) -> str:
+    """Return the address that this machine has for a server."""
+    said = subprocess.run(["nsenter", "-t", pid, "-n", "ip", "-4", "-j", "route"],
+                          capture_output=True, check=True).stdout
+    return next(str(one["gateway"]) for one in json.loads(said) if one["dst"] == "default")
+
+
+def refused(cloud: AllInOne, fault: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a fault during which the cloud isolates nothing, at first."""
+    rest = cloud.rest(ADMIN)
+    url = urllib.parse.urljoin(rest.catalog["network"], "/_faults")
+
+    def clear() -> None:
+        rest.session.delete(url, timeout=10).raise_for_status()
+
+    @functools.wraps(fault)
+    def both(ident: str) -> None:
+        for service, method, path in (("compute", "POST", "/action$"),
+                                      ("network", "PUT", "/ports/")):
+            rest.session.post(url, timeout=10, json={
+                "kind": "error", "service": service, "method": method, "path": path,
+                "status": 503}).raise_for_status()
+        threading.Timer(_REFUSING, clear).start()
+        fault(ident)
+    return both
 
 
 def partition(cloud: AllInOne) -> Callable[[str], None]:
@@ -282,10 +353,14 @@ def test_never_two_are_written_to(cloud: AllInOne, seed: int) -> None:
         found = Replicated(cloud, f"seed-{seed}", {
             "timeout_seconds": 3, "min_interval_seconds": 30})
     try:
-        for fault in chance.sample([kill, pause, partition(cloud)], 2):
+        faults = [chance.choice([kill, partition(cloud)]),
+                  refused(cloud, chance.choice([split, pause]))]
+        chance.shuffle(faults)
+        for fault in faults:
             found.settle()
             time.sleep(chance.uniform(0, 3))
             print(f"seed {seed}: {fault.__qualname__}")  # noqa: T201
             found.lose(fault)
+        found.check_old()
     finally:
         found.end()
