@@ -1,6 +1,7 @@
 """Caring for certificates of databases that end soon.
 
-Those that the operator's authority issued are renewed.  Owners are told of those that they have
+Those that the operator's authority issued are renewed, also when their instances got other
+addresses.  Owners are told of those that they have
 in the key manager, and of those that the service cannot renew.
 """
 
@@ -114,8 +115,8 @@ class Renewals(Unasked):
                 return None
             why = readiness.why_not(loaded, self._conf.agent_heartbeat_expiry)
             if why is not None:
-                LOG.warning("its certificate ends %s and is not renewed yet: %s",
-                            due[0].expires_at, why)
+                LOG.warning("its certificate %s and is not renewed yet: %s",
+                            _reason(due[0], now), why)
                 return None
             instance = loaded.instance
             context = of_its_own(instance.tenant_id)
@@ -133,8 +134,8 @@ class Renewals(Unasked):
             ends = isoformat(due[0].expires_at)
             events.add(
                 session, EventKind.CERTIFICATE_RENEWAL,
-                f"The certificate of the database {_verb(due[0].expires_at, now)} {ends}; the "
-                "service renews it.", now, tenant_id=instance.tenant_id,
+                f"The certificate of the database {_reason(due[0], now)}; the service renews it.",
+                now, tenant_id=instance.tenant_id,
                 resource_id=instance.id, operation_id=accepted.id,
                 request_id=context.request_id, details={"expires_at": ends})
             return accepted.id
@@ -142,6 +143,13 @@ class Renewals(Unasked):
 
 def _outlives(found: Authority, row: AnyRow) -> bool:
     return found.expires_at > row.expires_at and found.is_that_of(row.authority or "")
+
+
+def _reason(row: AnyRow, now: datetime.datetime) -> str:
+    """Return what is wrong with a certificate, as an end of a sentence."""
+    if row.misnamed:
+        return "is for other addresses than the instance has"
+    return f"{_verb(row.expires_at, now)} {isoformat(row.expires_at)}"
 
 
 def _verb(expires_at: datetime.datetime, now: datetime.datetime) -> str:

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from oslo_config import cfg
+from sqlalchemy.orm import Session
 
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
@@ -82,6 +83,15 @@ def _names(instance: Instance) -> list[str]:
     """Return what clients reach an instance under."""
     found = [str(one["address"]) for one in instance.addresses]
     return [*found, instance.hostname] if instance.hostname else found
+
+
+def compare(session: Session, instance: Instance) -> None:
+    """Have a certificate of the authority renewed if its instance has other names."""
+    found = tls.get(session, instance.id)
+    if found is None or found.mode is None or found.reference is not None:
+        return
+    if {*describe(found.certificate).names} != {*_names(instance)}:
+        tls.misname(session, instance.id)
 
 
 def use(work: Work, result: tm.TlsResult, *, at_once: bool = False) -> None:

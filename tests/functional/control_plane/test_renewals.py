@@ -329,3 +329,32 @@ def statements_of(plane: ControlPlane, care: Care) -> list[str]:
     care.works.run()
     event.remove(plane.db.engine, "before_cursor_execute", note)
     return seen
+
+
+def test_a_certificate_follows_the_addresses_of_its_instance(
+        plane: ControlPlane, living: str, care: Care) -> None:
+    care.enable(living)
+    before = care.shown(living)["certificate"]["san"]
+
+    def reach(*, public: bool) -> set[str]:
+        """Change how it is reached; return the names that a renewal adds."""
+        plane.request("PUT", f"/instances/{living}", {"instance": {"access": {
+            "is_public": public}}}, status=202)
+        plane.wait(living, "ACTIVE")
+        assert care.look(living) == 1
+        assert care.look(living) == 0
+        found = care.shown(living)["certificate"]["san"]
+        assert {*found} >= {*plane.show(living)["ip"]}
+        return {*found} - {*before}
+
+    assert len(reach(public=True)) == 1
+    assert reach(public=False) == set()
+    told = care.told(living, "certificate.renewal")
+    assert "is for other addresses than the instance has" in told[0]["message"]
+    # one that is the owner's is the owner's business
+    with plane.db.writer() as session:
+        session.execute(update(InstanceTls).values(reference="https://keys.example.org/1"))
+    plane.request("PUT", f"/instances/{living}", {"instance": {"access": {
+        "is_public": True}}}, status=202)
+    plane.wait(living, "ACTIVE")
+    assert care.look(living) == 0

@@ -178,6 +178,8 @@ class InstanceTls(Timestamps, Base):
     certificate: Mapped[str | None] = mapped_column(Text)
     authority: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[datetime.datetime | None]
+    #: it is for other names than the instance has, and is renewed whenever it ends
+    misnamed: Mapped[bool] = mapped_column(default=False)
     #: its end was told, or cared for, and is not looked at again until then
     look_at: Mapped[datetime.datetime | None]
     #: renewals that were begun, and when the owner was told of one

@@ -37,16 +37,16 @@ def replace(session: Session, instance_id: str,
 
 def due(reader: Reader, now: datetime.datetime, until: datetime.datetime, limit: int, *,
         given: bool) -> Sequence[AnyRow]:
-    """Return the certificates in force that end soon and are not put off, the first to end
-    first.
+    """Return the certificates in force that end soon, or are for other names than their
+    instances have, and are not put off, the first to end first.
 
     :param until: those that end by then
     :param given: those of owners; else those that the service issued
-    :return: rows of ``instance_id``, ``tenant_id``, ``expires_at`` and ``authority``
+    :return: rows of ``instance_id``, ``tenant_id``, ``expires_at``, ``authority`` and ``misnamed``
     """
     return reader.execute(select(
         InstanceTls.instance_id, Instance.tenant_id, InstanceTls.expires_at,
-        InstanceTls.authority,
+        InstanceTls.authority, InstanceTls.misnamed,
     ).join(Instance, Instance.id == InstanceTls.instance_id).where(
         *_due(now, until, given), Instance.deleted.is_(False),
     ).order_by(InstanceTls.expires_at, InstanceTls.instance_id).limit(limit)).all()
@@ -58,10 +58,10 @@ def put_off(session: Session, instance_ids: Iterable[str], now: datetime.datetim
     """Put off the certificates of these instances that are due still: they are due again at
     ``again``, or at their end if that comes first.
 
-    :return: rows of ``instance_id``, ``mode`` and ``expires_at``; locked
+    :return: rows of ``instance_id``, ``mode``, ``expires_at`` and ``misnamed``; locked
     """
     found = session.execute(select(
-        InstanceTls.instance_id, InstanceTls.mode, InstanceTls.expires_at,
+        InstanceTls.instance_id, InstanceTls.mode, InstanceTls.expires_at, InstanceTls.misnamed,
     ).where(*_due(now, until, given), InstanceTls.instance_id.in_(list(instance_ids))).order_by(
         InstanceTls.instance_id).with_for_update()).all()
     ends = InstanceTls.expires_at
@@ -77,6 +77,13 @@ def tries(reader: Reader, instance_id: str) -> int:
     """Return how many renewals of the certificate in force were begun; none of them ended well."""
     return reader.execute(select(InstanceTls.tries).where(
         InstanceTls.instance_id == instance_id, InstanceTls.place == CURRENT)).scalar() or 0
+
+
+def misname(session: Session, instance_id: str) -> None:
+    """Write that a certificate is for other names than its instance has: it is due at once."""
+    session.execute(update(InstanceTls).where(
+        InstanceTls.instance_id == instance_id, InstanceTls.place == CURRENT,
+    ).values(misnamed=True, look_at=None))
 
 
 def begin(session: Session, instance_id: str, now: datetime.datetime,
@@ -96,6 +103,8 @@ def begin(session: Session, instance_id: str, now: datetime.datetime,
 def _due(now: datetime.datetime, until: datetime.datetime, given: bool,
          ) -> tuple[ColumnElement[bool], ...]:
     reference = InstanceTls.reference
-    return (InstanceTls.place == CURRENT, InstanceTls.expires_at <= until,
+    ends = InstanceTls.expires_at <= until
+    return (InstanceTls.place == CURRENT, ends if given else or_(ends, and_(
+                InstanceTls.misnamed, InstanceTls.mode.is_not(None))),
             or_(InstanceTls.look_at.is_(None), InstanceTls.look_at <= now),
             reference.is_not(None) if given else reference.is_(None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from trove_ng.operations import access, names, payloads, replication, servers
+from trove_ng.operations import access, names, payloads, replication, servers, tls
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -53,7 +53,9 @@ def _accounts(work: Work) -> None:
 
 
 def _succeed(work: Work, session: Session) -> None:
-    servers.row(work, session).access = dict(_wanted(work))
+    found = servers.row(work, session)
+    found.access = dict(_wanted(work))
+    tls.compare(session, found)
     ending.succeed(work, session)
 
 

@@ -833,6 +833,7 @@ def upgrade() -> None:
         sa.Column("certificate", sa.Text(), nullable=True),
         sa.Column("authority", sa.Text(), nullable=True),
         sa.Column("expires_at", MOMENT, nullable=True),
+        sa.Column("misnamed", sa.Boolean(), nullable=False),
         sa.Column("look_at", MOMENT, nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("told_at", MOMENT, nullable=True),
