@@ -189,6 +189,9 @@ class MemoryDatabase(BaseManager):
             self._did("stop")
         self.disk.running = False
 
+    def is_root_enabled(self, request: m.Empty) -> m.Flag:
+        return m.Flag(value=False)
+
     def apply_config(self, request: m.ResizeRequest) -> None:
         self._did(f"config {request.memory_mb}")
 
