@@ -460,8 +460,7 @@ def test_a_set_speaks_tls_whoever_is_its_source(
         instance: Instance, tmp_path: pathlib.Path) -> None:
     able(instance, "replication")
     able(instance, "tls")
-    if not datastores.get(instance.engine.name).promotes:
-        pytest.skip(f"{instance.engine.name} promotes no replica")
+    able(instance, "promotion")
     cloud, engine = instance.cloud, instance.engine
     source = Instance(cloud, engine, **engine.body())
     source.write()
