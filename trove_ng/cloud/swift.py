@@ -19,12 +19,14 @@ from keystoneauth1 import session
 from swiftclient import client, utils
 
 from trove_ng.cloud.calls import Calls
-from trove_ng.cloud.errors import CloudError, CloudNotFound, CloudRejected, CloudUnavailable
+from trove_ng.cloud.errors import CloudNotFound, CloudRejected, CloudUnavailable
 from trove_ng.cloud.types import Grant
 from trove_ng.common.secret import Secret, generate_password
 
 _KEY = "x-container-meta-temp-url-key"
 _PAGE = 1000
+#: what an object is not deleted for that another try may do
+_PASSING = ("408", "409", "429")
 
 
 class _SignedOut(CloudRejected):
@@ -265,6 +267,19 @@ class ObjectStore:
 
     @staticmethod
     def _check_bulk(answer: Any) -> None:
+        """Raise unless all is deleted: the answer as a whole always says that it is well.
+
+        :raises CloudUnavailable: another try may delete the rest
+        :raises CloudRejected: the service does not let them be deleted
+        """
         result = json.loads(answer)
-        if result.get("Errors"):
-            raise CloudError(f"{len(result['Errors'])} objects could not be deleted.")
+        whole, errors = str(result.get("Response Status", "200")), result.get("Errors") or []
+        said = sorted({str(status) for _name, status in errors})
+        if not said and not whole.startswith("2"):
+            said = [whole]
+        if not said:
+            return
+        passes = all(one[:1] == "5" or one[:3] in _PASSING for one in said)
+        kind = CloudUnavailable if passes else CloudRejected
+        raise kind(f"The object store did not delete {len(errors) or 'the'} objects: "
+                   f"{', '.join(said)}.")

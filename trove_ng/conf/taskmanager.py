@@ -63,6 +63,9 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("recover_interval", default=120, min=0,
                  help="Seconds between the first two of these tries, at least 'orphan_age'; "
                       "they double with each."),
+    cfg.FloatOpt("delete_again_interval", default=300, min=1,
+                 help="Seconds after which an instance or a backup whose deletion failed is "
+                      "deleted again; they double with each failure, up to a day."),
     cfg.FloatOpt("orphan_objects_age", default=86400, min=0,
                  help="Seconds since objects were stored for a backup that is deleted, or "
                       "failed, or as log that no restore needs, after which they are "

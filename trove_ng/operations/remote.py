@@ -130,7 +130,9 @@ def key(work: Work, tenant_id: str, found: Found) -> Secret | None:
     first = found.record.stored.segments[0]
     begin = work.tools.clouds.objects_in(found.region).read_beginning(
         tenant_id, found.container, first.name, cipher.BEGINNING)
-    if not cipher.fits(known, begin or b"", found.record.stored.size):
+    if begin is None:
+        raise StepFailed(f"The object {first.name} of the backup is missing, or empty.")
+    if not cipher.fits(known, begin, found.record.stored.size):
         raise StepFailed("The backup is not encrypted with the key that is known of it.")
     return known
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from trove_ng.cloud.errors import CloudConflict, CloudRejected
@@ -50,8 +51,18 @@ def until_gone(work: Work, what: str, find: Callable[[], Sequence[T]],
                 refused[one.id] = err.message
         return None if found else True
 
-    try:
+    with saying_why(refused):
         work.wait(f"{what} to be deleted", gone, timeout)
+
+
+@contextlib.contextmanager
+def saying_why(refused: Mapping[str, str]) -> Iterator[None]:
+    """Add what a service said of something to the error of who waited for it in vain.
+
+    :param refused: id → why it was not done, of what was refused until then
+    """
+    try:
+        yield
     except Cancelled:
         raise
     except StepFailed as err:

@@ -21,6 +21,7 @@ from trove_ng.db.models import Datastore, DatastoreVersion, Instance
 from trove_ng.db.repositories import datastores, instance_keys, instances
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import there, user_data
+from trove_ng.operations.removal import saying_why
 from trove_ng.operations.work import StepFailed, Work
 
 LOG = logging.getLogger(__name__)
@@ -103,16 +104,19 @@ def forget(work: Work, **values: object) -> None:
 def drop_security_group(work: Work) -> None:
     """Delete the security group."""
     network = work.tools.clouds.network
+    refused: dict[str, str] = {}
 
     def gone() -> bool | None:
         found = network.find_security_groups(work.resource_id)
         for group in found:
-            # a port that goes away may still use it
-            with contextlib.suppress(CloudConflict):
+            try:
                 network.delete_security_group(group.id)
+            except CloudConflict as err:
+                refused[group.id] = err.message  # a port that goes away may still use it
         return None if found else True
 
-    work.wait("the security group to be deleted", gone, work.tools.conf.server_timeout)
+    with saying_why(refused):
+        work.wait("the security group to be deleted", gone, work.tools.conf.server_timeout)
     forget(work, security_group_id=None)
 
 
@@ -318,6 +322,7 @@ def delete_server(work: Work) -> None:
     """Delete the server, and others that a lost answer left behind; its id stays known."""
     compute = work.tools.clouds.compute
     asked: set[str] = set()
+    refused: dict[str, str] = {}
 
     def gone() -> bool | None:
         found = compute.find_servers(work.resource_id)
@@ -327,8 +332,11 @@ def delete_server(work: Work) -> None:
                 try:
                     compute.delete_server(server.id)
                     asked.add(server.id)
+                    refused.pop(server.id, None)
                 except CloudError as err:
+                    refused[server.id] = err.message
                     LOG.warning("server %s is not deleted yet: %s", server.id, err.message)
         return None if found else True
 
-    work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)
+    with saying_why(refused):
+        work.wait("the server to be deleted", gone, work.tools.conf.server_timeout)

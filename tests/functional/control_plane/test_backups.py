@@ -510,3 +510,18 @@ def test_an_encrypted_backup_of_another_service_needs_a_shared_secret(
     take_over(plane, place(shared))
     rewrite(plane, shared, key="not sealed at all")
     refused(shared, place(shared), "its key cannot be read here")
+
+
+def test_an_encrypted_backup_without_its_first_object_is_not_taken_over(
+        plane: ControlPlane, instance: str) -> None:
+    plane.conf.set_override("backup_encryption", True)
+    made = make(plane, instance)
+    stored = row(plane, made["id"])
+    name = stored.manifest["segments"][0]["name"]
+    plane.minicloud.regions["RegionOne"].swift._store.delete(
+        f"AUTH_{stored.tenant_id}", str(stored.container), name)
+    taken = plane.request("POST", "/backups", {"backup": {"name": "taken over", "restore_from": {
+        "remote_location": made["locationRef"], "local_datastore_version_id": "v",
+        "size": 0.2}}}, status=202).json["backup"]["id"]
+    wait_for(lambda: row(plane, taken).state == "FAILED", "the end")
+    assert row(plane, taken).error == f"The object {name} of the backup is missing, or empty."

@@ -18,6 +18,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal,
     or_,
     select,
     update,
@@ -40,6 +41,10 @@ _CHUNK = 500
 #: the action that starts a database on a new disk, and the error of an instance where it failed
 _RECOVERS = "instance.recover"
 _UNRECOVERED = "RECOVER"
+#: the same of those that delete
+_DELETES = ("instance.delete", "instance.force_delete", "backup.delete",
+            "backup.delete_snapshot")
+_UNDELETED = "DELETE"
 _WORKED_ON = [*(state.value for state in BACKUP_RUNNING), BackupState.DELETING.value]
 
 
@@ -270,6 +275,31 @@ def with_accounts_left(session: Session, heard: datetime.datetime) -> Sequence[A
             Instance.task == "NONE", ServiceStatusRow.updated_at >= heard,
             ServiceStatusRow.status.in_(service_statuses.SERVING),
             ~_instance_is_live()).order_by(Instance.id)).all()
+
+
+def undeleted(session: Session) -> Sequence[AnyRow]:
+    """Return instances and backups whose deletion failed, and which nothing works on.
+
+    :return: rows with id, tenant_id, instance_id, ``kind``; ``failures``, how many deletions
+        are known that failed; ``failed_at``, when the last one did
+    """
+    def facts(table: type[Instance] | type[Backup], kind: str,
+              instance_id: ColumnElement[Any], *which: ColumnElement[bool]) -> AnySelect:
+        failed = and_(Operation.resource_id == table.id, Operation.action.in_(_DELETES),
+                      Operation.status == operations.FAILED)
+        return select(
+            table.id, table.tenant_id, instance_id.label("instance_id"),
+            literal(kind).label("kind"),
+            select(func.count()).where(failed).scalar_subquery().label("failures"),
+            select(func.max(Operation.ended_at)).where(failed).scalar_subquery().label(
+                "failed_at")).where(table.deleted.is_(False), *which)
+
+    return [*session.execute(facts(
+        Instance, "instance", Instance.id.expression, Instance.error == _UNDELETED,
+        Instance.verifies_id.is_(None), ~_instance_is_live())),
+        *session.execute(facts(
+            Backup, "backup", Backup.instance_id.expression,
+            Backup.state == BackupState.DELETE_FAILED, ~_is_live(Backup.id)))]
 
 
 def stuck_backups(session: Session) -> Sequence[AnyRow]:

@@ -42,6 +42,8 @@ class Kind(enum.StrEnum):
     OPERATIONS_WAIT = "operations-wait"
     #: a row shows that it is worked on, and nothing works on it
     TASK_WITHOUT_OPERATION = "task-without-operation"
+    #: an instance or a backup that could not be deleted
+    NOT_DELETED = "not-deleted"
     #: the RPC key of an instance that is deleted
     KEY_WITHOUT_INSTANCE = "key-without-instance"
     HEARTBEAT_OLD = "heartbeat-old"
@@ -71,6 +73,8 @@ class Repair(enum.StrEnum):
     DELETE_OBJECTS = "delete-objects"
     #: begin an operation that deletes an instance in which a backup was checked
     DELETE_INSTANCE = "delete-instance"
+    #: the same for what could not be deleted when its owner asked for it
+    DELETE_AGAIN = "delete-again"
     #: begin an operation that lets in whom the row says
     LET_OUT = "let-out"
     #: the same, which also takes the accounts of replicas that are gone

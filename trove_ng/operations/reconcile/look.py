@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: seconds that an operation may wait for a taskmanager before it is told
 _WAIT = 60.0
+_DAY = 86400.0
 #: a region may be given up some time after its last instance
 _LATELY = datetime.timedelta(days=30)
 
@@ -152,6 +153,10 @@ def look_at_store(parts: Parts) -> list[Finding]:
             row.id, row.tenant_id, "instance", row.id, Repair.DELETE_INSTANCE)
             for row in reconciliation.left_of_verifications(session)]
         found += [Finding(
+            Kind.NOT_DELETED, f"The {row.kind} could not be deleted; it is tried again.",
+            row.instance_id, row.tenant_id, row.kind, row.id, Repair.DELETE_AGAIN)
+            for row in reconciliation.undeleted(session) if is_delete_due(parts, row)]
+        found += [Finding(
             Kind.ACCOUNTS_LEFT, "Accounts of replicas that are gone may be left.", row.id,
             row.tenant_id, "instance", row.id, Repair.DROP_ACCOUNTS)
             for row in reconciliation.with_accounts_left(session, when(parts).heard)]
@@ -165,6 +170,17 @@ def look_at_store(parts: Parts) -> list[Finding]:
             Kind.OPERATIONS_WAIT, f"No taskmanager works on {count} operations.", None, None,
             "operation", oldest or "", after=str(count)))
     return found
+
+
+def is_delete_due(parts: Parts, row: AnyRow) -> bool:
+    """Return whether what could not be deleted is to be deleted again now.
+
+    :param row: see :func:`trove_ng.db.repositories.reconciliation.undeleted`
+    """
+    pause = min(parts.conf.delete_again_interval * 2 ** min(max(row.failures, 1) - 1, 20),
+                _DAY)
+    return bool(row.failed_at is None or row.failed_at <= (
+        parts.clock.now() - datetime.timedelta(seconds=pause)))
 
 
 def _tasks(instances: Sequence[AnyRow], backups: Sequence[AnyRow]) -> Iterator[Finding]:

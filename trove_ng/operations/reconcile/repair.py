@@ -10,12 +10,20 @@ from trove_ng.common.context import of_its_own
 from trove_ng.common.crypto import SecretBox
 from trove_ng.common.states import BackupState
 from trove_ng.db.models import Instance
-from trove_ng.db.repositories import dns_records, faults, instances, quotas, reconciliation
+from trove_ng.db.repositories import (
+    backups,
+    dns_records,
+    faults,
+    instances,
+    quotas,
+    reconciliation,
+)
 from trove_ng.db.repositories.reconciliation import Facts
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.regions import NotEquivalent
 from trove_ng.operations import payloads, there
+from trove_ng.operations.backups import Backups
 from trove_ng.operations.giving_up import ERRORS
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.reconcile import compare, names, objects, snapshots
@@ -39,7 +47,7 @@ class Repairer:
             Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
             Repair.DELETE_SNAPSHOT: self._delete_snapshot,
             Repair.DELETE_KEPT: self._delete_kept, Repair.LET_OUT: self._let_out,
-            Repair.DROP_ACCOUNTS: self._let_out,
+            Repair.DROP_ACCOUNTS: self._let_out, Repair.DELETE_AGAIN: self._delete_again,
             Repair.DELETE_OBJECTS: lambda finding: objects.delete(parts, finding)}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
@@ -177,6 +185,30 @@ class Repairer:
             return payloads.DeleteInstance() if left else None
 
         return self._begin(finding, payloads.INSTANCE_FORCE_DELETE, Task.DELETING, wanted)
+
+    def _delete_again(self, finding: Finding) -> bool:
+        if finding.resource == "backup":
+            return self._delete_backup_again(finding)
+
+        def wanted(instance: Instance, row: Facts) -> payloads.Payload | None:
+            left = not row.live and not row.deleted and row.error == compare.FAILED_DELETE
+            return payloads.DeleteInstance() if left else None
+
+        return self._begin(finding, payloads.INSTANCE_DELETE, Task.DELETING, wanted)
+
+    @retry_on_db_error
+    def _delete_backup_again(self, finding: Finding) -> bool:
+        parts = self._parts
+        with parts.db.writer() as session:
+            found = backups.get(session, finding.resource_id, lock=True)
+            if (found is None or found.state != BackupState.DELETE_FAILED
+                    or backups.children(session, found.id)):
+                return False  # what continues it goes first
+            Backups(parts.conf, Requests(
+                parts.conf, SecretBox(parts.conf.inst_rpc_key_encr_key, PURPOSE),
+                Notices(lambda: parts.told, of_its_own=True))).begin_delete(
+                    session, found, of_its_own(found.tenant_id), parts.clock.now())
+        return True
 
     @retry_on_db_error
     def _begin(self, finding: Finding, action: str, task: Task,

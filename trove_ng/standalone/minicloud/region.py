@@ -38,6 +38,7 @@ class Region:
         self.url = url
         self._cidrs = cidrs
         self._ids = ids
+        self._faults = faults
         self.store = store or Store(home / "minicloud.sqlite")
         self.scheduler = Scheduler(self.store, config.delays, stuck=faults.is_stuck)
         quotas = config.quotas
@@ -67,7 +68,7 @@ class Region:
 
         :param identify: tells whose token it is
         """
-        self.swift = Swift(self.store, self._objects, identify)
+        self.swift = Swift(self.store, self._objects, identify, self._refuses)
 
         def service(api: web.Api) -> WsgiApp:
             return web.Service(api, identify, f"{self.url}/{api.name}")
@@ -88,6 +89,12 @@ class Region:
                 web.image_words)),
             "object": self.swift,
         }
+
+    def _refuses(self, path: str) -> int | None:
+        """Return what a rule says of an object among many that are deleted in one call."""
+        rule = self._faults.on_call(f"{self.name}/object" if self._ids else "object",
+                                    "DELETE", path)
+        return rule.status if rule is not None and rule.kind == "error" else None
 
     def running(self) -> list[ServerSpec]:
         """Return the servers that should run."""

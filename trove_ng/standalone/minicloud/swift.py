@@ -47,9 +47,10 @@ class Swift:
     """
 
     def __init__(self, _store: Store, data_dir: Path,
-                 identify: Callable[[str], Identity | None]) -> None:
+                 identify: Callable[[str], Identity | None],
+                 refuses: Callable[[str], int | None] = lambda _path: None) -> None:
         self._store = SwiftStore(data_dir)
-        self._objects = Objects(self._store)
+        self._objects = Objects(self._store, refuses)
         self._identify = identify
         self._expired = time.monotonic()
 

@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
 from werkzeug import Request, Response
+from werkzeug.http import HTTP_STATUS_CODES
 
 from trove_ng.standalone.minicloud.swift_store import StoredObject, SwiftStore
 
@@ -34,10 +35,15 @@ class Refused(Exception):
 
 
 class Objects:
-    """The objects of all accounts."""
+    """The objects of all accounts.
 
-    def __init__(self, store: SwiftStore) -> None:
+    :param refuses: returns the status that deleting a path is answered with, if it is not done
+
+    """
+
+    def __init__(self, store: SwiftStore, refuses: Callable[[str], int | None]) -> None:
         self._store = store
+        self._refuses = refuses
 
     def find(self, account: str, container: str, name: str) -> StoredObject:
         """Return an object.
@@ -258,7 +264,11 @@ class Objects:
         deleted = missing = 0
         errors = []
         for container, name in names:
-            if not name and self._store.container_meta(account, container) is not None:
+            refused = self._refuses(f"/v1/{account}/{container}/{name}") if name else None
+            if refused is not None:
+                errors.append([f"/{container}/{name}",
+                               f"{refused} {HTTP_STATUS_CODES.get(refused, 'Unknown')}"])
+            elif not name and self._store.container_meta(account, container) is not None:
                 if self._store.delete_container(account, container):
                     deleted += 1
                 else:
