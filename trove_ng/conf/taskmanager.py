@@ -45,8 +45,8 @@ OPTS: list[cfg.Opt] = [
                       "before that it has more than they have."),
     cfg.FloatOpt("log_archive_interval", default=120, min=1,
                  help="Seconds after which the log of a database is archived again, where that "
-                      "is on: what may be lost with a server. It is at least "
-                      "guest_call_timeout and half a minute."),
+                      "is on: what may be lost with a server. An agent that did not answer is "
+                      "asked again after guest_call_timeout and half a minute at the earliest."),
     cfg.FloatOpt("log_archive_check_interval", default=5, min=0.1,
                  help="Seconds between two looks for databases whose log is to be archived."),
     cfg.FloatOpt("log_archive_time", default=30, min=1,

@@ -153,17 +153,19 @@ class Shipping:
         conf = self._tools.conf
         return float(min(conf.log_archive_time, conf.guest_call_timeout / 2))
 
-    def ship(self, instance_id: str) -> None:
-        """Store all that is not archived yet, or have the agent keep no more for it."""
+    def ship(self, instance_id: str) -> bool:
+        """Store all that is not archived yet, or have the agent keep no more for it.
+
+        :return: whether that is done; else the agent may be at it still
+        """
         try:
-            for _ in range(_ROUNDS):
-                if self._ship_once(instance_id):
-                    return
+            return any(self._ship_once(instance_id) for _ in range(_ROUNDS))
         except Conflict:
             # it has more to do than fits until it is asked again
             LOG.info("the log of instance %s is being archived", instance_id)
         except (TroveError, CloudError, StepFailed) as err:
             self._note_error(instance_id, err.message)
+        return False
 
     def _ship_once(self, instance_id: str) -> bool:
         """Return whether nothing is left to store."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,19 +38,40 @@ class Archiving:
         """Ask all agents that are due."""
         workers = self._tools.conf.log_archive_workers
         with ThreadPoolExecutor(workers, "log archive") as pool:
-            while found := self._claim(workers):
-                list(pool.map(self._each, found))
+            while True:
+                now = self._tools.clock.now()
+                found = self._claim(now, workers)
+                if not found:
+                    return
+                list(pool.map(functools.partial(self._each, now), found))
+
+    @property
+    def _pause(self) -> float:
+        """Seconds after which an agent that has not answered is asked again."""
+        conf = self._tools.conf
+        return float(max(conf.log_archive_interval, conf.guest_call_timeout + _MARGIN))
 
     @retry_on_db_error
-    def _claim(self, most: int) -> list[str]:
-        conf, now = self._tools.conf, self._tools.clock.now()
-        pause = max(conf.log_archive_interval, conf.guest_call_timeout + _MARGIN)
-        heard = now - datetime.timedelta(seconds=conf.agent_heartbeat_expiry)
+    def _claim(self, now: datetime.datetime, most: int) -> list[str]:
+        heard = now - datetime.timedelta(seconds=self._tools.conf.agent_heartbeat_expiry)
         with self._tools.db.writer() as session:
-            return log_archives.claim(session, now, pause, most, _BUSY, heard)
+            return log_archives.claim(session, now, self._pause, most, _BUSY, heard)
 
-    def _each(self, instance_id: str) -> None:
-        guarded(instance_id, self._shipping.ship)
+    def _each(self, now: datetime.datetime, instance_id: str) -> None:
+        def work(ident: str) -> None:
+            if self._shipping.ship(ident):
+                self._hasten(ident, now)
+
+        guarded(instance_id, work)
+
+    @retry_on_db_error
+    def _hasten(self, instance_id: str, now: datetime.datetime) -> None:
+        interval = self._tools.conf.log_archive_interval
+        if interval < self._pause:
+            with self._tools.db.writer() as session:
+                log_archives.hasten(session, instance_id,
+                                    now + datetime.timedelta(seconds=self._pause),
+                                    now + datetime.timedelta(seconds=interval))
 
 
 class LogRetention:

@@ -16,7 +16,7 @@ from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.test_backups import asked, make, row
 from tests.functional.control_plane.test_events import timeline
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
-from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.common.errors import Conflict, GuestError, GuestTimeout
 from trove_ng.db.models import Datastore, DatastoreVersion, LogArchive, LogPiece
 from trove_ng.db.repositories import log_archives
 from trove_ng.operations.duty import Duty
@@ -476,3 +476,25 @@ def follower(plane: ControlPlane, source: str) -> str:
     plane.wait(made, "ACTIVE", seconds=15)
     plane.wait(source, "ACTIVE")
     return made
+
+
+def test_an_agent_that_answered_is_asked_after_the_interval_and_another_one_later(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = world.plane
+    plane.conf.set_override("log_archive_interval", 7)
+    world.ship(0.5)
+
+    def wait() -> float:
+        found = world.archive()
+        assert found is not None
+        assert found.next_at is not None
+        return (found.next_at - plane.clock.now()).total_seconds()
+
+    assert 0 < wait() <= 7
+
+    def silent(_request: Any) -> Any:
+        raise GuestTimeout
+
+    monkeypatch.setattr(world.agent, "_archive_log", silent)
+    world.ship()
+    assert wait() > plane.conf.guest_call_timeout

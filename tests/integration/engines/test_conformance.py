@@ -298,8 +298,6 @@ def test_a_backup_that_continues_another_one_or_is_refused(instance: Instance) -
     instance.cloud.wait_operations(first)
 
 
-# the log is archived every two minutes
-@pytest.mark.timeout(900)
 def test_a_backup_is_brought_to_a_time_or_that_is_refused(instance: Instance) -> None:
     rest, path = instance.rest, f"/instances/{instance.id}"
     answer = rest.request("PATCH", path, check=False, json={

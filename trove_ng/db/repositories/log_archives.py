@@ -70,6 +70,16 @@ def claim(session: Session, now: datetime.datetime, seconds: float, most: int,
         ).values(next_at=later)).rowcount]
 
 
+def hasten(session: Session, instance_id: str, claimed: datetime.datetime,
+           at: datetime.datetime) -> None:
+    """Have an agent that has answered asked again sooner than one that has not.
+
+    :param claimed: until when it was not to be asked
+    """
+    session.execute(update(LogArchive).where(
+        LogArchive.instance_id == instance_id, LogArchive.next_at == claimed).values(next_at=at))
+
+
 def all_ids(session: Session) -> Sequence[str]:
     """Return the ids of all instances that have an archive."""
     return session.scalars(

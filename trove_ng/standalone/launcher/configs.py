@@ -126,6 +126,7 @@ def _trove(layout: Layout, settings: Settings, credentials: Credentials) -> Sect
             "default_datastore": "mariadb",
             "sweep_interval": "2",
             "reconcile_interval": "15",
+            "log_archive_interval": "15",
         },
         "database": {"connection": settings.database_url},
         "keystone_authtoken": {
