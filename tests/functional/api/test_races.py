@@ -140,6 +140,41 @@ def test_two_resizes_and_a_backup_exclude_each_other(app: Api) -> None:
     sums_are_right(app)
 
 
+def test_of_many_promotions_in_a_set_one_is_done(app: Api) -> None:
+    replicas = [f"{OWN}2", f"{OWN}3"]
+    with app.db.writer() as session:
+        for one in replicas:
+            session.get(Instance, one).slave_of_id = ONE
+    answers = at_once(app, [("POST", f"/instances/{one}/action",
+                             {"promote_to_replica_source": {}}) for one in replicas * 4])
+    assert counted(answers) == {202: 1, 422: 7}
+    winner = replicas[next(number for number, one in enumerate(answers)
+                           if one.status_int == 202) % 2]
+    assert live(app) == [(winner, "instance.promote")]
+    with app.db.reader() as session:
+        operation_ids = set(session.scalars(select(Instance.operation_id).where(
+            Instance.id.in_([ONE, *replicas]))))
+    assert len(operation_ids) == 1
+    assert operation_ids != {None}
+
+
+def test_of_resizes_and_a_group_that_is_attached_one_is_done(app: Api) -> None:
+    group = f"{OWN}7"
+    answers = at_once(app, [
+        ("POST", ACTION, GROW), ("POST", ACTION, OTHER_FLAVOR),
+        ("PUT", f"/instances/{ONE}", {"instance": {"configuration": group}})] * 3)
+    assert counted(answers)[202] == 1
+    assert set(counted(answers)) <= {202, 409, 422}
+    (ident, action), = live(app)
+    winner = next(number for number, one in enumerate(answers) if one.status_int == 202) % 3
+    assert (ident, action) == (ONE, (
+        "instance.resize_volume", "instance.resize_flavor", "instance.configure")[winner])
+    with app.db.reader() as session:
+        # the operation writes it, when the database has it
+        assert session.get(Instance, ONE).configuration_id is None
+    sums_are_right(app)
+
+
 def test_ten_backups_at_once_are_one(app: Api) -> None:
     answers = at_once(app, [("POST", "/backups", BACKUP)] * 10)
     assert counted(answers) == {202: 1, 422: 9}
