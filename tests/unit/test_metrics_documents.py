@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tests.programs import tool
@@ -17,6 +18,7 @@ from trove_ng.cmd.collectors import BuildCollector
 from trove_ng.common import metrics as m
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.prometheus import PrometheusRecorder
+from trove_ng.conf import operations
 from trove_ng.taskmanager.measures import StoreCollector
 
 ROOT = Path(__file__).parents[2]
@@ -144,3 +146,19 @@ def test_the_dashboard_can_be_imported() -> None:
         if panel["type"] != "row":
             assert panel["datasource"]["uid"] == "${DS_PROMETHEUS}"
             assert panel["targets"]
+
+
+def test_no_operation_is_told_as_stuck_within_its_time() -> None:
+    """The alert of the documentation waits longer than any operation may take."""
+    text = PAGE.read_text()
+    found = re.search(r'action!~"([^"]+)"}\) > (\d+)\s+or max by \(action\) '
+                      r"\(trove_operation_oldest_age_seconds\) > (\d+)", text)
+    assert found is not None
+    long, short_limit, long_limit = found[1].split("|"), float(found[2]), float(found[3])
+    conf = cfg.ConfigOpts()
+    operations.register(conf)
+    times = {action: float(seconds) for action, seconds in conf.operations.timeouts.items()}
+    assert set(long) <= set(times)
+    for action, seconds in times.items():
+        limit = long_limit if action in long else short_limit
+        assert seconds + conf.operations.undo_timeout < limit, action

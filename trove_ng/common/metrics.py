@@ -102,6 +102,12 @@ REFUSED = Definition(
                        "sender", "unknown-key", "forged", "malformed", "stale", "replayed",
                        "flooded", "answer", "unavailable")})
 
+GUEST_REFUSED = Definition(
+    name="trove_guest_messages_refused_total", kind=Kind.COUNTER, services=(CONDUCTOR,),
+    help="Messages that guests did not act on, as they tell in heartbeats, at most 1000 of a "
+         "reason in one; those that a lost heartbeat tells of are not counted.",
+    labels={"reason": REFUSED.labels["reason"]})
+
 BEATS_RECEIVED = Definition(
     name="trove_heartbeats_received_total", kind=Kind.COUNTER, services=(CONDUCTOR,),
     help="Heartbeats of guests that came in.")
@@ -134,7 +140,7 @@ STORE_ERRORS = Definition(
 STORE_RETRIES = Definition(
     name="trove_store_retries_total", kind=Kind.COUNTER, services=SERVICES,
     help="Transactions that failed by a deadlock or a lost connection and are begun again, "
-         "five times at most.",
+         "for five seconds, ten times at most.",
     labels={"kind": ("deadlock", "disconnect")})
 
 NOTIFICATIONS = Definition(
@@ -216,8 +222,8 @@ DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
     NEWEST_BACKUP, NEWEST_VERIFICATION, SOONEST_EXPIRY, OLDEST_LOG, FAILING_LOGS,
-    BEATS_RECEIVED, BEATS, REPORTS, REFUSED, CLOUD_CALLS, STORE_ERRORS, STORE_RETRIES,
-    STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
+    BEATS_RECEIVED, BEATS, REPORTS, REFUSED, GUEST_REFUSED, CLOUD_CALLS, STORE_ERRORS,
+    STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
 
 
 class Recorder:
@@ -252,6 +258,12 @@ class Recorder:
 
         :param message: ``request`` or ``answer``
         :param reason: one word of a small set, never text from the message
+        """
+
+    def guest_refused(self, reason: str, count: int) -> None:
+        """Take messages that a guest did not act on.
+
+        :param reason: one of those of :data:`GUEST_REFUSED`
         """
 
     def heartbeat_received(self) -> None:

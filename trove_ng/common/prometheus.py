@@ -63,6 +63,9 @@ class PrometheusRecorder(m.Recorder):
     def message_refused(self, message: str, reason: str) -> None:
         self._count(m.REFUSED, message, reason)
 
+    def guest_refused(self, reason: str, count: int) -> None:
+        self._count(m.GUEST_REFUSED, reason, by=count)
+
     def heartbeat_received(self) -> None:
         self._count(m.BEATS_RECEIVED)
 

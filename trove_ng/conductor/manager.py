@@ -17,6 +17,8 @@ from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.rpc import messages as m
 from trove_ng.rpc.endpoint import Caller, Method
+from trove_ng.rpc.machine_messages import REFUSED
+from trove_ng.rpc.refusals import Reason
 from trove_ng.rpc.replication_messages import INTERVAL, LONGEST
 
 LOG = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ _ERROR = 4000
 #: an agent was silent when it was not heard of for so many of its intervals, and the seconds of
 #: one where it does not say
 _STEADY, _INTERVAL = 1.5, 10.0
+#: messages that a guest may say it refused for one reason since its last heartbeat
+_REFUSED_MOST = 1000
 #: bytes of a heartbeat's details that are kept
 _DETAILS = 16 * 1024
 
@@ -65,9 +69,17 @@ class Conductor:
     def heartbeat(self, caller: Caller, beat: m.Heartbeat) -> m.Empty:
         """Take a guest's state."""
         self._recorder.heartbeat_received()
+        self._note_refused(beat.details)
         self._writer.put(self._row(self._instance(caller), beat))
         self.counts["heartbeat"] += 1
         return m.Empty()
+
+    def _note_refused(self, details: dict[str, Any]) -> None:
+        """Count what a guest refused; it may say anything."""
+        told = details.get(REFUSED)
+        for reason, count in told.items() if isinstance(told, dict) else ():
+            if reason in set(Reason) and type(count) is int and count > 0:
+                self._recorder.guest_refused(str(reason), min(count, _REFUSED_MOST))
 
     def report_step(self, caller: Caller, report: m.StepReport) -> m.Empty:
         """Take what a guest says of a step of an operation."""

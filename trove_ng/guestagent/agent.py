@@ -29,7 +29,7 @@ from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.steps import StepEngine, StepStore
 from trove_ng.rpc import messages as m
-from trove_ng.rpc.machine_messages import TRIAL, AgentRelease, AgentVersion
+from trove_ng.rpc.machine_messages import REFUSED, TRIAL, AgentRelease, AgentVersion
 from trove_ng.rpc.replication_messages import INTERVAL, REPLICATION
 
 LOG = logging.getLogger(__name__)
@@ -59,6 +59,9 @@ class Bus(Protocol):
     @property
     def reporter(self) -> Reporter:
         """To the conductor."""
+
+    def refused(self) -> dict[str, int]:
+        """Return how many messages were refused for each reason since this was last asked."""
 
     def listen(self, table: Mapping[str, GuestHandler]) -> Server:
         """Serve calls; raises when the bus is away."""
@@ -206,10 +209,12 @@ class Agent:
 
     def _details(self) -> dict[str, Any]:
         trial, replica = self._releases.trial, self._manager.replication_state()
+        refused = self._bus.refused()
         return {"manager": self._manager.name, "prepared": self._manager.status.prepared,
                 "capabilities": self._manager.capabilities(),
                 INTERVAL: self._interval,
                 **({TRIAL: trial} if trial else {}),
+                **({REFUSED: refused} if refused else {}),
                 **({REPLICATION: replica} if replica else {})}
 
 

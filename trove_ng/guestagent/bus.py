@@ -16,6 +16,7 @@ from trove_ng.rpc import guest, keys, transport
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Handler, Method
 from trove_ng.rpc.messages import Message
+from trove_ng.rpc.refusals import Refusals
 
 
 class AgentBus:
@@ -31,11 +32,16 @@ class AgentBus:
                                self._state_dir / "keys.json")
         self._transport = transport.get_transport(conf)
         self._reporter = ConductorClient(self._transport, self._keys, conf.guest_id)
+        self._refused = Refusals()
 
     @property
     def reporter(self) -> ConductorClient:
         """The way to the conductor."""
         return self._reporter
+
+    def refused(self) -> dict[str, int]:
+        """Return how many messages were refused for each reason since this was last asked."""
+        return self._refused.fetch()
 
     def listen(self, table: Mapping[str, GuestHandler]) -> Any:
         """Serve this instance's topic.
@@ -48,7 +54,8 @@ class AgentBus:
         endpoint = Endpoint(
             methods({**table, "change_key": self._keys.change}),
             keys.guest(self._conf.guest_id), self._keys, age,
-            journal=RequestFile(self._state_dir / "requests", 2 * age))
+            journal=RequestFile(self._state_dir / "requests", 2 * age),
+            refused=self._refused)
         return transport.start_server(
             self._conf, self._transport, guest.topic(self._conf.guest_id),
             self._conf.guest_id, endpoint)

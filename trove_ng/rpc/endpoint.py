@@ -54,11 +54,13 @@ class Endpoint:
     :param max_age: seconds after which a message is stale
     :param recorder: is told of each refused message
     :param journal: memory of requests that outlasts the process
+    :param refused: counts them instead
     """
 
     def __init__(self, table: Mapping[str, Method], me: str, provider: keys.Keys,
                  max_age: float, now: Callable[[], float] = time.time, *,
-                 recorder: Recorder = SILENT, journal: Journal | None = None) -> None:
+                 recorder: Recorder = SILENT, journal: Journal | None = None,
+                 refused: Refusals | None = None) -> None:
         self._table = dict(table)
         self._me = me
         self._keys = provider
@@ -66,7 +68,7 @@ class Endpoint:
         #: False for a service that is only told things: it never sends to a queue that
         #: a sender names
         self.answers = me not in keys.TOLD_ONLY
-        self.refused = Refusals("request", recorder)
+        self.refused = refused or Refusals("request", recorder)
 
     def receive(self, message: Any) -> dict[str, Any] | None:
         """Handle what came from the transport; None when nothing is to be answered.

@@ -6,6 +6,8 @@ from trove_ng.rpc.messages import Count, Message, StepRequest
 
 #: in the details of heartbeats: the release of the agent that is installed and not kept yet
 TRIAL = "release_trial"
+#: the same: reason → messages that the agent refused since the heartbeat before
+REFUSED = "refused_messages"
 
 
 class Hardware(Message, frozen=True, kw_only=True):

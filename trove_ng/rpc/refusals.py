@@ -72,6 +72,14 @@ class Refusals:
         self._lock = threading.Lock()
         self._told: dict[Reason, float] = {}
         self.counts: collections.Counter[str] = collections.Counter()
+        self._fetched: collections.Counter[str] = collections.Counter()
+
+    def fetch(self) -> dict[str, int]:
+        """Return how many were refused for each reason since this was last asked."""
+        with self._lock:
+            found = self.counts - self._fetched
+            self._fetched = self.counts.copy()
+        return dict(found)
 
     def count(self, reason: Reason, sender: object) -> None:
         """Count one; log at most one line per reason in ten seconds.

@@ -31,6 +31,11 @@ class MemoryBus:
         self.table: Mapping[str, dispatch.GuestHandler] = {}
         self.stopped = False
         self.refusals = 0
+        self.forged = 0
+
+    def refused(self) -> dict[str, int]:
+        found, self.forged = self.forged, 0
+        return {"forged": found} if found else {}
 
     def listen(self, table: Mapping[str, dispatch.GuestHandler]) -> MemoryBus:
         if self.refusals:
@@ -97,6 +102,17 @@ def test_the_first_heartbeat_says_that_the_agent_waits_for_prepare(
     beat = eventually(lambda: running.bus.reporter.heartbeats)[0]
     assert beat.status is ServiceStatus.NEW
     assert beat.details["manager"] == "toy"
+
+
+def test_a_heartbeat_tells_what_was_refused_since_the_one_before(running: Running) -> None:
+    beats = running.bus.reporter.heartbeats
+    eventually(lambda: beats)
+    running.bus.forged = 2
+    eventually(lambda: any("refused_messages" in beat.details for beat in beats))
+    told = len(beats)
+    eventually(lambda: len(beats) > told)
+    assert [beat.details["refused_messages"] for beat in beats
+            if "refused_messages" in beat.details] == [{"forged": 2}]
 
 
 def test_prepare_is_done_in_the_background_and_reported(running: Running) -> None:
