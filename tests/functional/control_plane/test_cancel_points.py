@@ -47,5 +47,42 @@ def test_what_is_cancelled_leaves_nothing(world: World, action: str, point: str)
     world.tidy()
 
 
+def _taken_back() -> list[tuple[str, str]]:
+    """Return actions with the steps that can be cancelled, of which something is undone."""
+    found = []
+    for action, book in runbooks().items():
+        names = [step.name for number, step in enumerate(book.steps)
+                 if book.may_cancel(step.name) and any(
+                     one.undo for one in book.steps[:number + 1])]
+        found += some([(action, name) for name in names], 0.1) if names else []
+    return found
+
+
+@pytest.mark.parametrize(("action", "step"), _taken_back())
+def test_who_dies_while_it_cancels_leaves_that_to_another_worker(
+        world: World, action: str, step: str) -> None:
+    answers: list[int] = []
+
+    def die(work: Work | None, passed: str) -> bool:
+        if work is not None and passed == f"before {step}" and not answers:
+            answers.append(world.plane.request(
+                "POST", f"/operations/{work.id}/cancel", {}).status_int)
+        return passed.startswith("undo ")
+
+    scenario = SCENARIOS[action]
+    resource_id, operation_id = scenario.begin(world)
+    worker = Worker(world.plane, die)
+    assert worker.run(operation_id, world.manager.sweep), worker.points
+    assert answers == [202]
+    worker.expire(operation_id)
+    row = world.finish(operation_id)
+    worker.end()
+    assert (row.status, row.error) == (operations.CANCELLED, CANCELLED)
+    assert world.shown(scenario.kind, resource_id) == scenario.bad
+    world.check()
+    world.tidy()
+
+
 def test_some_run_book_can_be_cancelled() -> None:
     assert _cases()
+    assert _taken_back()
