@@ -118,6 +118,13 @@ class Node:
         """Return the names of all queues."""
         return self.ctl("list_queues", "-p", vhost, "--no-table-headers", "name").split()
 
+    def waiting(self, queue: str, vhost: str = "trove") -> int:
+        """Return how many messages wait in a queue that nobody takes them from."""
+        found = dict(line.split() for line in self.ctl(
+            "list_queues", "-p", vhost, "--no-table-headers", "name", "messages_ready",
+        ).splitlines())
+        return int(found.get(queue, 0))
+
     def remove(self) -> None:
         """End everything."""
         if self._process is not None and self._process.poll() is None:

@@ -45,9 +45,9 @@ from .agents import Hypervisor
 
 #: seconds that an outage lasts; the long ones are for a nightly run
 OUTAGE = float(os.environ.get("TROVE_OUTAGE_SECONDS", "3"))
+LONG = "TROVE_OUTAGE_SECONDS" in os.environ
 #: for faults that resemble another one: with long outages only
-NIGHTLY = pytest.mark.skipif("TROVE_OUTAGE_SECONDS" not in os.environ,
-                             reason="only with TROVE_OUTAGE_SECONDS")
+NIGHTLY = pytest.mark.skipif(not LONG, reason="only with TROVE_OUTAGE_SECONDS")
 #: seconds within which a request must be answered, whatever is away
 ANSWER = 20.0
 
@@ -182,6 +182,10 @@ class Stage:
         self.processes[name] = subprocess.Popen(
             [program, "--config-file", self._conf_file], stdin=subprocess.DEVNULL,
             stdout=self.log_of(name).open("ab"), stderr=subprocess.STDOUT)
+
+    def kill_service(self, name: str) -> None:
+        self.processes[name].kill()
+        self.processes[name].wait(30)
 
     def log_of(self, name: str) -> Path:
         return self.home / f"{name}.log"
