@@ -403,7 +403,8 @@ def test_a_replica_is_behind_while_its_source_has_more_than_came(
         session.run(SQL(
             "CREATE VIEW late.pg_stat_wal_receiver AS SELECT 'streaming'::text AS status, "
             "'127.0.0.1'::text AS sender_host, {} AS sender_port, 'FFFF/0'::pg_lsn AS "
-            "latest_end_lsn").format(server.paths.port))
+            "latest_end_lsn, 'sslmode=prefer sslmode=verify-ca'::text AS conninfo").format(
+                server.paths.port))
     position = server.manager.get_position(m.Empty()).position
     wait_for(lambda: one.manager.wait_for_position(
         rm.PositionRequest(position=position, seconds=0)).value)
