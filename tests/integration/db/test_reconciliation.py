@@ -208,6 +208,53 @@ def test_keys_and_waiting_operations(db: Database) -> None:
         assert reconciliation.waiting(session, now + datetime.timedelta(seconds=1)) == (1, "w")
 
 
+def test_what_could_not_be_deleted(db: Database) -> None:
+    then = utcnow().replace(microsecond=0) - datetime.timedelta(hours=1)
+    with db.writer() as session:
+        session.execute(update(Instance).where(Instance.id.in_(("i03", "i04"))).values(
+            error="DELETE"))
+        session.execute(update(Instance).where(Instance.id == "i05").values(
+            error="DELETE", deleted=True))
+        session.add(Backup(id="bk", name="b", tenant_id="t", instance_id="i06",
+                           state="DELETE_FAILED"))
+        for number, (action, resource, live) in enumerate((
+                ("instance.delete", "i03", None), ("instance.force_delete", "i03", None),
+                ("instance.restart", "i03", None), ("instance.delete", "i04", "i04"),
+                ("backup.delete", "bk", None))):
+            session.add(Operation(
+                id=f"o{number}", action=action, resource_type="instance", resource_id=resource,
+                live_key=live, tenant_id="t", created=then, updated=then,
+                status=operations.RUNNING if live else operations.FAILED,
+                ended_at=None if live else then + datetime.timedelta(minutes=number)))
+    with db.reader() as session:
+        assert [(row.kind, row.id, row.instance_id, row.failures, row.failed_at)
+                for row in reconciliation.undeleted(session)] == [
+            ("instance", "i03", "i03", 2, then + datetime.timedelta(minutes=1)),
+            ("backup", "bk", "i06", 1, then + datetime.timedelta(minutes=4))]
+
+
+def test_operations_are_taken_in_the_order_in_which_they_became_free(db: Database) -> None:
+    now = utcnow()
+
+    def ago(seconds: float) -> datetime.datetime:
+        return now - datetime.timedelta(seconds=seconds)
+
+    with db.writer() as session:
+        for ident, created, not_before, deadline in (
+                ("waits", 90, -5, -900), ("looked", 80, 10, -900), ("new", 20, None, -900),
+                ("strange", 70, None, 30), ("late", 60, None, 100)):
+            session.add(Operation(
+                id=ident, resource_type="instance", resource_id=ident, live_key=ident,
+                tenant_id="t", status=operations.PENDING, created=ago(created), updated=now,
+                action="known" if ident in ("waits", "looked", "new") else "strange",
+                not_before=None if not_before is None else ago(not_before),
+                deadline_at=ago(deadline)))
+    skills = operations.Skills({"known"}, 60)
+    with db.reader() as session:
+        assert operations.claimable(session, now, 9, skills) == ["late", "new", "looked"]
+        assert operations.claimable(session, now, 9) == ["strange", "late", "new", "looked"]
+
+
 def test_all_that_is_sealed_is_sealed_anew(db: Database) -> None:
     old, both, new = (SecretBox(secrets, instance_keys.PURPOSE)
                       for secrets in (["old"], ["new", "old"], ["new"]))
