@@ -178,7 +178,9 @@ def test_a_security_group_that_is_used_elsewhere_stops_a_delete_with_its_reason(
                                network_id=str(network.default_network()))
     resource_id, operation_id = SCENARIOS[payloads.INSTANCE_DELETE].begin(world)
     row = world.finish(operation_id)
-    assert row.error == "Timed out waiting for the security group to be deleted."
+    error = str(row.error)
+    assert error.startswith("Timed out waiting for the security group to be deleted. ")
+    assert "in use" in error, error
     assert world.shown("instances", resource_id) == "ERROR"
     network.delete_port(port.id)
     world.abandon()
