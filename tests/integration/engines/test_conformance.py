@@ -399,6 +399,11 @@ def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
     instance.act("restart", {})
     after = instance.write(10)
     eventually(lambda: replica.read() == after, "what was written after restarts")
+    size = int(instance.wait()["volume"]["size"]) + 1
+    instance.act("resize", {"volume": {"size": size}})
+    assert [int(one.wait()["volume"]["size"]) for one in (instance, replica)] == [size, size]
+    after = instance.write(10)
+    eventually(lambda: replica.read() == after, "what was written to a larger volume")
     assert instance.rest.request(
         "DELETE", f"/instances/{instance.id}", check=False).status_code == 403
     cloud.run("openstack", "database", "instance", "detach", replica.id)
