@@ -22,7 +22,7 @@ from trove_ng.db.trouble import StoreAway
 LOG = logging.getLogger(__name__)
 
 #: what tells the time, as naive UTC; a store without an entry is on this host
-_ASK = {"mysql": "SELECT UTC_TIMESTAMP(6)",
+_ASK = {"mysql": "SELECT UTC_TIMESTAMP(6)", "mariadb": "SELECT UTC_TIMESTAMP(6)",
         "postgresql": "SELECT timezone('UTC', clock_timestamp())"}
 #: seconds between two looks at the store's clock, and after one that failed
 _INTERVAL, _PAUSE = 60.0, 5.0

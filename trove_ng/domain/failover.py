@@ -174,7 +174,8 @@ def decide(settings: Settings, source: Member, replicas: Sequence[Member],
     if silence is None or living and (
             source.down is None or source.down <= PATIENCE * settings.timeout):
         return Wait("The source is heard of.")
-    lost = source.down if living and source.down is not None else silence
+    # its database may have ended before its agent did
+    lost = max(silence, source.down or 0.0)
     if not replicas:
         return Wait("The source has no replicas.")
     words = [one for one in replicas if one.is_heard(settings.timeout)]

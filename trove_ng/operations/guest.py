@@ -184,11 +184,13 @@ def take_over(work: Work) -> None:
             work.tools.guests(instance_id, work.context).supersede(work.id)
         except StoreAway:
             raise
-        except TroveError as err:
+        except BusAway as err:
+            LOG.warning("operation %s: no agent hears that another worker has it: %s", work.id,
+                        err.message)
+            return
+        except Exception as err:  # noqa: BLE001  whatever it is, the operation has to end
             LOG.warning("operation %s: instance %s does not hear that another worker has it: %s",
-                        work.id, instance_id, err.message)
-            if isinstance(err, BusAway):
-                return
+                        work.id, instance_id, type(err).__name__)
 
 
 def _concerned(work: Work) -> list[str]:
@@ -200,7 +202,7 @@ def _concerned(work: Work) -> list[str]:
         if first is None:
             return []
         source = str(first.slave_of_id or first.id)
-        return sorted({first.id, source, *(
+        return sorted({first.id, source, *work.members, *(
             one.id for one in instances.replicas(session, source))})
 
 

@@ -139,7 +139,12 @@ def drop_left_accounts(work: Work) -> None:
     with work.writer() as session:
         if instances.are_replicas_idle(session, work.resource_id):
             servers.row(work, session).accounts_left = False
-    drop_account(work, work.resource_id)
+    try:
+        drop_account(work, work.resource_id)
+    except BusAway:
+        with work.writer() as session:
+            servers.row(work, session).accounts_left = True
+        raise
 
 
 def _set_accounts(work: Work, source: Instance, add: messages.UserSpec | None) -> None:

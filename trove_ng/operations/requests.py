@@ -72,6 +72,8 @@ class Requests:
             resource_id=resource_id, live_key=resource_id, tenant_id=tenant_id,
             user_id=context.user_id, request_id=context.request_id,
             region_id=context.region or None, payload=payloads.dump(payload), secrets=sealed,
+            # by the clock of all other times, not of this host
+            created=now, updated=now,
             deadline_at=now + datetime.timedelta(seconds=float(timeout)))
         accepted = operations.add(session, row)
         events.add_for_operation(session, EventKind.OPERATION_ACCEPTED, accepted, now)

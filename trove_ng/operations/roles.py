@@ -24,6 +24,7 @@ from trove_ng.db.repositories import (
     operations,
     schedules,
 )
+from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import access, payloads, replication, servers
 from trove_ng.operations.work import StepFailed, Work
@@ -202,6 +203,7 @@ def is_done(work: Work, source_id: str) -> bool:
     return servers.load(work.on(source_id)).slave_of_id is None
 
 
+@retry_on_db_error
 def write(work: Work, source_id: str, *, ejected: bool = False,
           without: Collection[str] = ()) -> None:
     """Write who follows whom, at once.

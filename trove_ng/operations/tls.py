@@ -94,14 +94,16 @@ def compare(session: Session, instance: Instance) -> None:
         tls.misname(session, instance.id)
 
 
-def use(work: Work, result: tm.TlsResult, *, at_once: bool = False) -> None:
+def use(work: Work, result: tm.TlsResult, *, at_once: bool = False,
+        restart: str = "tls_restart") -> None:
     """Note whether the instance needs a restart now.
 
     :param at_once: it is restarted if it does
+    :param restart: name of that for its agent
     """
     if at_once and result.restart_required:
         work.tools.guests(work.resource_id, work.context).restart(
-            messages.StepRequest(operation_id=work.id, step="tls_restart"))
+            messages.StepRequest(operation_id=work.id, step=restart))
         guest.wait_for_database(work, work.resource_id)
     servers.note(work, restart_required=result.restart_required and not at_once)
 

@@ -280,6 +280,12 @@ class Work:
         except StepFailed:
             raise StepFailed(f"Timed out waiting for {what}.") from None
 
+    @property
+    def members(self) -> list[str]:
+        """The instances that the request names beside its resource."""
+        found = [self._payload.get("source_id"), *(self._payload.get("replica_ids") or ())]
+        return [str(one) for one in found if one]
+
     def progress(self, percent: int) -> None:
         """Show how far the operation is, in percent."""
         with self.writer() as session:

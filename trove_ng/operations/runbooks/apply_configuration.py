@@ -27,7 +27,10 @@ def _step(instance_id: str) -> str:
 def _apply(work: Work) -> None:
     """Begin with instances that are ready, and note the ends, until all are through."""
     with work.reader() as session:
-        ids = configurations.instance_ids(session, work.resource_id)
+        begun = [one.step.removeprefix(_step("")) for one in operations.steps(session, work.id)
+                 if one.step.startswith(_step("")) and one.state == operations.RUNNING]
+        # one that has begun may have left the group since the last look
+        ids = sorted({*begun, *configurations.instance_ids(session, work.resource_id)})
     work.wait_for_others("the instances of the group", lambda: _look(work, ids))
     with work.reader() as session:
         failed = [one for one in operations.steps(session, work.id)

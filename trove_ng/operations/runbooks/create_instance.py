@@ -21,7 +21,6 @@ from trove_ng.operations import (
     overrides,
     payloads,
     placement,
-    roles,
     root,
     servers,
     snapshots,
@@ -121,8 +120,8 @@ def _wait_for_database(work: Work) -> None:
 def _look_at_root(work: Work) -> None:
     """Write down that root can log in, if it came with the data that were restored."""
     if work.payload(payloads.CreateInstance).backup_id is not None:
-        with roles.insisting():
-            root.look(work)
+        # who deletes root later has its agent asked, too
+        root.try_to_look(work)
 
 
 def _apply_modules(work: Work) -> None:

@@ -46,7 +46,7 @@ def _undo(work: Work) -> None:
 def _take_back(work: Work) -> None:
     tls.use(work, work.tools.guests(work.resource_id, work.context).roll_back_tls(
         tm.TlsRollback(operation_id=work.id, step="undo_tls", undo=True)), at_once=bool(
-            _replicas(work)))
+            _replicas(work)), restart="undo_tls_restart")
 
 
 def _set(work: Work) -> None:
@@ -62,7 +62,8 @@ def _set(work: Work) -> None:
 
 def _unset(work: Work) -> None:
     _take_back(work)
-    _follow(work)
+    # under names of its own: agents do not do again what they did on the way here
+    _follow(work, "undo_follow")
 
 
 def _roll_back(work: Work) -> None:
@@ -70,10 +71,10 @@ def _roll_back(work: Work) -> None:
         tm.TlsRollback(operation_id=work.id, step="tls")), at_once=bool(_replicas(work)))
 
 
-def _follow(work: Work) -> None:
+def _follow(work: Work, step: str = "follow") -> None:
     """Have replicas follow as their source speaks now."""
     roles.each(work, _replicas(work),
-               lambda one: roles.move(work, one, work.resource_id, "follow"))
+               lambda one: roles.move(work, one, work.resource_id, step))
 
 
 def _record(work: Work) -> None:
