@@ -30,6 +30,10 @@ _NUMBERS = {"INT": int, "BIGINT": int, "DOUBLE": float}
 _OTHERWISE: dict[str, dict[str, Any]] = {
     # a running server neither takes DISABLED nor has a use for ORIGINAL
     "event_scheduler": {"type": "boolean"},
+    # the server writes all of it at once
+    "innodb_log_file_size": {"max": 512 * 1024 ** 3},
+    # it is memory
+    "innodb_log_buffer_size": {"max": 2 * 1024 ** 3 - 4096},
     # the others are plug-ins
     "innodb_compression_algorithm": {"choices": ["none", "zlib"]},
     # a server that was started without the cache does not begin to use it

@@ -379,7 +379,8 @@ _PAGE = rf"(?:AND BINARY \S+(?: '@', Host\))? >=? BINARY {_Q} )?ORDER BY BINARY 
         r"(?: '@', Host\))? LIMIT (\d+)"
 _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple(
     (pattern, since, work) for pattern, since, work in (
-        (r"SET SESSION sql_log_off = 1, long_query_time = 31536000", (5, 7), State.ignore),
+        (r"SET SESSION sql_log_off = 1, long_query_time = 31536000(?:, max_execution_time = 0, "
+         r"sql_big_selects = 1)?", (5, 7), State.ignore),
         (r"SET NAMES utf8mb4", (5, 7), State.ignore),
         (r"SET AUTOCOMMIT = [01]", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+, wait_timeout = \d+", (5, 7), State.ignore),

@@ -188,10 +188,16 @@ def test_a_set_of_which_one_refuses_stays_as_it_was(plane: ControlPlane, instanc
         if call == "follow":
             # that one could not be told to follow as before either, and says so
             assert plane.wait(two, "ERROR")["fault"]["message"] == "It does not like it."
-            return
+            break
         assert plane.wait(instance, "ACTIVE")["fault"]["message"] == "It does not like it."
         assert [shown(plane, each) for each in (instance, one, two)] == before
         assert (link(plane, one), link(plane, two)) == links
+    # agents answer from memory what has the name of something that they did
+    for each in (instance, one, two):
+        for call in ("follow", "restart", "set_tls"):
+            steps = [(request.operation_id, request.step)
+                     for name, request in plane.agent(each).asked if name == call]
+            assert len(steps) == len(set(steps)), (call, steps)
 
 
 def test_what_a_set_cannot_have(plane: ControlPlane, instance: str) -> None:

@@ -142,6 +142,11 @@ def test_a_database_that_does_not_come_back_is_given_up_though_its_agent_lives()
     assert decide(WANTED, ENDED, [LEFT, two], None) == FailOver(("1", "2"), living=True)
     assert decide(WANTED, with_facts(ENDED, service_status=ServiceStatus.BLOCKED), [LEFT],
                   None) == FailOver(("1",), living=True)
+    # its server died after its database, at once or later
+    for silence, down in ((16, 61.0), (100, 200.0), (86400, 86500.0)):
+        assert decide(
+            WANTED, dataclasses.replace(with_facts(ENDED, heartbeat_age=silence), down=down),
+            [dataclasses.replace(LEFT, unheard=down - 3)], None) == FailOver(("1",))
     # it is one that is silent by now
     assert decide(WANTED, with_facts(ENDED, heartbeat_age=16), [ONE], None) == FailOver(("1",))
 

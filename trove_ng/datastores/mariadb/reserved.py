@@ -34,17 +34,24 @@ LEFT_OUT = frozenset({
     "innodb_max_purge_lag_wait", "innodb_monitor_disable", "innodb_monitor_enable",
     "innodb_monitor_reset", "innodb_monitor_reset_all",
     # data that are there already could not be read, or would be lost in a crash
-    "aria_force_start_after_recovery_failures", "aria_log_purge_type",
+    "aria_block_size", "aria_force_start_after_recovery_failures", "aria_log_purge_type",
     "default_storage_engine", "enforce_storage_engine", "innodb_doublewrite",
     "innodb_page_size", "innodb_undo_tablespaces", "myisam_block_size",
     "myisam_recover_options",
+    # a word that the server does not know keeps it from its start, and nothing tells the words
+    "aria_recover_options", "default_regex_flags", "default_tmp_storage_engine",
+    "lc_time_names", "log_slow_filter", "old_mode",
+    # not in all of the release
+    "innodb_log_file_mmap", "innodb_numa_interleave",
     # the machine, whose memory has been dealt out
     "innodb_buffer_pool_size_auto_min", "innodb_buffer_pool_size_max", "innodb_linux_aio",
     "large_pages",
     # tables that need not be there
     "innodb_ft_server_stopword_table", "innodb_ft_user_stopword_table",
     # what goes for the agent's sessions too, which need no key and read messages
-    "lc_messages", "sql_safe_updates",
+    "lc_messages", "sql_safe_updates", "tmp_disk_table_size",
+    # accounts of the agent, too, if an earlier release made them
+    "default_password_lifetime", "disconnect_on_expired_password",
     # of a session only, whatever the server says
     "tcp_nodelay",
     # without effect, or what the server only tells

@@ -39,6 +39,8 @@ class Dialect(abc.ABC):
     #: variable → its option, where that has another name; with the variable's the server does
     #: not start
     renamed: Mapping[str, str]
+    #: what frees a session of limits that the owner may set for all, as SET has it
+    unlimited: str
 
     def variable_of(self, option: str) -> str:
         """Return the system variable that an option sets."""

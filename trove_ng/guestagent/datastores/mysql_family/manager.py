@@ -92,7 +92,8 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         self.paths = paths or default_paths(ctx.conf)
         super().__init__(ctx)
         self.admin = AdminAccount(self._option_file, OWNER, self.dialect)
-        self.server = sql.Server(self.paths.socket, self.admin.credentials)
+        self.server = sql.Server(self.paths.socket, self.admin.credentials,
+                                 self.dialect.unlimited)
         self.configuration = Configuration(self.paths, self.dialect)
         self._hold = DataHold(self.server, self._sync, self.dialect)
         self.databases = Databases(self.server)

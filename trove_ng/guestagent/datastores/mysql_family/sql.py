@@ -153,11 +153,13 @@ class Server:
     """The server of this instance, reached over its socket.
 
     :param credentials: returns user name and password; asked for each connection
+    :param unlimited: what frees a session of limits that the owner may set, as SET has it
     """
 
-    def __init__(self, socket_path: str, credentials: Any) -> None:
+    def __init__(self, socket_path: str, credentials: Any, unlimited: str = "") -> None:
         self._socket = socket_path
         self._credentials = credentials
+        self._begin = ", ".join(filter(None, (UNLOGGED, unlimited)))
 
     def connect(self, timeout: int = 10, answer_timeout: int = 60) -> Any:
         """Return a connection of the driver.
@@ -170,7 +172,7 @@ class Server:
         # a socket of this machine is not encrypted, and to get ready for that is most of the work
         return pymysql.connect(
             unix_socket=self._socket, user=user, password=password.reveal(),
-            charset="utf8mb4", autocommit=True, init_command=UNLOGGED, connect_timeout=timeout,
+            charset="utf8mb4", autocommit=True, init_command=self._begin, connect_timeout=timeout,
             read_timeout=answer_timeout, write_timeout=timeout,
             ssl_disabled=True)
 

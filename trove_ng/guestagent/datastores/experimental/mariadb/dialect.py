@@ -18,6 +18,7 @@ class MariaDbDialect(Dialect):
     self_sized = frozenset({
         "back_log", "host_cache_size", "innodb_io_capacity_max", "innodb_log_file_buffering",
         "open_files_limit", "table_open_cache", "thread_cache_size", "thread_pool_size"})
+    unlimited = "max_statement_time = 0, sql_big_selects = 1"
     renamed: Mapping[str, str] = MappingProxyType({
         "time_zone": "default_time_zone", "tx_isolation": "transaction_isolation"})
 

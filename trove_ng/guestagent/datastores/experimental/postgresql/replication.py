@@ -64,6 +64,8 @@ _POLL_SECONDS = 0.1
 _SSLMODE = "sslmode"
 #: how a replica follows a source that speaks no TLS
 _UNVERIFIED = "prefer"
+#: the first release whose clients find an address in a certificate
+_READS_ADDRESSES = 15
 #: seconds that a source that sends nothing gets to say anything, and what it is asked
 _ASK_SECONDS = 1
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -246,7 +248,7 @@ class Replication:
         if not self.is_replica():
             raise BadRequest("The database has data of its own; it cannot follow another one.")
         trusted = self._tls.trust(request.authority)
-        verified = "verify-full" if request.named else "verify-ca"
+        verified = "verify-full" if request.named and self._reads_addresses() else "verify-ca"
         files.make_directory(self._kept().parent, mode=0o700)
         files.write_bytes(self._kept(), msgspec.json.encode({
             "host": request.host, "port": request.port, "user": request.user,
@@ -256,6 +258,11 @@ class Replication:
         self.configure_again()
         self._read()
         self.wait()
+
+    def _reads_addresses(self) -> bool:
+        """Return whether libpq, as it comes with the server, finds an address in a certificate."""
+        release = (self._paths.data / "PG_VERSION").read_text().strip()
+        return int(release.partition(".")[0]) >= _READS_ADDRESSES
 
     def configure_again(self) -> None:
         """Write whom the volume says that this server follows, if it does."""

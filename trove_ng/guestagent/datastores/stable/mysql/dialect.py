@@ -30,6 +30,7 @@ class MySqlDialect(Dialect):
         "back_log", "host_cache_size", "innodb_io_capacity_max", "open_files_limit",
         "table_definition_cache", "table_open_cache", "temptable_max_ram",
         "thread_cache_size", "thread_pool_size"})
+    unlimited = "max_execution_time = 0, sql_big_selects = 1"
     renamed: Mapping[str, str] = MappingProxyType({"time_zone": "default_time_zone"})
 
     def __init__(self, version: Callable[[], str]) -> None:
