@@ -7,8 +7,11 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.functional.control_plane.conftest import ControlPlane
+from trove_ng.common.errors import GuestError
+from trove_ng.db.models import Instance
 from trove_ng.operations import readiness
 from trove_ng.operations.runbooks import apply_configuration
 from trove_ng.operations.work import Work
@@ -196,3 +199,28 @@ def test_a_change_waits_for_an_instance_that_was_given_the_values_before_it(
         "values": {"wait_timeout": 5}}}, status=200)
     assert ended(plane, answer.headers["X-Trove-Operation-Id"])["status"] == "SUCCEEDED"
     assert overrides(plane) == [{"wait_timeout": 5}]
+
+
+def test_an_instance_that_leaves_the_group_while_it_is_changed_is_told_of(
+        plane: ControlPlane, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ident = group(plane, wait_timeout=1)
+    attach(plane, instance, ident)
+    plane.wait(instance, "ACTIVE")
+    agent, = plane.hypervisor.agents.values()
+    asked, gone = threading.Event(), threading.Event()
+
+    def refuse(_request: m.OverridesRequest) -> m.OverridesResult:
+        asked.set()
+        assert gone.wait(4)
+        raise GuestError("The server refuses.")
+
+    monkeypatch.setattr(agent, "_update_overrides", refuse)
+    answer = plane.request("PATCH", f"/configurations/{ident}", {"configuration": {
+        "values": {"wait_timeout": 5}}}, status=200)
+    assert asked.wait(4)
+    with plane.db.writer() as session:
+        session.execute(update(Instance).where(Instance.id == instance).values(
+            configuration_id=None))
+    gone.set()
+    shown = ended(plane, answer.headers["X-Trove-Operation-Id"])
+    assert (shown["status"], shown["error"][:8]) == ("FAILED", "1 of 1 i")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from sqlalchemy import select
 
 from tests.functional.operations.conftest import Bench
+from trove_ng.common.clock import utcnow
 from trove_ng.common.errors import Conflict
 from trove_ng.db.models import Event, Operation
 from trove_ng.db.repositories import operations
@@ -39,3 +42,13 @@ def test_who_goes_on_after_a_refusal_has_a_savepoint(bench: Bench) -> None:
             operations.add(session, another("second", present.resource_id))
         operations.add(session, another("third", "elsewhere"))
     assert rows(bench) == sorted([first, "third"])
+
+
+def test_all_times_of_an_operation_are_of_one_clock(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = utcnow() + datetime.timedelta(hours=1)
+    monkeypatch.setattr(bench.clock, "now", lambda: ahead)
+    row = bench.row(bench.submit())
+    assert (row.created, row.updated) == (ahead, ahead)
+    assert row.deadline_at is not None
+    assert row.deadline_at > ahead

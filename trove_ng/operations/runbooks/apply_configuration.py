@@ -33,10 +33,11 @@ def _apply(work: Work) -> None:
         ids = sorted({*begun, *configurations.instance_ids(session, work.resource_id)})
     work.wait_for_others("the instances of the group", lambda: _look(work, ids))
     with work.reader() as session:
-        failed = [one for one in operations.steps(session, work.id)
-                  if one.step.startswith("instance ") and one.state == operations.FAILED]
+        states = [one.state for one in operations.steps(session, work.id)
+                  if one.step.startswith(_step(""))]
+    failed = states.count(operations.FAILED)
     if failed:
-        raise StepFailed(f"{len(failed)} of {len(ids)} instances do not have the settings; "
+        raise StepFailed(f"{failed} of {len(states)} instances do not have the settings; "
                          "the steps of the operation say why.")
 
 
