@@ -24,6 +24,7 @@ TOLD = {
     "step_retried": (("a", "b"), m.STEP_RETRIES, {"action": "a", "step": "b"}),
     "message_refused": (("request", "forged"), m.REFUSED,
                         {"message": "request", "reason": "forged"}),
+    "guest_refused": (("forged", 1), m.GUEST_REFUSED, {"reason": "forged"}),
     "heartbeat_received": ((), m.BEATS_RECEIVED, {}),
     "heartbeats_handled": (("stale", 1), m.BEATS, {"outcome": "stale"}),
     "step_reported": (("counted",), m.REPORTS, {"outcome": "counted"}),
