@@ -8,10 +8,13 @@ from trove_ng.common.errors import TroveError
 from trove_ng.db.repositories import instances
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import servers
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import Cancelled, StepFailed, Work
 from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
+
+#: seconds that an agent which does not tell is asked for
+_PATIENCE = 60.0
 
 
 def look(work: Work) -> None:
@@ -30,6 +33,31 @@ def look(work: Work) -> None:
         with work.writer() as session:
             instances.note_root_enabled(
                 session, instance.id, work.context.user_id, work.tools.clock.now())
+
+
+def look_for_a_while(work: Work) -> None:
+    """Do so where an agent may have to be asked again, and no more depends on it than that.
+
+    :raises Cancelled: the operation is cancelled meanwhile
+    """
+    def looked() -> bool | None:
+        try:
+            look(work)
+        except (StoreAway, BusAway):
+            raise
+        except TroveError as err:
+            LOG.info("operation %s: the agent does not tell of root: %s", work.id, err.message)
+            return None
+        return True
+
+    try:
+        work.wait("the agent to tell of root", looked, _PATIENCE)
+    except Cancelled:
+        raise
+    except StepFailed:
+        # who deletes root later has the agent asked, too
+        LOG.warning("operation %s: whether root of instance %s is enabled is not known", work.id,
+                    work.resource_id)
 
 
 def try_to_look(work: Work) -> None:

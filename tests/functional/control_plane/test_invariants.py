@@ -13,7 +13,7 @@ from trove_ng.db.repositories import quotas
 
 @pytest.mark.parametrize("resource", sorted(quotas.RESOURCES))
 def test_use_that_is_not_written_down_is_seen(world: World, resource: str) -> None:
-    world.instance()
+    world.backup()
     project_id = world.plane.project_id
     with world.plane.db.writer() as session:
         session.execute(delete(QuotaUsage).where(

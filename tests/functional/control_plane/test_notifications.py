@@ -60,7 +60,7 @@ def test_an_operation_is_told_with_exactly_its_keys(
 
     resource_id, operation_id = SCENARIOS[action].begin(world)
     worker = Worker(world.plane, fail)
-    worker.run(operation_id)
+    worker.run(operation_id, world.manager.sweep)
     worker.end()
     row = world.finish(operation_id)
     assert SCENARIOS[action].check(world, resource_id, operation_id) is not fails

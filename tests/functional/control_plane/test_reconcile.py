@@ -502,9 +502,11 @@ def test_keys_heartbeats_and_waiting_operations(plane: ControlPlane, instance: s
     with plane.db.writer() as session:
         for number in range(3):
             session.add(Operation(
-                id=f"op{number}", action="backup.create", resource_type="backup",
+                # of a later release: no taskmanager here takes it
+                id=f"op{number}", action="backup.copy", resource_type="backup",
                 resource_id=f"b{number}", live_key=f"b{number}", tenant_id="t",
-                status="PENDING", created=long_ago, updated=long_ago))
+                status="PENDING", created=long_ago, updated=long_ago,
+                deadline_at=utcnow() + datetime.timedelta(hours=1)))
     found, = plane.reconcile()
     assert (found.finding.kind, found.finding.after) == (Kind.OPERATIONS_WAIT, "3")
     assert not found.repaired

@@ -120,8 +120,7 @@ def _wait_for_database(work: Work) -> None:
 def _look_at_root(work: Work) -> None:
     """Write down that root can log in, if it came with the data that were restored."""
     if work.payload(payloads.CreateInstance).backup_id is not None:
-        # who deletes root later has its agent asked, too
-        root.try_to_look(work)
+        root.look_for_a_while(work)
 
 
 def _apply_modules(work: Work) -> None:
