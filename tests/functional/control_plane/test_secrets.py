@@ -88,12 +88,12 @@ class Watch:
             {name: value for name, value in one.items() if name != "user_data"}
             for one in self.lab.plane.minicloud.store.list("server")])
         assert all(places[name] for name in ("log", "store", "messages", "answers"))
-        shapes = {name: _shapes(word) for name, word in self.words.items()}
+        forms_of = {name: shapes(word) for name, word in self.words.items()}
         return {place: hits for place, text in places.items() if (hits := [
-            name for name, forms in shapes.items() if any(one in text for one in forms)])}
+            name for name, forms in forms_of.items() if any(one in text for one in forms)])}
 
 
-def _shapes(word: str) -> set[str]:
+def shapes(word: str) -> set[str]:
     """Return a secret as it is, and as it looks inside of base64, once and twice."""
     found = {word}
     for _ in range(2):
@@ -128,11 +128,11 @@ def watch(conf: cfg.ConfigOpts, database: Database, tmp_path: Path,
             return answer
 
         monkeypatch.setattr(FakeDriver, "send", sniff)
-        with _logging_as_the_services_do(made.log):
+        with as_services_log(made.log):
             yield made
 
 
-class _logging_as_the_services_do:  # noqa: N801  reads as a phrase
+class as_services_log:  # noqa: N801  reads as a phrase
     """Log at DEBUG, with what conf.base sets for every service."""
 
     def __init__(self, stream: io.StringIO) -> None:

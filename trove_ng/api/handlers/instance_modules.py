@@ -55,14 +55,15 @@ def _render(call: Call, states: list[ModuleState], *, contents_wanted: bool = Fa
     The file of a module that an administrator answers for is for administrators: it may be
     a licence that the project only uses.
 
-    :param contents_wanted: leave out also those whose file is not there: released clients
-        read it from each
+    :param contents_wanted: show the files, and leave out also those whose file is not there:
+        released clients read it from each
     """
     with call.services.db.reader() as session:
         known = modules.views(session, [one.id for one in states], call.owner)
-    return [views.answered(known[one.id], one) for one in states if one.id in known and not (
-        contents_wanted and (one.contents is None or (
-            known[one.id].is_admin and not call.context.is_admin)))]
+    return [views.answered(known[one.id], one, contents=contents_wanted)
+            for one in states if one.id in known and not (
+                contents_wanted and (one.contents is None or (
+                    known[one.id].is_admin and not call.context.is_admin)))]
 
 
 def apply(call: Call) -> dict[str, Any]:

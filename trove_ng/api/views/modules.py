@@ -44,17 +44,18 @@ def on_instance(row: Any, applied: Any) -> dict[str, Any]:
             "updated": isoformat(applied.updated)}
 
 
-def answered(row: Any, state: ModuleState) -> dict[str, Any]:
+def answered(row: Any, state: ModuleState, *, contents: bool) -> dict[str, Any]:
     """Return what an agent says of a module.
 
     :param row: the module
+    :param contents: show its file, too, if the agent gives it
     """
     view = {
         **_what(row), "md5": state.md5, "status": OK if state.ok else FAILED,
         "message": state.message, "error_message": None if state.ok else state.message,
         "filename": state.filename, "installed": _moment(state.installed_at),
         "created": _moment(state.installed_at), "updated": _moment(state.updated_at)}
-    if state.contents is not None:
+    if contents and state.contents is not None:
         view["contents"] = state.contents.reveal()
     return view
 
