@@ -145,6 +145,10 @@ class Way:
         calls = Calls(self._when, number, before, self._until)
         worker = Worker(self._world.plane, calls)
         parked = worker.run(operation_id, self._world.manager.sweep)
+        if calls.count in range(1, number) and not parked:
+            # there was less to do than when calls were counted: its last call, then
+            self._through(worker, resource_id, operation_id)
+            return self.begin(calls.count)
         assert parked is bool(number), f"made {calls.count} calls, not {number}"
         return worker, calls, resource_id, operation_id
 
@@ -154,13 +158,17 @@ class Way:
         key = (self._action, self._fails, f"{self._when} {self._until}")
         if key not in known:
             worker, calls, resource_id, operation_id = self.begin()
-            row = self._world.finish(operation_id)
-            worker.end()
-            assert self.scenario.check(
-                self._world, resource_id, operation_id) is not self._fails, row.error
-            self._world.tidy()
+            self._through(worker, resource_id, operation_id)
             known[key] = calls.count
         return known[key]
+
+    def _through(self, worker: Worker, resource_id: str, operation_id: str) -> None:
+        """Have an operation end that was not stopped."""
+        row = self._world.finish(operation_id)
+        worker.end()
+        assert self.scenario.check(
+            self._world, resource_id, operation_id) is not self._fails, row.error
+        self._world.tidy()
 
     def numbers(self) -> Sequence[int]:
         """Return which calls to stop at: one that is made, or all."""
