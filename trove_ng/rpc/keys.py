@@ -61,6 +61,9 @@ class Renewable(Protocol):
     def look_again(self, instance_id: str) -> None:
         """Read a guest's secrets anew, for a message with a key that is not known."""
 
+    def forget(self, instance_id: str) -> None:
+        """Read a guest's secrets anew at their next use, whatever is known."""
+
 
 class KeysMissing(Exception):
     """The configuration has no keys; the service must not start."""

@@ -219,7 +219,12 @@ class SecureClient:
 
     def _sealed(self, method: str, message: messages.Message,
                 context: RequestContext | None) -> tuple[dict[str, Any], str]:
-        shared = self._keys.secrets(keys.instance_between(self._me, self._peer))
+        owner = keys.instance_between(self._me, self._peer)
+        shared = self._keys.secrets(owner)
+        if not shared and owner is not None and isinstance(self._keys, keys.Renewable):
+            # that there was none may have been found a moment before it was made
+            self._keys.forget(owner)
+            shared = self._keys.secrets(owner)
         if not shared:
             raise NotFound(f"There is no key for {self._peer}.")
         nonce = secrets.token_hex(16)

@@ -11,9 +11,14 @@ import pytest
 from oslo_config import cfg
 
 from tests.functional.rpc.conftest import Ring
+from tests.stores import add_version
 from trove_ng.common.context import RequestContext
+from trove_ng.common.crypto import SecretBox
 from trove_ng.common.errors import Conflict, GuestError, GuestTimeout, NotFound, NotSupported
 from trove_ng.common.secret import Secret
+from trove_ng.db.models import Instance
+from trove_ng.db.repositories import instance_keys
+from trove_ng.db.session import Database
 from trove_ng.rpc import keys, messages
 from trove_ng.rpc.endpoint import Caller, Endpoint, Method
 from trove_ng.rpc.guest import GuestClient, topic
@@ -83,7 +88,7 @@ def client(conf: cfg.ConfigOpts, transport: Any, provider: Ring) -> GuestClient:
                        RequestContext(project_id="demo"))
 
 
-def sealed(transport: Any, provider: Ring, now: float | None = None,
+def sealed(transport: Any, provider: keys.Keys, now: float | None = None,
            peer: str = keys.guest(INSTANCE)) -> dict[str, Any]:
     """Return the envelope of a valid call."""
     sender = SecureClient(transport, "t", provider, keys.API, peer,
@@ -206,3 +211,18 @@ def test_an_answer_that_belongs_to_another_request_is_refused(
     client._client._client = Replayer()
     with pytest.raises(GuestTimeout, match="no valid answer"):
         client.list_databases(messages.PageRequest(limit=1))
+
+
+def test_a_key_is_used_as_soon_as_it_is_made(transport: Any, database: Database) -> None:
+    """That there was none is remembered, which keeps forged messages from the store."""
+    with database.writer() as session:
+        add_version(session)
+        session.add(Instance(id=INSTANCE, name="db", tenant_id="t", flavor_id="1",
+                             datastore_version_id="v"))
+    box = SecretBox(["a-secret-for-tests"], instance_keys.PURPOSE)
+    known = instance_keys.StoreKeys(database, box, ["k" * 32])
+    with pytest.raises(NotFound, match="no key"):
+        sealed(transport, known)
+    with database.writer() as session:
+        instance_keys.create(session, box, INSTANCE)
+    assert sealed(transport, known)
