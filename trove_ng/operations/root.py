@@ -41,14 +41,7 @@ def look_for_a_while(work: Work) -> None:
     :raises Cancelled: the operation is cancelled meanwhile
     """
     def looked() -> bool | None:
-        try:
-            look(work)
-        except (StoreAway, BusAway):
-            raise
-        except TroveError as err:
-            LOG.info("operation %s: the agent does not tell of root: %s", work.id, err.message)
-            return None
-        return True
+        return _tells(work) or None
 
     try:
         work.wait("the agent to tell of root", looked, _PATIENCE)
@@ -62,10 +55,17 @@ def look_for_a_while(work: Work) -> None:
 
 def try_to_look(work: Work) -> None:
     """Do so where nothing depends on it: an agent that does not tell is passed over."""
+    _tells(work)
+
+
+def _tells(work: Work) -> bool:
+    """Look; return whether the agent told."""
     try:
         look(work)
     except (StoreAway, BusAway):
         raise
     except TroveError as err:
-        LOG.warning("operation %s: whether root of instance %s is enabled is not known: %s",
-                    work.id, work.resource_id, err.message)
+        LOG.warning("operation %s: the agent of instance %s does not tell of root: %s", work.id,
+                    work.resource_id, err.message)
+        return False
+    return True

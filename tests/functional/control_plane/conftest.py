@@ -48,6 +48,7 @@ from trove_ng.db.models import (
     InstanceKey,
 )
 from trove_ng.db.repositories import instance_keys
+from trove_ng.db.repositories.operations import Skills
 from trove_ng.db.session import Database
 from trove_ng.domain.certificates import create_authority
 from trove_ng.operations import requests
@@ -514,9 +515,11 @@ class ControlPlane:
 
         :param awake: it hears of new operations, and sweeps; else it must be told to
         """
-        keeper = LeaseKeeper(self.db, self.clock, name, self.conf.operations.lease)
+        books = runbooks()
+        keeper = LeaseKeeper(self.db, self.clock, name, self.conf.operations.lease,
+                             Skills(books.keys(), self.conf.operations.undo_timeout))
         keeper.start()
-        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, runbooks()).run,
+        manager = Manager(self.db, self.clock, keeper, Engine(self.tools, books).run,
                           workers, self._recorders[TASKMANAGER])
         self._closing += [keeper.stop, manager.stop]
         if awake:

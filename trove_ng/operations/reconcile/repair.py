@@ -204,10 +204,8 @@ class Repairer:
             if (found is None or found.state != BackupState.DELETE_FAILED
                     or backups.children(session, found.id)):
                 return False  # what continues it goes first
-            Backups(parts.conf, Requests(
-                parts.conf, SecretBox(parts.conf.inst_rpc_key_encr_key, PURPOSE),
-                Notices(lambda: parts.told, of_its_own=True))).begin_delete(
-                    session, found, of_its_own(found.tenant_id), parts.clock.now())
+            Backups(parts.conf, self._requests(parts.told)).begin_delete(
+                session, found, of_its_own(found.tenant_id), parts.clock.now())
         return True
 
     @retry_on_db_error
@@ -224,15 +222,21 @@ class Repairer:
             payload = None if instance is None or row is None else wanted(instance, row)
             if instance is None or payload is None:
                 return False
-            requests = Requests(
-                parts.conf, SecretBox(parts.conf.inst_rpc_key_encr_key, PURPOSE),
-                Notices(lambda: parts.told and instance.verifies_id is None, of_its_own=True))
-            accepted = requests.submit(
+            accepted = self._requests(parts.told and instance.verifies_id is None).submit(
                 session, action=action, resource_type="instance", resource_id=instance.id,
                 tenant_id=instance.tenant_id, now=parts.clock.now(),
                 context=of_its_own(instance.tenant_id), payload=payload)
             instance.task, instance.operation_id = task, accepted.id
         return True
+
+    def _requests(self, told: bool) -> Requests:
+        """Return what begins operations.
+
+        :param told: owners are notified of them
+        """
+        conf = self._parts.conf
+        return Requests(conf, SecretBox(conf.inst_rpc_key_encr_key, PURPOSE),
+                        Notices(lambda: told, of_its_own=True))
 
     @retry_on_db_error
     def _note_status(self, finding: Finding) -> bool:

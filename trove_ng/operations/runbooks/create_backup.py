@@ -21,7 +21,6 @@ from trove_ng.rpc import messages
 LOG = logging.getLogger(__name__)
 
 
-
 def load(work: Work) -> Backup:
     """Return the backup of the operation, detached.
 

@@ -147,7 +147,8 @@ def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
     server: Any = Empty()
     one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing, nothing)
     monkeypatch.setattr(one, "enable", lambda: done.append("enable"))
-    monkeypatch.setattr(one, "_add", lambda _session, _user: done.append("add"))
+    monkeypatch.setattr(replication.replica_accounts, "add",
+                        lambda *_args, **_options: done.append("add"))
     one.set_accounts(rm.ReplicaAccounts(add=m.UserSpec(
         name="os_replica_1", password=Secret("a-Password1"))))
     assert done == ["enable", "add"]

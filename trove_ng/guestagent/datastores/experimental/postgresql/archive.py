@@ -26,6 +26,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     Kept,
     Segments,
     clock,
+    is_recovering,
     stream,
 )
 from trove_ng.guestagent.os import files
@@ -85,8 +86,7 @@ class WalArchive(LogArchive):
         files.make_directory(self._lineage().parent, mode=0o700)
         lineage = backups.lineage(self._lineage())
         with self._server.session() as session:
-            ((standby,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
-            if standby:
+            if is_recovering(session):
                 raise GuestError("The log of a replica is not archived.")
             segments = Segments.of(session)
             named = stream(lineage, segments)

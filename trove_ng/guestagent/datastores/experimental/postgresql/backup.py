@@ -31,6 +31,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     Kept,
     Segments,
     clock,
+    is_recovering,
     stream,
 )
 from trove_ng.guestagent.os import files
@@ -71,7 +72,7 @@ class BaseBackup:
         :raises GuestError: the program, the server or the object store failed
         """
         with self._session() as (session, _):
-            ((standby,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
+            standby = is_recovering(session)
         if standby and request.parent is not None:
             raise FullBackupNeeded("Backups of a replica do not continue each other: a full one "
                                    "is needed.")

@@ -20,8 +20,8 @@ import psycopg
 from psycopg.sql import SQL
 
 from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
-from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.datastores.postgresql.rules import REPLICAS
+from trove_ng.guestagent.datastores.experimental.postgresql import replica_accounts
 from trove_ng.guestagent.datastores.experimental.postgresql.config import (
     KEEPS_WAL,
     OWNER,
@@ -32,7 +32,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session, statement
 from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     POSITION,
-    SLOT,
+    is_recovering,
     number_of,
 )
 from trove_ng.guestagent.os import commands, files
@@ -40,7 +40,6 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import account_names, only_progress
 from trove_ng.guestagent.storage.log_archive import kept_log
 from trove_ng.guestagent.tls import TlsStore
-from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
 LOG = logging.getLogger(__name__)
@@ -163,57 +162,18 @@ class Replication:
         wanted = request.add
         names = account_names(request)
         with self._server.session() as session:
-            if _is_recovering(session):
-                self._set_slots(session, names, wanted)
+            if is_recovering(session):
+                replica_accounts.set_slots(session, names, wanted, slots=self._slots)
                 return
-            for (name,) in session.run(SQL(
-                    "SELECT rolname::text FROM pg_roles WHERE starts_with(rolname, %s) UNION "
-                    "SELECT slot_name::text FROM pg_replication_slots "
-                    "WHERE starts_with(slot_name, %s)"), (REPLICA_USERS, REPLICA_USERS)):
-                if name not in names:
-                    _drop(session, name)
+            replica_accounts.drop_others(session, names)
             if wanted is not None:
                 self.enable()
-                self._add(session, wanted)
+                replica_accounts.add(session, wanted, slots=self._slots)
             if not names:
                 session.run(statement("DROP ROLE IF EXISTS {}", REPLICAS))
         if not names and not self._slots:
             self._configuration.unset_final("wal_keep_segments")
             self._overrides.reload()
-
-    def _add(self, session: Session, wanted: m.UserSpec) -> None:
-        name = wanted.name
-        if wanted.password is None:
-            raise BadRequest("The account of a replica has a password.")
-        with session.together():
-            for role in (REPLICAS, name):
-                if not session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (role,)):
-                    session.run(statement("CREATE ROLE {}", role))
-            session.run(statement("GRANT {} TO {}", REPLICAS, name))
-            session.run(statement("ALTER ROLE {} LOGIN REPLICATION PASSWORD {secret}", name,
-                                  secret=session.verifier(name, wanted.password)))
-        if self._slots:
-            _add_slot(session, name)
-
-    def _set_slots(self, session: Session, names: set[str], wanted: m.UserSpec | None) -> None:
-        """Have exactly these slots: accounts come with the data that this server receives.
-
-        :raises GuestError: the account did not come
-        """
-        for (name,) in session.run(SQL(
-                "SELECT slot_name::text FROM pg_replication_slots "
-                "WHERE starts_with(slot_name, %s)"), (REPLICA_USERS,)):
-            if name not in names:
-                _drop_slot(session, name)
-        if not names:
-            # the backups of a replica do not continue each other
-            _drop_slot(session, SLOT)
-        if wanted is None:
-            return
-        if not session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (wanted.name,)):
-            raise GuestError("The account of a replica did not come with the data.")
-        if self._slots:
-            _add_slot(session, wanted.name)
 
     # ---- as a replica -----------------------------------------------------------
 
@@ -498,47 +458,3 @@ def _sentence(seen: _Seen) -> str:
         return ("The replica applies no changes: settings of its source are larger than its own "
                 "until it is restarted.")
     return "The replica does not get changes from its source." if seen.starved else ""
-
-
-def _is_recovering(session: Session) -> bool:
-    ((found,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
-    return bool(found)
-
-
-def _add_slot(session: Session, name: str) -> None:
-    if session.run(SQL("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"), (name,)):
-        return
-    # what was written since the backup that the replica begins with is kept for backups
-    if not session.run(SQL(
-            "SELECT pg_copy_physical_replication_slot(slot_name, %s) "
-            "FROM pg_replication_slots WHERE slot_name = %s AND restart_lsn IS NOT NULL"),
-            (name, SLOT)):
-        session.run(SQL("SELECT pg_create_physical_replication_slot(%s, true)"), (name,))
-
-
-def _drop_slot(session: Session, name: str) -> None:
-    """Drop a slot if it is there, whoever uses it."""
-    deadline = time.monotonic() + _END_SECONDS
-    while session.run(SQL("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
-                          "WHERE slot_name = %s AND active"), (name,)):
-        if time.monotonic() > deadline:
-            raise GuestError("The connection of a replica does not end.")
-        time.sleep(_POLL_SECONDS)
-    session.run(SQL("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-                    "WHERE slot_name = %s"), (name,))
-
-
-def _drop(session: Session, name: str) -> None:
-    """Drop an account and its slot, whoever uses them."""
-    known = session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (name,))
-    if known:
-        session.run(statement("ALTER ROLE {} NOLOGIN", name))
-    deadline = time.monotonic() + _END_SECONDS
-    while session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                          "WHERE usename = %s"), (name,)):
-        if time.monotonic() > deadline:
-            raise GuestError("The connection of a replica does not end.")
-        time.sleep(_POLL_SECONDS)
-    _drop_slot(session, name)
-    if known:
-        session.run(statement("DROP ROLE {}", name))

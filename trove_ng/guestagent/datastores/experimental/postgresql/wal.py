@@ -21,6 +21,12 @@ POSITION = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 _HALF = 2 ** 32
 
 
+def is_recovering(session: Session) -> bool:
+    """Return whether the server follows another one, or replays a log."""
+    ((found,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
+    return bool(found)
+
+
 def number_of(position: str) -> int:
     """Return a position in the log, ``X/Y`` to the server, as a number."""
     high, low = position.split("/")
