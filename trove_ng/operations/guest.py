@@ -17,9 +17,11 @@ from trove_ng.db.repositories import (
     backups,
     instances,
     operation_reports,
+    operations,
     service_statuses,
 )
 from trove_ng.db.trouble import StoreAway
+from trove_ng.operations.runbook import PER_INSTANCE
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc.lines import BusAway
@@ -200,7 +202,9 @@ def _concerned(work: Work) -> list[str]:
         first = instances.get(
             session, work.resource_id if backup is None else str(backup.instance_id))
         if first is None:
-            return []
+            return [one.step.removeprefix(PER_INSTANCE)
+                    for one in operations.steps(session, work.id)
+                    if one.step.startswith(PER_INSTANCE) and one.state == operations.RUNNING]
         source = str(first.slave_of_id or first.id)
         return sorted({first.id, source, *work.members, *(
             one.id for one in instances.replicas(session, source))})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import threading
 from typing import Any
 
@@ -196,6 +197,29 @@ def test_a_reapply_can_be_cancelled_between_instances(plane: ControlPlane) -> No
     plane.request("POST", f"/operations/{operation}/cancel", status=202)
     assert ended(plane, operation)["status"] == "CANCELLED"
     assert sum(asked(plane, one) for one in idents) == 3
+
+
+def test_a_pause_between_batches_keeps_no_thread(plane: ControlPlane) -> None:
+    ident = module(plane, "own", live_update=1)
+    idents = [made(plane, modules=[{"id": ident}]) for _ in range(3)]
+    operation_id = plane.request("PUT", f"/modules/{ident}/instances", {"reapply": {
+        "force": 1, "batch_size": 2, "batch_delay": 3}}, status=202).headers[
+        "X-Trove-Operation-Id"]
+
+    def is_free() -> bool:
+        with plane.db.reader() as session:
+            row = operations.get(session, operation_id)
+        assert row is not None
+        return row.owner is None and row.not_before is not None
+
+    wait_for(is_free, "the pause")
+    assert sum(asked(plane, one) for one in idents) == 5
+    shown = ended(plane, operation_id)
+    assert shown["status"] == "SUCCEEDED", shown
+    assert {asked(plane, one) for one in idents} == {2}
+    times = sorted(datetime.datetime.fromisoformat(one["started_at"])
+                   for one in shown["steps"] if one["name"] != "instances")
+    assert times[2] - times[1] >= datetime.timedelta(seconds=3)
 
 
 @pytest.mark.parametrize("done", [True, False])

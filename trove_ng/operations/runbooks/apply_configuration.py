@@ -13,28 +13,24 @@ from trove_ng.db.repositories import configurations, operations
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads, readiness
 from trove_ng.operations.requests import Requests
-from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbook import PER_INSTANCE, Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
 
 #: instances that are changed at the same time
 _AT_ONCE = 10
 
 
-def _step(instance_id: str) -> str:
-    return f"instance {instance_id}"
-
-
 def _apply(work: Work) -> None:
     """Begin with instances that are ready, and note the ends, until all are through."""
     with work.reader() as session:
-        begun = [one.step.removeprefix(_step("")) for one in operations.steps(session, work.id)
-                 if one.step.startswith(_step("")) and one.state == operations.RUNNING]
+        begun = [one.step.removeprefix(PER_INSTANCE) for one in operations.steps(session, work.id)
+                 if one.step.startswith(PER_INSTANCE) and one.state == operations.RUNNING]
         # one that has begun may have left the group since the last look
         ids = sorted({*begun, *configurations.instance_ids(session, work.resource_id)})
     work.wait_for_others("the instances of the group", lambda: _look(work, ids))
     with work.reader() as session:
         states = [one.state for one in operations.steps(session, work.id)
-                  if one.step.startswith(_step(""))]
+                  if one.step.startswith(PER_INSTANCE)]
     failed = states.count(operations.FAILED)
     if failed:
         raise StepFailed(f"{failed} of {len(states)} instances do not have the settings; "
@@ -44,11 +40,11 @@ def _apply(work: Work) -> None:
 def _look(work: Work, ids: list[str]) -> bool | None:
     """Return True when there is nothing more to do."""
     with work.reader() as session:
-        steps = {one.step: one for one in operations.steps(session, work.id)}
-    open_ = [one for one in ids
-             if _step(one) not in steps or steps[_step(one)].state == operations.RUNNING]
+        states = {one.step.removeprefix(PER_INSTANCE): one.state
+                  for one in operations.steps(session, work.id)}
+    open_ = [one for one in ids if states.get(one, operations.RUNNING) == operations.RUNNING]
     percent = 100 * (len(ids) - len(open_)) // max(1, len(ids))
-    begun = [ident for ident in open_ if _step(ident) in steps]
+    begun = [ident for ident in open_ if ident in states]
     # all of them: one that could not begin before may stand in front of them
     running = sum(_note_end(work, ident) for ident in begun)
     for ident in open_:
@@ -67,13 +63,13 @@ def _begin(work: Work, instance_id: str, percent: int) -> bool:
             return False
         if loaded is None or loaded.instance.configuration_id != work.resource_id:
             # it left the group meanwhile
-            operations.begin_step(session, work.id, _step(instance_id), percent, now)
-            operations.end_step(session, work.id, _step(instance_id), None, now)
+            operations.begin_step(session, work.id, PER_INSTANCE + instance_id, percent, now)
+            operations.end_step(session, work.id, PER_INSTANCE + instance_id, None, now)
             return False
-        operations.begin_step(session, work.id, _step(instance_id), percent, now)
+        operations.begin_step(session, work.id, PER_INSTANCE + instance_id, percent, now)
         why = readiness.why_not(loaded, tools.conf.agent_heartbeat_expiry)
         if why is not None:
-            operations.end_step(session, work.id, _step(instance_id), why, now)
+            operations.end_step(session, work.id, PER_INSTANCE + instance_id, why, now)
             return False
         try:
             with session.begin_nested():
@@ -83,7 +79,7 @@ def _begin(work: Work, instance_id: str, percent: int) -> bool:
                     context=work.context, now=now,
                     payload=payloads.ConfigureInstance(configuration_id=work.resource_id))
         except Conflict as err:
-            operations.end_step(session, work.id, _step(instance_id), err.message, now)
+            operations.end_step(session, work.id, PER_INSTANCE + instance_id, err.message, now)
             return False
         loaded.instance.task, loaded.instance.operation_id = Task.UPDATING, child.id
     return True
@@ -99,13 +95,13 @@ def _note_end(work: Work, instance_id: str) -> bool:
         if child is not None and child.status == operations.CANCELLED:
             error = error or "The instance was deleted, or reset."
         operations.end_step(
-            session, work.id, _step(instance_id), error, work.tools.clock.now())
+            session, work.id, PER_INSTANCE + instance_id, error, work.tools.clock.now())
     return False
 
 
 def _child(session: Session, work: Work, instance_id: str) -> Operation | None:
     begun = next(one.started_at for one in operations.steps(session, work.id)
-                 if one.step == _step(instance_id))
+                 if one.step == PER_INSTANCE + instance_id)
     return operations.newest(session, instance_id, payloads.INSTANCE_CONFIGURE, begun)
 
 

@@ -5,51 +5,64 @@ What became of each instance is a step of the operation.
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict, ServiceUnavailable, TroveError
+from trove_ng.db.models import OperationStep
 from trove_ng.db.repositories import modules, operations
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import modules as sending
 from trove_ng.operations import payloads, readiness
-from trove_ng.operations.runbook import Runbook, Step
+from trove_ng.operations.runbook import PER_INSTANCE, Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.lines import BusAway
 
-_PREFIX = "instance "
 _ENDED = (operations.SUCCEEDED, operations.FAILED)
 
 
 def _reapply(work: Work) -> None:
     """Go through the instances; those that an earlier worker was through with are left."""
     payload = work.payload(payloads.ReapplyModule)
-    wanted = _wanted(work, payload)
-    for number, instance_id in enumerate(wanted):
+    before = {one.step for one in _through(work)}
+    left = [one for one in _wanted(work, payload) if PER_INSTANCE + one not in before]
+    for number, instance_id in enumerate(left, len(before)):
         if number and number % payload.batch_size == 0:
-            _pause(work, payload.batch_delay)
+            work.wait_for_others("the pause to end", lambda: _rested(work, payload.batch_delay))
         work.check()
-        _begin(work, instance_id, 100 * number // len(wanted))
+        _begin(work, instance_id, 100 * number // (len(before) + len(left)))
         _end(work, instance_id, _one(work, instance_id))
-    with work.reader() as session:
-        ended = [one for one in operations.steps(session, work.id)
-                 if one.step.startswith(_PREFIX)]
-    failed = [one for one in ended if one.state == operations.FAILED]
+    through = _through(work)
+    failed = [one for one in through if one.state == operations.FAILED]
     if failed:
-        raise StepFailed(f"{len(failed)} of {len(ended)} instances do not have the module's "
+        raise StepFailed(f"{len(failed)} of {len(through)} instances do not have the module's "
                          "present contents; the steps of the operation say why.")
 
 
-def _wanted(work: Work, payload: payloads.ReapplyModule) -> list[str]:
+def _wanted(work: Work, payload: payloads.ReapplyModule) -> Sequence[str]:
     with work.reader() as session:
         module = modules.get(session, work.resource_id, None)
         if module is None:
             raise StepFailed(sending.GONE)
-        ids = modules.instance_ids(
+        return modules.instance_ids(
             session, module.id, tenant_id=payload.tenant_id, md5=payload.md5,
             include_clustered=payload.include_clustered,
             but_md5=None if payload.force else module.md5)
-        done = {one.step for one in operations.steps(session, work.id) if one.state in _ENDED}
-    return [one for one in ids if _PREFIX + one not in done]
+
+
+def _through(work: Work) -> list[OperationStep]:
+    """Return what became of the instances so far."""
+    with work.reader() as session:
+        return [one for one in operations.steps(session, work.id)
+                if one.step.startswith(PER_INSTANCE) and one.state in _ENDED]
+
+
+def _rested(work: Work, seconds: float) -> bool | None:
+    """Return True so long after the last instance."""
+    last = max(one.ended_at for one in _through(work) if one.ended_at is not None)
+    return work.tools.clock.now() >= last + datetime.timedelta(seconds=seconds) or None
 
 
 def _pause(work: Work, seconds: float) -> None:
@@ -60,13 +73,13 @@ def _pause(work: Work, seconds: float) -> None:
 
 def _begin(work: Work, instance_id: str, percent: int) -> None:
     with work.writer() as session:
-        operations.begin_step(session, work.id, _PREFIX + instance_id, percent,
+        operations.begin_step(session, work.id, PER_INSTANCE + instance_id, percent,
                               work.tools.clock.now())
 
 
 def _end(work: Work, instance_id: str, error: str | None) -> None:
     with work.writer() as session:
-        operations.end_step(session, work.id, _PREFIX + instance_id, error,
+        operations.end_step(session, work.id, PER_INSTANCE + instance_id, error,
                             work.tools.clock.now())
 
 
