@@ -116,7 +116,8 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("volume_timeout", default=300, min=1,
                  help="Seconds until the volume service must have done what it was asked."),
     cfg.FloatOpt("prepare_retry", default=30, min=1,
-                 help="Seconds of silence after which a guest is asked again for long work."),
+                 help="Seconds of silence after which a guest is asked again for long work, and "
+                      "the compute service whether its server is there still."),
     cfg.IntOpt("backup_segment_size", default=2 * 1024 ** 3, min=1024 ** 2,
                help="Bytes of one stored piece of a backup."),
     cfg.FloatOpt("backup_snapshot_hold", default=60, min=5,

@@ -21,6 +21,7 @@ from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import guest
 from trove_ng.operations.giving_up import give_up
 from trove_ng.operations.lease import Abandoned, Later, Lease
+from trove_ng.operations.lost import ServerLost
 from trove_ng.operations.persistence import StoreBackend, StoreConnection
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import Cancelled, Overdue, StepFailed, Tools, Work
@@ -139,7 +140,8 @@ class StepTask(task.Task):
         """Call a step's function, again when the cloud or the agent did not answer.
 
         It finds what a call did whose answer was lost.  While the bus is away it is
-        called again until the operation's own time is over.
+        called again until the operation's own time is over; an agent whose server is lost
+        is not asked again.
 
         :param always: again also when the cloud refused
         """
@@ -154,7 +156,7 @@ class StepTask(task.Task):
                     raise
                 left -= 1
                 why = err.message
-            except StoreAway:
+            except (StoreAway, ServerLost):
                 raise
             except BusAway as err:
                 why = err.message

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,12 +21,15 @@ from trove_ng.db.repositories import (
     service_statuses,
 )
 from trove_ng.db.trouble import StoreAway
+from trove_ng.operations.lost import require_server
 from trove_ng.operations.runbook import PER_INSTANCE
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FAILED = frozenset({ServiceStatus.FAILED})
 _STOPPED = frozenset({ServiceStatus.SHUTDOWN})
@@ -60,8 +63,7 @@ def wait_for_agent(work: Work, instance_id: str,
             return None
         return row if since is None or row.updated_at > since else None
 
-    return work.wait("the agent of the instance", heard, work.tools.conf.agent_start_timeout,
-                     in_store=True)
+    return _wait(work, instance_id, "the agent of the instance", heard)
 
 
 def wait_for_new_agent(work: Work, instance_id: str) -> None:
@@ -104,7 +106,27 @@ def _wait_for(work: Work, instance_id: str, what: str, wanted: frozenset[Service
             when_new(work)
         return True if status in wanted else None
 
-    work.wait(what, reached, work.tools.conf.agent_start_timeout, in_store=True)
+    _wait(work, instance_id, what, reached)
+
+
+def _wait(work: Work, instance_id: str, what: str, probe: Callable[[], T | None]) -> T:
+    """Return what a probe finds of what an agent reports, while it has a server.
+
+    :raises ServerLost: it has none any more
+    :raises StepFailed: it takes too long
+    """
+    clock, silence = work.tools.clock, work.tools.conf.prepare_retry
+    looked = clock.monotonic()
+
+    def probe_server() -> T | None:
+        nonlocal looked
+        found = probe()
+        if found is None and clock.monotonic() - looked > silence:
+            require_server(work.tools, instance_id)
+            looked = clock.monotonic()
+        return found
+
+    return work.wait(what, probe_server, work.tools.conf.agent_start_timeout, in_store=True)
 
 
 def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
@@ -117,6 +139,7 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
     :param send: sends the request
     :param on_progress: is told percents as they are reported
     :raises AgentFailed: with what the agent says
+    :raises ServerLost: it says nothing, and has no server any more
     """
     clock, silence = work.tools.clock, work.tools.conf.prepare_retry
     last_word, last_seen = clock.monotonic(), (-1, -1)
@@ -132,6 +155,7 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
             if on_progress and report is not None:
                 on_progress(report.percent)
         elif not asked or clock.monotonic() - last_word > silence:
+            require_server(work.tools, instance_id)
             asked = _send(work, send)
             last_word = clock.monotonic()
         if report is None or report.state == ReportState.RUNNING:

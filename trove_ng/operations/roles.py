@@ -27,6 +27,7 @@ from trove_ng.db.repositories import (
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import access, payloads, replication, servers
+from trove_ng.operations.lost import ServerLost
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc import replication_messages as rm
@@ -185,7 +186,7 @@ def open_source(work: Work, source_id: str, name: str) -> None:
         try:
             guest(work, source_id).detach_replica(
                 rm.DetachRequest(operation_id=work.id, step=name, keep=keep))
-        except (StoreAway, BusAway):
+        except (StoreAway, BusAway, ServerLost):
             raise
         except (GuestError, ServiceUnavailable, Conflict) as err:
             refused = err.message

@@ -24,6 +24,7 @@ from trove_ng.db.repositories import operations
 from trove_ng.db.session import Database
 from trove_ng.operations import payloads
 from trove_ng.operations.lease import Later, Lease
+from trove_ng.operations.lost import require_server
 from trove_ng.rpc.messages import Message, OrderedRequest
 
 if TYPE_CHECKING:
@@ -100,11 +101,13 @@ class Tools:
         :param region: whose services they are; None: those of the same one
         """
         def guests(instance_id: str, context: RequestContext | None = None) -> GuestClient:
-            return self.guests(instance_id, context).passing(passed)
+            return self.guests(instance_id, context).passing(
+                passed, lambda: require_server(made, instance_id))
 
         clouds = self.clouds.guarded(guard)
-        return dataclasses.replace(
+        made = dataclasses.replace(
             self, clouds=clouds if region is None else clouds.in_region(region), guests=guests)
+        return made
 
 
 class Work:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from oslo_config import cfg
 
 from trove_ng.common.context import RequestContext
+from trove_ng.common.errors import GuestTimeout
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import keys
@@ -123,17 +124,20 @@ class GuestClient:
         self._conf = conf
         self._context = context
         self._pass: Callable[[m.Message], m.Message] | None = None
+        self._unanswered: Callable[[], None] = lambda: None
         self._client = SecureClient(
             transport, topic(instance_id), provider, me, keys.guest(instance_id),
             recorder=recorder, lines=lines)
 
-    def passing(self, through: Callable[[m.Message], m.Message]) -> GuestClient:
+    def passing(self, through: Callable[[m.Message], m.Message],
+                unanswered: Callable[[], None]) -> GuestClient:
         """Return a client that sends what a function makes of each request.
 
         :param through: is called just before a request is sent; what it raises forbids that
+        :param unanswered: is called when no answer came; what it raises says more of it
         """
         made = copy.copy(self)
-        made._pass = through
+        made._pass, made._unanswered = through, unanswered
         return made
 
     def _passed(self, request: m.Message) -> m.Message:
@@ -141,9 +145,13 @@ class GuestClient:
 
     def _call(self, method: str, request: m.Message, answer: type[T],
               seconds: float | None = None) -> T:
-        return self._client.call(
-            method, self._passed(request), answer,
-            seconds or self._conf.guest_call_timeout, self._context)
+        try:
+            return self._client.call(
+                method, self._passed(request), answer,
+                seconds or self._conf.guest_call_timeout, self._context)
+        except GuestTimeout:
+            self._unanswered()
+            raise
 
     def _cast(self, method: str, request: m.Message) -> None:
         self._client.cast(method, self._passed(request), self._context)

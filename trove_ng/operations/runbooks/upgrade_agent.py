@@ -13,6 +13,7 @@ from trove_ng.common.errors import GuestTimeout, TroveError
 from trove_ng.db.repositories import service_statuses
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import payloads
+from trove_ng.operations.lost import ServerLost
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -85,7 +86,7 @@ def _discard(work: Work) -> None:
         try:
             _agent(work).discard_agent(
                 messages.StepRequest(operation_id=work.id, step="discard"))
-        except (StoreAway, BusAway, GuestTimeout):
+        except (StoreAway, BusAway, GuestTimeout, ServerLost):
             raise
         except TroveError as err:
             LOG.warning("operation %s: the agent of instance %s is left to itself: %s", work.id,
