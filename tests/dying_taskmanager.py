@@ -3,7 +3,8 @@
 usage: python -m tests.dying_taskmanager ACTION POINT [OPTION…]
 
 Points are those of :data:`trove_ng.operations.engine.Observer`; ``never`` makes it a
-taskmanager like any other.  Its leases are short, so that another one takes over soon.
+taskmanager like any other.  Unless its configuration says something else, its leases are
+short, so that another one takes over soon.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main(action: str, point: str, argv: list[str]) -> int:
     """Run until the point is reached, or a signal comes."""
     process.prepare()
     conf = taskmanager.load(argv)
-    conf.set_override("lease", LEASE, group="operations")
+    conf.set_default("lease", LEASE, group="operations")
     from trove_ng.taskmanager.service import Service
 
     def observe(work: Work, passed: str) -> None:

@@ -14,19 +14,26 @@ from pathlib import Path
 import pytest
 
 from tests.servers.mariadb import free_port
+from tests.stores import Stores
 
 BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Iterator[int]:
+def port(tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[int]:
     """The port of a running ``trove-api``."""
+    home = tmp_path_factory.mktemp("api")
+    with stores.empty("sqlite", home) as url:
+        yield from _serve(home, url)
+
+
+def _serve(home: Path, store: str) -> Iterator[int]:
     found = free_port()
-    file = tmp_path_factory.mktemp("api") / "trove.conf"
+    file = home / "trove.conf"
     file.write_text(
         "[DEFAULT]\ntaskmanager_rpc_encr_key = one\ninst_rpc_key_encr_key = two\n"
         f"bind_host = 127.0.0.1\nbind_port = {found}\ntrove_api_workers = 1\n"
-        f"[database]\nconnection = sqlite:///{migrated_store}\n"
+        f"[database]\nconnection = {store}\n"
         "[keystone_authtoken]\nwww_authenticate_uri = http://127.0.0.1:1/\n"
         "auth_url = http://127.0.0.1:1/\nauth_type = password\nusername = trove\n"
         "password = x\nproject_name = service\nuser_domain_id = default\n"

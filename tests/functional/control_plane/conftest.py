@@ -25,8 +25,10 @@ from oslo_config import cfg
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
+from tests.functional.conftest import make_store_conf
 from tests.functional.control_plane.designate import ZONE, Designate
 from tests.servers.mariadb import free_port
+from tests.stores import KIND, Stores
 from trove_ng.api.app import build_app
 from trove_ng.api.wiring import make_services
 from trove_ng.cloud.session import Clouds
@@ -80,7 +82,7 @@ from trove_ng.taskmanager.periodic import Periodic
 from trove_ng.taskmanager.reconcile import Reconciler
 
 if TYPE_CHECKING:
-    from tests.functional.control_plane.world import World
+    from tests.functional.control_plane.world import World, Worlds
 
 
 class GuestOptions:
@@ -653,6 +655,21 @@ def living(plane: ControlPlane) -> str:
 
 
 @pytest.fixture
+def store_conf(stores: Stores, tmp_path: Path) -> Iterator[cfg.ConfigOpts]:
+    """Configuration of the bus, and of an empty store of the kind that is asked for."""
+    with stores.empty(KIND, tmp_path) as url:
+        yield make_store_conf(url)
+
+
+@pytest.fixture
+def database(store_conf: cfg.ConfigOpts) -> Iterator[Database]:
+    """A migrated, empty store."""
+    made = Database(store_conf)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def conf(store_conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
     return configure(store_conf, tmp_path)
 
@@ -800,31 +817,16 @@ def _seed(minicloud: MiniCloud, database: Database) -> None:
 
 
 @pytest.fixture(scope="session")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bool], World]]:
-    """Give the world of this process; another one after it was spoiled."""
-    from tests.functional.control_plane.world import make_world
+def worlds(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    """The worlds of this process."""
+    from tests.functional.control_plane.world import Worlds
 
-    with contextlib.ExitStack() as stack:
-        made: list[World] = []
-
-        def give(spoiled: bool) -> World:
-            if spoiled:
-                stack.close()
-                made.clear()
-            if not made:
-                home = tmp_path_factory.mktemp("world") / "home"
-                made.append(stack.enter_context(make_world(home)))
-            return made[0]
-
-        yield give
+    made = Worlds(stores, lambda: tmp_path_factory.mktemp("world"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def world(worlds: Callable[[bool], World]) -> Iterator[World]:
+def world(worlds: Worlds) -> Iterator[World]:
     """A control plane that earlier cases used, with nothing under way."""
-    from tests.functional.control_plane.invariants import violations
-
-    given = worlds(False)
-    yield given
-    if violations(given.plane):
-        worlds(True)
+    yield from worlds.case(KIND)

@@ -16,12 +16,13 @@ from trove_ng.operations.runbooks.registry import runbooks
 from trove_ng.operations.work import CANCELLED, Work
 
 
-def _cases() -> list[tuple[str, str]]:
+def cases() -> list[tuple[str, str]]:
+    """Return actions, and points to cancel them at."""
     return [(action, point) for action, book in runbooks().items() if book.cancellable
             for point in some(points(book, fails=False)[:-1], 0.1, 3)]
 
 
-@pytest.mark.parametrize(("action", "point"), _cases())
+@pytest.mark.parametrize(("action", "point"), cases())
 def test_what_is_cancelled_leaves_nothing(world: World, action: str, point: str) -> None:
     answers: list[int] = []
 
@@ -84,5 +85,5 @@ def test_who_dies_while_it_cancels_leaves_that_to_another_worker(
 
 
 def test_some_run_book_can_be_cancelled() -> None:
-    assert _cases()
+    assert cases()
     assert _taken_back()

@@ -41,7 +41,8 @@ def some(cases: Sequence[T], share: float, at_least: int = 1) -> list[T]:
     return sorted(choice.sample(list(cases), count), key=cases.index)
 
 
-def _sampled(actions: Iterable[str]) -> list[tuple[str, bool, str]]:
+def sampled(actions: Iterable[str]) -> list[tuple[str, bool, str]]:
+    """Return actions, whether their last step fails, and points to leave them at."""
     found = []
     for action in actions:
         for fails in (False, True):
@@ -54,13 +55,13 @@ def test_every_runbook_has_a_scenario() -> None:
     assert set(SCENARIOS) == set(runbooks())
 
 
-@pytest.mark.parametrize(("action", "fails", "point"), _sampled(runbooks()))
+@pytest.mark.parametrize(("action", "fails", "point"), sampled(runbooks()))
 def test_another_worker_ends_what_one_left(world: World, action: str, fails: bool,
                                            point: str) -> None:
     _leave(world, action, fails, point, SCENARIOS[action].begin(world))
 
 
-@pytest.mark.parametrize(("action", "fails", "point"), _sampled(OF_ITSELF))
+@pytest.mark.parametrize(("action", "fails", "point"), sampled(OF_ITSELF))
 def test_another_worker_ends_what_the_service_began(world: World, action: str, fails: bool,
                                                     point: str) -> None:
     begun = SCENARIOS[action].begin(world)
@@ -185,7 +186,7 @@ def _ways() -> list[tuple[str, bool]]:
             if not fails or any(step.undo for step in book.steps)]
 
 
-def _calling(share: float) -> list[tuple[str, bool]]:
+def calling(share: float) -> list[tuple[str, bool]]:
     """Return ways that call the cloud, some that succeed and some that fail."""
     found = []
     for fails in (False, True):
@@ -204,7 +205,7 @@ def test_a_way_without_calls_makes_none(world: World, action: str, fails: bool) 
     assert Way(world, action, fails, "ask").count() == 0
 
 
-@pytest.mark.parametrize(("action", "fails"), _calling(0.25))
+@pytest.mark.parametrize(("action", "fails"), calling(0.25))
 def test_another_worker_ends_what_one_left_after_a_call(
         world: World, action: str, fails: bool) -> None:
     """The cloud did something, and nobody wrote it down."""
@@ -220,7 +221,7 @@ def test_another_worker_ends_what_one_left_after_a_call(
 
 
 @pytest.mark.parametrize("when", ["call", "ask"])
-@pytest.mark.parametrize(("action", "fails"), _calling(0.2))
+@pytest.mark.parametrize(("action", "fails"), calling(0.2))
 def test_a_worker_that_comes_back_does_no_more(
         world: World, action: str, fails: bool, when: str) -> None:
     """It was stopped in the middle of a call, for longer than its lease.
@@ -244,13 +245,13 @@ def test_a_worker_that_comes_back_does_no_more(
         world.tidy()
 
 
-def _telling(share: float, failing: tuple[bool, ...]) -> list[tuple[str, bool]]:
+def telling(share: float, failing: tuple[bool, ...]) -> list[tuple[str, bool]]:
     """Return ways that ask agents for something."""
     return some([one for one in _ways() if SCENARIOS[one[0]].agent is not None
                  and one not in WITHOUT_WORDS and one[1] in failing], share)
 
 
-@pytest.mark.parametrize(("action", "fails"), _telling(0.2, (False, True)))
+@pytest.mark.parametrize(("action", "fails"), telling(0.2, (False, True)))
 def test_a_worker_that_comes_back_is_not_heard_by_agents(
         world: World, action: str, fails: bool) -> None:
     """It was stopped just before it sent something; what it meant is done meanwhile."""
@@ -268,7 +269,7 @@ def test_a_worker_that_comes_back_is_not_heard_by_agents(
 
 
 @pytest.mark.parametrize("action", [
-    action for action, _ in _telling(0.2, (False,))
+    action for action, _ in telling(0.2, (False,))
     # that agents of many instances apply a module again changes nothing
     if action != payloads.MODULE_REAPPLY])
 def test_a_worker_that_comes_back_is_not_heard_after_what_it_did_was_taken_back(
@@ -297,10 +298,14 @@ def test_a_worker_that_comes_back_is_not_heard_after_what_it_did_was_taken_back(
         world.tidy()
 
 
-@pytest.mark.parametrize("action", some([
+#: actions that a force delete is to win against
+FORCED = some([
     action for action, fails in _ways() if not fails and (action, fails) not in WITHOUT_CALLS
     and SCENARIOS[action].kind == "instances"
-    and action not in {payloads.INSTANCE_FORCE_DELETE, *payloads.OF_SETS}], 0.5))
+    and action not in {payloads.INSTANCE_FORCE_DELETE, *payloads.OF_SETS}], 0.5)
+
+
+@pytest.mark.parametrize("action", FORCED)
 def test_a_force_delete_wins_against_a_worker_in_a_call(world: World, action: str) -> None:
     """The worker does not know yet, and has a call on its way that arrives."""
     way = Way(world, action, False, "ask")

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from oslo_config import cfg
 from sqlalchemy import update
 
-from tests.functional.conftest import make_store_conf
 from tests.functional.control_plane.conftest import (
     NOTHING,
     ONE,
     ControlPlane,
     Hypervisor,
-    configure,
     running,
 )
 from tests.functional.control_plane.invariants import violations
@@ -35,9 +34,8 @@ TWO = "RegionTwo"
 
 
 @pytest.fixture
-def plane(tmp_path: Path, database: Database) -> Iterator[ControlPlane]:
+def plane(conf: cfg.ConfigOpts, tmp_path: Path, database: Database) -> Iterator[ControlPlane]:
     """A control plane in the first of two regions."""
-    conf = configure(make_store_conf(tmp_path), tmp_path)
     for name in ("agent_start_timeout", "server_timeout", "volume_timeout"):
         conf.set_override(name, 30)
     hypervisor = Hypervisor(conf)

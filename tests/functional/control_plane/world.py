@@ -20,7 +20,7 @@ import requests
 from oslo_config import cfg
 from sqlalchemy import update
 
-from tests.functional.conftest import make_database, make_store_conf
+from tests.functional.conftest import make_store_conf
 from tests.functional.control_plane import invariants
 from tests.functional.control_plane.cloud_calls import PATIENCE, CloudCall
 from tests.functional.control_plane.conftest import (
@@ -31,6 +31,7 @@ from tests.functional.control_plane.conftest import (
     running,
 )
 from tests.functional.control_plane.history import forget
+from tests.stores import Stores
 from trove_ng.cloud.calls import Calls, Guard
 from trove_ng.cloud.session import Clouds
 from trove_ng.common.cipher import Encryptor
@@ -40,6 +41,7 @@ from trove_ng.common.errors import Conflict
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import Operation, ServiceStatusRow
 from trove_ng.db.repositories import operations, reconciliation, service_statuses
+from trove_ng.db.session import Database
 from trove_ng.guestagent.order import Order
 from trove_ng.operations.engine import Engine
 from trove_ng.operations.lease import LeaseKeeper
@@ -587,17 +589,52 @@ class World:
 
 
 @contextlib.contextmanager
-def make_world(home: Path) -> Iterator[World]:
-    """Run a :class:`World` in a directory."""
-    home.mkdir()
-    conf = configure(make_store_conf(home), home)
+def _make_world(home: Path, store: str) -> Iterator[World]:
+    """Run a :class:`World` in a directory.
+
+    :param store: URL of a migrated, empty one
+    """
+    conf = configure(make_store_conf(store), home)
     _arrange(conf)
     hypervisor = Hypervisor(conf)
     hypervisor.make_agent = LivingAgent
-    with running(conf, make_database(conf), home, hypervisor) as plane:
+    with running(conf, Database(conf), home, hypervisor) as plane:
         made = World(plane)
         made.backup()  # what is asked once in a process is asked now
         yield made
+
+
+class Worlds:
+    """The world of a process on each kind of store; another one after it was spoiled.
+
+    :param homes: makes an empty directory
+    """
+
+    def __init__(self, stores: Stores, homes: Callable[[], Path]) -> None:
+        self._stores, self._homes = stores, homes
+        self._running: dict[str, tuple[World, contextlib.ExitStack]] = {}
+
+    def case(self, kind: str) -> Iterator[World]:
+        """Give the world that is on a kind of store, then look at how it was left."""
+        if kind not in self._running:
+            with contextlib.ExitStack() as stack:
+                home = self._homes()
+                url = stack.enter_context(self._stores.empty(kind, home))
+                self._running[kind] = (
+                    stack.enter_context(_make_world(home, url)), stack.pop_all())
+        world, _ = self._running[kind]
+        yield world
+        if invariants.violations(world.plane):
+            self._end(kind)
+
+    def _end(self, kind: str) -> None:
+        _, stack = self._running.pop(kind)
+        stack.close()
+
+    def close(self) -> None:
+        """End all of them."""
+        for kind in list(self._running):
+            self._end(kind)
 
 
 def _arrange(conf: cfg.ConfigOpts) -> None:

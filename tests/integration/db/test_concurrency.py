@@ -91,6 +91,31 @@ def test_a_lease_that_ran_out_changes_hands_once(db: Database) -> None:
         assert operations.renew(session, "dead", [("op", first)], later, 30) == set()
 
 
+def test_who_takes_an_operation_over_waits_for_the_last_write_of_its_holder(
+        db: Database) -> None:
+    operation(db, "op", "r")
+    now = utcnow()
+    with db.writer() as session:
+        fence = operations.claim(session, "op", "one", now, 10)
+    assert fence is not None
+
+    def take() -> int | None:
+        with db.writer() as session:
+            return operations.claim(
+                session, "op", "two", now + datetime.timedelta(seconds=11), 10)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with db.writer() as session:
+            assert operations.hold(session, "op", fence)
+            taken = pool.submit(take)
+            assert not concurrent.futures.wait([taken], 1).done
+            operations.note(session, "op", percent=40)
+        assert taken.result(30) == fence + 1
+    with db.writer() as session:
+        assert not operations.hold(session, "op", fence)
+        assert session.get_one(Operation, "op").percent == 40
+
+
 def test_only_who_gave_it_back_until_later_goes_on_with_the_same_attempt(db: Database) -> None:
     operation(db, "op", "i")
 
