@@ -19,6 +19,7 @@ from oslo_config import cfg
 from oslo_policy import policy
 from sqlalchemy import event, func, select
 
+from tests.functional.api.answers import ANSWERS
 from trove_ng.api.app import build_app
 from trove_ng.api.wiring import make_services
 from trove_ng.cloud.barbican import Found
@@ -551,3 +552,24 @@ def app(api_conf: cfg.ConfigOpts, database: Database) -> Iterator[Api]:
                 contents=module_box(api_conf).seal(HELLO, f"{prefix}4"), created=now,
                 updated=now))
     yield Api(api_conf, database)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that began this one how long answers took."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["answers"] = ANSWERS.plain()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a process of xdist tells; one that crashed tells nothing."""
+    told = getattr(node, "workeroutput", {}).get("answers")
+    if told is not None:
+        ANSWERS.add(told)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long answers to made-up requests took."""
+    if ANSWERS.took:
+        terminalreporter.write_line(str(ANSWERS))

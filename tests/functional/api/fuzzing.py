@@ -11,6 +11,7 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis.config import SchemathesisConfig
 
+from tests.functional.api.answers import ANSWERS
 from tests.functional.api.conftest import (
     FOREIGN,
     IMAGE,
@@ -152,13 +153,13 @@ def config(phases: Mapping[str, bool]) -> SchemathesisConfig:
 
 
 class Forward:
-    """Passes requests on to the application of the running test."""
+    """Passes requests on to the application of the running test, and takes the time."""
 
     def __init__(self) -> None:
         self.app: Any = None
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
-        return self.app(environ, start_response)
+        return ANSWERS.ask(self.app, environ, start_response)
 
 
 def load(forward: Forward, **phases: bool) -> Any:
