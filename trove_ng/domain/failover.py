@@ -15,12 +15,13 @@ The invariants, whatever is told:
 - one whose database was stopped on purpose stays;
 - nothing begins while anything is done with a member, or too soon after the last time;
 - only a replica that works, and applies what it received, may take the place, and none while
-  another one told that it has more.
+  another one told that it has more, or has another history that it heard the source's later.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from trove_ng.domain.instance_status import Facts, Task, refuse_statement
 from trove_ng.rpc.replication_messages import (
     APPLIES,
     CONNECTED,
+    HISTORY,
     INTERVAL,
     LAST_LAG,
     LONGEST,
@@ -67,6 +69,7 @@ class Member:
     :param lag: seconds that it was behind when it last heard the source
     :param unheard: seconds that it had tried to reach the source in vain when it told
     :param progress: how far the changes go that it told to have; of silent ones, too
+    :param history: of what those are changes; empty: there is but one
     :param heard_for: seconds through which its agent was heard of all the time
     :param down: seconds for which its agent says that its database serves nobody
     """
@@ -80,6 +83,14 @@ class Member:
     progress: int | None = None
     heard_for: float | None = None
     down: float | None = None
+    history: str = ""
+
+    @property
+    def last_word(self) -> float:
+        """Seconds since it heard the source, at least, by what it told."""
+        age = self.facts.heartbeat_age
+        known = 0.0 if self.connected else self.unheard
+        return math.inf if age is None or known is None else age + known
 
     def is_heard(self, seconds: float) -> bool:
         """Return whether its agent was heard of in so many seconds."""
@@ -140,7 +151,7 @@ def member(ident: str, facts: Facts, details: Any, heard_for: float | None,
         return found if isinstance(found := told.get(key), bool) else None
 
     return Member(ident, facts, word(CONNECTED), word(APPLIES), _number(told, LAST_LAG),
-                  _number(told, UNHEARD), progress(details), heard_for, down)
+                  _number(told, UNHEARD), progress(details), heard_for, down, history(details))
 
 
 def progress(details: Any) -> int | None:
@@ -150,6 +161,26 @@ def progress(details: Any) -> int | None:
     """
     found = _number(_told(details), PROGRESS)
     return None if found is None else int(found)
+
+
+def history(details: Any) -> str:
+    """Return of what a replica told to have changes; empty: it did not tell, or of the only one.
+
+    :param details: those of its heartbeat, which is not trusted
+    """
+    found = _told(details).get(HISTORY)
+    return found if isinstance(found, str) else ""
+
+
+def has_no_more(details: Any, most: int, of: str) -> bool:
+    """Return whether a replica told of no changes that others may lack.
+
+    :param details: those of its heartbeat, which is not trusted
+    :param most: progress of those others
+    :param of: history of that
+    """
+    told = progress(details)
+    return told is None or (history(details) == of and told <= most)
 
 
 def _told(details: Any) -> dict[str, Any]:
@@ -205,12 +236,22 @@ def _choose(settings: Settings, source: Member, replicas: Sequence[Member],
     if not usable:
         return Refuse(" ".join(f"Replica {one.id} cannot take its place: "
                                f"{why_not(settings, one)}." for one in witnesses))
-    most = max(one.progress or 0 for one in usable)
-    ahead = next((one for one in replicas if one not in usable and (one.progress or 0) > most),
-                 None)
+    ahead = _ahead(replicas, usable)
     if ahead is not None:
         return Refuse(f"Replica {ahead.id} has more changes than those that can take its place.")
     return FailOver(tuple(sorted(one.id for one in usable)))
+
+
+def _ahead(replicas: Sequence[Member], usable: Sequence[Member]) -> Member | None:
+    """Return who told to have changes of the source that none has who can take its place.
+
+    Numbers of several histories say nothing: whoever heard the source last has the latest.
+    """
+    latest = min(usable, key=lambda one: one.last_word)
+    most = max(one.progress or 0 for one in usable if one.history == latest.history)
+    return next((one for one in replicas if one not in usable and (
+        (one.progress or 0) > most if one.history == latest.history
+        else one.progress is not None and one.last_word <= latest.last_word)), None)
 
 
 def why_not(settings: Settings, replica: Member) -> str | None:

@@ -22,6 +22,8 @@ LAST_LAG = "last_lag"
 UNHEARD = "unheard"
 #: how far the changes go that it received, see :class:`Position`
 PROGRESS = "progress"
+#: of what those are changes, see :class:`Position`; not told where there is but one history
+HISTORY = "history"
 
 
 class ReplicaAccounts(OrderedRequest, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from trove_ng.domain.failover import (
     Settings,
     Wait,
     decide,
+    has_no_more,
     member,
 )
 from trove_ng.domain.instance_status import Facts, Task
@@ -42,7 +43,8 @@ _WORDS = st.none() | st.booleans()
 _MEMBERS = st.builds(Member, st.just("?"), _FACTS | st.just(WORKS), _WORDS | st.just(False),
                      _WORDS | st.just(True), st.none() | st.floats(0, 100),
                      st.none() | st.floats(0, 200), st.none() | st.integers(0, 3),
-                     st.none() | st.floats(0, 200), st.none() | st.floats(0, 600))
+                     st.none() | st.floats(0, 200), st.none() | st.floats(0, 600),
+                     st.sampled_from(["", "", "", "later"]))
 _SETS = st.lists(_MEMBERS, max_size=4).map(lambda found: [
     dataclasses.replace(one, id=str(number)) for number, one in enumerate(found)])
 _SETTINGS = st.builds(Settings, st.floats(3, 60), st.floats(0, 3600),
@@ -77,8 +79,14 @@ def test_a_failover_never_breaks_a_rule(
             and one.heard_for is not None and one.heard_for >= wanted.timeout
             and (not found.living or one.unheard >= wanted.timeout)]
     assert 2 * len(lost) >= len(replicas) > 0
-    most = max(by_id[ident].progress or 0 for ident in found.replica_ids)
-    assert all((one.progress or 0) <= most for one in replicas)
+    latest = min((by_id[ident] for ident in found.replica_ids), key=lambda one: one.last_word)
+    most = max(by_id[ident].progress or 0 for ident in found.replica_ids
+               if by_id[ident].history == latest.history)
+    for one in replicas:
+        if one.history == latest.history:
+            assert (one.progress or 0) <= most
+        elif one.id not in found.replica_ids:
+            assert one.progress is None or one.last_word > latest.last_word
     assert {one.facts.task for one in (source, *replicas)} == {Task.NONE}
     assert since is None or since >= wanted.min_interval
     assert found.replica_ids
@@ -108,6 +116,34 @@ def test_a_lost_source_is_given_up_for_all_that_can_take_its_place() -> None:
     # an operating system, and a database, that were seen last do not matter
     assert decide(WANTED, with_facts(SILENT, service_status=ServiceStatus.CRASHED, error="X"),
                   [ONE], None) == FailOver(("1",))
+
+
+def test_whoever_heard_the_source_last_has_the_latest_history() -> None:
+    after = dataclasses.replace(ONE, history="after", progress=1)
+    # it lost the source long before that began again, or died then
+    for wrong in (with_facts(TWO, heartbeat_age=7200), with_facts(
+            dataclasses.replace(TWO, connected=True, unheard=None), heartbeat_age=16),
+            dataclasses.replace(TWO, unheard=99), dataclasses.replace(TWO, unheard=None)):
+        before = dataclasses.replace(wrong, history="before", progress=900)
+        assert decide(WANTED, SILENT, [after, before], None) == FailOver(("1",))
+    # both may: they are asked
+    before = dataclasses.replace(TWO, history="before", progress=900)
+    assert decide(WANTED, SILENT, [after, before], None) == FailOver(("1", "2"))
+    # it heard the source later than the one that is left
+    later = with_facts(dataclasses.replace(TWO, connected=False, unheard=2, applies=False),
+                       heartbeat_age=5)
+    assert decide(WANTED, SILENT, [dataclasses.replace(ONE, history="before", progress=900),
+                                   dataclasses.replace(later, history="after", progress=1)],
+                  None) == Refuse("Replica 2 has more changes than those that can take its place.")
+
+
+@pytest.mark.parametrize(("told", "without"), [
+    ({"progress": 5, "history": "a"}, True), ({"progress": 6, "history": "a"}, False),
+    ({"progress": 1, "history": "b"}, False), ({"progress": 1}, False),
+    ({"progress": "1", "history": "b"}, True), ({"history": "b"}, True), ({}, True)])
+def test_a_replica_is_done_without_that_told_of_nothing_others_may_lack(
+        told: dict[str, object], *, without: bool) -> None:
+    assert has_no_more({"replication": told}, 5, "a") is without
 
 
 def test_a_replica_that_cannot_take_the_place_is_left_out() -> None:
@@ -211,4 +247,9 @@ _NOTHING = (None,) * 5
 def test_the_word_of_an_agent_is_not_trusted(details: object, told: object) -> None:
     found = member("1", WORKS, details, 9.0)
     assert (found.connected, found.applies, found.lag, found.unheard, found.progress) == told
-    assert found.heard_for == 9.0
+    assert (found.heard_for, found.history) == (9.0, "")
+
+
+def test_the_history_is_told_in_words() -> None:
+    assert [member("1", WORKS, {"replication": {"history": one}}, None).history
+            for one in ("abc", 7, None, ["abc"])] == ["abc", "", "", ""]

@@ -176,15 +176,18 @@ def _ask(work: Work) -> tuple[dict[str, rm.Position], dict[str, str]]:
 def _can_do_without(work: Work, answers: Mapping[str, rm.Position],
                     silent: Iterable[str]) -> bool:
     """Return whether replicas had their time to answer, and told of no more than others have."""
-    most = max((answer.progress for answer in answers.values()), default=-1)
+    if all(answer.progress < 0 for answer in answers.values()):
+        return False
+    best = answers[_best(answers)]
     with work.reader() as session:
         begun = operations.step_began(session, work.id, _HALT)
         rows = [service_statuses.get(session, one) for one in silent]
-    if begun is None or most < 0:
+    if begun is None:
         return False
     age = (work.tools.clock.now() - begun).total_seconds()
     return age >= work.tools.conf.failover_candidate_timeout and all(
-        row is not None and (failover.progress(row.details) or 0) <= most for row in rows)
+        row is not None and failover.has_no_more(row.details, best.progress, best.history)
+        for row in rows)
 
 
 def _best(answers: Mapping[str, rm.Position]) -> str:
