@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -10,6 +11,10 @@ from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.server import PROBE_SECONDS
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
+
+#: seconds that a source that sends nothing gets to say anything
+_ASK_SECONDS = 1
+_TRUE_FOR_LONG = ("position", rm.PROGRESS, rm.HISTORY)
 
 
 def account_names(request: rm.ReplicaAccounts) -> set[str]:
@@ -23,9 +28,26 @@ def account_names(request: rm.ReplicaAccounts) -> set[str]:
     return names
 
 
+def is_answered(host: str, port: int, question: bytes) -> bool:
+    """Return whether anything answers at an address, whatever it says, or hangs up.
+
+    :param question: what it would answer
+    """
+    try:
+        with socket.create_connection((host, port), _ASK_SECONDS) as asked:
+            asked.sendall(question)
+            asked.recv(1)
+    except ConnectionResetError:
+        # TLS is spoken there
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def only_progress(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays true of a replica's state when its server does not answer."""
-    return {name: state[name] for name in ("position", rm.PROGRESS) if name in state}
+    return {name: state[name] for name in _TRUE_FOR_LONG if name in state}
 
 
 class Replication(Protocol):

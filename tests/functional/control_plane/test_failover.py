@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
-from tests.functional.control_plane.test_replicas import ids, let_in, promote
+from tests.functional.control_plane.test_replicas import ask, ids, let_in, promote
 from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from tests.scrape import Scrape
@@ -195,16 +195,18 @@ def test_a_replica_that_does_not_say_how_far_it_is_is_done_without(
     assert "follow" not in names[names.index("stop_receiving"):]
 
 
-def test_a_replica_that_told_of_more_than_others_have_is_waited_for(
-        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [{"progress": 8}, {"progress": 1, "history": "later"}])
+def test_a_replica_that_told_of_what_others_may_lack_is_waited_for(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch,
+        told: dict[str, Any]) -> None:
     source, one, two = pair
     plane.conf.set_override("failover_candidate_timeout", 1)
     want(plane, source)
-    say(plane, one, {**ALONE, "progress": 8})
+    say(plane, one, {**ALONE, **told})
     say(plane, two, ALONE)
     lose(plane, source)
     lag = plane.agent(one)
-    lag.progress = 8
+    lag.progress, lag.history, lag.silent = told["progress"], told.get("history", ""), 1
     asked = []
 
     def busy(_request: Any) -> Any:
@@ -475,9 +477,22 @@ def test_what_a_set_does_is_its_source_s_to_say(
         assert plane.show(ident)["failover"] == {**WANTED, "last_at": None}
 
 
-def test_an_engine_whose_replicas_tell_nothing_is_refused(plane: ControlPlane) -> None:
+def test_of_several_histories_that_of_who_heard_the_source_last_goes_on(
+        plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
     plane.add_redis()
-    answer = plane.request("POST", "/instances", {"instance": {
-        "name": "x", "flavorRef": "1", "volume": {"size": 1}, "failover": WANTED,
-        "datastore": {"type": "redis", "version": "7.0"}}}, status=400)
-    assert "instance.failover.mode automatic: the datastore does not offer it" in answer.text
+    source = plane.create(datastore={"type": "redis", "version": "7.0"}, failover=WANTED)
+    plane.wait(source, "ACTIVE")
+    ask(plane, source, replica_count=2)
+    one, two = ids(plane, source)
+    for ident, history, progress, silent in ((one, "after", 5, 2), (two, "before", 900, 4)):
+        plane.wait(ident, "ACTIVE")
+        agent = plane.agent(ident)
+        agent.history, agent.progress, agent.silent = history, progress, silent
+        say(plane, ident, {**ALONE, "history": history, "progress": progress, "unheard": silent})
+    lose(plane, source)
+    make(plane).run()
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    assert (ids(plane, one), ids(plane, source)) == ([two], [])
+    assert violations(plane) == []

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 import redis
 
@@ -76,10 +77,11 @@ def test_replicas_follow_until_they_are_detached(server: Server, make: Any) -> N
             replica.login(ROOT).execute_command("CONFIG", "GET", "masterauth")
         assert replica.manager.examine().reason == ""
         state = replica.manager.replication_state()
-        assert state.pop("lag") in range(11)
-        assert state.pop("position").partition(":")[0] == server.manager.get_position(
-            m.Empty()).position.partition(":")[0]
-        assert state == {"connected": True}
+        assert state.pop("lag") == state.pop("last_lag")
+        history, _, offset = server.manager.get_position(m.Empty()).position.partition(":")
+        assert state.pop("position") == f"{history}:{state['progress']}"
+        assert 0 < state.pop("progress") <= int(offset)
+        assert state == {"connected": True, "applies": True, "history": history}
     assert server.manager.replication_state() == {}
     # an account is for nothing else
     assert one.password is not None
@@ -125,6 +127,8 @@ def test_replicas_follow_until_they_are_detached(server: Server, make: Any) -> N
     wait_for(lambda: "does not get changes" in other.manager.examine().reason)
     state = other.manager.replication_state()
     assert (state["lag"], state["connected"]) == (None, False)
+    assert state["last_lag"] >= 0
+    assert "unheard" not in state, "it refuses this one"
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
         follow(other, server, two)
     # a source that would begin empty is none
@@ -287,7 +291,7 @@ def test_a_new_source_that_begins_again_with_older_data_is_known(
         assert replica.manager.wait_for_position(wanted).value
     history = wanted.position.partition(":")[0]
     halted = two.manager.stop_receiving(step("halt"))
-    assert (halted.history, halted.silent) == (history, 0)
+    assert (halted.history, halted.silent) in {(history, 0), (history, 1)}
     # also when it is asked once more
     assert two.manager.stop_receiving(step("again")).history == history
     one.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
@@ -299,6 +303,52 @@ def test_a_new_source_that_begins_again_with_older_data_is_known(
     assert not one.manager.wait_for_position(wanted).value
 
 
+def test_a_replica_tells_since_when_it_does_not_hear_its_source(server: Server, make: Any) -> None:
+    server.override(repl_diskless_sync_delay=0)
+    user = account("one")
+    accounts(server, add=user)
+    replica = make("r1")
+    replica.prepare(replica=True)
+    follow(replica, server, user)
+    with server.manager.server.session() as session:
+        process = psutil.Process(session.info("server")["process_id"])
+
+    def tell() -> dict[str, Any]:
+        replica.manager.examine()
+        return dict(replica.manager.replication_state())
+
+    assert tell()["connected"]
+    # it hangs: its machine takes connections, and what it has sent does not end
+    process.suspend()
+    try:
+        wait_for(lambda: "unheard" in tell())
+        with replica.manager.server.session() as session:
+            assert session.info("replication")["master_link_status"] == "up"
+        before = tell()["unheard"]
+        wait_for(lambda: tell()["unheard"] > before)
+        assert not tell()["connected"]
+    finally:
+        process.resume()
+    wait_for(lambda: tell()["connected"])
+    assert "unheard" not in tell()
+    server.login().set("a", "1")
+    history, _, offset = server.manager.get_position(m.Empty()).position.partition(":")
+    wait_for(lambda: replica.login().get("a") == "1")
+    server.process.kill(())
+    wait_for(lambda: "unheard" in tell())
+    found = tell()
+    assert (found["connected"], found["applies"], found["history"]) == (False, True, history)
+    assert found["progress"] >= int(offset) > 0
+    # it begins again, with a history of its own
+    server.manager.start_db()
+    wait_for(lambda: tell()["connected"])
+    assert tell()["history"] != history
+    # one who is halted tells what it had
+    before = tell()
+    replica.manager.stop_receiving(step("halt"))
+    assert tell() == {name: before[name] for name in ("position", "progress", "history")}
+
+
 def test_a_replica_that_is_told_of_root_keeps_it(
         server: Server, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     user = account("one")
@@ -308,9 +358,9 @@ def test_a_replica_that_is_told_of_root_keeps_it(
     follow(replica, server, user)
     ask, told = replication._ask_root, m.RootRequest(password=Secret(ROOT))
 
-    def meanwhile(source: Source, trusted: pathlib.Path | None) -> str | None:
+    def meanwhile(source: Source, trusted: pathlib.Path | None, seconds: float) -> str | None:
         # the source is asked, and then both are told
-        before = ask(source, trusted)
+        before = ask(source, trusted, seconds)
         for each in (server, replica):
             each.manager.enable_root(told)
         return before

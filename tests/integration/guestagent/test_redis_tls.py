@@ -170,6 +170,14 @@ def test_replicas_follow_a_source_that_lets_nobody_in_without_it(
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
         follow(replica, server, user, authority=other)
     follow(replica, server, user, **how)
+    # one that refuses it lives, also where nothing but TLS is spoken
+    assert replica.manager.examine().reason == ""
+    accounts(server)
+    wait_for(lambda: replica.manager.examine().reason != "")
+    state = replica.manager.replication_state()
+    assert (state["connected"], "unheard" in state) == (False, False)
+    accounts(server, add=user)
+    follow(replica, server, user, **how)
     # in clear again, and back
     server.manager.set_tls(certificates.request("three", "basic"))
     follow(replica, server, user)

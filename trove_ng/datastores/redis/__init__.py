@@ -23,7 +23,8 @@ DATASTORE = Datastore(
     # the second one with TLS: a port of Redis takes connections of one kind
     ports=(("tcp", 6379, 6380),),
     capabilities=Capabilities(root=True, backups=True, configuration=True, upgrades=True,
-                              replication=True, promotion=True, tls=True),
+                              replication=True, promotion=True,
+                              automatic_failover=True, tls=True),
     replicas_copy=True,
     tells_root=True,
     rules=RedisRules(),
@@ -40,7 +41,6 @@ DATASTORE = Datastore(
         "users": "Redis is used with one password, which root has.",
         "log_archiving": "Redis keeps no log that could be applied to its snapshot file.",
         "incremental_backups": "The snapshot file of Redis always holds all data.",
-        "automatic_failover": "Replicas of Redis do not tell since when they lost their source.",
         "snapshots": "Redis cannot be told to hold its files still.",
     },
 )

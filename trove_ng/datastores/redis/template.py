@@ -21,4 +21,6 @@ def config(memory_mb: int, _version: str = "") -> dict[str, dict[str, Any]]:
         "maxmemory": int(memory_mb * share) * _MB,
         "maxclients": max(100, min(10000, memory_mb * 4)),
         "repl-backlog-size": max(1, min(64, memory_mb // 64)) * _MB,
+        # a replica is behind by the time since it heard its source, as far as it can tell
+        "repl-ping-replica-period": 1,
     }}

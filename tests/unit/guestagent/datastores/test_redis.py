@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from redis._parsers.helpers import parse_info
 
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
@@ -224,17 +232,159 @@ def test_a_snapshot_is_read_with_no_more_rights_than_the_server_has(
     assert asked == [(["redis-check-rdb", "/s.rdb"], {"timeout": 9, "user": "redis"})]
 
 
-FOLLOWS = {"role": "slave", "master_link_status": "up", "master_last_io_seconds_ago": 3,
-           "master_replid": "a", "slave_repl_offset": 7, "master_sync_in_progress": 0}
+#: as servers of 7.0 say it, and of 6.2, without the second line
+FOLLOWS = """# Replication
+slave_read_repl_offset:7
+role:slave
+master_host:127.0.0.1
+master_port:6379
+master_link_status:up
+master_last_io_seconds_ago:1
+master_sync_in_progress:0
+slave_repl_offset:7
+slave_priority:100
+slave_read_only:1
+connected_slaves:0
+master_replid:aaaa
+master_replid2:bbbb
+master_repl_offset:7
+"""
+LOST = FOLLOWS.replace("status:up", "status:down").replace("seconds_ago:1", "seconds_ago:-1")
+COPIES = LOST.replace("progress:0", "progress:1").replace("slave_repl_offset:7",
+                                                          "slave_repl_offset:1")
+#: the link with a source whose machine is gone
+QUIET = FOLLOWS.replace("seconds_ago:1", "seconds_ago:3")
+HALTED = FOLLOWS.replace("role:slave", "role:master")
+HEARS = {"lag": 1, "position": "aaaa:7", "connected": True, "applies": True, "last_lag": 1,
+         "progress": 7, "history": "aaaa"}
+HEARD_NOTHING = {**HEARS, "lag": None, "connected": False, "last_lag": None}
+STARVES, IS_COPYING = "does not get changes", "copies the data"
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({}, {"lag": 3, "position": "a:7", "connected": True}),
-    ({"master_link_status": "down", "master_last_io_seconds_ago": -1},
-     {"lag": None, "position": "a:7", "connected": False}),
-    ({"master_link_status": "down", "master_sync_in_progress": 1},
-     {"lag": None, "position": "a:7", "connected": False}),
-    ({"role": "master"}, {}),
-])
-def test_a_replica_tells_how_far_it_is(change: dict[str, Any], told: dict[str, Any]) -> None:
-    assert replication._state({**FOLLOWS, **change}) == told
+def replica(access: Access, port: int = 1, *, synced: bool = True) -> replication.Replication:
+    """Return a replica of a server that would be here, at a port."""
+    access.change(source=Source("127.0.0.1", port, "u", Secret("pw")), synced=synced)
+    # nothing else is asked of a server
+    nothing = cast("Any", None)
+    return replication.Replication(access, nothing, nothing, nothing)
+
+
+def look(one: replication.Replication, text: str) -> str:
+    """Have a replica look at what its server says; return what is wrong."""
+    secrets = one._access.secrets()
+    assert secrets.source is not None
+    one.state = {}
+    return one._see(parse_info(text), secrets.source, synced=secrets.synced)
+
+
+@pytest.fixture
+def living() -> Iterator[int]:
+    """The port of a server that refuses whoever asks."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as client:
+                        client.sendall(b"-NOAUTH\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        # whoever accepts does not see that it is closed
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(("text", "why", "told"), [
+    (FOLLOWS, "", HEARS), (LOST, STARVES, HEARD_NOTHING),
+    # a source that sends nothing, and answers, is heard
+    (QUIET, "", {**HEARS, "lag": 3, "last_lag": 3}),
+    (COPIES, IS_COPYING, {**HEARD_NOTHING, "position": "aaaa:1", "progress": 1}),
+    (HALTED, STARVES, {})])
+def test_a_replica_tells_how_far_it_is(access: Access, living: int, text: str, why: str,
+                                       told: dict[str, Any]) -> None:
+    one = replica(access, living)
+    found = look(one, text)
+    assert (why in found, bool(found)) == (True, bool(why))
+    assert one.state == told
+
+
+def test_a_replica_that_never_had_its_source_s_data_tells_of_none(
+        access: Access, living: int) -> None:
+    one = replica(access, living, synced=False)
+    look(one, LOST)
+    assert one.state == {"lag": None, "position": "aaaa:7", "connected": False, "applies": False,
+                         "last_lag": None}
+    # it has them as soon as it follows
+    look(one, FOLLOWS)
+    assert one.state == HEARS
+
+
+@pytest.mark.parametrize("text", [LOST, COPIES, QUIET])
+def test_a_source_that_answers_is_not_lost(access: Access, living: int, text: str) -> None:
+    one = replica(access, living)
+    look(one, FOLLOWS)
+    one._heard = time.monotonic() - 7
+    look(one, text)
+    assert "unheard" not in one.state
+
+
+@pytest.mark.parametrize("text", [LOST, COPIES, QUIET])
+def test_a_replica_tells_since_when_it_does_not_hear_a_source_that_is_gone(
+        access: Access, text: str) -> None:
+    one = replica(access)
+    assert look(one, text)
+    assert "unheard" not in one.state, "it never heard it"
+    assert look(one, FOLLOWS) == ""
+    one._heard = time.monotonic() - 7
+    assert STARVES in look(one, text) or text == COPIES
+    assert (one.state["connected"], one.state["unheard"], one.state["last_lag"]) == (False, 7, 1)
+
+
+def test_a_source_that_takes_connections_and_says_nothing_is_lost(access: Access) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = replica(access, server.getsockname()[1])
+        look(one, FOLLOWS)
+        assert STARVES in look(one, QUIET)
+    assert one.state["unheard"] >= 1
+
+
+def test_a_source_that_hangs_up_lives(access: Access) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = replica(access, server.getsockname()[1])
+        look(one, FOLLOWS)
+
+        def hang_up() -> None:
+            with server.accept()[0] as client:
+                # as one that speaks TLS only
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        look(one, LOST)
+        thread.join()
+    assert "unheard" not in one.state
+
+
+def test_a_replica_that_was_halted_tells_of_what_it_had(access: Access) -> None:
+    one = replica(access)
+    look(one, FOLLOWS)
+    access.change(held=True)
+    for _ in range(2):
+        assert "may not write" in one.trouble(1)
+        assert one.state == {"position": "aaaa:7", "progress": 7, "history": "aaaa"}
+    # one that follows nobody is to be the source
+    access.change(source=None)
+    assert "may not write" in one.trouble(1)
+    assert one.state == {}
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    (FOLLOWS, ("aaaa", 1)), (QUIET, ("aaaa", 3)),
+    (LOST + "master_link_down_since_seconds:40\n", ("aaaa", 40)),
+    (LOST + "master_link_down_since_seconds:-1\n", ("aaaa", None)),
+    (HALTED, ("bbbb", None))])
+def test_a_replica_that_is_halted_says_when_it_heard_its_source(
+        text: str, told: tuple[str, int | None]) -> None:
+    session = cast("Any", SimpleNamespace(info=lambda _section: parse_info(text)))
+    assert replication._last_word(session) == told

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import pathlib
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -37,7 +36,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
 )
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import account_names, only_progress
+from trove_ng.guestagent.replicas import account_names, is_answered, only_progress
 from trove_ng.guestagent.storage.log_archive import kept_log
 from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import replication_messages as rm
@@ -65,8 +64,7 @@ _SSLMODE = "sslmode"
 _UNVERIFIED = "prefer"
 #: the first release whose clients find an address in a certificate
 _READS_ADDRESSES = 15
-#: seconds that a source that sends nothing gets to say anything, and what it is asked
-_ASK_SECONDS = 1
+#: what a source that sends nothing is asked
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _SEGMENT = 16 * 1024 ** 2
 #: what of a source a replica must have too, and what the data call it
@@ -419,12 +417,7 @@ class Replication:
     def _is_answered(self) -> bool:
         """Return whether the server answers that is followed, whatever it says."""
         kept = msgspec.json.decode(self._kept().read_bytes())
-        try:
-            with socket.create_connection((kept["host"], kept["port"]), _ASK_SECONDS) as asked:
-                asked.sendall(_SSL_REQUEST)
-                return bool(asked.recv(1))
-        except OSError:
-            return False
+        return is_answered(kept["host"], kept["port"], _SSL_REQUEST)
 
     def _look(self, seconds: int = 60) -> _Seen:
         """Return what the server says of its source."""

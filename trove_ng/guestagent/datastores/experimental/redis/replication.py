@@ -35,7 +35,7 @@ from trove_ng.guestagent.datastores.experimental.redis.access import (
 )
 from trove_ng.guestagent.datastores.experimental.redis.config import Configuration, as_text
 from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
-from trove_ng.guestagent.replicas import account_names, only_progress
+from trove_ng.guestagent.replicas import account_names, is_answered, only_progress
 from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import replication_messages as rm
 
@@ -44,6 +44,11 @@ LOG = logging.getLogger(__name__)
 #: seconds until the source must have answered a new replica
 _ANSWER_SECONDS = 30
 _ASK_SECONDS = 3
+#: the same of one that is followed, where the next look comes soon
+_SOON_SECONDS = 1
+#: seconds after which a source that sends nothing is asked, and what
+_SILENCE_SECONDS = 3
+_PING = b"PING\r\n"
 _POLL_SECONDS = 0.1
 _HELD = "Clients may not write: the source of the replicas is being changed."
 _STARVED = "The replica does not get changes from its source."
@@ -60,6 +65,9 @@ class Replication:
         self._server = server
         self._tls = tls
         self.state: dict[str, Any] = {}
+        self._last_lag: int | None = None
+        #: when it last heard its source, by the monotonic clock
+        self._heard: float | None = None
 
     # ---- as the source ----------------------------------------------------------
 
@@ -127,6 +135,8 @@ class Replication:
             raise ServiceUnavailable(err.message) from err
         with self._access.lock, self._server.session() as session:
             before = self._access.secrets()
+            if before.source != source:
+                self._last_lag = self._heard = None
             # one that had data has them until it has all of its source's
             self._write(source=source, root=root, closed=False, held=False,
                         synced=before.synced and (
@@ -207,7 +217,7 @@ class Replication:
     def stop_receiving(self) -> rm.Position:
         """Get no changes any more; return the position of the last one that came."""
         with self._access.lock, self._server.session() as session:
-            history, silent = _heard(session)
+            history, silent = _last_word(session)
             if self._access.secrets().source is not None:
                 # before it is one that nobody writes to but its source
                 self._hold(session)
@@ -254,12 +264,13 @@ class Replication:
             secrets = self._access.secrets()
             source = secrets.source
             if secrets.held:
+                # one that was halted has what it had, and may be the only one
+                self.state = only_progress(before) if source is not None else {}
                 return _HELD
             if source is None:
                 return ""
             with self._server.session(seconds) as session:
-                found = session.info("replication")
-                self.state, reason = _state(found), _word_of(found)
+                reason = self._see(session.info("replication"), source, synced=secrets.synced)
                 if not reason:
                     self._take_over(source, secrets.root, session)
                 return reason
@@ -268,12 +279,43 @@ class Replication:
             self.state = self.state or only_progress(before)
             return ""
 
+    def _see(self, found: Mapping[str, Any], source: Source, *, synced: bool) -> str:
+        """Note what a replica tells of itself, see ``rm.REPLICATION``; return what is wrong.
+
+        What it hears it applies at once: it is behind by the time since it last heard its source,
+        at most.  That says something every second, unless its owner wants it otherwise.
+
+        :param synced: it has had all data of its source
+        """
+        if found["role"] != "slave":
+            return _STARVED
+        reason, silent = _word_of(found), int(found["master_last_io_seconds_ago"])
+        # the link with one that is gone stays for long
+        answered = (not reason and silent < _SILENCE_SECONDS) or is_answered(
+            source.host, source.port, _PING)
+        if not reason and not answered:
+            reason = _STARVED
+        connected = not reason
+        if connected:
+            self._last_lag, self._heard = silent, time.monotonic()
+        self.state = {
+            "lag": silent if connected else None,
+            "position": f"{found['master_replid']}:{found['slave_repl_offset']}",
+            rm.CONNECTED: connected, rm.APPLIES: connected or synced, rm.LAST_LAG: self._last_lag}
+        if connected or synced:
+            self.state |= {rm.PROGRESS: int(found["slave_repl_offset"]),
+                           rm.HISTORY: str(found["master_replid"])}
+        # one that refuses, or that is copied, lives
+        if not answered and self._heard is not None:
+            self.state[rm.UNHEARD] = round(time.monotonic() - self._heard)
+        return reason
+
     def _take_over(self, source: Source, before: str | None, session: Session) -> None:
         """Take over what the source says, unless somebody told it meanwhile.
 
         :param before: what was known of root when the source was not asked yet
         """
-        root = _ask_root(source, self._tls.trusted)
+        root = _ask_root(source, self._tls.trusted, _SOON_SECONDS)
         with self._access.lock:
             now = self._access.secrets()
             if now.source == source and not now.synced:
@@ -283,17 +325,19 @@ class Replication:
                 session.let_in()
 
 
-def _ask_root(source: Source, trusted: pathlib.Path | None) -> str | None:
+def _ask_root(source: Source, trusted: pathlib.Path | None,
+              seconds: float = _ASK_SECONDS) -> str | None:
     """Return the digest of the password that clients of a source need; None: they need none.
 
     :param trusted: file of what it is verified with, over TLS
+    :param seconds: how long each of its answers may take
     :raises GuestError: it does not tell
     """
     try:
         with redis.Redis(
                 source.host, source.port, username=source.user,
-                password=source.password.reveal(), socket_timeout=_ASK_SECONDS,
-                socket_connect_timeout=_ASK_SECONDS, decode_responses=True, protocol=2,
+                password=source.password.reveal(), socket_timeout=seconds,
+                socket_connect_timeout=seconds, decode_responses=True, protocol=2,
                 retry=Retry(NoBackoff(), 0), single_connection_client=True,
                 # its certificate may be for other names, and Redis itself looks at none
                 ssl=source.encrypted, ssl_ca_certs=str(trusted) if trusted else None,
@@ -314,20 +358,6 @@ def _word_of(found: Mapping[str, Any]) -> str:
     return _COPIES if found.get("master_sync_in_progress") else _STARVED
 
 
-def _state(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a replica tells of itself, see ``rm.REPLICATION``.
-
-    What it hears it applies at once: it is behind by the time since it last heard its source, at
-    most.  That says something every ten seconds, whatever it does.
-    """
-    if found["role"] != "slave":
-        return {}
-    connected, silent = not _word_of(found), int(found["master_last_io_seconds_ago"])
-    return {"lag": silent if connected and silent >= 0 else None,
-            "position": f"{found['master_replid']}:{found['slave_repl_offset']}",
-            rm.CONNECTED: connected}
-
-
 def _has(found: Mapping[str, Any], history: str, offset: int) -> bool:
     """Return whether a server has all changes of a history up to a number."""
     if str(found["master_replid"]) == history:
@@ -339,12 +369,14 @@ def _has(found: Mapping[str, Any], history: str, offset: int) -> bool:
             and int(found["second_repl_offset"]) > offset)
 
 
-def _heard(session: Session) -> tuple[str, int | None]:
+def _last_word(session: Session) -> tuple[str, int | None]:
     """Return the history that a server got changes of, and since when it got none, in seconds."""
     found = session.info("replication")
     if found["role"] != "slave":
         return str(found["master_replid2"]), None
-    silent = int(found.get("master_link_down_since_seconds", 0))
+    # the other end of a link may be gone for some time
+    silent = int(found.get("master_link_down_since_seconds",
+                           found["master_last_io_seconds_ago"]))
     return str(found["master_replid"]), silent if silent >= 0 else None
 
 
