@@ -64,3 +64,21 @@ def root_of(instance: str) -> Path:
             if instance in (root / "etc/trove/conf.d/guest_info.conf").read_text():
                 return root
     raise AssertionError("the agent does not run")
+
+
+def of_server(ident: str) -> list[psutil.Process]:
+    """Return all processes of an instance's server, its first one last."""
+    namespace = os.readlink(root_of(ident).parent / "ns/pid")
+    found = []
+    for one in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.readlink(f"/proc/{one.pid}/ns/pid") == namespace:
+                found.append(one)
+    return sorted(found, key=lambda one: -one.pid)
+
+
+def kill(ident: str) -> None:
+    """Let a server lose its power."""
+    for one in of_server(ident):
+        with contextlib.suppress(psutil.Error):
+            one.send_signal(signal.SIGKILL)

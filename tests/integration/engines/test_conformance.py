@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.cloud import AllInOne, ClientError
 from tests.integration.engines.engines import ENGINES, WITHOUT_SERVER, Engine
+from tests.integration.processes import kill
 from trove_ng.datastores import base as datastores
 from trove_ng.domain.capabilities import declared
 
@@ -456,6 +457,42 @@ def test_replicas_take_the_place_of_their_source(instance: Instance,
     after = taker.write(10)
     eventually(lambda: follower.read() == after, "what was written at the third source")
     for member in (follower, taker, one):
+        member.delete()
+
+
+def test_a_lost_source_is_replaced_by_itself(
+        instance: Instance, record_property: Recorder) -> None:
+    able(instance, "automatic_failover")
+    cloud, engine = instance.cloud, instance.engine
+    source = Instance(cloud, engine, failover={"mode": "automatic"}, **engine.body())
+    cloud.run("trove", "create", "heir", "1", "--replica_of", source.id)
+    heir = Instance(cloud, engine, ident=cloud.openstack(
+        "database", "instance", "show", source.id)["replicas"].strip())
+    before = source.write()
+    eventually(lambda: heir.read() == before, "what was written at the source")
+
+    def shown() -> dict[str, Any]:
+        found: dict[str, Any] = heir.rest.get(f"/instances/{heir.id}").json()["instance"]
+        return found
+
+    # a replica speaks of a source only that it has heard
+    eventually(lambda: shown().get("replication", {}).get("connected") is True, "its word",
+               pause=1)
+    begun = time.monotonic()
+    kill(source.id)
+
+    def written() -> bool:
+        with contextlib.suppress(Exception):
+            return len(heir.write(10)) > len(before)
+        return False
+
+    eventually(written, "a write at the new source", 180, pause=0.5)
+    record_property("failover, s", round(time.monotonic() - begun, 1))
+    cloud.wait_operations(heir.id)
+    assert "replica_of" not in heir.wait()
+    assert [row for row in heir.read() if row in before] == before
+    assert source.wait("SHUTDOWN")["access"]["allowed_cidrs"] == []
+    for member in (heir, source):
         member.delete()
 
 

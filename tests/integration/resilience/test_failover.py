@@ -1,15 +1,16 @@
 """A lost source is replaced by itself: how soon, and that never two are written to.
 
 Servers are killed, paused or cut off, in an order that a seed gives; ``TROVE_FAILOVER_SEEDS``
-says how many seeds (1).  Each seed takes a set of its own with two replicas, and loses two of its
-sources: one that is away for its clients too, and one whose clients could go on writing to it,
-where nothing but the isolation by the cloud, which refuses that for some seconds, keeps them from
-it.  Old sources are written to until the seed ends.  What is measured is written to the standard
-output.
+says how many seeds each engine has (1), ``TROVE_FAILOVER_FIRST_SEED`` which is the first.  Each
+seed takes a set of its own with two replicas, and loses two of its sources: one that is away for
+its clients too, and one whose clients could go on writing to it, where nothing but the isolation
+by the cloud, which refuses that for some seconds, keeps them from it.  Old sources are written to
+until the seed ends.  What is measured is written to the standard output.
 """
 
 from __future__ import annotations
 
+import abc
 import configparser
 import contextlib
 import functools
@@ -22,20 +23,26 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import psutil
 import psycopg
 import pymysql
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.integration.cloud import AllInOne
-from tests.integration.processes import root_of
+from tests.integration.engines.engines import WITHOUT_SERVER
+from tests.integration.processes import kill, of_server, root_of
+from trove_ng.datastores import base as datastores
 from trove_ng.standalone.runtime.network import host_interface
 
 # sets are made for each
 pytestmark = pytest.mark.timeout(1800)
 SEEDS = int(os.environ.get("TROVE_FAILOVER_SEEDS", "1"))
+FIRST_SEED = int(os.environ.get("TROVE_FAILOVER_FIRST_SEED", "0"))
 ADMIN = "openrc-admin"
 #: seconds that losing a source may cost, and what its owner and the operator said for it
 DEFAULT, TUNED = 30.0, 10.0
@@ -54,64 +61,120 @@ class Ack(NamedTuple):
     ended: float
 
 
-def mariadb(address: str) -> Any:
-    """Log in as an application that does not wait for long."""
-    return pymysql.connect(
-        host=address, user="app", password="app-Pw1", database="shop", autocommit=True,
-        connect_timeout=_PATIENCE, read_timeout=_PATIENCE, write_timeout=_PATIENCE)
+class Engine(abc.ABC):
+    """What an application of an engine does, that does not wait for long.
+
+    :param port: of the server
+    """
+
+    port = 0
+    #: what the request for an instance has besides
+    body: ClassVar[dict[str, Any]] = {
+        "databases": [{"name": "shop"}],
+        "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}]}
+
+    @abc.abstractmethod
+    def login(self, address: str) -> Any:
+        """Return a connection, which ends with its context."""
+
+    def make(self, connection: Any) -> None:
+        """Make what holds the rows."""
+        self.ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
+
+    def add(self, connection: Any, row: int) -> None:
+        """Add a row; return when it is confirmed."""
+        self.ask(connection, f"INSERT INTO t VALUES ({row})")
+
+    def rows(self, connection: Any) -> set[int]:
+        """Return all rows."""
+        return {int(number) for number, in self.ask(connection, "SELECT id FROM t")}
+
+    @staticmethod
+    def ask(connection: Any, statement: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else ()
 
 
-def postgresql(address: str) -> Any:
-    """The same for PostgreSQL."""
-    return psycopg.connect(
-        host=address, user="app", password="app-Pw1", dbname="shop", autocommit=True,
-        connect_timeout=2, options=f"-c statement_timeout={_PATIENCE}s",
-        tcp_user_timeout=_PATIENCE * 1000)
+class MariaDb(Engine):
+    port = 3306
+
+    def login(self, address: str) -> Any:
+        return pymysql.connect(
+            host=address, user="app", password="app-Pw1", database="shop", autocommit=True,
+            connect_timeout=_PATIENCE, read_timeout=_PATIENCE, write_timeout=_PATIENCE)
 
 
-#: datastore → how its clients log in
-ENGINES = {"mariadb": mariadb, "postgresql": postgresql}
-_AWAY = (pymysql.MySQLError, psycopg.Error, OSError)
+class PostgreSql(Engine):
+    port = 5432
+
+    def login(self, address: str) -> Any:
+        return psycopg.connect(
+            host=address, user="app", password="app-Pw1", dbname="shop", autocommit=True,
+            connect_timeout=2, options=f"-c statement_timeout={_PATIENCE}s",
+            tcp_user_timeout=_PATIENCE * 1000)
+
+
+class Redis(Engine):
+    port = 6379
+    body: ClassVar[dict[str, Any]] = {}
+
+    def login(self, address: str) -> Any:
+        return redis.Redis(
+            host=address, protocol=2, socket_timeout=_PATIENCE, retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=_PATIENCE, single_connection_client=True)
+
+    def make(self, connection: Any) -> None:
+        connection.ping()
+
+    def add(self, connection: Any, row: int) -> None:
+        connection.sadd("t", row)
+
+    def rows(self, connection: Any) -> set[int]:
+        return {int(number) for number in connection.smembers("t")}
+
+
+ENGINES: dict[str, Engine] = {
+    "mariadb": MariaDb(), "postgresql": PostgreSql(), "redis": Redis()}
+_AWAY = (pymysql.MySQLError, psycopg.Error, redis.RedisError, OSError)
 
 
 class Writer(threading.Thread):
     """Offers rows to one member, again and again, on one connection while that lasts."""
 
-    def __init__(self, login: Callable[[], Any], numbers: Iterator[int]) -> None:
+    def __init__(self, engine: Engine, address: str, numbers: Iterator[int]) -> None:
         super().__init__(daemon=True)
-        self._login, self._numbers = login, numbers
+        self._engine, self._address, self._numbers = engine, address, numbers
         self.acks: list[Ack] = []
         self.ending = threading.Event()
 
     def run(self) -> None:
         while not self.ending.is_set():
-            with contextlib.suppress(*_AWAY), self._login() as connection:
+            with contextlib.suppress(*_AWAY), self._engine.login(self._address) as connection:
                 self._offer(connection)
             self.ending.wait(0.1)
 
     def _offer(self, connection: Any) -> None:
-        with connection.cursor() as cursor:
-            while not self.ending.is_set():
-                number, begun = next(self._numbers), time.monotonic()
-                cursor.execute("INSERT INTO t VALUES (%s)", (number,))
-                self.acks.append(Ack(number, begun, time.monotonic()))
-                self.ending.wait(0.02)
+        while not self.ending.is_set():
+            number, begun = next(self._numbers), time.monotonic()
+            self._engine.add(connection, number)
+            self.acks.append(Ack(number, begun, time.monotonic()))
+            self.ending.wait(0.02)
 
 
 class Replicated:
     """A set of replicas whose members are written to all the time."""
 
     def __init__(self, cloud: AllInOne, name: str, failover: dict[str, Any],
-                 engine: str = "mariadb") -> None:
-        self.cloud, self.rest, self._connect = cloud, cloud.rest(), ENGINES[engine]
+                 engine: str) -> None:
+        self.cloud, self.rest, self._engine = cloud, cloud.rest(), ENGINES[engine]
         self.source = str(self.rest.post("/instances", {"instance": {
-            "name": name, "flavorRef": "1", "volume": {"size": 1},
-            "databases": [{"name": "shop"}],
-            "users": [{"name": "app", "password": "app-Pw1", "databases": [{"name": "shop"}]}],
+            "name": name, "flavorRef": "1", "volume": {"size": 1}, **self._engine.body,
             "datastore": {"type": engine},
             "failover": {"mode": "automatic", **failover}}}).json()["instance"]["id"])
         self.addresses = {self.source: self._address(self.source)}
-        self._ask(self.source, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
+        with self._engine.login(self.addresses[self.source]) as connection:
+            self._engine.make(connection)
         self.rest.post("/instances", {"instance": {
             "name": f"{name}-replica", "replica_of": self.source, "replica_count": 2}})
         for one in self._replicas(self.source):
@@ -126,7 +189,7 @@ class Replicated:
                     number = next(numbers)
                 yield number
 
-        self.writers = {one: Writer(functools.partial(self._connect, address), following())
+        self.writers = {one: Writer(self._engine, address, following())
                         for one, address in self.addresses.items()}
         for writer in self.writers.values():
             writer.start()
@@ -141,14 +204,9 @@ class Replicated:
         shown = self.rest.get(f"/instances/{ident}").json()["instance"]
         return [str(one["id"]) for one in shown.get("replicas", [])]
 
-    def _ask(self, ident: str, statement: str) -> Any:
-        with self._connect(self.addresses[ident]) as connection:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else ()
-
     def read(self, ident: str) -> set[int]:
-        return {int(number) for number, in self._ask(ident, "SELECT id FROM t")}
+        with self._engine.login(self.addresses[ident]) as connection:
+            return self._engine.rows(connection)
 
     def settle(self) -> None:
         """Wait until all replicas hear the source and are near it, and a failover may be."""
@@ -193,7 +251,8 @@ class Replicated:
     def check_aside(self, old: str) -> None:
         """Check that the old source is off, and nobody would be let in if it were not."""
         # it is seen to be down long before its last replica has left it
-        wait(lambda: not self._replicas(old), "the replicas to follow the new source", 120)
+        wait(lambda: not self._replicas(old), "the replicas to follow the new source", 120,
+             pause=1)
         shown = self.cloud.wait_status(old, "SHUTDOWN", 120)
         assert shown["access"]["allowed_cidrs"] == []
 
@@ -223,27 +282,9 @@ def wait(found: Callable[[], Any], what: str, seconds: float, pause: float = 0.1
     return answer
 
 
-def processes(ident: str) -> list[psutil.Process]:
-    """Return all processes of an instance's server, its first one last."""
-    namespace = os.readlink(root_of(ident).parent / "ns/pid")
-    found = []
-    for one in psutil.process_iter():
-        with contextlib.suppress(OSError, psutil.Error):
-            if os.readlink(f"/proc/{one.pid}/ns/pid") == namespace:
-                found.append(one)
-    return sorted(found, key=lambda one: -one.pid)
-
-
-def kill(ident: str) -> None:
-    """Let a server lose its power."""
-    for one in processes(ident):
-        with contextlib.suppress(psutil.Error):
-            one.send_signal(signal.SIGKILL)
-
-
 def pause(ident: str) -> None:
     """Let a server hang."""
-    for one in processes(ident):
+    for one in of_server(ident):
         with contextlib.suppress(psutil.Error):
             one.send_signal(signal.SIGSTOP)
 
@@ -252,28 +293,35 @@ def resume(ident: str) -> None:
     """Let a server go on that hangs, if there is one yet."""
     # its agent is gone with it
     with contextlib.suppress(AssertionError, OSError):
-        for one in reversed(processes(ident)):
+        for one in reversed(of_server(ident)):
             with contextlib.suppress(psutil.Error):
                 one.send_signal(signal.SIGCONT)
 
 
-def split(ident: str) -> None:
-    """Cut a server off from the bus and the other members, but not from who writes to it."""
-    pid = root_of(ident).parent.name
-    done = subprocess.run(["nsenter", "-t", pid, "-n", "nft", "-f", "-"], text=True, input="""
+def split(port: int) -> Callable[[str], None]:
+    """Return what cuts a server off from the bus and the other members, but not from its clients.
+
+    :param port: which they reach it on
+    """
+    def alone(ident: str) -> None:
+        pid = root_of(ident).parent.name
+        rules = """
         table inet split {
           chain input {
             type filter hook input priority -10; policy drop;
             iif "lo" accept
-            ip saddr $HOST tcp dport 3306 accept
+            ip saddr $HOST tcp dport $PORT accept
           }
           chain output {
             type filter hook output priority -10; policy drop;
             oif "lo" accept
-            ip daddr $HOST tcp sport 3306 accept
+            ip daddr $HOST tcp sport $PORT accept
           }
-        }""".replace("$HOST", _host(pid)), capture_output=True)
-    assert done.returncode == 0, done.stderr
+        }""".replace("$HOST", _host(pid)).replace("$PORT", str(port))
+        done = subprocess.run(["nsenter", "-t", pid, "-n", "nft", "-f", "-"], text=True,
+                              input=rules, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    return alone
 
 
 def _host(pid: str) -> str:
@@ -334,7 +382,10 @@ def agents(cloud: AllInOne, seconds: int) -> Iterator[None]:
 @pytest.mark.parametrize(("engine", "beat", "failover", "most"), [
     pytest.param("mariadb", 10, {}, DEFAULT, id="default"),
     pytest.param("mariadb", 1, {"timeout_seconds": 3}, TUNED, id="tuned"),
-    pytest.param("postgresql", 10, {}, DEFAULT, id="default-postgresql")])
+    pytest.param("postgresql", 10, {}, DEFAULT, id="default-postgresql"),
+    pytest.param("postgresql", 1, {"timeout_seconds": 3}, TUNED, id="tuned-postgresql"),
+    pytest.param("redis", 10, {}, DEFAULT, id="default-redis"),
+    pytest.param("redis", 1, {"timeout_seconds": 3}, TUNED, id="tuned-redis")])
 def test_a_killed_source_is_replaced_in_time(
         cloud: AllInOne, engine: str, beat: int, failover: dict[str, Any], most: float) -> None:
     with agents(cloud, beat):
@@ -346,20 +397,27 @@ def test_a_killed_source_is_replaced_in_time(
         found.end()
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_never_two_are_written_to(cloud: AllInOne, seed: int) -> None:
+def test_each_engine_that_declares_it_is_tried_or_it_is_known_why_not() -> None:
+    assert {*ENGINES} == {
+        name for name, one in datastores.load_datastores().items()
+        if one.capabilities.automatic_failover} - {*WITHOUT_SERVER}
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_never_two_are_written_to(cloud: AllInOne, engine: str, seed: int) -> None:
     chance = random.Random(seed)
     with agents(cloud, 1):
         found = Replicated(cloud, f"seed-{seed}", {
-            "timeout_seconds": 3, "min_interval_seconds": 30})
+            "timeout_seconds": 3, "min_interval_seconds": 30}, engine)
     try:
         faults = [chance.choice([kill, partition(cloud)]),
-                  refused(cloud, chance.choice([split, pause]))]
+                  refused(cloud, chance.choice([split(ENGINES[engine].port), pause]))]
         chance.shuffle(faults)
         for fault in faults:
             found.settle()
             time.sleep(chance.uniform(0, 3))
-            print(f"seed {seed}: {fault.__qualname__}")  # noqa: T201
+            print(f"{engine} seed {seed}: {fault.__qualname__}")  # noqa: T201
             found.lose(fault)
         found.check_old()
     finally:
