@@ -1,8 +1,10 @@
 """Backup, restore, replicas and an idle agent, with real databases of a size.
 
-The program that the agent runs is also run on its own, in the same server: what it streams is
-compressed by ``zstd`` at the same level, with one thread, into a local file, and unpacked from
-there.  ``TROVE_BENCH_GB`` says how large the databases are (2).
+The program that the agent runs is also run on its own, in the same server and within its
+limits: what it streams is compressed by ``zstd`` at the same level, with one thread, into a local
+file, and unpacked from there.  Each is done once before anything counts, then in turns with the
+other; what is told are medians.  ``TROVE_BENCH_GB`` says how large the databases are (2),
+``TROVE_BENCH_ROUNDS`` how often each is measured (3).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import statistics
 import subprocess
 import threading
 import time
@@ -26,12 +29,18 @@ from tests.benchmarks.stage import Stage
 from tests.integration.processes import root_of
 
 _GB = float(os.environ.get("TROVE_BENCH_GB", "2"))
+_ROUNDS = int(os.environ.get("TROVE_BENCH_ROUNDS", "3"))
 _ROW, _BATCH = 1024, 50_000
+#: least share of the throughput of the programs alone, most MB of an agent's memory while it
+#: streams, most percent of a processor while nothing happens
+_SHARE, _MEMORY, _CPU = 0.85, 100, 0.5
 #: seconds that an agent is watched while nothing happens
 _IDLE = 60
 _PASSWORD = "bench-Pw1"
 #: where the pipelines keep what they make, in the server
 _FILE, _FOLDER = "/var/tmp/bench.zst", "/var/tmp/bench"
+#: enters control groups, whose files are named up to ``--``, and becomes the program that follows
+_JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
 _TEXT = "MD5(RAND()), " * (_ROW // 32)
 
 
@@ -88,6 +97,17 @@ def measure(stage: Stage) -> None:
         _Bench(stage, name, engine).run()
 
 
+def _groups(pid: int) -> list[str]:
+    """Return the files of the control groups that limit a process, as far as there are any."""
+    found = []
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        file = Path("/sys/fs/cgroup", controllers.partition(",")[0], path[1:], "cgroup.procs")
+        if path != "/" and file.exists():
+            found.append(str(file))
+    return found
+
+
 class _Bench:
     """One engine's database, and what is done with it."""
 
@@ -103,25 +123,15 @@ class _Bench:
         empty = self._stage.steps(source, "instance.create")
         self._idle(source)
         size = self._fill(source) / 1e6
-        backup = self._backup(source, size)
-        self._dump(source, size)
-        self._load(source, size)
-        copy = self._create("copy", restorePoint={"backupRef": backup},
-                            datastore={"type": self._name})
-        restored = self._stage.steps(copy, "instance.create")
-        emit("restore", engine=self._name, data_mb=round(size),
-             prepare_seconds=round(restored["prepare"], 1),
-             prepare_seconds_without_data=round(empty["prepare"], 1),
-             mb_per_second=round(size / restored["prepare"], 1))
-        self._delete(copy)
+        backup = self._backups(source, size)
+        self._restores(source, backup, size, empty["prepare"])
         begun = time.perf_counter()
         replica = self._create("replica", replica_of=source)
         emit("replica", engine=self._name, data_mb=round(size),
              seconds_to_active=round(time.perf_counter() - begun, 1))
         self._delete(replica)
         self._delete(source)
-        self._stage.request("DELETE", f"/backups/{backup}")
-        self._wait(f"/backups/{backup}", "backup", None)
+        self._drop(backup)
 
     # ---- what is measured
 
@@ -129,10 +139,11 @@ class _Bench:
         """Tell how much an agent works when there is nothing to do."""
         time.sleep(10)
         agent = self._agent(ident)
-        before = sum(agent.cpu_times()[:2])
+        # the programs that it runs, too
+        before = sum(agent.cpu_times()[:4])
         time.sleep(_IDLE)
         emit("idle agent", engine=self._name, cpu_percent=round(
-            100 * (sum(agent.cpu_times()[:2]) - before) / _IDLE, 2),
+            100 * (sum(agent.cpu_times()[:4]) - before) / _IDLE, 2), goal=_CPU,
             rss_mb=round(agent.memory_info().rss / 1e6, 1))
 
     def _fill(self, ident: str) -> int:
@@ -145,33 +156,79 @@ class _Bench:
                 cursor.execute(self._engine.insert % (first, first + _BATCH - 1))
         return sum(one.stat().st_size for one in data.rglob("*") if one.is_file())
 
-    def _backup(self, ident: str, size: float) -> str:
-        """Make a backup; return its id."""
+    def _backups(self, ident: str, size: float) -> str:
+        """Measure backups and the program on its own; return the id of the last backup."""
+        made, alone, memory = [], [], []
+        backup = ""
+        for number in range(1 + _ROUNDS):
+            if backup:
+                self._drop(backup)
+            backup, seconds, most = self._backup(ident)
+            without = self._dump(ident)
+            if number:
+                made.append(seconds)
+                alone.append(without)
+                memory.append(most)
+        self._compare("backup", size, made, alone, memory)
+        return backup
+
+    def _restores(self, ident: str, backup: str, size: float, empty: float) -> None:
+        """Measure restores and the program on its own.
+
+        :param empty: seconds to prepare a server without data
+        """
+        made, alone, memory = [], [], []
+        for number in range(1 + _ROUNDS):
+            seconds, most = self._restore(backup)
+            without = self._load(ident)
+            if number:
+                # what every database needs to begin to work is no part of it
+                made.append(seconds - empty)
+                alone.append(without)
+                memory.append(most)
+        self._compare("restore", size, made, alone, memory)
+
+    def _compare(self, what: str, size: float, made: list[float], alone: list[float],
+                 memory: list[int]) -> None:
+        seconds, without = statistics.median(made), statistics.median(alone)
+        emit(what, engine=self._name, data_mb=round(size), rounds=len(made),
+             seconds=round(seconds, 1), seconds_alone=round(without, 1),
+             mb_per_second=round(size / seconds, 1), share=round(without / seconds, 2),
+             goal=_SHARE, agent_rss_mb=round(max(memory) / 1e6, 1), goal_rss_mb=_MEMORY)
+
+    def _backup(self, ident: str) -> tuple[str, float, int]:
+        """Make a backup; return its id, the seconds, and the most memory of the agent."""
         with self._watched(ident) as most:
             answer = self._stage.request("POST", "/backups", {"backup": {
                 "name": "bench", "instance": ident}})
             backup = str(answer.json()["backup"]["id"])
             self._wait(f"/backups/{backup}", "backup", "COMPLETED")
         self._wait(f"/instances/{ident}", "instance", "ACTIVE")
-        seconds = sum(self._stage.steps(backup, "backup.create").values())
-        emit("backup", engine=self._name, data_mb=round(size), seconds=round(seconds, 1),
-             mb_per_second=round(size / seconds, 1), agent_rss_mb=round(most[0] / 1e6, 1))
-        return backup
+        return backup, sum(self._stage.steps(backup, "backup.create").values()), most[0]
 
-    def _dump(self, ident: str, size: float) -> None:
-        """Run the program on its own."""
+    def _dump(self, ident: str) -> float:
+        """Run the program on its own; return the seconds."""
         root = root_of(ident)
+        self._shell(ident, "rm", "-rf", _FOLDER)
         self._shell(ident, "mkdir", "-p", _FOLDER)
         begun = time.perf_counter()
         with (root / _FILE.lstrip("/")).open("wb") as target:
             self._piped(ident, [self._engine.dump(root), ["zstd", "-3", "-T1", "-c"]],
                         stdout=target)
-        seconds = time.perf_counter() - begun
-        emit("backup by the program alone", engine=self._name, seconds=round(seconds, 1),
-             mb_per_second=round(size / seconds, 1))
+        return time.perf_counter() - begun
 
-    def _load(self, ident: str, size: float) -> None:
-        """Make a data directory from what the program made."""
+    def _restore(self, backup: str) -> tuple[float, int]:
+        """Create a database from a backup; return the seconds of its server, and the memory."""
+        ident = self._begin("copy", restorePoint={"backupRef": backup},
+                            datastore={"type": self._name})
+        with self._watched(ident) as most:
+            self._wait(f"/instances/{ident}", "instance", "ACTIVE")
+        seconds = self._stage.steps(ident, "instance.create")["prepare"]
+        self._delete(ident)
+        return seconds, most[0]
+
+    def _load(self, ident: str) -> float:
+        """Make a data directory from what the program made; return the seconds."""
         self._shell(ident, "rm", "-rf", _FOLDER)
         self._shell(ident, "mkdir", "-p", _FOLDER)
         unpack, *rest = (line.split() for line in self._engine.load)
@@ -179,10 +236,7 @@ class _Bench:
         self._piped(ident, [["zstd", "-d", "-c", _FILE], unpack])
         for line in rest:
             self._shell(ident, *line)
-        seconds = time.perf_counter() - begun
-        emit("restore by the program alone", engine=self._name, seconds=round(seconds, 1),
-             mb_per_second=round(size / seconds, 1))
-        self._shell(ident, "rm", "-rf", _FOLDER, _FILE)
+        return time.perf_counter() - begun
 
     # ---- processes of the server
 
@@ -192,11 +246,13 @@ class _Bench:
     @contextlib.contextmanager
     def _watched(self, ident: str) -> Iterator[list[int]]:
         """Give the most memory that the agent holds meanwhile, in bytes."""
-        agent, most, ends = self._agent(ident), [0], threading.Event()
+        most, ends = [0], threading.Event()
 
         def watch() -> None:
             while not ends.wait(0.2):
-                most[0] = max(most[0], agent.memory_info().rss)
+                # a server that is being made has none yet
+                with contextlib.suppress(psutil.Error, LookupError, OSError):
+                    most[0] = max(most[0], self._agent(ident).memory_info().rss)
 
         thread = threading.Thread(target=watch)
         thread.start()
@@ -207,8 +263,9 @@ class _Bench:
             thread.join()
 
     def _inside(self, ident: str, argv: list[str]) -> list[str]:
-        return ["nsenter", "--target", str(self._agent(ident).pid), "--mount", "--pid", "--root",
-                "--wdns=/", *argv]
+        pid = self._agent(ident).pid
+        return ["sh", "-c", _JOIN, "sh", *_groups(pid), "--", "nsenter", "--target", str(pid),
+                "--mount", "--pid", "--root", "--wdns=/", *argv]
 
     def _shell(self, ident: str, *argv: str) -> None:
         subprocess.run(self._inside(ident, list(argv)), check=True, capture_output=True)
@@ -228,12 +285,19 @@ class _Bench:
 
     # ---- requests
 
-    def _create(self, name: str, **more: Any) -> str:
+    def _begin(self, name: str, **more: Any) -> str:
         body = {"name": name, "flavorRef": "2", "volume": {"size": self._size}, **more}
-        ident = str(self._stage.request("POST", "/instances", {"instance": body}).json()[
+        return str(self._stage.request("POST", "/instances", {"instance": body}).json()[
             "instance"]["id"])
+
+    def _create(self, name: str, **more: Any) -> str:
+        ident = self._begin(name, **more)
         self._wait(f"/instances/{ident}", "instance", "ACTIVE")
         return ident
+
+    def _drop(self, backup: str) -> None:
+        self._stage.request("DELETE", f"/backups/{backup}")
+        self._wait(f"/backups/{backup}", "backup", None)
 
     def _delete(self, ident: str) -> None:
         self._stage.request("DELETE", f"/instances/{ident}")

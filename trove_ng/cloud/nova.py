@@ -79,7 +79,8 @@ class Compute:
             page = self._calls.again(
                 self._client.servers.list, detailed=True, marker=marker, limit=_PAGE)
             found += [_server(one) for one in page]
-            if len(page) < _PAGE:
+            # the service may give fewer than it is asked for
+            if not page:
                 return found
             marker = page[-1].id
 
@@ -236,7 +237,7 @@ class Compute:
             page = self._calls.again(
                 self._client.server_groups.list, limit=_PAGE, offset=len(found))
             found += [_server_group(one) for one in page]
-            if len(page) < _PAGE:
+            if not page:
                 return found
 
     def find_server_groups(self, instance_id: str) -> list[ServerGroup]:

@@ -47,10 +47,8 @@ def _fix(tools: Tools) -> list[Outcome]:
     duty = Duty(tools.db, tools.clock, DUTY, f"trove-manage.{socket.gethostname()}.{os.getpid()}")
     if not duty.take():
         raise Conflict(f"A reconciliation is being done by {duty.holder()}; try again soon.")
-    try:
+    with duty.kept():
         return Reconciler(tools).run(duty.hold)
-    finally:
-        duty.end()
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

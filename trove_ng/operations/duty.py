@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import logging
+import threading
+from collections.abc import Iterator
 
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import duties
 from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.db.trouble import StoreAway
+
+LOG = logging.getLogger(__name__)
 
 #: seconds after which another process does what one that died had begun
 _SECONDS = 120.0
@@ -41,6 +48,31 @@ class Duty:
         with self._db.writer() as session:
             return duties.hold(
                 session, self._name, self._owner, self._clock.now(), _SECONDS)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the duty, which was taken, within the block, however long that waits for others.
+
+        It ends with the block.
+        """
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(_SECONDS / 4):
+                try:
+                    if not self.hold():
+                        return
+                except StoreAway as err:
+                    LOG.warning("%s: the duty is not prolonged: %s", self._name, err.message)
+
+        thread = threading.Thread(target=keep, name=f"duty {self._name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self.end()
 
     @retry_on_db_error
     def end(self) -> None:

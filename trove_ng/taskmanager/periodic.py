@@ -62,7 +62,5 @@ class InTurn:
         """Do it once, unless another taskmanager does, or just did."""
         if not self._duty.take(self._pause):
             return
-        try:
+        with self._duty.kept():
             self._work()
-        finally:
-            self._duty.end()

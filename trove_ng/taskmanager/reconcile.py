@@ -26,7 +26,5 @@ class Turns:
         """Reconcile once, unless another taskmanager does, or just did."""
         if not self._duty.take(self._pause):
             return
-        try:
+        with self._duty.kept():
             self._reconciler.run(self._duty.hold)
-        finally:
-            self._duty.end()

@@ -17,6 +17,7 @@ from trove_ng.cloud.session import Clouds
 from trove_ng.common.errors import Conflict, ServiceUnavailable
 from trove_ng.conf import base
 from trove_ng.conf import cloud as cloud_conf
+from trove_ng.standalone.minicloud import nova_server_api
 
 INSTANCE = "5f7ac1a3-0000-4000-8000-000000000001"
 
@@ -165,6 +166,13 @@ def test_an_image_is_remembered_by_its_id_and_by_its_tags(cloud: Cloud, clouds: 
     cloud.app.faults.add({"kind": "error", "status": 503})
     assert known == [catalog.find_image(ident, ()),
                      catalog.find_image(None, ("trove", "mariadb"))]
+
+
+def test_pages_may_be_smaller_than_they_are_asked_for(
+        clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {server(clouds) for _ in range(3)}
+    monkeypatch.setattr(nova_server_api, "page_limit", lambda _call: 2)
+    assert {one.id for one in clouds.compute.list_servers()} == made
 
 
 def test_operators_see_hosts_and_the_servers_on_them(cloud: Cloud, clouds: Clouds) -> None:

@@ -27,17 +27,23 @@ KINDS = ("server", "volume", "floating_ip", "port", "security_group", "server_gr
 FAILED_CREATE = "BUILD"
 FAILED_DELETE = "DELETE"
 FAILED_RECOVERY = "RECOVER"
+#: status that is noted of a server that is not there
+GONE = "DELETED"
 #: a server waits for a decision that the run-book of the resize makes
 UNDECIDED = "VERIFY_RESIZE"
 
 
 @dataclasses.dataclass(frozen=True)
 class Cloud:
-    """All that the service's project has in a region of the cloud, by kind and id."""
+    """All that the service's project has in a region of the cloud, by kind and id.
+
+    :param unknown: ids that are not in the lists, and of which nobody said that they are gone
+    """
 
     found: Mapping[str, Mapping[str, Resource]]
     region: str = ""
     snapshots: Mapping[str, Snapshot] = dataclasses.field(default_factory=dict)
+    unknown: Collection[str] = ()
 
     def servers(self) -> Mapping[str, Server]:
         """Return the servers by id."""
@@ -84,7 +90,7 @@ def is_idle(row: Facts, since: datetime.datetime) -> bool:
 def _going(resource: Resource) -> bool:
     """Return whether a resource is being deleted already."""
     if isinstance(resource, Server):
-        return resource.task_state == "deleting" or resource.status == "DELETED"
+        return resource.task_state == "deleting" or resource.status == GONE
     return isinstance(resource, Volume) and resource.status == "deleting"
 
 
@@ -174,7 +180,8 @@ def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When,
             continue
         server = cloud.servers().get(row.compute_instance_id or "")
         if is_idle(row, when.begun):
-            yield from _status(row, server, when)
+            if row.compute_instance_id not in cloud.unknown:
+                yield from _status(row, server, when)
             if row.has_key and row.heartbeat is not None and row.heartbeat < when.heard:
                 yield _about(row, Kind.HEARTBEAT_OLD, "The agent is not heard of any more.",
                              "agent", before=row.heartbeat.isoformat())
@@ -198,7 +205,7 @@ def _about(row: Facts, kind: Kind, what: str, resource: str, resource_id: str = 
 def _status(row: Facts, server: Server | None, when: When) -> Iterator[Finding]:
     if row.compute_instance_id is None:
         return
-    status = server.status if server is not None else "DELETED"
+    status = server.status if server is not None else GONE
     if status != row.server_status:
         yield _about(row, Kind.SERVER_STATUS, "The server has another status than is shown.",
                      "server", row.compute_instance_id, Repair.NOTE_STATUS,
@@ -241,7 +248,7 @@ def is_recovery_due(row: Facts, when: When) -> bool:
 def _missing(row: Facts, cloud: Cloud) -> Iterator[Finding]:
     for kind in KINDS:
         for ident in own(row, kind):
-            if ident not in cloud.found[kind]:
+            if ident not in cloud.found[kind] and ident not in cloud.unknown:
                 yield _about(row, Kind.MISSING, f"The {kind.replace('_', ' ')} of the instance "
                              "is gone.", kind, ident)
 

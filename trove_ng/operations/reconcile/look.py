@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Sequence
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from oslo_config import cfg
 
+from trove_ng.cloud.errors import CloudError
 from trove_ng.common.clock import Clock
 from trove_ng.db.repositories import quotas, reconciliation
 from trove_ng.db.rows import AnyRow
@@ -19,6 +22,10 @@ from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 if TYPE_CHECKING:
     from trove_ng.cloud.session import Clouds
 
+LOG = logging.getLogger(__name__)
+
+#: servers and volumes that are in no list and are asked for, in a region at a time
+_ASKED = 100
 #: seconds that an operation may wait for a taskmanager before it is told
 _WAIT = 60.0
 _DAY = 86400.0
@@ -83,6 +90,34 @@ def read_cloud(parts: Parts, region: str) -> compare.Cloud:
         region, {one.id: one for one in clouds.volume.list_snapshots()})
 
 
+def ask_again(parts: Parts, cloud: compare.Cloud,
+              rows: Mapping[str, reconciliation.Facts]) -> compare.Cloud:
+    """Ask for the servers and volumes of instances that are not in the lists.
+
+    A list may lack what is in a part of the cloud that is away, and says nothing of that.
+    """
+    clouds = parts.clouds.in_region(cloud.region)
+    ask: dict[str, Callable[[str], compare.Resource | None]] = {
+        "server": clouds.compute.get_server, "volume": clouds.volume.get_volume}
+    lacking = [(kind, ident) for row in rows.values() if not row.deleted for kind in ask
+               for ident in compare.own(row, kind) if ident not in cloud.found[kind]
+               # that was found out before
+               and (kind != "server" or row.server_status != compare.GONE)]
+    asked = random.sample(lacking, min(len(lacking), _ASKED))
+    unknown = {ident for _, ident in lacking}
+    found = {kind: dict(there) for kind, there in cloud.found.items()}
+    try:
+        for kind, ident in asked:
+            one = ask[kind](ident)
+            if one is not None:
+                found[kind][ident] = one
+            unknown.discard(ident)
+    except CloudError as err:
+        LOG.warning("region %s: it is not known whether %d servers and volumes are gone that are "
+                    "in no list: %s", cloud.region, len(unknown), err.message)
+    return dataclasses.replace(cloud, found=found, unknown=unknown)
+
+
 def read_backups(parts: Parts, cloud: compare.Cloud,
                  ) -> tuple[dict[str, AnyRow], dict[str, AnyRow]]:
     """Return the region's backups that are snapshots, and also those that snapshots name."""
@@ -123,6 +158,7 @@ def look(parts: Parts, region: str) -> tuple[compare.Cloud, list[Finding]]:
     cloud = read_cloud(parts, region)
     # what instances of other regions have is not here
     here, named = read_rows(parts, cloud)
+    cloud = ask_again(parts, cloud, here)
     found = [*compare.owners(named, cloud, times), *compare.instances(
                  here, cloud, times, read_gone(parts, times)),
              *snapshots.look(*read_backups(parts, cloud), cloud, times)]
