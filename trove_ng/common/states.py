@@ -127,5 +127,7 @@ class EventKind(enum.StrEnum):
     MISMATCH_REPAIRED = "mismatch.repaired"
     #: a new instance has the data of an earlier moment of another one
     RESTORED = "restore.reached"
+    #: an instance follows another one than before, or none, or became a source
+    ROLE_CHANGED = "role.changed"
     #: an instance became the source of its set: what goes on with it
     TAKEN_OVER = "source.taken_over"

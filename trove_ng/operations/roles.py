@@ -215,11 +215,19 @@ def write(work: Work, source_id: str, *, ejected: bool = False,
     """
     set_, now = wanted(work), work.tools.clock.now()
     with work.writer() as session:
-        for one in _rows(session, set_):
+        rows = _rows(session, set_)
+        news = any(one.id == source_id and one.slave_of_id is not None for one in rows)
+        for one in rows:
             if one.id == set_.source_id and ejected:
                 one.access = {**(one.access or {}), "allowed_cidrs": []}
+                if news:
+                    events.add(session, EventKind.ROLE_CHANGED,
+                               f"Instance {source_id} is the source of its set now; it was.",
+                               now, tenant_id=one.tenant_id, resource_id=one.id)
+            elif one.id == source_id:
+                instances.follow(session, one, None, now, "It is the source of its set now")
             elif one.id not in without:
-                one.slave_of_id = source_id if one.id != source_id else None
+                instances.follow(session, one, source_id, now)
         failovers.move(session, set_.source_id, source_id)
         root = instances.root_was_enabled(session, set_.source_id)
         if root is not None:

@@ -6,9 +6,12 @@ import time
 from typing import Any
 
 from tests.functional.control_plane.conftest import ControlPlane
+from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
+from tests.functional.control_plane.world import lose
 from trove_ng.common.clock import utcnow
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.repositories import operations
+from trove_ng.operations import payloads
 
 
 def timeline(plane: ControlPlane, ident: str, query: str = "") -> list[dict[str, Any]]:
@@ -111,3 +114,61 @@ def test_no_password_is_told(plane: ControlPlane) -> None:
         {"name": "app", "password": "canary-Pw-17", "databases": [{"name": "shop"}]}])
     plane.wait(ident, "ACTIVE")
     assert "canary-Pw-17" not in str(timeline(plane, ident))
+
+
+def told_of(plane: ControlPlane, ident: str, operation_id: str) -> list[str]:
+    return [one["kind"] for one in timeline(plane, ident) if one["operation_id"] == operation_id]
+
+
+def check_members(plane: ControlPlane, action: str, members: list[str]) -> None:
+    """Check that the operation on a set is on all timelines, and found by each member."""
+    found = {ident: plane.request("GET", f"/operations?resource_id={ident}&action={action}",
+                                  status=200).json["operations"] for ident in members}
+    operation_id = found[members[0]][0]["id"]
+    for ident in members:
+        assert [one["id"] for one in found[ident]] == [operation_id], ident
+        assert told_of(plane, ident, operation_id) == [
+            "operation.accepted", "operation.started", "operation.succeeded"], ident
+
+
+def test_a_failover_is_told_to_all_of_the_set(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    lose(plane, source)
+    plane.agent(two).progress += 1
+    plane.request("POST", f"/instances/{source}/action", {"eject_replica_source": {}}, status=202)
+    for ident in (one, two):
+        plane.wait(ident, "ACTIVE")
+    check_members(plane, "instance.eject", [source, one, two])
+    roles = {ident: [(event["message"], event["details"]) for event in timeline(
+        plane, ident, "?kind=role.changed")] for ident in pair}
+    assert roles == {
+        source: [(f"Instance {two} is the source of its set now; it was.", {})],
+        one: [(f"It follows instance {two} now; it followed instance {source}.",
+               {"before": source, "after": two})],
+        two: [(f"It is the source of its set now; it followed instance {source}.",
+               {"before": source, "after": None})]}
+    accepted = timeline(plane, two, "?kind=operation.accepted")[-1]
+    assert accepted["message"] == (
+        f"Giving the replicas another source (instance {source}) was asked for.")
+    assert accepted["details"] == {"action": "instance.eject", "instance_id": source}
+
+
+def test_what_is_done_with_a_set_is_told_to_all_of_it(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, _ = pair
+    for action, ident, body in (
+            (payloads.INSTANCE_GROW_SET, source, {"resize": {"volume": {"size": 2}}}),
+            (payloads.INSTANCE_PROMOTE, one, {"promote_to_replica_source": {}}),
+            (payloads.INSTANCE_PROMOTE, source, {"promote_to_replica_source": {}})):
+        plane.request("POST", f"/instances/{ident}/action", body, status=202)
+        for member in pair:
+            plane.wait(member, "ACTIVE")
+        if ident != source or action == payloads.INSTANCE_GROW_SET:
+            check_members(plane, action, [*pair])
+    assert [event["details"]["after"] for event in timeline(
+        plane, source, "?kind=role.changed")] == [one, None]
+    plane.request("POST", f"/instances/{one}/action", {"detach_replica": {}}, status=202)
+    plane.wait(one, "ACTIVE")
+    assert timeline(plane, one, "?kind=role.changed")[-1]["message"] == (
+        f"It stands alone now; it followed instance {source}.")

@@ -37,6 +37,7 @@ from trove_ng.db.models.operations import (
     Event,
     IdempotencyKey,
     Operation,
+    OperationMember,
     OperationRecord,
     OperationReport,
     OperationStep,
@@ -49,7 +50,7 @@ __all__ = [
     "DatastoreVersion", "DatastoreVersionMember", "DatastoreVersionMetadata", "DnsRecord",
     "Duty", "Event", "Failover", "IdempotencyKey", "Instance", "InstanceFault", "InstanceKey",
     "InstanceMetadata", "InstanceModule", "InstanceTls", "InstanceVolume", "LogArchive",
-    "LogPiece", "Module", "Notification", "Operation", "OperationRecord", "OperationReport",
-    "OperationStep", "Quota", "QuotaUsage", "Reservation", "RootHistory", "Schedule",
-    "ScheduleExecution", "ServiceStatusRow", "VolumeConfig",
+    "LogPiece", "Module", "Notification", "Operation", "OperationMember", "OperationRecord",
+    "OperationReport", "OperationStep", "Quota", "QuotaUsage", "Reservation", "RootHistory",
+    "Schedule", "ScheduleExecution", "ServiceStatusRow", "VolumeConfig",
 ]

@@ -61,6 +61,26 @@ class Operation(Timestamps, Base):
     started_at: Mapped[datetime.datetime | None]
     ended_at: Mapped[datetime.datetime | None]
 
+    @property
+    def others(self) -> list[str]:
+        """The ids of other instances that belong to it: of a set of replicas, for example."""
+        members = self.payload.get("replica_ids")
+        if members is None:
+            return []
+        return [one for one in (self.payload.get("source_id"), *members)
+                if one and one != self.resource_id]
+
+
+class OperationMember(Base):
+    """An instance that belongs to an operation whose resource is another one."""
+
+    __tablename__ = "operation_members"
+
+    resource_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    operation_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("operations.id", ondelete="CASCADE"),
+        primary_key=True, index=True)
+
 
 class OperationReport(Base):
     """What a guest last said of a step."""

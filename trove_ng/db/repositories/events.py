@@ -99,7 +99,7 @@ def add_for_instance(session: Session, kind: EventKind, instance_id: str, messag
 def add_for_operation(session: Session, kind: EventKind, operation: Operation,
                       now: datetime.datetime, error: str = "",
                       details: Mapping[str, Any] | None = None) -> None:
-    """Tell a change of an operation on the timeline of its instance.
+    """Tell a change of an operation on the timelines of all instances that belong to it.
 
     That of a backup is told on the timeline of the instance that is backed up.
 
@@ -113,10 +113,14 @@ def add_for_operation(session: Session, kind: EventKind, operation: Operation,
             told["backup_id"] = resource_id
             resource_type, resource_id = INSTANCE, instance_id
     title = _TITLES.get(operation.action, f"The operation {operation.action}")
-    add(session, kind, _SENTENCES[kind].format(title, error), now,
-        tenant_id=operation.tenant_id, resource_type=resource_type, resource_id=resource_id,
-        operation_id=operation.id, request_id=operation.request_id,
-        user_id=operation.user_id, details=told)
+    for ident in (resource_id, *operation.others):
+        of = ""
+        if ident != resource_id:
+            of, told = f" (instance {resource_id})", {**told, "instance_id": resource_id}
+        add(session, kind, _SENTENCES[kind].format(title + of, error), now,
+            tenant_id=operation.tenant_id, resource_type=resource_type, resource_id=ident,
+            operation_id=operation.id, request_id=operation.request_id,
+            user_id=operation.user_id, details=told)
 
 
 def page(reader: Reader, resource_id: str, *, limit: int, marker: str | None = None,

@@ -153,6 +153,25 @@ def add(session: Session, instance: Instance) -> Instance:
     return instance
 
 
+def follow(session: Session, instance: Instance, source_id: str | None,
+           now: datetime.datetime, role: str = "It stands alone now") -> None:
+    """Write whom an instance follows, and tell it if that is news.
+
+    :param source_id: None: it follows nobody from now on
+    :param role: what it is then, if it follows nobody
+    """
+    before = instance.slave_of_id
+    if before == source_id:
+        return
+    instance.slave_of_id = source_id
+    if source_id is not None:
+        role = f"It follows instance {source_id} now"
+    was = f"it followed instance {before}" if before is not None else "it was the source"
+    events.add(session, EventKind.ROLE_CHANGED, f"{role}; {was}.", now,
+               tenant_id=instance.tenant_id, resource_id=instance.id,
+               details={"before": before, "after": source_id})
+
+
 def are_replicas_idle(session: Session, instance_id: str) -> bool:
     """Return whether nothing works on any of an instance's replicas."""
     return session.scalar(select(Instance.id).where(

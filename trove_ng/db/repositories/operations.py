@@ -18,13 +18,21 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
     update,
 )
 from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
 from trove_ng.common.states import EventKind
-from trove_ng.db.models import Backup, Instance, Operation, OperationRecord, OperationStep
+from trove_ng.db.models import (
+    Backup,
+    Instance,
+    Operation,
+    OperationMember,
+    OperationRecord,
+    OperationStep,
+)
 from trove_ng.db.repositories import events, notifications
 from trove_ng.db.rows import Reader, by_id
 
@@ -57,6 +65,8 @@ def add(session: Session, operation: Operation) -> Operation:
     except DBDuplicateEntry:
         raise Conflict(f"Another operation is running on {operation.resource_type} "
                        f"{operation.resource_id}.") from None
+    session.add_all(OperationMember(resource_id=one, operation_id=operation.id)
+                    for one in operation.others)
     return operation
 
 
@@ -78,12 +88,19 @@ def page(session: Session, *, tenant_id: str | None, limit: int, marker: str | N
     :param tenant_id: owner to look among; None looks among all
     :param marker: id of the operation before the page; an unknown one, or
         another owner's, gives nothing
+    :param resource_id: only operations on it, or on a set that it belonged to
     """
     statement = select(Operation)
     for column, wanted in ((Operation.tenant_id, tenant_id), (Operation.status, status),
-                           (Operation.resource_id, resource_id), (Operation.action, action)):
+                           (Operation.action, action)):
         if wanted is not None:
             statement = statement.where(column == wanted)
+    if resource_id is not None:
+        # joined, not "or": each half has an index
+        its = union(select(Operation.id).where(Operation.resource_id == resource_id),
+                    select(OperationMember.operation_id).where(
+                        OperationMember.resource_id == resource_id)).subquery()
+        statement = statement.join(its, its.c.id == Operation.id)
     if marker is not None:
         place = select(Operation.created).where(Operation.id == marker)
         if tenant_id is not None:

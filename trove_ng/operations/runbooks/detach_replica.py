@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trove_ng.db.repositories import instances
 from trove_ng.operations import payloads, replication, root, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
@@ -26,7 +27,8 @@ def _detach(work: Work) -> None:
     """Detach, and write it down at once: there is no way back."""
     work.tools.guests(work.resource_id, work.context).detach_replica(
         rm.DetachRequest(operation_id=work.id, step="detach"))
-    servers.note(work, slave_of_id=None)
+    with work.writer() as session:
+        instances.follow(session, servers.row(work, session), None, work.tools.clock.now())
 
 
 def _drop_account(work: Work) -> None:

@@ -290,6 +290,22 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "operation_members",
+        sa.Column("resource_id", sa.String(length=36), nullable=False),
+        sa.Column("operation_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operation_id"],
+            ["operations.id"],
+            name=op.f("fk_operation_members_operation_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint(
+            "resource_id", "operation_id", name=op.f("pk_operation_members")),
+    )
+    op.create_index(
+        op.f("ix_operation_members_operation_id"), "operation_members", ["operation_id"],
+        unique=False)
+    op.create_table(
         "operation_reports",
         sa.Column("operation_id", sa.String(length=36), nullable=False),
         sa.Column("step", sa.String(length=128), nullable=False),
