@@ -11,7 +11,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from tests.servers.mysql_binlog import BinaryLog
 from tests.servers.mysql_sets import NETWORK
@@ -19,7 +18,7 @@ from tests.servers.mysql_wire import Refused, Wire, greet
 from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP, Session, State, knows
 from trove_ng.datastores.mysql import versions
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-from trove_ng.guestagent.os.codecs import IniCodec
+from trove_ng.guestagent.os.codecs import NO_VALUE
 
 #: options of the server's file besides the variables that the rules list
 _OPTIONS = {
@@ -36,21 +35,68 @@ _OPTIONS = {
     "require_secure_transport"}
 
 
-def read_options(paths: Paths) -> dict[str, str | None]:
-    """Return the options of the files that the agent writes, the last ones win."""
-    found: dict[str, Any] = {}
-    files = [pathlib.Path(paths.base_config), pathlib.Path(paths.include_config)]
-    while files:
-        path = files.pop(0)
-        for section, values in IniCodec().deserialize(path.read_text()).items():
-            if not section:
-                files[:0] = sorted(pathlib.Path(values["!includedir"]).glob("*.cnf"))
-            elif section == "mysqld":
-                found.update(values)
-                if "log_bin" in values:
-                    # of the two the last one counts
-                    found.pop("disable_log_bin", None)
+def read_options(paths: Paths, *, etc_first: bool = True) -> dict[str, str | None]:
+    """Return the options of the files that a server reads, of which the last one wins.
+
+    :param etc_first: ``/etc/my.cnf`` is read before ``/etc/mysql/my.cnf``; a build for which
+        ``/etc`` is the directory of settings moves it to the end
+    """
+    found: dict[str, str | None] = {}
+    for name in sorted((paths.other_config, paths.include_config), reverse=etc_first):
+        if pathlib.Path(name).exists():
+            _read_file(pathlib.Path(name), found)
     return found
+
+
+def _read_file(path: pathlib.Path, found: dict[str, str | None]) -> None:
+    """Read a file and, where it says so, others: those of a directory by their names."""
+    section = ""
+    for line in map(str.strip, path.read_text().splitlines()):
+        directive, _, place = line.partition(" ")
+        if directive == "!include":
+            _read_file(pathlib.Path(place), found)
+        elif directive == "!includedir":
+            for one in sorted(pathlib.Path(place).glob("*.cnf")):
+                _read_file(one, found)
+        elif line.startswith("["):
+            section = line.strip("[]")
+        elif section == "mysqld" and line and line[0] not in "#;":
+            name, equals, value = line.partition("=")
+            name = name.strip().replace("-", "_")
+            found[name] = value.strip() if equals else NO_VALUE
+            if name == "log_bin":
+                # of the two the last one counts
+                found.pop("disable_log_bin", None)
+
+
+#: package → its files below ``/etc``, with what matters here
+PACKAGES = {
+    # Ubuntu's and Debian's, from MySQL's own sources
+    "distribution": {
+        "mysql/my.cnf": "!includedir {etc}/mysql/conf.d/\n!includedir {etc}/mysql/mysql.conf.d/\n",
+        "mysql/conf.d/mysql.cnf": "[mysql]\n",
+        "mysql/mysql.conf.d/mysqld.cnf":
+            "[mysqld]\nuser = mysql\nbind-address = 127.0.0.1\nmysqlx-bind-address = 127.0.0.1\n"
+            "key_buffer_size = 16M\nlog_error = /var/log/mysql/error.log\n"
+            "max_binlog_size = 100M\n"},
+    "deb": {
+        "mysql/my.cnf": "!includedir {etc}/mysql/conf.d/\n!includedir {etc}/mysql/mysql.conf.d/\n",
+        "mysql/conf.d/mysql.cnf": "[mysql]\n",
+        "mysql/mysql.conf.d/mysqld.cnf":
+            "[mysqld]\npid-file\t= /var/run/mysqld/mysqld.pid\n"
+            "socket\t\t= /var/run/mysqld/mysqld.sock\ndatadir\t\t= /var/lib/mysql\n"
+            "log-error\t= /var/log/mysql/error.log\n"},
+    "rpm": {
+        "my.cnf": "[mysqld]\ndatadir=/var/lib/mysql\nsocket=/var/lib/mysql/mysql.sock\n\n"
+                  "log-error=/var/log/mysqld.log\npid-file=/var/run/mysqld/mysqld.pid\n"}}
+
+
+def install_files(etc: pathlib.Path, package: str) -> None:
+    """Put the option files of a package where it puts them."""
+    for name, text in PACKAGES[package].items():
+        path = etc / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(etc=etc))
 
 
 class Server:
@@ -129,6 +175,8 @@ class Server:
 
     def _open(self) -> None:
         options = read_options(self._paths)
+        if options["datadir"] != str(self._paths.data):
+            raise Refused(1, f"Can't open the mysql.user table in {options['datadir']}")
         release = tuple(map(int, self.version.split(".")[:2]))
         listed = {one.name for one in versions.parameters(
             "trove_ng.datastores.mysql", "trove_ng.datastores.percona")(self.version)}

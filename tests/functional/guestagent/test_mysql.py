@@ -27,7 +27,7 @@ from oslo_config import cfg
 from tests.integration.guestagent.archives import Archive
 from tests.integration.guestagent.processes import Nothing
 from tests.integration.guestagent.store import grant, progress
-from tests.servers.mysql import Server, install, read_options
+from tests.servers.mysql import PACKAGES, Server, install, install_files, read_options
 from tests.servers.mysql_wire import Refused
 from tests.servers.mysql_words import NATIVE, SHA2, XTRABACKUP
 from trove_ng.common.clock import SystemClock
@@ -65,28 +65,40 @@ _PORTS = itertools.count(33060)
 ENGINES = [*((mysql.MySqlManager, one) for one in VERSIONS), (PerconaManager, "8.4.2")]
 
 
+def guest_conf() -> cfg.ConfigOpts:
+    """Return the configuration of an agent that says nothing."""
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    conf([], project="trove")
+    return conf
+
+
 class World:
     """A machine: its programs, its volume, its agent."""
 
-    def __init__(self, home: pathlib.Path, kind: type[mysql.MySqlManager], version: str) -> None:
+    def __init__(self, home: pathlib.Path, kind: type[mysql.MySqlManager], version: str,
+                 package: str = "distribution") -> None:
         self.home, self.kind, self.bin = home, kind, home / "bin"
-        for name in ("bin", "run", "conf.d", "mount"):
+        self.etc, self.package = home / "etc", package
+        for name in ("bin", "run", "mount"):
             (home / name).mkdir(parents=True)
-        self.paths = Paths(
-            mount=str(home / "mount"), socket=str(home / "run/s"),
-            pid_file=str(home / "run/pid"), base_config=str(home / "conf.d/90-trove.cnf"),
-            include_config=str(home / "conf.d/99-changes.cnf"), changes=str(home / "changes"),
-            init_file=str(home / "run/init.sql"), port=next(_PORTS))
+        usual = dataclasses.asdict(mysql.places(guest_conf()))
+        self.paths = Paths(**{
+            **{name: value.replace("/etc/", f"{self.etc}/") for name, value in usual.items()
+               if str(value).startswith("/etc/")},
+            "mount": str(home / "mount"), "socket": str(home / "run/s"),
+            "pid_file": str(home / "run/pid"), "init_file": str(home / "run/init.sql"),
+            "port": next(_PORTS)})
         self.server = Server(self.paths, home / "log", version)
         self.become(version)
 
     def become(self, version: str) -> None:
-        """Have another release installed, and an agent that begins anew."""
+        """Have another release on a new root disk, and an agent that begins anew."""
         self.server.version = version
         install(self.bin, version)
-        conf = cfg.ConfigOpts()
-        options.register(conf)
-        conf([], project="trove")
+        shutil.rmtree(self.etc, ignore_errors=True)
+        install_files(self.etc, self.package)
+        conf = guest_conf()
         conf.set_override("state_change_wait_time", 5, group="guest_agent")
         self.manager = self.kind(AgentContext(
             conf=conf, instance_id=self.home.name, clock=SystemClock(), services=self.server,
@@ -141,8 +153,8 @@ def make(home: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     path = os.environ["PATH"]
 
     def new(kind: type[mysql.MySqlManager] = mysql.MySqlManager,
-            version: str = "8.0.36") -> World:
-        made.append(World(home / f"w{len(made)}", kind, version))
+            version: str = "8.0.36", package: str = "distribution") -> World:
+        made.append(World(home / f"w{len(made)}", kind, version, package))
         monkeypatch.setenv("PATH", f"{made[-1].bin}:{path}")
         return made[-1]
 
@@ -710,8 +722,6 @@ def upgrade(world: World, version: str) -> None:
     kept.mkdir()
     manager.save_settings(kept)
     manager.stop_db()
-    for path in (world.home / "conf.d").iterdir():
-        path.unlink()
     world.become(version)
     manager = world.manager
     manager.restore_settings(kept, sm.PostUpgrade(
@@ -819,14 +829,25 @@ def test_a_copy_that_the_server_cannot_read_is_refused(make: Make, before: str, 
         other.prepare(existing=m.ExistingData(version=before))
 
 
-def test_the_option_files_are_where_the_packages_look(
-        make: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = make(PerconaManager, "8.0.36")
-    ctx = one.manager.ctx
-    for there, wanted in (((), "a"), (("b",), "b"), (("a", "b"), "a")):
-        folder = tmp_path / "-".join(["x", *there])
-        for name in there:
-            (folder / name).mkdir(parents=True)
-        monkeypatch.setattr(PerconaManager, "config_dirs", (f"{folder}/a", f"{folder}/b"))
-        assert PerconaManager(ctx).paths.base_config == f"{folder}/{wanted}/90-trove.cnf"
-    assert dataclasses.replace(PerconaManager(ctx).paths).init_file.startswith("/var/lib/mysql/")
+@pytest.mark.parametrize("etc_first", [True, False])
+@pytest.mark.parametrize("package", PACKAGES)
+def test_our_options_are_in_force_whatever_the_package_brings(
+        make: Make, package: str, etc_first: bool) -> None:
+    one = make(package=package)
+    one.prepare(overrides={"key_buffer_size": 4194304})
+    found = read_options(one.paths, etc_first=etc_first)
+    assert {name: found[name] for name in (
+        "datadir", "socket", "pid_file", "bind_address", "key_buffer_size")} == {
+        "datadir": str(one.paths.data), "socket": one.paths.socket, "bind_address": "*",
+        "pid_file": one.paths.pid_file, "key_buffer_size": "4194304"}
+    assert "max_binlog_size" not in found
+    # no file is made that the package did not have
+    assert (one.etc / "my.cnf").exists() is (package == "rpm")
+
+
+def test_the_files_are_those_that_every_package_reads(make: Make) -> None:
+    paths = PerconaManager(make(PerconaManager).manager.ctx).paths
+    assert (paths.include_config, paths.other_config) == ("/etc/mysql/my.cnf", "/etc/my.cnf")
+    assert {str(pathlib.Path(one).parent) for one in (paths.base_config, paths.changes)} == {
+        "/etc/mysql"}
+    assert paths.init_file.startswith("/var/lib/mysql/")

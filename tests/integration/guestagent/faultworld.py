@@ -50,8 +50,8 @@ class LocalManager(MariaDbManager):
     def __init__(self, ctx):
         super().__init__(ctx, Paths(
             mount=HOME + "/mount", socket=HOME + "/run/s", pid_file=HOME + "/run/pid",
-            base_config=HOME + "/conf.d/90-trove.cnf",
-            include_config=HOME + "/conf.d/99-changes.cnf", changes=HOME + "/changes",
+            base_config=HOME + "/trove.cnf",
+            include_config=HOME + "/conf.d/99-trove.cnf", changes=HOME + "/changes",
             init_file=HOME + "/run/init.sql", port={port}))
 '''
 

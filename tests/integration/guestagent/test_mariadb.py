@@ -49,8 +49,8 @@ class Server:
         shutil.chown(home / "run", "mysql", "mysql")
         self.paths = Paths(
             mount=str(home / "mount"), socket=str(home / "run/s"),
-            pid_file=str(home / "run/pid"), base_config=str(home / "conf.d/90-trove.cnf"),
-            include_config=str(home / "conf.d/99-changes.cnf"), changes=str(home / "changes"),
+            pid_file=str(home / "run/pid"), base_config=str(home / "trove.cnf"),
+            include_config=str(home / "conf.d/99-trove.cnf"), changes=str(home / "changes"),
             init_file=str(home / "run/init.sql"), port=free_port())
         (home / "my.cnf").write_text(f"!includedir {home / 'conf.d'}/\n")
         self.process = Process(["mariadbd", f"--defaults-file={home / 'my.cnf'}"], home / "log")

@@ -102,7 +102,7 @@ def test_the_server_takes_every_setting_from_its_file(tmp_path: pathlib.Path,
         Configuration(paths, MariaDbDialect()).write(
             base.get("mariadb").config(512), {one.name: value})
         main = tmp_path / "my.cnf"
-        main.write_text(f"!include {paths.base_config}\n!include {paths.include_config}\n")
+        main.write_text(f"!include {paths.include_config}\n")
         # reads all settings as a start does, and shows them
         done = subprocess.run(["mariadbd", f"--defaults-file={main}", "--help", "--verbose"],
                               capture_output=True, text=True, timeout=60)

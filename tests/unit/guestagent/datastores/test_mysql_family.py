@@ -129,7 +129,8 @@ def test_the_owners_settings_come_after_ours(paths: Paths) -> None:
     files = sorted(pathlib.Path(paths.changes).iterdir())
     assert [one.read_text().split("\n")[1] for one in files] == [
         "max_connections = 50", "max_connections = 70"]
-    assert f"!includedir {paths.changes}/" in pathlib.Path(paths.include_config).read_text()
+    assert pathlib.Path(paths.include_config).read_text().splitlines() == [
+        f"!include {paths.base_config}", f"!includedir {paths.changes}/"]
     base = pathlib.Path(paths.base_config).read_text()
     assert f"datadir = {paths.data}" in base
     assert paths.data.parent == pathlib.Path(paths.mount)

@@ -25,6 +25,7 @@ _REPLAY = "replay"
 _TLS = "tls"
 #: changes of one option each are named after it
 _OPTION = "option_"
+_NOTHING_HERE = "# The options of the server are in {}.\n"
 #: days that binary logs are kept, unless their owner says
 _BINLOG_DAYS = 7
 
@@ -60,7 +61,7 @@ class Configuration:
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
               error_log: str | None = None, binlogs: pathlib.Path | None = None) -> None:
-        """Write all files.
+        """Write all files, and have the server read them.
 
         :param binlogs: directory of the binary logs; None: none are written
         :param error_log: where the server writes its errors; None leaves that to whoever
@@ -69,6 +70,7 @@ class Configuration:
         :param overrides: option → value of the user's configuration group
         """
         paths = self._paths
+        files.make_directory(pathlib.Path(paths.base_config).parent)
         self._manager.save({"mysqld": {
             "user": "mysql", "datadir": str(paths.data), "socket": paths.socket,
             "pid_file": paths.pid_file, "port": paths.port, "bind_address": "*",
@@ -83,9 +85,14 @@ class Configuration:
             **(_binlogs(binlogs) if binlogs is not None else {}),
         }})
         files.make_directory(paths.changes, mode=0o755)
-        files.write_text(paths.include_config, f"!includedir {paths.changes}/\n", mode=0o644)
         self.apply_computed(computed)
         self.set_overrides(overrides)
+        files.write_text(
+            paths.include_config,
+            f"!include {paths.base_config}\n!includedir {paths.changes}/\n", mode=0o644)
+        if paths.other_config and pathlib.Path(paths.other_config).exists():
+            files.write_text(paths.other_config, _NOTHING_HERE.format(paths.base_config),
+                             mode=0o644)
 
     def apply_computed(self, computed: Mapping[str, Any]) -> None:
         """Write what follows from the server's memory."""

@@ -13,8 +13,9 @@ class Paths:
     :param mount: where the data volume is mounted; the data are in a directory on it
     :param binlog_mount: where that of binary logs is; by default below ``mount``
     :param user_log_mount: likewise, that of the logs of statements, and of errors
-    :param base_config: our file, read after those of the package
-    :param include_config: a file that includes the directory of changes
+    :param base_config: our options
+    :param include_config: a file that the server reads, by which it reads ours after all others
+    :param other_config: another one that it reads, which is left without options if it is there
     :param changes: directory of changes over the base
     :param error_log: where the server writes its errors, unless its supervisor does
     :param init_file: what the server is told at a start, once
@@ -23,8 +24,9 @@ class Paths:
     mount: str = "/var/lib/mysql"
     socket: str = "/run/mysqld/mysqld.sock"
     pid_file: str = "/run/mysqld/mysqld.pid"
-    base_config: str = "/etc/mysql/mariadb.conf.d/90-trove.cnf"
-    include_config: str = "/etc/mysql/mariadb.conf.d/99-trove-changes.cnf"
+    base_config: str = "/etc/mysql/trove.cnf"
+    include_config: str = "/etc/mysql/mariadb.conf.d/99-trove.cnf"
+    other_config: str = ""
     changes: str = "/etc/mysql/trove.d"
     init_file: str = "/run/mysqld/trove-init.sql"
     error_log: str = "/var/log/mysql/error.log"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from trove_ng.guestagent.datastores.stable.mysql.backup import XtraBackup
 from trove_ng.guestagent.datastores.stable.mysql.manager import MySqlManager
@@ -20,5 +19,3 @@ class PerconaManager(MySqlManager):
 
     name = "percona"
     strategy = PerconaXtraBackup
-    config_dirs: Sequence[str] = (
-        "/etc/mysql/percona-server.conf.d", "/etc/mysql/mysql.conf.d", "/etc/my.cnf.d")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from oslo_config import cfg
 
 from trove_ng.common.errors import GuestError, UnprocessableEntity
 from trove_ng.datastores.base import Config
@@ -34,6 +36,19 @@ _UPGRADED_ALREADY = 2
 _ALLOW_NATIVE = f"loose_{NATIVE}"
 
 
+def places(conf: cfg.ConfigOpts) -> Paths:
+    """Return the places of all packages.
+
+    Every one of them reads these two files, the second of them last or first, whatever it
+    includes otherwise.  AppArmor's profiles let the server read below ``/etc/mysql`` and below
+    its data.
+    """
+    found = default_paths(conf)
+    return dataclasses.replace(
+        found, include_config="/etc/mysql/my.cnf", other_config="/etc/my.cnf",
+        init_file=f"{found.mount}/trove-init.sql")
+
+
 class MySqlManager(MySqlFamilyManager):
     """MySQL."""
 
@@ -41,22 +56,10 @@ class MySqlManager(MySqlFamilyManager):
     services = ("mysql", "mysqld")
     strategy = XtraBackup
     replicates = MySqlReplication
-    #: where packages look for option files; the last one that a server reads, if several do
-    config_dirs: Sequence[str] = ("/etc/mysql/mysql.conf.d", "/etc/my.cnf.d")
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
         self.dialect = MySqlDialect(functools.cache(self.installed_version))
-        super().__init__(ctx, paths or self._places(ctx))
-
-    def _places(self, ctx: AgentContext) -> Paths:
-        found = default_paths(ctx.conf)
-        folder = next((one for one in self.config_dirs if pathlib.Path(one).is_dir()),
-                      self.config_dirs[0])
-        return dataclasses.replace(
-            found, base_config=f"{folder}/90-trove.cnf",
-            include_config=f"{folder}/99-trove-changes.cnf",
-            # AppArmor's profile of the packages lets the server read below its data
-            init_file=f"{found.mount}/trove-init.sql")
+        super().__init__(ctx, paths or places(ctx.conf))
 
     # ---- data -------------------------------------------------------------------
 
