@@ -167,7 +167,7 @@ def force_delete_instance(call: Call) -> None:
         operation_id = begin(
             session, call, loaded, payloads.INSTANCE_FORCE_DELETE, Task.DELETING,
             payloads.DeleteInstance(), supersede=True)
-    _tell_cancelled(call, running)
+    tell_cancelled(call, running)
     wake(call, operation_id)
 
 
@@ -190,7 +190,7 @@ def reset_status(call: Call) -> None:
         call.services.notices.both(session, "instance_reset_status", call.context,
                                    instance.tenant_id, {"instance_id": instance.id}, now)
         call.keep(session, None, None)
-    _tell_cancelled(call, running)
+    tell_cancelled(call, running)
 
 
 def _running(session: Session, instance: Instance) -> Operation | None:
@@ -201,7 +201,7 @@ def _running(session: Session, instance: Instance) -> Operation | None:
     return found if found is not None and found.live_key is not None else None
 
 
-def _tell_cancelled(call: Call, running: Operation | None) -> None:
+def tell_cancelled(call: Call, running: Operation | None) -> None:
     """Measure an operation that was ended here, and not by its worker."""
     if running is not None:
         age = (call.services.clock.now() - running.created).total_seconds()

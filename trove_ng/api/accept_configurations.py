@@ -14,7 +14,7 @@ from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.datastores import base as engines
 from trove_ng.db.models import Configuration, Datastore, Instance
 from trove_ng.db.models.base import new_id
-from trove_ng.db.repositories import configurations, datastores
+from trove_ng.db.repositories import configurations, datastores, operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.configurations import check_values
 from trove_ng.domain.instance_status import Task
@@ -62,7 +62,7 @@ def change(call: Call, *, merge: bool) -> None:
     """
     body = call.body["configuration"]
     event, says = _notification(call.params["id"], body, merge=merge)
-    operation_id = None
+    operation_id = running = None
     with call.services.db.writer() as session:
         group = load(session, call, call.params["id"])
         before = configurations.values(session, group.id)
@@ -81,11 +81,13 @@ def change(call: Call, *, merge: bool) -> None:
         if changed or before.keys() - wanted.keys():
             configurations.set_values(session, group.id, wanted)
             group.revision += 1
+            running = operations.live(session, group.id)
             operation_id = _spread(session, call, group, event, says)
         if operation_id is None:
             call.services.notices.both(
                 session, event, call.context, group.tenant_id, says, group.updated)
     if operation_id is not None:
+        accept.tell_cancelled(call, running)
         wake(call, operation_id)
 
 

@@ -67,6 +67,8 @@ def create_replicas(call: Call) -> dict[str, Any]:
         call.keep(session, {"instance": view}, begun[0][1])
     for operation_id in (*seeding, *(one[1] for one in begun)):
         wake(call, operation_id)
+    # the one of the view, as a repeated request is answered
+    call.operation_id = begun[0][1]
     return view
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from trove_ng.db.repositories import events, operations, schedules
+from trove_ng.db.repositories import events, idempotency, operations, schedules
 from trove_ng.db.session import Database, retry_on_db_error
 
 _BATCH = 1000
@@ -40,10 +40,16 @@ def purge_executions(db: Database, now: datetime.datetime, days: float) -> int:
     return _purge_all(db, schedules.purge_executions, now, days)
 
 
+def purge_keys(db: Database, now: datetime.datetime, seconds: float) -> int:
+    """Forget the idempotency keys that are older, in batches; return how many."""
+    return _purge_before(db, idempotency.purge, now - datetime.timedelta(seconds=seconds))
+
+
 def _purge_all(db: Database, purge: Purge, now: datetime.datetime, days: float) -> int:
-    if not days:
-        return 0
-    before = now - datetime.timedelta(days=days)
+    return _purge_before(db, purge, now - datetime.timedelta(days=days)) if days else 0
+
+
+def _purge_before(db: Database, purge: Purge, before: datetime.datetime) -> int:
     removed = 0
     while found := _purge_batch(db, purge, before):
         removed += found

@@ -54,7 +54,7 @@ def _take(consumer: Any, refused: Refusals, raw: Any) -> None:
 def readable(message: Any) -> dict[str, Any] | None:
     """Return what is needed of an outer message, None if it is not one."""
     clean = {name: message[name] for name in _KEPT if message.get(name) is not None}
-    if clean.keys() < {"method", "args"} or not all(
+    if not {"method", "args"} <= clean.keys() or not all(
             isinstance(value, _KEPT[name]) for name, value in clean.items()):
         return None
     return clean

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import logging
+from collections.abc import Callable
 
 from oslo_config import cfg
 
 from trove_ng.common.clock import Clock
-from trove_ng.db.repositories import duties, idempotency
-from trove_ng.db.session import Database
-from trove_ng.operations.retention import purge_events, purge_executions, purge_operations
+from trove_ng.db.repositories import duties
+from trove_ng.db.session import Database, retry_on_db_error
+from trove_ng.operations.retention import (
+    purge_events,
+    purge_executions,
+    purge_keys,
+    purge_operations,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -24,22 +30,32 @@ class Housekeeping:
         self._clock = clock
 
     def run(self) -> None:
-        """Remove once."""
-        now = self._clock.now()
-        removed = purge_events(self._db, now, self._conf.event_keep_days)
-        if removed:
-            LOG.info("%d old events are removed", removed)
-        removed = purge_operations(self._db, now, self._conf.operations.keep_days)
-        if removed:
-            LOG.info("%d old operations are removed", removed)
-        removed = purge_executions(self._db, now, self._conf.schedule_execution_keep_days)
-        if removed:
-            LOG.info("%d old executions of schedules are removed", removed)
-        kept = datetime.timedelta(seconds=self._conf.operations.idempotency_key_lifetime)
+        """Remove once; what fails keeps nothing else from being removed.
+
+        :raises Exception: the last failure, in whose context the others are
+        """
+        db, conf, now = self._db, self._conf, self._clock.now()
+        with contextlib.ExitStack() as work:
+            for told, remove in (
+                    ("%d old events are removed",
+                     lambda: purge_events(db, now, conf.event_keep_days)),
+                    ("%d old operations are removed",
+                     lambda: purge_operations(db, now, conf.operations.keep_days)),
+                    ("%d old executions of schedules are removed",
+                     lambda: purge_executions(db, now, conf.schedule_execution_keep_days)),
+                    ("%d idempotency keys are forgotten",
+                     lambda: purge_keys(db, now, conf.operations.idempotency_key_lifetime)),
+                    ("%d requests about logs that agents did not answer are forgotten",
+                     self._purge_logs)):
+                work.callback(_remove, told, remove)
+
+    @retry_on_db_error
+    def _purge_logs(self) -> int:
         with self._db.writer() as session:
-            count = idempotency.purge(session, now - kept)
-            logs = duties.purge_logs(session, now)
-        if count:
-            LOG.info("%d idempotency keys are forgotten", count)
-        if logs:
-            LOG.info("%d requests about logs that agents did not answer are forgotten", logs)
+            return duties.purge_logs(session, self._clock.now())
+
+
+def _remove(told: str, remove: Callable[[], int]) -> None:
+    count = remove()
+    if count:
+        LOG.info(told, count)

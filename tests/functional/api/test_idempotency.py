@@ -7,14 +7,17 @@ import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from tests.functional.api.conftest import FOREIGN, NETWORK, OTHER, OWN, Api
 from trove_ng.api.idempotency import Idempotency
-from trove_ng.common.clock import SystemClock
+from trove_ng.common.clock import SystemClock, utcnow
 from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.conf import taskmanager
 from trove_ng.db.models import IdempotencyKey
+from trove_ng.db.repositories import idempotency
 from trove_ng.db.trouble import StoreUnsure
+from trove_ng.taskmanager import housekeeping
 from trove_ng.taskmanager.housekeeping import Housekeeping
 
 CREATE = {"instance": {"name": "shop", "flavorRef": "1", "volume": {"size": 1},
@@ -152,6 +155,21 @@ def test_a_worker_whose_key_was_given_away_accepts_nothing(app: Api) -> None:
     assert app.rows() == {**before, "idempotency_keys": 1}
 
 
+def test_a_key_that_is_given_back_meanwhile_is_taken(
+        app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request that was in the way of the first look is gone at the second one."""
+    add, in_the_way = idempotency.add_if_new, [True]
+
+    def add_if_new(session: Session, row: IdempotencyKey) -> bool:
+        return not (in_the_way and in_the_way.pop()) and add(session, row)
+
+    monkeypatch.setattr(idempotency, "add_if_new", add_if_new)
+    answers = [post(app, ROOT, {"password": "canary-Pw2"}) for _ in range(2)]
+    assert [one.status_int for one in answers] == [200, 200], answers[0].text
+    assert answers[1].headers["Idempotent-Replayed"] == "true"
+    assert [name for name, _ in app.guest.asked] == ["enable_root"]
+
+
 def test_a_key_of_which_nobody_knows_whether_it_is_written_is_free(
         app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     claim = Idempotency._claim
@@ -182,6 +200,20 @@ def test_the_key_means_nothing_where_nothing_is_created(app: Api) -> None:
     assert app.rows()["idempotency_keys"] == 0
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_operation_that_replicas_are_answered_with_is_that_of_the_first(
+        app: Api, count: int) -> None:
+    body = {"instance": {"name": "r", "replica_of": f"{OWN}1", "replica_count": count}}
+    answers = [post(app, "/instances", body) for _ in range(2)]
+    assert [one.status_int for one in answers] == [200, 200], answers[0].text
+    first, again = (one.headers["X-Trove-Operation-Id"] for one in answers)
+    assert first == again
+    shown = app("GET", f"/operations/{first}").json["operation"]
+    assert shown["resource_id"] == answers[0].json["instance"]["id"]
+    assert shown["action"] == "instance.create_replica"
+    assert answers[1].body == answers[0].body
+
+
 def test_of_requests_at_the_same_time_one_is_done(app: Api) -> None:
     before = app.rows()["instances"]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -200,4 +232,29 @@ def test_keys_whose_time_is_over_are_removed(app: Api) -> None:
     assert app.rows()["idempotency_keys"] == 1
     age(app, 86401)
     Housekeeping(app.conf, app.db, SystemClock()).run()
+    assert app.rows()["idempotency_keys"] == 0
+
+
+def test_old_keys_go_in_batches(app: Api) -> None:
+    for number in range(7):
+        post(app, f"/instances/{OWN}1/databases", {"databases": [{"name": "x"}]}, f"k{number}")
+    removed = []
+    before = utcnow()
+    while not removed or removed[-1]:
+        with app.db.writer() as session:
+            removed.append(idempotency.purge(session, before, 3))
+    assert removed == [3, 3, 1, 0]
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(
+        app: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> int:
+        raise ValueError("The events are in the way.")
+
+    taskmanager.register(app.conf)
+    post(app, "/instances", CREATE)
+    age(app, 86401)
+    monkeypatch.setattr(housekeeping, "purge_events", broken)
+    with pytest.raises(ValueError, match="in the way"):
+        Housekeeping(app.conf, app.db, SystemClock()).run()
     assert app.rows()["idempotency_keys"] == 0

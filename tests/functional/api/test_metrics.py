@@ -15,6 +15,7 @@ from trove_ng.api.app import build_app
 from trove_ng.api.wiring import make_services
 from trove_ng.common import metrics as m
 from trove_ng.common.prometheus import PrometheusRecorder
+from trove_ng.db.models import Instance
 
 
 class Measured:
@@ -60,6 +61,19 @@ def test_operations_that_the_api_ends_are_counted(measured: Measured, action: by
         assert measured.ask("POST", path, "admin", action) == 202
     assert Scrape.of(measured.registry).get(
         f"{m.OPERATION_TIME.name}_count", action="instance.restart", status="CANCELLED") == 1
+
+
+def test_a_change_of_a_group_that_ends_the_one_before_counts_it(
+        measured: Measured, app: Api) -> None:
+    with app.db.writer() as session:
+        row = session.get_one(Instance, f"{OWN}1")
+        row.configuration_id = f"{OWN}7"
+    for value in (b"100", b"101", b"102"):
+        assert measured.ask("PATCH", f"{START}/configurations/{OWN}7", body=(
+            b'{"configuration": {"values": {"max_connections": %s}}}' % value)) == 200
+    assert Scrape.of(measured.registry).get(
+        f"{m.OPERATION_TIME.name}_count", action="configuration.apply",
+        status="CANCELLED") == 2
 
 
 @pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.db.models import IdempotencyKey
 from trove_ng.db.session import add_if_new
+from trove_ng.db.trouble import StoreConflict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Claim:
 
 def claim(session: Session, wanted: Claim, now: datetime.datetime, lifetime: float,
           patience: float) -> IdempotencyKey | None:
-    """Take a key; return what is known of it when it is taken.
+    """Take a key; return what is known of it when it is taken, None when it is ours.
 
     :param lifetime: seconds that an answer is kept
     :param patience: seconds after which a request without an answer counts as dead
+    :raises StoreConflict: it was given back meanwhile; begin again
     """
     values: dict[str, Any] = {
         "fingerprint": wanted.fingerprint, "claim": wanted.claim, "status": None,
@@ -45,8 +47,11 @@ def claim(session: Session, wanted: Claim, now: datetime.datetime, lifetime: flo
     found = session.scalars(select(IdempotencyKey).where(
         IdempotencyKey.tenant_id == wanted.tenant_id,
         IdempotencyKey.key == wanted.key).with_for_update()).one_or_none()
-    age = lifetime if found is None else (now - found.created).total_seconds()
-    if found is None or age < (lifetime if found.status is not None else patience):
+    if found is None:
+        # its request failed just now and gave it back: nobody has it, we neither
+        raise StoreConflict
+    age = (now - found.created).total_seconds()
+    if age < (lifetime if found.status is not None else patience):
         return found
     for name, value in values.items():
         setattr(found, name, value)
@@ -71,8 +76,15 @@ def _held(held: Claim) -> tuple[Any, ...]:
             IdempotencyKey.claim == held.claim)
 
 
-def purge(session: Session, before: datetime.datetime) -> int:
-    """Forget the keys that are older; return how many."""
-    result = cast("CursorResult[Any]", session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.created < before)))
+def purge(session: Session, before: datetime.datetime, batch: int) -> int:
+    """Forget the oldest of the keys that are older than a time; return how many.
+
+    :param batch: how many at most, so that no lock is held for long
+    """
+    last = session.scalar(select(IdempotencyKey.created).where(
+        IdempotencyKey.created < before).order_by(
+            IdempotencyKey.created).offset(batch - 1).limit(1))
+    old = (IdempotencyKey.created <= last if last is not None
+           else IdempotencyKey.created < before)
+    result = cast("CursorResult[Any]", session.execute(delete(IdempotencyKey).where(old)))
     return result.rowcount
