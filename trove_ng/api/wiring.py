@@ -30,8 +30,12 @@ from trove_ng.operations.requests import PURPOSE, Requests
 from trove_ng.rpc import keys
 from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.lines import Lines
+from trove_ng.rpc.seats import Seats
 
 T = TypeVar("T")
+
+#: how often a service of the cloud is asked: a connection may have been closed meanwhile
+_TRIES = 2
 
 
 def _once(make: Callable[[], T]) -> Callable[[], T]:
@@ -57,6 +61,9 @@ class _Bus:
         self._provider = provider
         self._transport = _once(self._connect)
         self._lines = Lines(2 * conf.api.threads + 4)
+        # a thread stays for what needs no guest, and a seat for other guests
+        seats = max(1, conf.api.threads - 1)
+        self._seats = Seats(seats, max(1, seats - 1))
         self._waker = BackgroundWaker(lambda ident: self._client.wake(ident))
 
     def _connect(self) -> Any:
@@ -77,7 +84,7 @@ class _Bus:
     def guest(self, instance_id: str, context: RequestContext) -> GuestClient:
         """Return the client that speaks to one instance's agent."""
         return GuestClient(self._conf, self._transport(), self._provider, keys.API,
-                           instance_id, context, self._recorder, self._lines)
+                           instance_id, context, self._recorder, self._lines, self._seats)
 
 
 def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT,
@@ -94,9 +101,11 @@ def make_services(conf: cfg.ConfigOpts, recorder: Recorder = SILENT,
     bus = _Bus(conf, provider, recorder)
 
     def make_clouds() -> Any:
-        from trove_ng.cloud.session import Clouds
+        from trove_ng.cloud.session import Clients, Clouds, Patience
 
-        return Clouds(conf, recorder=recorder)
+        # clients wait, and threads are few
+        return Clouds(conf, Clients(conf, patience=Patience(conf.api.cloud_timeout, _TRIES)),
+                      recorder=recorder)
 
     clouds = _once(make_clouds)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from trove_ng.cloud.errors import CloudError
@@ -16,7 +19,22 @@ if TYPE_CHECKING:
 
 #: seconds that it is remembered that something does not exist
 _ABSENT = 5.0
+#: seconds for which a service that did not answer is not asked again
+_FAILED = 5.0
+#: seconds that others wait for who asks
+_WAIT = 2.0
 _MOST = 5000
+
+
+@dataclasses.dataclass
+class _Asked:
+    """A question that is under way, or failed.
+
+    :param until: for how long that is so, by the catalog's clock
+    """
+
+    answer: Future[Any] = dataclasses.field(default_factory=Future)
+    until: float = math.inf
 
 
 class CachedCatalog:
@@ -37,26 +55,52 @@ class CachedCatalog:
         self._now = now
         self._others: dict[str, CachedCatalog] = {}
         self._known: dict[tuple[str, ...], tuple[float, Any]] = {}
+        self._asked: dict[tuple[str, ...], _Asked] = {}
         self._lock = threading.Lock()
 
     def _fact(self, key: tuple[str, ...], ask: Callable[[], Any]) -> Any:
+        """Return what is remembered, or what one of those that want it finds out.
+
+        :raises ServiceUnavailable: nothing is remembered, and the cloud does not answer, or
+            did not a moment ago
+        """
         with self._lock:
             known = self._known.get(key)
-        if known is not None and known[0] > self._now():
+            if known is not None and known[0] > self._now():
+                return known[1]
+            asked = self._asked.get(key)
+            mine = asked is None or asked.until <= self._now()
+            if asked is None or mine:
+                asked = self._asked[key] = _Asked()
+        if mine:
+            self._find_out(key, ask, asked)
+        elif known is not None:
             return known[1]
         try:
-            found = ask()
+            return asked.answer.result(_WAIT)
+        except TimeoutError as err:
+            raise ServiceUnavailable("The cloud does not answer.") from err
         except CloudError as err:
             if known is not None:
                 return known[1]
             raise ServiceUnavailable(f"The cloud does not answer: {err.message}") from err
+
+    def _find_out(self, key: tuple[str, ...], ask: Callable[[], Any], asked: _Asked) -> None:
+        """Ask; that it failed is remembered for a moment, for which nobody asks again."""
+        try:
+            found = ask()
+        except BaseException as err:  # noqa: BLE001 - whoever waits raises it
+            asked.until = self._now() + (_FAILED if isinstance(err, CloudError) else 0)
+            asked.answer.set_exception(err)
+            return
         # an empty list is one that something may be missing in
         keep = min(self._keep, _ABSENT) if not found else self._keep
         with self._lock:
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[key] = (self._now() + keep, found)
-        return found
+            del self._asked[key]
+        asked.answer.set_result(found)
 
     def regions(self) -> Sequence[str]:
         """Return the regions that instances can be made in."""

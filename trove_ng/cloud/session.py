@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keystoneauth1 import session, token_endpoint
 from keystoneauth1.identity import v3
@@ -34,15 +34,29 @@ _NEEDED = ("compute", "image", "network")
 _REBUILD_VERSION = "2.57"
 
 
-def make_session(conf: cfg.ConfigOpts) -> session.Session:
-    """Return a session of the configured service user; nothing is asked yet."""
+class Patience(NamedTuple):
+    """How long is waited for a service.
+
+    :param timeout: seconds that a call may take
+    :param tries: how often one that may be repeated is made
+    """
+
+    timeout: float
+    tries: int
+
+
+def make_session(conf: cfg.ConfigOpts, timeout: float | None = None) -> session.Session:
+    """Return a session of the configured service user; nothing is asked yet.
+
+    :param timeout: seconds that a call may take; None: what is configured
+    """
     options = conf.service_credentials
     auth = v3.Password(
         auth_url=options.auth_url, username=options.username, password=options.password,
         project_name=options.project_name, user_domain_name=options.user_domain_name,
         project_domain_name=options.project_domain_name)
     return session.Session(
-        auth=auth, timeout=options.timeout,
+        auth=auth, timeout=options.timeout if timeout is None else timeout,
         verify=False if options.insecure else options.cafile or True)
 
 
@@ -51,18 +65,21 @@ class Clients:
 
     :param home: those of the configured region, which this one is if None
     :param region: its name; None for the configured one
+    :param patience: of the configured region, and so of all; None: what is configured
     """
 
     def __init__(self, conf: cfg.ConfigOpts, home: Clients | None = None,
-                 region: str | None = None) -> None:
+                 region: str | None = None, patience: Patience | None = None) -> None:
         self._conf = conf
         self._home = home or self
         self._lock = threading.Lock()
         self._others: dict[str, Clients] = {}
         self.region = region or own_region(conf)
-        self.options = conf.service_credentials
+        self.options = options = conf.service_credentials
+        self.patience: Patience = home.patience if home is not None else (
+            patience or Patience(options.timeout, options.tries))
         self.session: session.Session = (
-            home.session if home is not None else make_session(conf))
+            home.session if home is not None else make_session(conf, self.patience.timeout))
         #: how the session signs on
         self.auth: Any = self.session.auth
 
@@ -152,7 +169,7 @@ class Clients:
         return client.Client(
             endpoint=endpoint, version="v1", logger=logger, session=session.Session(
                 auth=token_endpoint.Token(endpoint, token.reveal()),
-                timeout=self.options.timeout, verify=self.session.verify))
+                timeout=self.patience.timeout, verify=self.session.verify))
 
 
 class Clouds:
@@ -193,7 +210,7 @@ class Clouds:
         return self._calls("identity").again(self._clients.regions)
 
     def _calls(self, service: str) -> Calls:
-        return Calls(service, self._clients.options.tries, self._guard, self._recorder,
+        return Calls(service, self._clients.patience.tries, self._guard, self._recorder,
                      self.region)
 
     @functools.cached_property
@@ -233,7 +250,7 @@ class Clouds:
         """Swift, on the accounts of all projects."""
         options = self._clients.options
         return ObjectStore(self._clients.session, self.region, options.interface,
-                           self._calls("object store"), options.timeout)
+                           self._calls("object store"), self._clients.patience.timeout)
 
     def objects_in(self, region: str | None) -> ObjectStore:
         """Return Swift in a region, by default the configured one."""

@@ -20,6 +20,9 @@ API_OPTS: list[cfg.Opt] = [
                     "others a little speed."),
     cfg.IntOpt("request_timeout", default=120, min=1,
                help="Seconds after which a worker that stopped answering is replaced."),
+    cfg.FloatOpt("cloud_timeout", default=10, min=1,
+                 help="Seconds that a request waits for an answer of a service of the cloud, "
+                      "twice at most, before it is answered with 503."),
     cfg.IntOpt("token_cache_time", default=60, min=0,
                help="Seconds that a validated token is remembered in a worker, so that the "
                     "identity service is not asked with each request; a revoked token is "

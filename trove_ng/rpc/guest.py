@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +22,7 @@ from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 from trove_ng.rpc import tls_messages as tm
 from trove_ng.rpc.lines import Lines
+from trove_ng.rpc.seats import SEAT_SECONDS, Seats
 from trove_ng.rpc.transport import SecureClient
 
 T = TypeVar("T", bound=m.Message)
@@ -116,12 +118,16 @@ class GuestClient:
     :param context: on whose behalf, or None for the service's own
     :param recorder: is told when an answer is refused
     :param lines: those of the process
+    :param seats: of who waits for answers in the process; None: no matter how many do
     """
 
     def __init__(self, conf: cfg.ConfigOpts, transport: Any, provider: keys.Keys, me: str,
                  instance_id: str, context: RequestContext | None = None,
-                 recorder: Recorder = SILENT, lines: Lines | None = None) -> None:
+                 recorder: Recorder = SILENT, lines: Lines | None = None,
+                 seats: Seats | None = None) -> None:
         self._conf = conf
+        self._instance_id = instance_id
+        self._seats = seats
         self._context = context
         self._pass: Callable[[m.Message], m.Message] | None = None
         self._unanswered: Callable[[], None] = lambda: None
@@ -145,10 +151,13 @@ class GuestClient:
 
     def _call(self, method: str, request: m.Message, answer: type[T],
               seconds: float | None = None) -> T:
+        seat = (contextlib.nullcontext() if self._seats is None
+                else self._seats.take(self._instance_id, seconds or SEAT_SECONDS))
         try:
-            return self._client.call(
-                method, self._passed(request), answer,
-                seconds or self._conf.guest_call_timeout, self._context)
+            with seat:
+                return self._client.call(
+                    method, self._passed(request), answer,
+                    seconds or self._conf.guest_call_timeout, self._context)
         except GuestTimeout:
             self._unanswered()
             raise
