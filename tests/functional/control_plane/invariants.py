@@ -255,7 +255,7 @@ def _roles(session: Session, plane: ControlPlane) -> Iterator[str]:
             yield f"instance {row.id} of {row.slave_of_id}: read only is {agent.read_only}"
         if (source is None) != (follows is None):
             yield f"instance {row.id} of {row.slave_of_id} follows {follows}"
-        if source is None or follows is None or source.error:
+        if source is None or follows is None or source.error or source.id not in agents:
             continue
         if follows.host not in [one["address"] for one in source.addresses]:
             yield f"instance {row.id} follows {follows.host}, its source is {source.addresses}"

@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.functional.control_plane.scenarios import SCENARIOS, WITHOUT_CALLS
-from tests.functional.control_plane.test_crash_points import some
-from tests.functional.control_plane.world import Died, Worker, World
+from tests.functional.control_plane.scenarios import SCENARIOS
+from tests.functional.control_plane.world import Died, World
 from trove_ng.api.wiring import _Bus
 from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
 from trove_ng.operations.runbooks.registry import runbooks
-from trove_ng.operations.work import Work
 from trove_ng.standalone.minicloud.nova_placement import NoValidHost
 
 
@@ -186,65 +184,6 @@ def test_a_security_group_that_is_used_elsewhere_stops_a_delete_with_its_reason(
     world.abandon()
     world.tidy()
     assert world.shown("instances", resource_id) is None
-
-
-def spoiled(world: World, kind: str, instance_id: str) -> bool:
-    """Have something of an instance be in error, or gone; return whether there was any."""
-    store, clouds = world.plane.minicloud.store, world.plane.tools.clouds
-    what, _, how = kind.partition(" ")
-    found = next((one for one in store.list(what) if instance_id in str(
-        one.get("metadata")) + str(one["name"])), None)
-    if found is None:
-        return False
-    if how == "gone":
-        {"server": clouds.compute.delete_server, "port": clouds.network.delete_port,
-         "volume": clouds.volume.force_delete_volume}[what](found["id"])
-    else:
-        key = "vm_state" if what == "server" else "status"
-        store.put(what, found["id"], {**found, key: "error"}, found.get("project_id", ""))
-    return True
-
-
-def _strange() -> list[tuple[str, str, str]]:
-    """Return actions on instances with a step, and what is wrong when it begins."""
-    found = []
-    for action, book in runbooks().items():
-        scenario = SCENARIOS[action]
-        if scenario.kind == "instances" and (
-                (action, False) not in WITHOUT_CALLS and action not in payloads.OF_SETS):
-            found += [(action, step.name, kind) for step in book.steps for kind in (
-                "server error", "server gone", "volume error", "volume gone", "port gone")]
-    return found
-
-
-@pytest.mark.parametrize(("action", "step", "kind"), some(_strange(), 0.02))
-def test_what_is_broken_when_a_step_begins_leaves_nothing(
-        world: World, action: str, step: str, kind: str) -> None:
-    """Whatever becomes of the operation: it ends, says why, and a delete takes all away."""
-    scenario = SCENARIOS[action]
-    resource_id, operation_id = scenario.begin(world)
-    begun: list[bool] = []
-
-    def spoil(_work: Work | None, passed: str) -> bool:
-        if passed == f"before {step}" and not begun:
-            begun.append(spoiled(world, kind, resource_id))
-        return False
-
-    worker = Worker(world.plane, spoil)
-    worker.run(operation_id, world.manager.sweep)
-    row = world.finish(operation_id)
-    worker.end()
-    assert begun
-    assert (row.status == operations.FAILED) is bool(row.error)
-    assert "unexpected error" not in str(row.error), row.error
-    assert world.shown("instances", resource_id) in (
-        scenario.good, *scenario.shown(good=False), "ERROR", "SHUTDOWN")
-    world.abandon()
-    world.tidy()
-    assert world.shown("instances", resource_id) is None
-    if begun == [False]:
-        assert row.status == operations.SUCCEEDED, row.error
-        pytest.skip("there was nothing yet, or nothing more, to be broken")
 
 
 @pytest.mark.parametrize("action", [

@@ -355,6 +355,8 @@ class World:
         self._snapshot: str | None = None
         #: what each way of each run-book calls, once it is known
         self.calls: dict[tuple[str, bool], list[CloudCall]] = {}
+        #: what each way has the cloud do later, once it is known
+        self.jobs: dict[tuple[str, bool], list[tuple[str, int]]] = {}
         #: how many calls each way makes (or asks for), once it is known
         self.counts: dict[tuple[str, bool, str], int] = {}
 
@@ -506,8 +508,12 @@ class World:
 
     @contextlib.contextmanager
     def hurry(self) -> Iterator[None]:
-        """Wait for the cloud for a short time only: what it does not do, it never will."""
-        with self.times(server_timeout=4, volume_timeout=4):
+        """Wait for a short time only: what the cloud does not do, it never will.
+
+        Nor does an agent whose server is lost.
+        """
+        with self.times(server_timeout=4, volume_timeout=4, agent_start_timeout=12,
+                        guest_call_timeout=2, prepare_retry=1):
             yield
 
     @contextlib.contextmanager
