@@ -155,6 +155,18 @@ FAILOVERS = Definition(
          "begun, or refused and that was told. How it ended is that of the operation.",
     labels={"outcome": ("begun", "refused")})
 
+RECONCILIATIONS = Definition(
+    name="trove_reconciliations_total", kind=Kind.COUNTER, services=(TASKMANAGER,),
+    help="Comparisons of the store with the cloud. incomplete: a service did not answer, or "
+         "another process went on.",
+    labels={"outcome": ("done", "incomplete")})
+
+FINDINGS = Definition(
+    name="trove_reconciliation_findings_total", kind=Kind.COUNTER, services=(TASKMANAGER,),
+    help="What comparisons of the store with the cloud found; what stays counts once for each "
+         "process that finds it. reported: it needs a person.",
+    labels={"kind": (), "outcome": ("repaired", "not repaired", "reported")})
+
 BUILD = Definition(
     name="trove_build_info", kind=Kind.GAUGE, services=SERVICES,
     help="1; the labels say what runs.", labels={"service": (), "version": ()})
@@ -213,6 +225,12 @@ OLDEST_LOG = Definition(
     help="Of instances whose log is archived, the longest time since the latest moment that one "
          "can be restored to, or since that was switched on; absent when there is none.")
 
+STALEST_SCHEDULE = Definition(
+    name="trove_scheduled_backup_oldest_age_seconds", kind=Kind.GAUGE, services=(TASKMANAGER,),
+    help="Of instances with a schedule that is not paused, the longest time since the newest "
+         "completed backup, or since the first of the schedules was made; absent when there is "
+         "none.")
+
 FAILING_LOGS = Definition(
     name="trove_log_archives_failing", kind=Kind.GAUGE, services=(TASKMANAGER,),
     help="Instances whose log is to be archived and was not at the last attempt.")
@@ -221,9 +239,9 @@ FAILING_LOGS = Definition(
 DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
-    NEWEST_BACKUP, NEWEST_VERIFICATION, SOONEST_EXPIRY, OLDEST_LOG, FAILING_LOGS,
+    NEWEST_BACKUP, STALEST_SCHEDULE, NEWEST_VERIFICATION, SOONEST_EXPIRY, OLDEST_LOG, FAILING_LOGS,
     BEATS_RECEIVED, BEATS, REPORTS, REFUSED, GUEST_REFUSED, CLOUD_CALLS, STORE_ERRORS,
-    STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, BUILD)
+    STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, RECONCILIATIONS, FINDINGS, BUILD)
 
 
 class Recorder:
@@ -287,6 +305,12 @@ class Recorder:
 
     def failover(self, outcome: str) -> None:
         """Take what was decided of a lost source; see :data:`FAILOVERS`."""
+
+    def reconciled(self, outcome: str) -> None:
+        """Take a comparison with the cloud; see :data:`RECONCILIATIONS`."""
+
+    def finding(self, kind: str, outcome: str) -> None:
+        """Take what such a comparison found; see :data:`FINDINGS`."""
 
     def notifications(self, outcome: str, count: int) -> None:
         """Take what became of notifications; see :data:`NOTIFICATIONS`."""

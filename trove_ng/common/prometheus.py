@@ -91,6 +91,12 @@ class PrometheusRecorder(m.Recorder):
     def failover(self, outcome: str) -> None:
         self._count(m.FAILOVERS, outcome)
 
+    def reconciled(self, outcome: str) -> None:
+        self._count(m.RECONCILIATIONS, outcome)
+
+    def finding(self, kind: str, outcome: str) -> None:
+        self._count(m.FINDINGS, kind, outcome)
+
 
 def _counter(definition: m.Definition, registry: CollectorRegistry) -> Counter:
     """Make a counter; where its labels are known it begins at 0.

@@ -51,7 +51,7 @@ class StoreCollector(Collector):
         """Return what there may be; registering must not ask the store."""
         return [_family(one, {}) for one in (
             m.STORE_UP, m.OPERATIONS, m.OLDEST_OPERATION, m.INSTANCES, m.SILENT_INSTANCES,
-            m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP,
+            m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP, m.STALEST_SCHEDULE,
             m.NEWEST_VERIFICATION, m.SOONEST_EXPIRY, m.OLDEST_LOG, m.FAILING_LOGS)]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -81,6 +81,7 @@ class StoreCollector(Collector):
             instances = measures.instances(session, now - self._expiry)
             backups = measures.backups(session)
             newest = measures.newest_backups(session)
+            stalest = measures.stalest_schedule(session)
             ends = measures.soonest_expiries(session)
             archives = measures.log_archives(session)
         states = dict.fromkeys(((one.value,) for one in _BACKUP_STATES), 0.0)
@@ -89,6 +90,7 @@ class StoreCollector(Collector):
             _family(m.BACKUPS, states | {(row.state,): row.number for row in backups}),
             _family(m.NEWEST_BACKUP, {
                 (row.datastore,): _age(row.newest, now) for row in newest}),
+            _family(m.STALEST_SCHEDULE, {} if stalest is None else {(): _age(stalest, now)}),
             _family(m.NEWEST_VERIFICATION, {
                 (row.datastore,): _age(row.verified, now) for row in newest
                 if row.verified is not None}),

@@ -18,7 +18,10 @@ class Turns:
 
     def __init__(self, tools: Tools, owner: str, interval: float) -> None:
         self._duty = Duty(tools.db, tools.clock, DUTY, owner)
-        self._reconciler = Reconciler(tools, tools.conf.reconcile_objects_interval or None)
+        self._reconciler = Reconciler(
+            tools, tools.conf.reconcile_objects_interval or None, tools.recorder)
+        self._recorder = tools.recorder
+        self._lost = False
         # the clocks of the processes' turns differ by little
         self._pause = interval * 0.9
 
@@ -26,5 +29,14 @@ class Turns:
         """Reconcile once, unless another taskmanager does, or just did."""
         if not self._duty.take(self._pause):
             return
-        with self._duty.kept():
-            self._reconciler.run(self._duty.hold)
+        self._lost, done = False, False
+        try:
+            with self._duty.kept():
+                self._reconciler.run(self._hold)
+            done = not self._lost
+        finally:
+            self._recorder.reconciled("done" if done else "incomplete")
+
+    def _hold(self) -> bool:
+        self._lost = not self._duty.hold()
+        return not self._lost

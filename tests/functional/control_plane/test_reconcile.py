@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import subprocess
@@ -20,7 +21,9 @@ from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
 from tests.functional.control_plane.test_events import timeline
 from tests.functional.control_plane.test_replicas import let_in
 from tests.functional.control_plane.world import LivingAgent, lose
+from trove_ng.cloud.errors import CloudUnavailable
 from trove_ng.common.clock import utcnow
+from trove_ng.common.metrics import Recorder
 from trove_ng.db.models import (
     Backup,
     Duty,
@@ -447,6 +450,32 @@ def test_the_duty_is_kept_while_a_region_does_not_answer(
     assert taken == [False]
     assert plane.show(instance)["status"] == "ACTIVE"
     assert other.take()
+
+
+def test_what_is_found_is_measured(plane: ControlPlane, instance: str) -> None:
+    told: list[tuple[str, ...]] = []
+
+    class Listening(Recorder):
+        def reconciled(self, outcome: str) -> None:
+            told.append((outcome,))
+
+        def finding(self, kind: str, outcome: str) -> None:
+            told.append((kind, outcome))
+
+    mine = row(plane, instance)
+    assert mine.volume_id is not None
+    plane.minicloud.store.delete("volume", mine.volume_id)
+    change(plane, update(Instance).values(server_status="SHUTOFF"))
+    turns = Turns(dataclasses.replace(plane.tools, recorder=Listening()), "me", 0)
+    turns.run()
+    assert sorted(told) == [("done",), ("missing", "reported"), ("server-status", "repaired")]
+    told.clear()
+    turns.run()
+    assert told == [("done",)]
+    plane.minicloud.faults.add({"kind": "error", "service": "compute", "status": 503})
+    with pytest.raises(CloudUnavailable):
+        turns.run()
+    assert told == [("done",), ("incomplete",)]
 
 
 def test_a_server_that_does_not_run_is_shown_and_told(plane: ControlPlane,

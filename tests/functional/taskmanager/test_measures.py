@@ -21,6 +21,7 @@ from trove_ng.db.models import (
     InstanceTls,
     LogArchive,
     Operation,
+    Schedule,
     ServiceStatusRow,
 )
 from trove_ng.db.session import Database
@@ -175,6 +176,25 @@ def test_backups(database: Database) -> None:
         "COMPLETED": 2, "FAILED": 2, "CORRUPT": 0, "SAVING": 1, "NEW": None}
 
 
+def test_the_schedule_that_is_behind_most(database: Database) -> None:
+    assert collect(database).get(m.STALEST_SCHEDULE.name) is None
+    with database.writer() as session:
+        for number, (backed_up, made, more) in enumerate((
+                (100, 900, {}), (300, 900, {}), (None, 200, {}), (800, 900, {"paused": True}),
+                (850, 900, {"deleted": True}))):
+            ident = f"s{number}"
+            instance(session, ident)
+            session.add(Schedule(
+                id=ident, name="s", tenant_id="t", instance_id=ident, pattern="0 * * * *",
+                created=ago(made), **more))
+            if backed_up is not None:
+                backup(session, ident, "COMPLETED", backed_up, of=ident)
+        # what failed, or is deleted, is no backup
+        for ident, more in (("f", {}), ("d", {"deleted": True})):
+            backup(session, ident, "COMPLETED" if more else "FAILED", 5, of="s1", **more)
+    assert collect(database).get(m.STALEST_SCHEDULE.name) == 300
+
+
 def test_archived_logs(database: Database) -> None:
     assert collect(database).get(m.OLDEST_LOG.name) is None
     with database.writer() as session:
@@ -238,13 +258,13 @@ def test_a_scrape_asks_as_much_of_a_full_store_and_remembers(database: Database)
     clock = FixedClock()
     collector = StoreCollector(database, clock, EXPIRY, 15)
     assert scrape(collector).get(m.INSTANCES.name, status="ACTIVE") == 50
-    assert len(seen) == 6
+    assert len(seen) == 7
     clock.seconds = 14
     scrape(collector)
-    assert len(seen) == 6
+    assert len(seen) == 7
     clock.seconds = 15
     assert scrape(collector).get(m.OLDEST_OPERATION.name, action="backup.create") == 16
-    assert len(seen) == 12
+    assert len(seen) == 14
 
 
 def test_registering_asks_nothing(database: Database) -> None:

@@ -16,6 +16,7 @@ from trove_ng.db.models import (
     InstanceTls,
     LogArchive,
     Operation,
+    Schedule,
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import operations, tls
@@ -79,6 +80,19 @@ def newest_backups(reader: Reader) -> Sequence[AnyRow]:
         Datastore, Datastore.id == DatastoreVersion.datastore_id).where(
         Backup.state == BackupState.COMPLETED.value, Backup.deleted.is_(False),
         Backup.backup_timestamp.is_not(None)).group_by(Datastore.name)).all()
+
+
+def stalest_schedule(reader: Reader) -> datetime.datetime | None:
+    """Return, of the instances with schedules that are not paused, when the one that was not
+    backed up for longest was, or got the first of its schedules; None: there is none."""
+    newest = select(
+        func.max(Backup.backup_timestamp)).where(
+        Backup.instance_id == Schedule.instance_id, Backup.deleted.is_(False),
+        Backup.state == BackupState.COMPLETED.value).correlate(Schedule).scalar_subquery()
+    found: datetime.datetime | None = reader.execute(select(func.min(
+        func.coalesce(newest, Schedule.created))).where(
+        Schedule.deleted.is_(False), Schedule.paused.is_(False))).scalar()
+    return found
 
 
 def soonest_expiries(reader: Reader) -> Sequence[AnyRow]:

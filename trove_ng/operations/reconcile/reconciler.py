@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from trove_ng.cloud.errors import CloudError
+from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.common.states import EventKind
 from trove_ng.db.repositories import events
 from trove_ng.db.session import retry_on_db_error
@@ -38,9 +39,12 @@ class Reconciler:
 
     :param objects_interval: seconds between two looks at the object store, which has to be
         asked for each project; None: it is not looked at
+    :param recorder: is told what is told
     """
 
-    def __init__(self, parts: Parts, objects_interval: float | None = 0.0) -> None:
+    def __init__(self, parts: Parts, objects_interval: float | None = 0.0,
+                 recorder: Recorder = SILENT) -> None:
+        self._recorder = recorder
         self._parts = parts
         self._objects_interval = objects_interval
         self._objects_at = -math.inf
@@ -108,6 +112,8 @@ class Reconciler:
             return
         words = ("repaired" if outcome.repaired else
                  f"not repaired: {outcome.problem}" if outcome.problem else "needs a person")
+        self._recorder.finding(finding.kind, "repaired" if outcome.repaired else
+                               "not repaired" if outcome.problem else "reported")
         LOG.warning("%s: %s (instance %s, %s; %s)", finding.kind, finding.what,
                     finding.instance_id or "-", finding.details(), words)
         if finding.kind not in _UNTOLD and finding.instance_id is not None:
