@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -23,10 +24,13 @@ from trove_ng.conf import quota
 from trove_ng.db.models import Instance, Operation
 from trove_ng.db.repositories import events, faults, instances, operations, quotas, volumes
 from trove_ng.db.session import retry_on_db_error
+from trove_ng.db.trouble import StoreAway
 from trove_ng.domain.instance_status import Task, refuse_delete, status
 from trove_ng.domain.volumes import CINDER, DATA, Volume, check_room
-from trove_ng.operations import payloads, readiness
+from trove_ng.operations import guest, payloads, readiness
 from trove_ng.operations.readiness import Loaded
+
+LOG = logging.getLogger(__name__)
 
 
 def load(session: Session, call: Call, instance_id: str) -> Loaded:
@@ -173,8 +177,12 @@ def force_delete_instance(call: Call) -> None:
 
 @retry_on_db_error
 def reset_status(call: Call) -> None:
-    """End what is done with an instance, and forget that something failed."""
+    """End what is done with an instance, and forget that something failed.
+
+    Agents hear that it has ended: a worker that is stopped now may go on later.
+    """
     now = call.services.clock.now()
+    agents: list[str] = []
     with call.services.db.writer() as session:
         instance = load(session, call, call.params["id"]).instance
         running = _running(session, instance)
@@ -182,6 +190,8 @@ def reset_status(call: Call) -> None:
             _settle(session, running, instance)
             operations.cancel_live(session, running.resource_id, now)
             instances.let_go(session, running.id)
+            agents = guest.reached(
+                session, instance, [running.resource_id, *running.others])
         instance.task, instance.error, instance.operation_id = Task.NONE, "", None
         faults.clear(session, instance.id, now)
         events.add(session, EventKind.STATUS_RESET, "An operator reset the status.", now,
@@ -191,6 +201,18 @@ def reset_status(call: Call) -> None:
                                    instance.tenant_id, {"instance_id": instance.id}, now)
         call.keep(session, None, None)
     tell_cancelled(call, running)
+    if running is not None:
+        _silence(call, running, agents)
+
+
+def _silence(call: Call, ended: Operation, agents: list[str]) -> None:
+    """Have agents do nothing more that the worker of an ended operation sends."""
+    try:
+        guest.supersede(lambda one: call.services.guests(one, call.context), ended.id, agents,
+                        ended.fence)
+    except StoreAway as err:
+        # the request is done; an error would deny that
+        LOG.warning("operation %s: no agent hears that it has ended: %s", ended.id, err.message)
 
 
 def _running(session: Session, instance: Instance) -> Operation | None:

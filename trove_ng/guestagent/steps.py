@@ -320,9 +320,12 @@ class StepEngine:
         with self._lock:
             if not self._order.admit(request):
                 raise Conflict(LATE)
+            record = self._store.get(*key)
             if key == self._running:
                 self._cancelled.set()
-            elif self._store.get(*key) is None:
+            elif record is not None:
+                self._remember_place(record)
+            else:
                 self._store.put(StepRecord(
                     operation_id=request.operation_id, step=request.step,
                     state=ReportState.FAILED, error=CANCELLED, reported=True,

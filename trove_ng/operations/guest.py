@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
+from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import ServiceUnavailable, TroveError
 from trove_ng.common.states import ReportState, ServiceStatus
-from trove_ng.db.models import OperationReport, ServiceStatusRow
+from trove_ng.db.models import Instance, OperationReport, ServiceStatusRow
 from trove_ng.db.repositories import (
     backups,
     instances,
@@ -25,6 +26,7 @@ from trove_ng.operations.lost import require_server
 from trove_ng.operations.runbook import PER_INSTANCE
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
+from trove_ng.rpc.guest import GuestClient
 from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
@@ -205,18 +207,29 @@ def take_over(work: Work) -> None:
 
     :raises StoreAway: the store is away
     """
-    for instance_id in _concerned(work):
+    supersede(lambda one: work.tools.guests(one, work.context), work.id, _concerned(work))
+
+
+def supersede(guests: Callable[[str], GuestClient], operation_id: str,
+              instance_ids: Iterable[str], fence: int = 0) -> None:
+    """Have agents do nothing more that a worker sends that has an operation no more.
+
+    :param guests: returns the client of an instance's agent
+    :param fence: see :meth:`trove_ng.rpc.guest.GuestClient.supersede`
+    :raises StoreAway: the store is away
+    """
+    for instance_id in instance_ids:
         try:
-            work.tools.guests(instance_id, work.context).supersede(work.id)
+            guests(instance_id).supersede(operation_id, fence)
         except StoreAway:
             raise
         except BusAway as err:
-            LOG.warning("operation %s: no agent hears that another worker has it: %s", work.id,
-                        err.message)
+            LOG.warning("operation %s: no agent hears that its worker has it no more: %s",
+                        operation_id, err.message)
             return
         except Exception as err:  # noqa: BLE001  whatever it is, the operation has to end
-            LOG.warning("operation %s: instance %s does not hear that another worker has it: %s",
-                        work.id, instance_id, type(err).__name__)
+            LOG.warning("operation %s: instance %s does not hear that its worker has it no "
+                        "more: %s", operation_id, instance_id, type(err).__name__)
 
 
 def _concerned(work: Work) -> list[str]:
@@ -229,9 +242,17 @@ def _concerned(work: Work) -> list[str]:
             return [one.step.removeprefix(PER_INSTANCE)
                     for one in operations.steps(session, work.id)
                     if one.step.startswith(PER_INSTANCE) and one.state == operations.RUNNING]
-        source = str(first.slave_of_id or first.id)
-        return sorted({first.id, source, *work.members, *(
-            one.id for one in instances.replicas(session, source))})
+        return reached(session, first, work.members)
+
+
+def reached(session: Session, instance: Instance, members: Iterable[str]) -> list[str]:
+    """Return the instances whose agents work on one of them may ask for something.
+
+    :param members: the others that the work names
+    """
+    source = str(instance.slave_of_id or instance.id)
+    return sorted({instance.id, source, *members, *(
+        one.id for one in instances.replicas(session, source))})
 
 
 def _send(work: Work, send: Callable[[], None]) -> bool:

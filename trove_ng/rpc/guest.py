@@ -192,9 +192,13 @@ class GuestClient:
         """Make the agent leave long work; return False if it works on it still."""
         return self._call("cancel_step", request, m.Flag).value
 
-    def supersede(self, operation_id: str) -> None:
-        """Say that only newer requests of an operation count; there is no answer."""
-        self._cast("cancel_step", m.StepRequest(operation_id=operation_id, step=""))
+    def supersede(self, operation_id: str, fence: int = 0) -> None:
+        """Say that only newer requests of an operation count; there is no answer.
+
+        :param fence: newer than which; 0: whoever works on it says it with each request
+        """
+        self._cast("cancel_step", m.StepRequest(
+            operation_id=operation_id, step="", fence=fence))
 
     def rpc_ping(self) -> bool:
         """Return whether the agent answers."""

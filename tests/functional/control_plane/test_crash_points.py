@@ -21,7 +21,7 @@ from tests.functional.control_plane.scenarios import (
     WITHOUT_WORDS,
     all_points,
 )
-from tests.functional.control_plane.world import Worker, World, wait_for
+from tests.functional.control_plane.world import LivingAgent, Worker, World, wait_for
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
 from trove_ng.operations.runbooks.registry import runbooks
@@ -295,6 +295,30 @@ def test_a_worker_that_comes_back_is_not_heard_after_what_it_did_was_taken_back(
         worker.end(dies=False)
         assert world.heard() == heard, (worker.where, worker.points)
         assert not way.scenario.check(world, resource_id, operation_id)
+        world.tidy()
+
+
+@pytest.mark.parametrize("action", some([
+    action for action, _ in telling(1, (False,)) if SCENARIOS[action].kind == "instances"], 0.2))
+def test_a_worker_that_comes_back_is_not_heard_after_a_reset_of_the_status(
+        world: World, action: str) -> None:
+    """No other worker has its operation, which has ended."""
+    way = Way(world, action, False, "tell", back=True)
+    for number in way.numbers():
+        worker, _, resource_id, operation_id = way.begin(number)
+        world.act(resource_id, {"reset_status": {}})
+        row = world.operation(operation_id)
+        assert row.status == operations.CANCELLED
+        agents = [one for one in world.plane.hypervisor.agents.values()
+                  if isinstance(one, LivingAgent)
+                  and one.instance_id in {resource_id, *row.others}]
+        wait_for(lambda agents=agents, row=row: all(  # type: ignore[misc]
+            one.order.newest(row.id) >= (row.fence, 0) for one in agents), "agents to hear it")
+        heard = world.heard()
+        worker.end(dies=False)
+        assert world.heard() == heard, (worker.where, worker.points)
+        world.abandon()
+        world.settle()
         world.tidy()
 
 

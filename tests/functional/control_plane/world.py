@@ -75,7 +75,7 @@ class LivingAgent(Agent):
 
     def __init__(self, *args: Any) -> None:
         self._done: set[tuple[str, str]] = set()
-        self._order = Order()
+        self.order = Order()
         self.heard: list[str] = []
         self._status = ServiceStatus.NEW
         self._ending = threading.Event()
@@ -95,7 +95,7 @@ class LivingAgent(Agent):
 
         def handle_in_time(caller: Caller, request: Any) -> m.Message:
             if isinstance(request, m.OrderedRequest):
-                if not self._order.admit(request):
+                if not self.order.admit(request):
                     raise Conflict("The request came after newer ones of its operation.")
                 if name != "cancel_step":
                     self.heard.append(name)

@@ -531,6 +531,17 @@ def test_what_is_late_is_known_to_the_next_life_of_the_agent(
         after.engine.call(placed("stop", 1, 2), flag, m.Flag)
 
 
+@pytest.mark.parametrize("step", ["", "backup"])
+def test_who_took_over_last_is_known_to_the_next_life_of_the_agent(
+        life: Life, tmp_path: pathlib.Path, recorder: Recorder, step: str) -> None:
+    for fence in (2, 3):
+        life.engine.cancel(placed(step, fence, 1))
+    after = Life(tmp_path / "steps", recorder)
+    with pytest.raises(Conflict, match=steps.LATE):
+        after.engine.call(placed("stop", 2, 2), flag, m.Flag)
+    after.engine.call(placed("stop", 3, 2), flag, m.Flag)
+
+
 def test_long_work_that_comes_late_is_not_begun_and_nothing_is_reported(life: Life) -> None:
     """A report of it would be taken for that of who works on it now."""
     done: list[int] = []

@@ -135,7 +135,8 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
     Its worker finds its fencing token outdated at the next write, and stops.
     """
     found = session.scalars(select(Operation).where(
-        Operation.live_key == resource_id).with_for_update()).one_or_none()
+        Operation.live_key == resource_id).with_for_update().execution_options(
+            populate_existing=True)).one_or_none()
     if found is None:
         return None
     found.status, found.live_key, found.secrets = CANCELLED, None, None
