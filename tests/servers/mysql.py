@@ -234,10 +234,11 @@ class Server:
                              daemon=True).start()
 
     def _serve(self, line: socket.socket, number: int, state: State) -> None:
-        wire, session = Wire(line), Session()
+        wire, session = Wire(line), Session(sql_mode=str(state.read_global("sql_mode")[0][0]))
         try:
             user = greet(wire, state.version, SHA2 if state.release >= (8, 0) else NATIVE,
                          state.account)
+            state.check_connections(user)
             state.connections[number] = user
             while (packet := wire.read())[:1] == b"\x03":
                 try:

@@ -24,7 +24,11 @@ XTRABACKUP = {"5.7": "2.4.29", "8.0": "8.0.35-30", "8.4": "8.4.0-1"}
 _Q = r"'((?:[^'\\]|\\.|'')*)'"
 _WHO = rf"{_Q}@{_Q}"
 _DB = r"`((?:[^`]|``)*)`"
-_LAST = " REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK"
+_LAST = (r" REQUIRE NONE WITH MAX_USER_CONNECTIONS (\d+) PASSWORD EXPIRE NEVER"
+         r"( PASSWORD HISTORY 0 PASSWORD REUSE INTERVAL 0 DAY)? ACCOUNT UNLOCK")
+_BEGIN = (r"SET SESSION sql_log_off = 1, long_query_time = 31536000, sql_mode = '', "
+          r"completion_type = 'NO_CHAIN', max_sort_length = 1024, "
+          r"sql_select_limit = 18446744073709551615")
 _USERS = (r"NOT \(account_locked = 'Y' AND password_expired = 'Y' AND "
           r"authentication_string = ''\)")
 #: variables that only a start sets
@@ -38,7 +42,8 @@ _DEFAULTS = {"long_query_time": 10, "max_connections": 151, "back_log": 80, "sor
              "binlog_expire_logs_seconds": 2592000, "slave_net_timeout": 60,
              "replica_net_timeout": 60, "gtid_mode": "OFF",
              "enforce_gtid_consistency": "OFF", "server_id": 1, "event_scheduler": "OFF",
-             "ssl_cert": "", "sync_binlog": 1, "binlog_error_action": "ABORT_SERVER"}
+             "ssl_cert": "", "sync_binlog": 1, "binlog_error_action": "ABORT_SERVER",
+             "password_history": 0, "max_user_connections": 0, "sql_mode": ""}
 #: variables that are on or off
 _FLAGS = {"read_only", "super_read_only", "log_bin", "log_slave_updates", "log_replica_updates",
           "relay_log_recovery", "require_secure_transport"}
@@ -73,6 +78,7 @@ class Session:
 
     logged: bool = True
     begins: bool = False
+    sql_mode: str = ""
 
 
 class State:
@@ -187,7 +193,14 @@ class State:
         writes = bool(_WRITES.match(statement))
         if writes and self.flag("super_read_only") and not session.begins:
             raise Refused(1290, "The MySQL server is running with the --super-read-only option")
+        if re.match(_BEGIN, statement):
+            session.sql_mode = ""
         found = self._do(statement)
+        if found and "PAD_CHAR_TO_FULL_LENGTH" in session.sql_mode and (
+                "FROM mysql.user" in statement):
+            # its columns are CHAR; no padded one is what a binary text is
+            found = [] if "BINARY User = " in statement else [
+                [one.ljust(32) if isinstance(one, str) else one for one in row] for row in found]
         logged = writes and session.logged and self.flag("log_bin")
         if logged and self.binary is not None:
             self.binary.add(statement)
@@ -220,8 +233,11 @@ class State:
         return list(self.data["users"][key])
 
     def put_user(self, verb: str, soft: str | None, name: str, host: str, plugin: str | None,
-                 password: str) -> None:
+                 password: str, limit: str | None, forgetful: str | None) -> None:
+        if forgetful and self.release < (8, 0):
+            raise Refused(1064, "You have an error in your SQL syntax")
         key, exists = f"{name}@{host}", f"{name}@{host}" in self.data["users"]
+        self._check_password(key, password, history=not forgetful)
         if exists is (verb == "CREATE"):
             if not soft:
                 raise Refused(1396, "Operation failed for user")
@@ -230,7 +246,26 @@ class State:
             NATIVE if self.release < (8, 0) else SHA2)
         self.check_plugin(plugin or usual)
         self.data["users"][key] = [password, plugin or usual, "N"]
+        self.data.setdefault("limits", {})[key] = int(limit or 0)
+        self.data.setdefault("passwords", {}).setdefault(key, []).append(password)
         self.save()
+
+    def _check_password(self, key: str, password: str, *, history: bool) -> None:
+        if self.data.get("rules") and not all(
+                re.search(kind, password) for kind in ("[a-z]", "[A-Z]", "[0-9]", r"[^\w]")):
+            raise Refused(1819, "Your password does not satisfy the current policy requirements")
+        if history and self.release >= (8, 0):
+            kept = int(self.read_global("password_history")[0][0])
+            if kept and password in self.data.get("passwords", {}).get(key, [])[-kept:]:
+                raise Refused(3638, "Cannot use these credentials for the user because they "
+                                    "contradict the password history policy")
+
+    def check_connections(self, user: str) -> None:
+        """Refuse a user who has as many as it may."""
+        limit = self.data.get("limits", {}).get(f"{user}@localhost") or int(
+            self.read_global("max_user_connections")[0][0])
+        if limit and list(self.connections.values()).count(user) >= limit:
+            raise Refused(1226, "User has exceeded the 'max_user_connections' resource")
 
     def lock_root(self) -> None:
         if "root@localhost" in self.data["users"]:
@@ -379,14 +414,13 @@ _PAGE = rf"(?:AND BINARY \S+(?: '@', Host\))? >=? BINARY {_Q} )?ORDER BY BINARY 
         r"(?: '@', Host\))? LIMIT (\d+)"
 _STATEMENTS: tuple[tuple[str, tuple[int, int], Callable[..., Any]], ...] = tuple(
     (pattern, since, work) for pattern, since, work in (
-        (r"SET SESSION sql_log_off = 1, long_query_time = 31536000(?:, max_execution_time = 0, "
-         r"sql_big_selects = 1)?", (5, 7), State.ignore),
+        (_BEGIN + r"(?:, max_execution_time = 0, sql_big_selects = 1)?", (5, 7), State.ignore),
         (r"SET NAMES utf8mb4", (5, 7), State.ignore),
         (r"SET AUTOCOMMIT = [01]", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+, wait_timeout = \d+", (5, 7), State.ignore),
         (r"SET SESSION lock_wait_timeout = \d+", (5, 7), State.ignore),
-        (r"SET SESSION sql_log_off = 1, long_query_time = 31536000, wait_timeout = \d+, "
-         r"net_read_timeout = \d+, lock_wait_timeout = 3600, max_execution_time = 0",
+        (_BEGIN + r", wait_timeout = \d+, net_read_timeout = \d+, lock_wait_timeout = 3600, "
+         r"max_execution_time = 0",
          (5, 7), State.ignore),
         (r"SET SESSION time_zone = '\+00:00'", (5, 7), State.ignore),
         (r"SELECT UNIX_TIMESTAMP\(SYSDATE\(6\)\)", (5, 7),

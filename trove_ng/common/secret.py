@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 
-_ALPHABET = string.ascii_letters + string.digits
+_KINDS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 
 
 class Secret:
@@ -40,10 +40,16 @@ class Secret:
 
 
 def generate_password(length: int = 36) -> str:
-    """Return a random password of letters and digits.
+    """Return a random password of letters and digits, and a dash.
+
+    Databases may have rules for passwords, which want each kind of character.
 
     :param length: how many characters, at least 8
     """
     if length < 8:
         raise ValueError("a password has at least 8 characters")
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    text = ""
+    while not all(any(sign in kind for sign in text) for kind in _KINDS):
+        text = "".join(secrets.choice("".join(_KINDS)) for _ in range(length - 1))
+    # in the middle: programs would take it for an option at the begin
+    return f"{text[:length // 2]}-{text[length // 2:]}"

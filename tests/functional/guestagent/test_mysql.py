@@ -42,6 +42,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.conf import guestagent as options
 from trove_ng.datastores import base as datastores
+from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.datastores.mysql.versions import series
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.percona.manager import PerconaManager
@@ -55,9 +56,11 @@ from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.stable.mysql import manager as mysql
 from trove_ng.guestagent.os.codecs import NO_VALUE
 from trove_ng.guestagent.os.volumes import VolumeManager
+from trove_ng.operations.replication import new_password
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc import server_messages as sm
 
 VERSIONS = ("8.0.36", "8.4.2", "5.7.44")
@@ -295,6 +298,53 @@ def test_settings_take_effect_or_wait_for_a_restart(world: World) -> None:
     assert world.options()["back_log"] == "91"
     assert manager.apply_overrides(overrides({})) is True
     assert "back_log" not in world.options()
+
+
+def test_what_the_sql_mode_says_of_texts_is_not_for_the_agent(world: World) -> None:
+    world.manager.apply_overrides(overrides({"sql_mode": "PAD_CHAR_TO_FULL_LENGTH"}))
+    assert [one.name for one in world.manager.list_users(m.PageRequest(limit=9)).users] == ["app"]
+    assert world.manager.get_user(m.UserRequest(name="app")).databases == ["shop"]
+
+
+@pytest.mark.parametrize("version", ["8.0.36", "8.4.2"])
+def test_passwords_that_were_used_may_be_the_services_again(
+        make: Make, version: str) -> None:
+    one = make(version=version)
+    one.prepare(overrides={"password_history": 1})
+    one.manager.enable_root(m.RootRequest(password=Secret("mine")))
+    one.manager.enable_root(m.RootRequest(password=Secret("mine")))
+    one.manager.upgrade_data()
+    for _ in range(2):
+        one.manager.set_replica_accounts(rm.ReplicaAccounts(keep=[], add=m.UserSpec(
+            name=f"{REPLICA_USERS}one", password=Secret("pw"))))
+    # the rule is for others
+    one.manager.create_users(m.UsersRequest(users=[
+        m.UserSpec(name="app", password=Secret("p"))]))
+    with pytest.raises(GuestError, match="3638"):
+        one.manager.change_passwords(m.UsersRequest(users=[
+            m.UserSpec(name="app", password=Secret("p"))]))
+
+
+def test_the_limit_of_connections_of_a_user_is_not_the_agents(world: World) -> None:
+    world.manager.apply_overrides(overrides({"max_user_connections": 1}))
+    with world.manager.server.session(), world.manager.server.session():
+        assert world.manager.probe() is ServiceStatus.HEALTHY
+    world.manager.enable_root(m.RootRequest())
+    # root is the owner's
+    assert (world.stored()["limits"]["root@%"], world.stored()["limits"][
+        "os_admin@localhost"]) == (0, 1000)
+
+
+def test_rules_for_passwords_are_kept_by_those_that_the_service_makes(world: World) -> None:
+    world.stored()["rules"] = True
+    world.manager.enable_root(m.RootRequest())
+    world.manager.set_replica_accounts(rm.ReplicaAccounts(keep=[], add=m.UserSpec(
+        name=f"{REPLICA_USERS}one", password=new_password())))
+    with pytest.raises(GuestError, match="breaks its rules"):
+        world.manager.enable_root(m.RootRequest(password=Secret("lettersanddigits1")))
+    # the agent's own, at a first start with data that have the rules
+    world.manager.stop_db()
+    world.manager._take_over()
 
 
 def test_variables_whose_options_have_other_names(world: World) -> None:

@@ -30,12 +30,15 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.conf import guestagent as options
 from trove_ng.datastores import base as datastores
+from trove_ng.datastores.base import REPLICA_USERS
 from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.os.volumes import VolumeManager
 from trove_ng.guestagent.storage import swift as streams
+from trove_ng.operations.replication import new_password
 from trove_ng.rpc import messages as m
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.standalone.minicloud.swift import Swift
 
 
@@ -104,6 +107,36 @@ def test_a_prepared_server_lets_its_user_in(server: Server) -> None:
     assert server.query("SELECT DATABASE()", *APP) == [("shop",)]
     assert server.query("SELECT @@innodb_buffer_pool_size / 1048576", *APP)[0][0] == 256
     assert server.query("SELECT @@local_infile", *APP)[0][0] == 0
+
+
+@pytest.mark.parametrize("mode", [
+    "PAD_CHAR_TO_FULL_LENGTH", "EMPTY_STRING_IS_NULL", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES"])
+def test_what_the_sql_mode_says_of_texts_is_not_for_the_agent(server: Server, mode: str) -> None:
+    manager = server.manager
+    manager.enable_as_source(m.StepRequest(operation_id="o", step="s"))
+    manager.apply_overrides(m.OverridesRequest(
+        operation_id="o", step="s", values={"sql_mode": mode}, restart=[]))
+    assert [one.name for one in manager.list_users(m.PageRequest(limit=9)).users] == ["app"]
+    assert manager.get_user(m.UserRequest(name="app")).databases == ["shop"]
+    manager.enable_root(m.RootRequest(password=Secret("mine")))
+    assert server.query("SELECT 1", "root", "mine")
+    # who may write in spite of read_only is found, and kept out
+    manager.replication.stop_writes()
+    with pytest.raises(pymysql.err.OperationalError):
+        server.query("SELECT 1", "root", "mine")
+
+
+def test_rules_for_passwords_are_kept_by_those_that_the_service_makes(server: Server) -> None:
+    manager = server.manager
+    with manager.server.session() as session:
+        session.run("INSTALL SONAME 'simple_password_check'")
+    made = manager.enable_root(m.RootRequest()).password
+    assert made is not None
+    assert server.query("SELECT 1", "root", made.reveal())
+    manager.set_replica_accounts(rm.ReplicaAccounts(keep=[], add=m.UserSpec(
+        name=f"{REPLICA_USERS}one", password=new_password())))
+    with pytest.raises(GuestError, match="breaks its rules"):
+        manager.enable_root(m.RootRequest(password=Secret("lettersandDigits1")))
 
 
 def test_nobody_comes_in_without_a_password(server: Server) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import string
 import traceback
 
 import pytest
@@ -39,6 +40,16 @@ def test_generated_passwords_differ_and_have_the_asked_length() -> None:
     passwords = {generate_password(20) for _ in range(50)}
     assert len(passwords) == 50
     assert {len(password) for password in passwords} == {20}
+
+
+@pytest.mark.parametrize("length", [8, 9, 36])
+def test_generated_passwords_have_every_kind_of_character(length: int) -> None:
+    for _ in range(200):
+        password = generate_password(length)
+        assert len(password) == length
+        assert all(any(sign in kind for sign in password) for kind in (
+            string.ascii_lowercase, string.ascii_uppercase, string.digits, "-"))
+        assert password[0] != "-"
 
 
 def test_a_short_password_is_refused() -> None:

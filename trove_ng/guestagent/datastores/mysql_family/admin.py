@@ -14,7 +14,7 @@ from collections.abc import Callable
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
-from trove_ng.guestagent.datastores.mysql_family.sql import LOCALLY, UNLOGGED, literal
+from trove_ng.guestagent.datastores.mysql_family.sql import BEGIN, LOCALLY, literal
 from trove_ng.guestagent.os import files
 
 USER, HOST = "os_admin", "localhost"
@@ -55,8 +55,7 @@ class AdminAccount:
 
         :param init_file: for the server to read once; remove it afterwards
         """
-        # rules for passwords that the owner's root has set want a character that is no letter
-        password = Secret(f"{generate_password(39)}-")
+        password = Secret(generate_password(40))
         files.make_directory(self._path().parent, mode=0o700)
         files.write_text(
             self._path(),
@@ -65,7 +64,7 @@ class AdminAccount:
         statements = [*self.statements(password), *self._dialect.take_over()]
         files.write_text(
             # each server of a set of replicas has a password of its own
-            init_file, f"{UNLOGGED};\n{LOCALLY};\n" + "".join(
+            init_file, f"{BEGIN};\n{LOCALLY};\n" + "".join(
                 f"{statement % tuple(map(literal, values))};\n"
                 for statement, values in statements),
             mode=0o600, owner=self._owner)

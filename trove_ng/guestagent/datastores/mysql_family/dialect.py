@@ -10,6 +10,8 @@ from typing import Any
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.mysql_family import sql
 
+#: what an account of the service may have at once, which it never has
+OWN_CONNECTIONS = 1000
 #: a statement and its values
 Statement = tuple[str, Sequence[Any]]
 
@@ -96,8 +98,12 @@ class Dialect(abc.ABC):
         """Statement that reads certificate and key again; None: a start does that only."""
 
     @abc.abstractmethod
-    def account(self, user: str, host: str, password: Secret) -> list[Statement]:
-        """Return what makes an account, or gives an existing one a password."""
+    def account(self, user: str, host: str, password: Secret, *,
+                own: bool = True) -> list[Statement]:
+        """Return what makes an account, or gives an existing one a password.
+
+        :param own: it is the service's: the owner's limit of connections is not its limit
+        """
 
     @abc.abstractmethod
     def take_over(self) -> list[Statement]:

@@ -25,7 +25,7 @@ from trove_ng.guestagent.datastores.mysql_family.binlog import (
     Place,
     extent,
 )
-from trove_ng.guestagent.datastores.mysql_family.sql import UNLOGGED
+from trove_ng.guestagent.datastores.mysql_family.sql import BEGIN as BEGIN_SESSION
 from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.storage.http import DamagedBackup
@@ -68,7 +68,7 @@ class Replay:
         self._client = Program([
             tool.client, f"--defaults-file={option_file}", "--binary-mode", "--batch",
             "--max-allowed-packet=1G", "--default-character-set=binary",
-            f"--init-command={UNLOGGED}, wait_timeout = {_PATIENCE}, "
+            f"--init-command={BEGIN_SESSION}, wait_timeout = {_PATIENCE}, "
             f"net_read_timeout = {_PATIENCE}, lock_wait_timeout = {_LOCK_SECONDS}, "
             f"{unhurried} = 0"], stdin=subprocess.PIPE)
         #: when the last transaction was that is applied; None: there was none

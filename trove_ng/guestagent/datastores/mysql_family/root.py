@@ -38,7 +38,7 @@ class Root:
         """
         chosen = password or Secret(generate_password())
         with self._server.session() as session:
-            for statement in self._dialect.account(USER, HOST, chosen):
+            for statement in self._dialect.account(USER, HOST, chosen, own=False):
                 session.run(*statement)
             session.run("GRANT ALL PRIVILEGES ON *.* TO %s@%s WITH GRANT OPTION", (USER, HOST))
         return chosen

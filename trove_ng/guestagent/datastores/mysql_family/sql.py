@@ -20,8 +20,11 @@ from trove_ng.rpc import messages as m
 
 #: the server is there and takes no more connections, at all or of this account
 TOO_MANY_CONNECTIONS = frozenset({ER.CON_COUNT_ERROR, ER.TOO_MANY_USER_CONNECTIONS})
-#: what the agent does stands in no log that the owner reads, its passwords least of all
-UNLOGGED = "SET SESSION sql_log_off = 1, long_query_time = 31536000"
+#: begins each session of the agent: what it does stands in no log that the owner reads, its
+#: passwords least of all, and no setting of the owner changes what a statement finds or does
+BEGIN = ("SET SESSION sql_log_off = 1, long_query_time = 31536000, sql_mode = '', "
+         "completion_type = 'NO_CHAIN', max_sort_length = 1024, "
+         "sql_select_limit = 18446744073709551615")
 #: what is done stands in no binary log: no replica does it too
 LOCALLY = "SET SESSION sql_log_bin = 0"
 #: the server answers, and does not know the account or its password
@@ -49,8 +52,10 @@ def pattern(text: str) -> str:
     return name(text)
 
 
-def literal(value: str | Secret) -> str:
-    """Return a text as a value inside a statement, quoted."""
+def literal(value: str | int | Secret) -> str:
+    """Return a value inside a statement; a text is quoted."""
+    if isinstance(value, int):
+        return str(value)
     text = value.reveal() if isinstance(value, Secret) else value
     return f"'{pymysql.converters.escape_string(text)}'"
 
@@ -159,7 +164,7 @@ class Server:
     def __init__(self, socket_path: str, credentials: Any, unlimited: str = "") -> None:
         self._socket = socket_path
         self._credentials = credentials
-        self._begin = ", ".join(filter(None, (UNLOGGED, unlimited)))
+        self._begin = ", ".join(filter(None, (BEGIN, unlimited)))
 
     def connect(self, timeout: int = 10, answer_timeout: int = 60) -> Any:
         """Return a connection of the driver.

@@ -8,7 +8,11 @@ from typing import Any
 
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.mysql_family import sql
-from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement
+from trove_ng.guestagent.datastores.mysql_family.dialect import (
+    OWN_CONNECTIONS,
+    Dialect,
+    Statement,
+)
 
 
 class MariaDbDialect(Dialect):
@@ -44,11 +48,13 @@ class MariaDbDialect(Dialect):
         """Since 10.4."""
         return "FLUSH SSL"
 
-    def account(self, user: str, host: str, password: Secret) -> list[Statement]:
+    def account(self, user: str, host: str, password: Secret, *,
+                own: bool = True) -> list[Statement]:
         """Make the account anew."""
-        # whatever the owner sets for the passwords of others
-        return [("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s PASSWORD EXPIRE NEVER",
-                 (user, host, password))]
+        # whatever the owner sets for the passwords and connections of others
+        return [("CREATE OR REPLACE USER %s@%s IDENTIFIED BY %s WITH MAX_USER_CONNECTIONS %s "
+                 "PASSWORD EXPIRE NEVER",
+                 (user, host, password, OWN_CONNECTIONS if own else 0))]
 
     def take_over(self) -> list[Statement]:
         """Nothing: root of the server's own socket is who it says."""

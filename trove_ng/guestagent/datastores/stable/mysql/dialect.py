@@ -9,7 +9,12 @@ from typing import Any
 from trove_ng.common.secret import Secret
 from trove_ng.datastores.mysql.versions import series
 from trove_ng.guestagent.datastores.mysql_family import sql
-from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect, Statement, Words
+from trove_ng.guestagent.datastores.mysql_family.dialect import (
+    OWN_CONNECTIONS,
+    Dialect,
+    Statement,
+    Words,
+)
 from trove_ng.guestagent.os.codecs import NO_VALUE
 
 #: the one that the server of 8.4 has switched off
@@ -98,11 +103,17 @@ class MySqlDialect(Dialect):
         """Since 8.0."""
         return None if self.old else "ALTER INSTANCE RELOAD TLS"
 
-    def account(self, user: str, host: str, password: Secret) -> list[Statement]:
-        """Make the account if there is none, and give it a password that lasts."""
+    def account(self, user: str, host: str, password: Secret, *,
+                own: bool = True) -> list[Statement]:
+        """Make the account if there is none, and give it a password that lasts.
+
+        One that has it already may be given it again, whatever the owner says of others.
+        """
         how = f"USER %s@%s IDENTIFIED WITH {self.plugin} BY %s"
-        last = " REQUIRE NONE PASSWORD EXPIRE NEVER ACCOUNT UNLOCK"
-        values = (user, host, password)
+        history = "" if self.old else " PASSWORD HISTORY 0 PASSWORD REUSE INTERVAL 0 DAY"
+        last = (" REQUIRE NONE WITH MAX_USER_CONNECTIONS %s PASSWORD EXPIRE NEVER"
+                f"{history} ACCOUNT UNLOCK")
+        values = (user, host, password, OWN_CONNECTIONS if own else 0)
         return [(how.replace("USER", "CREATE USER IF NOT EXISTS", 1) + last, values),
                 (f"ALTER {how}{last}", values)]
 
