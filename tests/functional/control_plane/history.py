@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from trove_ng.db.models import Backup, Base, Instance, Notification
 from trove_ng.db.repositories import events, operations
-from trove_ng.db.session import Database
+from trove_ng.db.session import Database, retry_on_db_error
 
 _MOST = 100000
 
 
+@retry_on_db_error
 def forget(db: Database, now: datetime.datetime) -> None:
     """Remove what is deleted, what has ended and what was told; nothing may be under way.
 
@@ -34,6 +35,8 @@ def forget(db: Database, now: datetime.datetime) -> None:
 def _forget_instances(session: Session) -> None:
     gone = set(session.scalars(select(Backup.id).where(Backup.deleted.is_(True))))
     gone -= set(session.scalars(select(Backup.parent_id).where(Backup.deleted.is_(False))))
+    # MariaDB looks at each row, also where those that go name each other
+    session.execute(update(Backup).where(Backup.id.in_(gone)).values(parent_id=None))
     session.execute(delete(Backup).where(Backup.id.in_(gone)))
     gone = set(session.scalars(select(Instance.id).where(Instance.deleted.is_(True))))
     gone -= set(session.scalars(select(Instance.slave_of_id).where(
@@ -44,6 +47,7 @@ def _forget_instances(session: Session) -> None:
         for column in table.columns:
             if table is not Instance.__table__ and column.references(Instance.__table__.c.id):
                 session.execute(delete(table).where(column.in_(gone)))
+    session.execute(update(Instance).where(Instance.id.in_(gone)).values(slave_of_id=None))
     session.execute(delete(Instance).where(Instance.id.in_(gone)))
     told = session.execute(select(Notification.id, Notification.payload)).all()
     session.execute(delete(Notification).where(Notification.id.in_(
