@@ -87,8 +87,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
                      or tmp_path_factory.mktemp("all-in-one") / "state")
     one = AllInOne(state_dir)
     keep = "TROVE_TEST_STATE_DIR" in os.environ
-    one.standalone("up", "--regions", ",".join(REGIONS), timeout=600)
     try:
+        # one that does not come up keeps its ports and processes, too
+        one.standalone("up", "--regions", ",".join(REGIONS), timeout=600)
         yield one
     finally:
         if not keep:
