@@ -4,7 +4,8 @@
 usage: tools/postgresql-parameters.py [FILE]
 
 ``postgres --describe-config`` leaves settings out, so that a server of this program's own is
-asked: ``pg_settings`` has types, limits and when a setting takes effect.
+asked: ``pg_settings`` has types, limits and when a setting takes effect.  The server is of
+version 15; how the others differ is from their release notes, and stands in ``OTHERS``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _KINDS = {"bool": "boolean", "integer": "integer", "real": "float", "string": "s
           "enum": "string"}
 #: a limit that is none
 _HUGE = 1e300
+#: what stands with other versions, or instead of what the server says
+OTHERS = Path(__file__).with_name("postgresql-versions.json")
+_VERSIONS = [str(one) for one in range(12, 19)]
 
 
 def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -42,6 +46,17 @@ def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
     return entry
 
 
+def of_versions(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return entries with the versions that they are for, and those of other versions."""
+    others = json.loads(OTHERS.read_text())
+    for entry in found:
+        entry |= others["changes"].get(entry["name"], {})
+        first, last = others["spans"].get(entry["name"], ["12", "18"])
+        if [first, last] != ["12", "18"]:
+            entry["versions"] = [one for one in _VERSIONS if first <= one <= last]
+    return sorted(found + others["more"], key=lambda entry: str(entry["name"]))
+
+
 def main() -> None:
     """Run a server and ask it."""
     with postgresql.running() as server:
@@ -49,7 +64,7 @@ def main() -> None:
             "SELECT name, vartype, min_val, max_val, enumvals, context, unit FROM pg_settings "
             "WHERE context <> 'internal' AND name NOT LIKE '%.%' "
             "ORDER BY lower(name) COLLATE \"C\"")
-    found = [_describe(row) for row in rows if not DATASTORE.owns(row[0])]
+    found = of_versions([_describe(row) for row in rows if not DATASTORE.owns(row[0])])
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     target.write_text(json.dumps({"configuration-parameters": found}, indent=1) + "\n")
 

@@ -3,6 +3,8 @@
 
 usage: tools/redis-parameters.py [FILE]
 
+The server is of version 7.0; what 6.2 lacks is from its release notes.
+
 A server of this program's own is asked for its settings; what it says to impossible values
 tells their types and limits.
 """
@@ -27,6 +29,14 @@ _RANGE = re.compile(r"must be between (-?\d+) and (-?\d+) inclusive")
 _CHOICES = re.compile(r"must be one of the following: (.+)$", re.MULTILINE)
 #: the largest number that every client and store keeps as it is
 _MOST = 2 ** 53
+#: what came with version 7; the others are in 6.2, too
+_SINCE_7 = frozenset({
+    "aof-disable-auto-gc", "aof-timestamp-enabled", "busy-reply-threshold",
+    "cluster-allow-pubsubshard-when-down", "cluster-link-sendbuf-limit",
+    "cluster-preferred-endpoint-type", "hash-max-listpack-entries", "hash-max-listpack-value",
+    "latency-tracking", "latency-tracking-info-percentiles", "list-max-listpack-size",
+    "maxmemory-clients", "repl-diskless-sync-max-replicas", "replica-ignore-disk-write-errors",
+    "zset-max-listpack-entries", "zset-max-listpack-value"})
 #: one setting for each class of clients
 _CLASSES = "client-output-buffer-limit"
 
@@ -70,6 +80,8 @@ def _describe(server: redis.Redis, name: str, value: str) -> dict[str, Any]:
     elif "memory value" in said:
         entry |= {"type": "integer", "min": 0, "max": _MOST}
     entry["restart_required"] = _is_immutable(server, name, value)
+    if name in _SINCE_7:
+        entry["versions"] = ["7"]
     return entry
 
 

@@ -55,11 +55,11 @@ class Lack:
 
     def applies(self, version: str) -> bool:
         """Return whether a version is known to be older."""
-        found, first = _number(version), _number(self.before)
+        found, first = number(version), number(self.before)
         return bool(found) and found < first
 
 
-def _number(version: str) -> tuple[int, ...]:
+def number(version: str) -> tuple[int, ...]:
     """Return the first number with dots in a version; nothing: it has none."""
     found = re.search(r"\d{1,9}(\.\d{1,9})*", version)
     return tuple(map(int, found[0].split("."))) if found else ()

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from trove_ng.datastores.base import Parameter
+from trove_ng.common.errors import BadRequest
+from trove_ng.datastores.base import Parameter, Parameters, number
 
 FILE = "validation-rules.json"
 KINDS = ("boolean", "string", "integer", "float", "list")
@@ -84,6 +85,21 @@ def _choices(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
     if found and entry["type"] not in ("string", "list"):
         raise ValueError(f"{name}: only strings and lists have choices")
     return tuple(found)
+
+
+def of_series(package: str, *series: str) -> Parameters:
+    """Return what tells the parameters that a package lists, by series of versions.
+
+    :param series: the oldest first; a version belongs to one, or comes after it
+    """
+    def of(version: str = "", /) -> Sequence[Parameter]:
+        found = number(version)
+        known = [one for one in series if number(one) <= found]
+        if not known:
+            raise BadRequest(f"The version {version} is not one of {', '.join(series)}.")
+        return load(package, known[-1])
+
+    return of
 
 
 def load(package: str, version: str | None = None) -> list[Parameter]:

@@ -575,7 +575,8 @@ def test_all_that_owners_may_set_can_be_set(shared: Server) -> None:
     with shared.manager.server.session() as session:
         known = {row[0].lower(): row for row in session.run(_sql(
             "SELECT name, reset_val, vartype, context = 'postmaster' FROM pg_settings"))}
-    declared = {one.name: one for one in datastores.get("postgresql").parameters()}
+    declared = {one.name: one for one in datastores.get("postgresql").parameters(
+        installed_version())}
     # an older release of the same version refuses what it does not know
     unknown = declared.keys() - known
     assert unknown <= _BY_UPDATES
@@ -595,7 +596,8 @@ def test_all_that_owners_may_set_can_be_set(shared: Server) -> None:
 
 
 def test_no_owner_may_set_what_is_the_agents(shared: Server) -> None:
-    declared = {one.name for one in datastores.get("postgresql").parameters()}
+    declared = {one.name for one in datastores.get("postgresql").parameters(
+        installed_version())}
     engine = datastores.get("postgresql")
     assert not [one for one in declared if engine.owns(one)]
     with shared.manager.server.session() as session:

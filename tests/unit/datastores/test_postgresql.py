@@ -35,14 +35,53 @@ CONTROLLED = (
 
 
 def test_what_the_specification_lists_can_be_set_and_the_agents_cannot() -> None:
-    known = {one.name: one for one in DATASTORE.parameters()}
+    known = {one.name: one for one in DATASTORE.parameters("15")}
     assert set(LISTED) - set(known) == set()
     assert [one for one in CONTROLLED if not DATASTORE.owns(one)] == []
     assert [one for one in known if DATASTORE.owns(one)] == []
 
 
+def names(version: str) -> set[str]:
+    found = DATASTORE.parameters(version)
+    assert len(found) == len({one.name for one in found})
+    assert [one.name for one in found if DATASTORE.owns(one.name)] == []
+    return {one.name for one in found}
+
+
+def test_each_version_has_its_own() -> None:
+    """What a server does not know would keep it from starting."""
+    found = {number: names(str(number)) for number in range(12, 19)}
+    for name, since in (("wal_keep_size", 13), ("hash_mem_multiplier", 13),
+                        ("idle_session_timeout", 14), ("enable_memoize", 14),
+                        ("log_startup_progress_interval", 15), ("reserved_connections", 16),
+                        ("transaction_timeout", 17), ("io_method", 18)):
+        assert [number for number, known in found.items() if name in known] == [
+            *range(since, 19)], name
+    for name, until in (("wal_keep_segments", 12), ("operator_precedence_warning", 13),
+                        ("vacuum_defer_cleanup_age", 15), ("old_snapshot_threshold", 16)):
+        assert [number for number, known in found.items() if name in known] == [
+            *range(12, until + 1)], name
+    for number, kind in ((14, "boolean"), (15, "string")):
+        known = {one.name: one for one in DATASTORE.parameters(str(number))}
+        assert known["wal_compression"].kind == kind
+    assert (names("17.4"), names("postgresql-16"), names("19")) == (
+        found[17], found[16], found[18])
+
+
+@pytest.mark.parametrize("version", ["", "latest", "11.22", "9.6"])
+def test_a_version_that_is_none_has_no_parameters(version: str) -> None:
+    with pytest.raises(BadRequest, match="is not one of 12, 13"):
+        DATASTORE.parameters(version)
+
+
+def test_owners_leave_the_language_that_is_read() -> None:
+    known = {one.name: one for one in DATASTORE.parameters("15")}
+    assert "C" in known["lc_messages"].choices
+    assert "de_DE.UTF-8" not in known["lc_messages"].choices
+
+
 def test_limits_are_those_of_the_server() -> None:
-    known = {one.name: one for one in DATASTORE.parameters()}
+    known = {one.name: one for one in DATASTORE.parameters("15")}
     assert (known["geqo_effort"].low, known["geqo_effort"].high) == (1, 10)
     assert known["random_page_cost"].kind == "float"
     assert known["log_statement"].choices == ("all", "ddl", "mod", "none")

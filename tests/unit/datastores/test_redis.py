@@ -28,13 +28,24 @@ CLASSES = ("normal", "pubsub", "slave")
 
 
 def test_what_the_specification_lists_can_be_set() -> None:
-    known = {one.name for one in DATASTORE.parameters()}
+    known = {one.name for one in DATASTORE.parameters("7.0")}
     assert set(LISTED) - known == set()
     assert {f"client-output-buffer-limit {one}" for one in CLASSES} <= known
 
 
+def test_each_version_has_its_own() -> None:
+    """What a server does not know would keep it from starting."""
+    old, new = ({one.name for one in DATASTORE.parameters(version)}
+                for version in ("6.2.14", "7.2"))
+    assert set(LISTED) <= old < new
+    assert {"hash-max-listpack-entries", "latency-tracking", "maxmemory-clients",
+            "replica-ignore-disk-write-errors"} <= new - old
+    with pytest.raises(BadRequest, match="is not one of 6, 7"):
+        DATASTORE.parameters("5.0")
+
+
 def test_passwords_are_set_by_root_only() -> None:
-    known = {one.name for one in DATASTORE.parameters()}
+    known = {one.name for one in DATASTORE.parameters("7.0")}
     assert not known & {"requirepass", "masterauth", "user", "aclfile", "rename-command"}
     assert all(DATASTORE.owns(one) for one in (
         "requirepass", "masterauth", "rename-command", "replicaof", "bind", "dir"))
@@ -42,7 +53,7 @@ def test_passwords_are_set_by_root_only() -> None:
 
 
 def test_limits_are_those_of_the_server() -> None:
-    known = {one.name: one for one in DATASTORE.parameters()}
+    known = {one.name: one for one in DATASTORE.parameters("7.0")}
     assert (known["active-expire-effort"].low, known["active-expire-effort"].high) == (1, 10)
     assert "allkeys-lru" in known["maxmemory-policy"].choices
     assert known["databases"].restart_required

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from trove_ng.common.tls import MODES
 from trove_ng.datastores import parameters
-from trove_ng.datastores.base import Capabilities, Datastore, Lack, Parameter
+from trove_ng.datastores.base import Capabilities, Datastore, Lack
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.postgresql import template
 from trove_ng.datastores.postgresql.reserved import RESERVED
 from trove_ng.datastores.postgresql.rules import PostgreSqlRules
-
-
-def _parameters(_version: str = "") -> Sequence[Parameter]:
-    return parameters.load("trove_ng.datastores.postgresql")
-
 
 DATASTORE = Datastore(
     manager="postgresql",
@@ -28,7 +21,8 @@ DATASTORE = Datastore(
                               automatic_failover=True, tls=True),
     rules=PostgreSqlRules(),
     config=template.config,
-    parameters=_parameters,
+    parameters=parameters.of_series(
+        "trove_ng.datastores.postgresql", "12", "13", "14", "15", "16", "17", "18"),
     backup_strategy="pg_basebackup",
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),

@@ -29,5 +29,6 @@ RESERVED = (
     "jit_expressions", "jit_profiling_support", "jit_tuple_deforming", "local_preload*",
     "post_auth_delay", "pre_auth_delay", "remove_temp_files_after_crash",
     "send_abort_for_*", "trace_*", "wal_consistency_checking", "wal_init_zero", "wal_recycle",
-    "extension_destdir", "transaction_*", "zero_damaged_pages",
+    "extension_destdir", "transaction_deferrable", "transaction_isolation",
+    "transaction_read_only", "zero_damaged_pages",
 )

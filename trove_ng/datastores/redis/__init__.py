@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from trove_ng.common.tls import MODES
 from trove_ng.datastores import parameters
-from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.base import Capabilities, Datastore
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.redis import template
 from trove_ng.datastores.redis.reserved import RESERVED
 from trove_ng.datastores.redis.rules import RedisRules
-
-
-def _parameters(_version: str = "") -> Sequence[Parameter]:
-    return parameters.load("trove_ng.datastores.redis")
-
 
 DATASTORE = Datastore(
     manager="redis",
@@ -29,7 +22,8 @@ DATASTORE = Datastore(
     tells_root=True,
     rules=RedisRules(),
     config=template.config,
-    parameters=_parameters,
+    parameters=parameters.of_series(
+        "trove_ng.datastores.redis", "6", "7"),
     backup_strategy="redis_rdb",
     logs=(Log("error", LogKind.SYS), Log(AGENT, LogKind.SYS)),
     reserved=RESERVED,
