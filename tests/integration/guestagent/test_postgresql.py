@@ -9,6 +9,7 @@ import pwd
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from oslo_config import cfg
 from psycopg.sql import Composed
 
+from tests.integration.guestagent.archives import Archive
 from tests.integration.guestagent.conftest import wait_for
 from tests.integration.guestagent.processes import Nothing, Process
 from tests.integration.guestagent.store import grant, progress, short_directory
@@ -47,6 +49,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import Kept
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, StorageError
+from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import server_messages as sm
@@ -745,6 +748,53 @@ def test_a_chain_of_backups_brings_each_moment_back(server: Server, make: Any,
         with pytest.raises(FullBackupNeeded, match="other data"):
             backup(one, store[0], "x", parent=chain[0])
     assert backup(one, store[0], "y").metadata["lineage"] != chain[0].metadata["lineage"]
+
+
+#: what owners may set against whoever works with the server
+AGAINST: dict[str, Any] = {
+    "default_transaction_read_only": True, "timezone": "Europe/Berlin", "statement_timeout": 1,
+    "lock_timeout": 1, "idle_session_timeout": 1, "idle_in_transaction_session_timeout": 1,
+    "session_replication_role": "replica", "search_path": "nowhere", "exit_on_error": True,
+    "extra_float_digits": -15, "datestyle": "german, dmy", "client_min_messages": "error",
+    "log_min_messages": "panic", "standard_conforming_strings": False,
+    "default_transaction_isolation": "serializable", "default_transaction_deferrable": True,
+    "lc_messages": "en_US.UTF-8", "client_encoding": "latin1", "row_security": False,
+    "transform_null_equals": True}
+
+
+def test_no_setting_of_owners_is_in_the_way_of_backups_and_restores(
+        make: Any, store: tuple[str, Swift]) -> None:
+    one: Server = make("one")
+    one.prepare()
+    one.fill()
+    one.ask("CREATE TABLE public.t AS SELECT 1 AS n")
+    one.override(**AGAINST)
+    before = one.manager.examine()
+    archive = Archive(one, store[0])
+    archive.ship()
+    assert one.manager.look_through(60, progress()).problems == []
+    full = backup(one, store[0])
+    late = time.time()
+    assert abs(float(full.metadata[am.ENDED]) - late) < 60
+    with one.login("app", "app-Pw1", "shop") as connection:
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("CREATE TABLE public.late AS SELECT 1 AS n")
+    archive.ship()
+    until = archive.pieces[-1].until
+    assert until is not None
+    again: Server = make("two")
+    again.prepare(overrides=AGAINST, restore=m.RestoreSpec(
+        backup_id="1", chain=[full], grants=[grant(store[0], "backup_1/")],
+        log=archive.replay(until, full)))
+    assert again.manager.restored_to is not None
+    assert late - 1 < again.manager.restored_to <= until
+    assert (before.status, before.reason) == (ServiceStatus.HEALTHY, "")
+    # it is the same run of the server, whatever time zone owners set
+    one.override()
+    assert one.manager.examine().incarnation == before.incarnation
+    again.override()
+    assert again.ask("SELECT n FROM public.late") == [(1,)]
 
 
 def test_a_backup_may_take_longer_than_a_session(server: Server,

@@ -36,6 +36,8 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores import base as datastores
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import REPLICA_SLOT, Kept
+from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.http import FullBackupNeeded
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
@@ -171,6 +173,43 @@ def test_replicas_follow_until_they_are_detached(
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
         other.manager.replication.wait()
     assert other.manager.probe() is ServiceStatus.HEALTHY
+
+
+def test_a_replica_is_backed_up_while_it_follows(
+        server: Server, make: Any, store: tuple[str, Swift]) -> None:
+    """The log that a backup needs is kept, however many restart points there are meanwhile."""
+    server.ask("CREATE TABLE t (v INT PRIMARY KEY)")
+    server.manager.enable_as_source(step("source"))
+    one, superuser = account("one"), root(server)
+    accounts(server, add=one)
+    replica = seeded(make, store[0], "r1", backup(server, store[0]))
+    follow(replica, server, one)
+    written: list[int] = []
+
+    def go_on(_percent: int) -> None:
+        for _ in range(3):
+            written.append(len(written))
+            insert(server, written[-1])
+            for statement in ("SELECT pg_switch_wal()", "CHECKPOINT"):
+                server.ask(statement, *superuser)
+            arrive(replica, *written)
+            with replica.manager.server.session() as session:
+                session.run(SQL("CHECKPOINT"))
+
+    def slots() -> list[tuple[Any, ...]]:
+        with replica.manager.server.session() as session:
+            return session.run(SQL("SELECT slot_name FROM pg_replication_slots"))
+
+    stored = replica.manager.create_backup(m.BackupRequest(
+        operation_id="o", step="create_backup", backup_id="2", strategy="pg_basebackup",
+        grant=grant(store[0], "backup_2/")), Progress(go_on, threading.Event()))
+    assert values(restored(make, store[0], stored, name="r2"))[:1] == written[:1] == [0]
+    assert slots() == []
+    # what a killed agent left
+    with replica.manager.server.session() as session:
+        Kept(session, 0, REPLICA_SLOT).begin()
+    replica.manager.clean()
+    assert slots() == []
 
 
 def step(name: str) -> m.StepRequest:

@@ -168,8 +168,9 @@ def test_what_a_version_does_not_have_is_not_set(configuration: Configuration,
     old.apply_volume(1024 * MB)
     assert old.setting("max_slot_wal_keep_size") is None
     for since_13 in ("idle_session_timeout", "log_min_duration_sample"):
-        assert since_13 not in sql.Server("/r", 1, 12)._options
-    assert "idle_session_timeout=0" in sql.Server("/r", 1, 15)._options
+        assert since_13 not in sql.settings(12)
+    assert sql.settings(15)["idle_session_timeout"] == "0"
+    assert ["transaction_timeout" in sql.settings(one) for one in (16, 17)] == [False, True]
 
 
 def test_the_newest_installed_version_is_meant(tmp_path: Path) -> None:

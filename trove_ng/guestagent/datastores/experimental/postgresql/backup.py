@@ -18,7 +18,7 @@ from psycopg.sql import SQL
 
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores.postgresql.rules import ADMIN
-from trove_ng.guestagent.datastores.experimental.postgresql import causes
+from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
 from trove_ng.guestagent.datastores.experimental.postgresql.config import KEEPS_WAL
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.restore import (
@@ -28,6 +28,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.restore import (
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session
 from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     NAME,
+    REPLICA_SLOT,
     Kept,
     Segments,
     clock,
@@ -76,7 +77,7 @@ class BaseBackup:
         if standby and request.parent is not None:
             raise FullBackupNeeded("Backups of a replica do not continue each other: a full one "
                                    "is needed.")
-        # a replica keeps no log for backups: none continues these
+        # a replica keeps no log after a backup: none continues these
         keeps = int(self._paths.version) >= KEEPS_WAL and not standby
         files.make_directory(self._lineage.parent, mode=0o700)
         lineage = backups.lineage(self._lineage)
@@ -87,8 +88,8 @@ class BaseBackup:
             # no session lasts as long as a backup may take
             with self._session() as (session, kept):
                 segments = Segments.of(session)
-                if since is None and not standby:
-                    kept.begin()
+                if since is None:
+                    (Kept(session, 0, REPLICA_SLOT) if standby else kept).begin()
                 end = _end_segment(session) if since is not None else ""
                 now = clock(session)
             stored = (self._store_data(request, progress, segments, about) if since is None
@@ -97,13 +98,16 @@ class BaseBackup:
                 with self._session() as (_, kept):
                     kept.make_room(stored.metadata["to_lsn"])
         finally:
-            self.clean()
+            if not keeps:
+                self.clean()
         return stored
 
     def clean(self) -> None:
-        """Keep no log after a backup, however it ended, where nothing bounds what is kept."""
-        if int(self._paths.version) < KEEPS_WAL:
-            with self._session() as (_, kept):
+        """Keep no log after a backup that none continues, however it ended."""
+        with self._session() as (session, kept):
+            Kept(session, 0, REPLICA_SLOT).end()
+            if int(self._paths.version) < KEEPS_WAL:
+                # nothing bounds what is kept
                 kept.end()
 
     @contextlib.contextmanager
@@ -163,13 +167,15 @@ def _program(paths: Paths, log: str) -> Program:
     :param log: ``fetch`` adds the write-ahead log to it, ``none`` does not
     """
     # its words are read: they must be in the language that is known here, and what owners
-    # set of statements is not meant for it
+    # set is not meant for it
+    settings = {**sql.settings(int(paths.version)), "client_min_messages": "warning",
+                "lock_timeout": "0"}
     return Program([
         paths.program("pg_basebackup"), "--host", paths.run, "--port", str(paths.port),
         "--username", ADMIN, "--no-password", "--pgdata=-", "--format=tar",
         f"--wal-method={log}", "--checkpoint=fast", "--verbose"],
         stdout=subprocess.PIPE, explain=causes.of_program, env={
-            "LC_ALL": "C", "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"})
+            "LC_ALL": "C", "PGOPTIONS": sql.options(settings)})
 
 
 def look_through(paths: Paths, seconds: float, progress: Progress) -> bool:

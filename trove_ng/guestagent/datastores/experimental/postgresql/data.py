@@ -7,7 +7,7 @@ import re
 
 from trove_ng.common.errors import GuestError
 from trove_ng.datastores.postgresql.rules import ADMIN
-from trove_ng.guestagent.datastores.experimental.postgresql import causes
+from trove_ng.guestagent.datastores.experimental.postgresql import causes, sql
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.os import commands, files
@@ -78,8 +78,8 @@ class DataDirectory:
         """
         # first: what is written here is log too
         reached = _REACHED.format(position=reaches) if reaches is not None else ""
-        settings = {"exit_on_error": "on", "logging_collector": "off",
-                    "log_min_messages": "warning"}
+        settings = {**sql.settings(int(self._paths.version)), "exit_on_error": "on",
+                    "logging_collector": "off", "log_min_messages": "warning"}
         if until is not None:
             settings |= self._begin_replay(until)
         found = self._run([

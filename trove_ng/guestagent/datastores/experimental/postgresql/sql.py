@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -26,23 +26,39 @@ Row = tuple[Any, ...]
 
 #: database that the agent talks to when it is about the server
 MAINTENANCE = "postgres"
-#: what owners may set must not keep the agent from its work, and what the agent does stands
-#: in no log
+#: what owners may set must not keep the agent from its work, nor change what it reads; what it
+#: does stands in no log
 _SETTINGS = {
     "client_min_messages": "error", "debug_print_parse": "off", "debug_print_plan": "off",
     "debug_print_rewritten": "off", "default_transaction_read_only": "off",
-    "exit_on_error": "off", "idle_session_timeout": "0", "lock_timeout": "60000",
-    "log_duration": "off", "log_min_duration_sample": "-1", "log_min_duration_statement": "-1",
+    "exit_on_error": "off", "extra_float_digits": "1",
+    "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
+    "lc_messages": "C", "lock_timeout": "60000", "log_duration": "off",
+    "log_min_duration_sample": "-1", "log_min_duration_statement": "-1",
     "log_min_error_statement": "panic", "log_statement": "none",
     "log_transaction_sample_rate": "0", "search_path": "pg_catalog",
     "session_replication_role": "origin", "standard_conforming_strings": "on",
-    "statement_timeout": "0"}
+    "statement_timeout": "0", "timezone": "UTC", "transaction_timeout": "0"}
 #: first version that has it
-_SINCE = {"idle_session_timeout": 14, "log_min_duration_sample": 13}
+_SINCE = {"idle_session_timeout": 14, "log_min_duration_sample": 13, "transaction_timeout": 17}
 #: the server takes no more connections
 FULL = re.compile("too many (clients|connections)|remaining connection slots")
 #: it is there, and begins or ends
 NOT_YET = re.compile("the database system is|No such file|Connection refused")
+
+
+def settings(version: int) -> dict[str, str]:
+    """Return the settings of all that the agent does, whatever owners set.
+
+    :param version: of the server, the major one
+    """
+    return {name: value for name, value in _SETTINGS.items()
+            if version >= _SINCE.get(name, 0)}
+
+
+def options(values: Mapping[str, str]) -> str:
+    """Return settings as a connection is told of them."""
+    return " ".join(f"-c {name}={value}" for name, value in values.items())
 
 
 def statement(text: LiteralString, *names: str, **values: Any) -> Composed:
@@ -129,8 +145,7 @@ class Server:
     def __init__(self, folder: str, port: int, version: int) -> None:
         self._folder = folder
         self._port = port
-        self._options = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()
-                                 if version >= _SINCE.get(name, 0))
+        self._options = options(settings(version))
 
     @contextlib.contextmanager
     def connect(self, timeout: int = 10, answer_timeout: float = 3600,

@@ -14,6 +14,8 @@ from psycopg.sql import SQL
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
 
 SLOT, ARCHIVE_SLOT = "trove_backup", "trove_archive"
+#: of one backup of a replica, while it is made
+REPLICA_SLOT = "trove_backup_of_replica"
 #: name of a segment's file: timeline, and two halves of its number
 NAME = re.compile(r"[0-9A-F]{24}")
 #: place in the log, as the server writes it
