@@ -11,6 +11,8 @@ import pathlib
 import re
 import time
 
+import redis
+
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent import versions
 from trove_ng.guestagent.datastores.experimental.redis.config import OWNER
@@ -30,8 +32,19 @@ COPY = "backup.rdb"
 _MB = 1024 * 1024
 _POLL_SECONDS = 0.1
 _VERSION = re.compile(r"v=(\d{1,3})\.(\d{1,3})\.\d{1,3}")
+#: what the server says while it writes another file
+_BUSY = re.compile(r"already in progress|child process is active")
 #: looking at a large snapshot takes long
 _CHECK_SECONDS = 3600
+
+
+def _file(path: pathlib.Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that had its name; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def installed_version() -> str:
@@ -79,10 +92,14 @@ class RdbBackup:
         self._check_room(session)
         existed = self._paths.snapshot.exists()
         self._wait(session, progress)
-        session.run("BGSAVE")
-        self._wait(session, progress)
-        if session.info("persistence")["rdb_last_bgsave_status"] != "ok":
-            raise GuestError("The database could not write a snapshot; its log says why.")
+        before = _file(self._paths.snapshot)
+        # one that another began since then will do
+        while _file(self._paths.snapshot) in (before, None):
+            begun = self._begin(session)
+            time.sleep(_POLL_SECONDS)
+            self._wait(session, progress)
+            if begun and _file(self._paths.snapshot) in (before, None):
+                raise GuestError("The database could not write a snapshot; its log says why.")
         files.remove(self._paths.data / COPY)
         os.link(self._paths.snapshot, self._paths.data / COPY)
         if not existed and not session.config_get("save")["save"]:
@@ -97,13 +114,24 @@ class RdbBackup:
                              f"{-(-used // _MB)} MiB, and {free // _MB} MiB are free.")
 
     @staticmethod
+    def _begin(session: Session) -> bool:
+        """Have the server write a snapshot; return False if it is at another file."""
+        try:
+            session.run("BGSAVE")
+        except redis.ResponseError as err:
+            if _BUSY.search(str(err)):
+                return False
+            raise
+        return True
+
+    @staticmethod
     def _wait(session: Session, progress: Progress) -> None:
         """Wait until the server writes no file beside its work."""
         while True:
+            progress.check()
             now = session.info("persistence")
             if not (now["rdb_bgsave_in_progress"] or now["aof_rewrite_in_progress"]):
                 return
-            progress.check()
             time.sleep(_POLL_SECONDS)
 
     def _store(self, path: pathlib.Path, version: str, request: m.BackupRequest,
