@@ -358,6 +358,24 @@ def test_a_refused_value_changes_nothing(server: Server, values: dict[str, Any],
     assert pathlib.Path(server.paths.config).read_text() == file
 
 
+def test_what_the_server_would_not_start_with_is_refused_before(server: Server,
+                                                                make: Any) -> None:
+    for values in ({"hash_max_none_entries": 1}, {"maxmemory_policy": "never", "timeout": 5}):
+        (name, *_) = (one.replace("_", "-") for one in values)
+        other: Server = make(name)
+        with pytest.raises(GuestError, match=f"refuses the value of {name}[.]"):
+            other.prepare(overrides={one.replace("_", "-"): value
+                                     for one, value in values.items()})
+        assert other.process.child is None
+    server.override(timeout=7)
+    server.manager.stop_db()
+    with pytest.raises(GuestError, match="the value of hash-max-none-entries"):
+        server.override(hash_max_none_entries=1)
+    server.override(timeout=8, save="900 1 60 5000", appendonly=True)
+    server.manager.start_db()
+    assert (server.setting("timeout"), server.setting("save")) == ("8", "900 1 60 5000")
+
+
 def test_all_that_owners_may_set_can_be_set(server: Server) -> None:
     """Each setting is given the value that it has."""
     parameters = datastores.get("redis").parameters("7.0")
@@ -502,6 +520,37 @@ def test_a_backup_is_of_one_moment_while_others_write(server: Server,
     assert first.data_size > 0
     with pytest.raises(BadRequest, match="do not continue"):
         backup(server, store[0], parent=first)
+
+
+@pytest.mark.parametrize("other", ["BGSAVE", "BGREWRITEAOF"])
+def test_a_backup_waits_for_what_the_server_begins_by_itself(
+        server: Server, make: Any, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch,
+        other: str) -> None:
+    before, really_run, begun = fill(server), Session.run, list[str]()
+
+    def run(session: Session, *words: str | int) -> Any:
+        if words[0] == "BGSAVE" and not begun:
+            # each key takes its time, so that it is still at it
+            session.config_set("rdb-key-save-delay", "500")
+            begun.append(str(really_run(session, other)))
+            session.config_set("rdb-key-save-delay", "0")
+        return really_run(session, *words)
+
+    server.override(save="")
+    monkeypatch.setattr(Session, "run", run)
+    stored = backup(server, store[0])
+    assert "started" in begun[0]
+    assert content(restored(make, store[0], stored)) == before
+
+
+def test_a_snapshot_that_is_not_written_is_no_backup(server: Server,
+                                                     store: tuple[str, Swift]) -> None:
+    fill(server)
+    backup(server, store[0])
+    # the file of the last one is there
+    server.paths.data.chmod(0o550)
+    with pytest.raises(GuestError, match="could not write a snapshot"):
+        backup(server, store[0])
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone"])

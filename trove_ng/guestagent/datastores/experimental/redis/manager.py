@@ -83,6 +83,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         if data.exists() and any(data.iterdir()):
             raise Conflict("The volume holds a database already.")
         files.make_directory(data, mode=0o750, owner=OWNER)
+        self._overrides.check(request.overrides)
         # who may come in to a replica, its source tells
         self.access.renew(request.root_password, closed=request.replica)
         self.configuration.write(request.config, request.overrides, self.access.settings(),

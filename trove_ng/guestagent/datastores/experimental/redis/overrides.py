@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.experimental.redis.config import (
     CLASSES,
     OWNER,
     Configuration,
+    as_lines,
     as_text,
 )
 from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
 from trove_ng.guestagent.os import files
+from trove_ng.guestagent.os.codecs import PropertiesCodec
 from trove_ng.guestagent.os.streaming import Program
 
 #: seconds that an empty server takes to start, at most
 _START_SECONDS = 20
+#: the line of the file that it does not take
+_REFUSED = re.compile(r"^>>> '([a-z-]+)", re.MULTILINE)
 #: of directories for servers that tell of defaults
 PREFIX = "defaults-"
 
@@ -56,13 +63,23 @@ class Overrides:
         changed = sorted(name for name in {*before, *wanted}
                          if before.get(name) != wanted.get(name))
         later = {*restart}.intersection(changed)
-        if running:
+        if not running:
+            self.check(values)
+        else:
             with self._server.session() as session:
                 self._check_known(session, wanted)
                 self._set(session, {name: wanted.get(name) for name in changed
                                     if name not in later})
         self._configuration.set_overrides(values)
         return bool(later)
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Have an empty server of the same program start with settings.
+
+        :raises GuestError: it refuses them, or does not start with them
+        """
+        if values:
+            self._ask_empty(as_lines(values))
 
     def _check_known(self, session: Session, wanted: Iterable[str]) -> None:
         """Refuse what this version does not have: it would not start any more."""
@@ -90,29 +107,47 @@ class Overrides:
             done.append((setting, before))
 
     def _defaults(self) -> dict[str, str]:
-        """Return what this version of the server does when nothing says otherwise.
+        """Return what this version of the server does when nothing says otherwise."""
+        return _expand(self._ask_empty({}))
 
-        An empty server of the same program is asked.
+    def _ask_empty(self, lines: Mapping[str, Any]) -> dict[str, str]:
+        """Return the settings of an empty server of the same program.
+
+        :param lines: of its file
         """
         with tempfile.TemporaryDirectory(prefix=PREFIX, dir=self._place) as home:
             files.change_owner(home, OWNER)
-            socket = pathlib.Path(home) / "s"
-            with Program(["redis-server", "--port", "0", "--unixsocket", str(socket), "--dir",
-                          home, "--daemonize", "no"], user=OWNER):
-                return _expand(_ask(socket))
+            config, socket = pathlib.Path(home) / "conf", pathlib.Path(home) / "s"
+            files.write(config, lines, PropertiesCodec(), durable=False, owner=OWNER, mode=0o600)
+            with Program(["redis-server", str(config), "--port", "0", "--unixsocket",
+                          str(socket), "--dir", home, "--daemonize", "no"],
+                         user=OWNER) as program:
+                return _ask(socket, program, {name.partition(" ")[0] for name in lines})
 
 
-def _ask(socket: pathlib.Path) -> dict[str, str]:
+def _ask(socket: pathlib.Path, program: Program, names: Set[str]) -> dict[str, str]:
+    """Return the settings of a server that is being started.
+
+    :param names: of settings that it is started with
+    """
     end = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with redis.Redis(unix_socket_path=str(socket), decode_responses=True,
-                             protocol=2) as client:
+            with redis.Redis(unix_socket_path=str(socket), decode_responses=True, protocol=2,
+                             retry=Retry(NoBackoff(), 0)) as client:
                 found: dict[str, str] = client.config_get()
                 return found
         except redis.RedisError as err:
+            if program.process.poll() is not None:
+                program.collect()
+                # only names are told: the text may hold anything
+                named = sorted({*_REFUSED.findall(program.messages)} & names)
+                raise GuestError("The database refuses "
+                                 + (f"the value of {', '.join(named)}." if named
+                                    else "the settings.")) from err
             if time.monotonic() > end:
-                raise GuestError("The database does not tell its own settings.") from err
+                raise GuestError("The database does not tell its own settings." if not names
+                                 else "The database does not start with the settings.") from err
             time.sleep(0.02)
 
 
