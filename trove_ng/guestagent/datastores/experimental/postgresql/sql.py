@@ -29,9 +29,9 @@ MAINTENANCE = "postgres"
 #: what owners may set must not keep the agent from its work, nor change what it reads; what it
 #: does stands in no log
 _SETTINGS = {
-    "client_min_messages": "error", "debug_print_parse": "off", "debug_print_plan": "off",
-    "debug_print_rewritten": "off", "default_transaction_read_only": "off",
-    "exit_on_error": "off", "extra_float_digits": "1",
+    "client_min_messages": "error", "datestyle": "ISO", "debug_print_parse": "off",
+    "debug_print_plan": "off", "debug_print_rewritten": "off",
+    "default_transaction_read_only": "off", "exit_on_error": "off", "extra_float_digits": "1",
     "idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0",
     "lc_messages": "C", "lock_timeout": "60000", "log_duration": "off",
     "log_min_duration_sample": "-1", "log_min_duration_statement": "-1",
