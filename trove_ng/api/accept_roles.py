@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from trove_ng.db.models import Instance
 from trove_ng.db.repositories import instances
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.domain.capabilities import reasons
-from trove_ng.domain.instance_status import Task, is_lost, refuse_statement
+from trove_ng.domain.instance_status import Task, is_lost, is_made, refuse_statement
 from trove_ng.operations import payloads, replication
 from trove_ng.operations.readiness import Loaded
 
@@ -84,6 +85,10 @@ def eject(call: Call) -> None:
         if not replicas:
             raise BadRequest(f"Instance {source.instance.id} is not a replica source.")
         _promotes(session, source)
+        made = [one for one in replicas if is_made(one.facts)]
+        if not made:
+            raise UnprocessableEntity(f"No replica of instance {source.instance.id} ever "
+                                      "followed it.")
         if not is_lost(source.facts, expiry):
             raise BadRequest(f"Instance {source.instance.id} was heard of in the last {expiry} "
                              f"seconds and its database is {source.facts.service_status}; a "
@@ -92,9 +97,11 @@ def eject(call: Call) -> None:
         if source.facts.task != Task.NONE:
             raise UnprocessableEntity(f"Instance {source.instance.id} cannot be ejected now: "
                                       "something is done with it.")
-        for one in replicas:
-            answers(call, one)
-        operation_id = _begin(session, call, source, source, replicas,
+        for one in made:
+            # a backup of it is ended
+            answers(call, one._replace(
+                facts=dataclasses.replace(one.facts, backup_running=False)))
+        operation_id = _begin(session, call, source, source, made,
                               payloads.INSTANCE_EJECT, Task.EJECTING)
     wake(call, operation_id)
 

@@ -14,6 +14,8 @@ The invariants, whatever is told:
   long before, say nothing;
 - one whose database was stopped on purpose stays;
 - nothing begins while anything is done with a member, or too soon after the last time;
+- a replica that is being made, or could not be made, is no member: it says nothing but that it
+  hears the source, or has more than the others;
 - only a replica that works, and applies what it received, may take the place, and none while
   another one told that it has more, or has another history that it heard the source's later.
 """
@@ -26,7 +28,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trove_ng.common.states import ServiceStatus
-from trove_ng.domain.instance_status import Facts, Task, refuse_statement
+from trove_ng.domain.instance_status import Facts, Task, is_made, refuse_statement
 from trove_ng.rpc.replication_messages import (
     APPLIES,
     CONNECTED,
@@ -210,15 +212,19 @@ def decide(settings: Settings, source: Member, replicas: Sequence[Member],
     if not replicas:
         return Wait("The source has no replicas.")
     words = [one for one in replicas if one.is_heard(settings.timeout)]
+    # the others never followed it, and may never do
+    members = [one for one in replicas if is_made(one.facts)]
+    if not members:
+        return Wait("No replica of the source is made yet.")
     hearing = next((one for one in words if one.connected), None)
     if hearing is not None:
         return Wait(f"Replica {hearing.id} hears the source.")
     if source.facts.service_status == ServiceStatus.SHUTDOWN:
         return Wait("The database of the source was stopped.")
-    witnesses = [one for one in words if one.misses(lost, settings.timeout) and (
+    witnesses = [one for one in members if one.misses(lost, settings.timeout) and (
         not living or (one.unheard or 0) >= settings.timeout)]
-    if 2 * len(witnesses) < len(replicas):
-        return Refuse(f"Only {len(witnesses)} of {len(replicas)} replicas say that they lost the "
+    if 2 * len(witnesses) < len(members):
+        return Refuse(f"Only {len(witnesses)} of {len(members)} replicas say that they lost the "
                       f"source when {'its database ended' if living else 'it fell silent'}.")
     found = _choose(settings, source, replicas, witnesses, since_last)
     return dataclasses.replace(found, living=living) if isinstance(found, FailOver) else found
@@ -227,7 +233,8 @@ def decide(settings: Settings, source: Member, replicas: Sequence[Member],
 def _choose(settings: Settings, source: Member, replicas: Sequence[Member],
             witnesses: Sequence[Member], since_last: float | None) -> Refuse | FailOver:
     """Return who may take the place of a source that is lost."""
-    busy = next((one for one in (source, *replicas) if one.facts.task != Task.NONE), None)
+    busy = next((one for one in (source, *filter(lambda one: is_made(one.facts), replicas))
+                 if one.facts.task != Task.NONE), None)
     if busy is not None:
         return Refuse(f"Something is done with instance {busy.id}.")
     if since_last is not None and since_last < settings.min_interval:

@@ -110,6 +110,8 @@ _BY_SERVER: dict[str, Status] = {
     "DELETED": Status.ERROR,
 }
 
+#: ``Facts.error`` of an instance that could not be made
+NOT_MADE = "BUILD"
 #: states of the database in which an action on the instance may begin
 _USABLE = frozenset({
     ServiceStatus.RUNNING, ServiceStatus.HEALTHY, ServiceStatus.SHUTDOWN,
@@ -173,6 +175,11 @@ def is_fresh(facts: Facts, heartbeat_expiry: float) -> bool:
 def is_lost(facts: Facts, heartbeat_expiry: float) -> bool:
     """Return True if the agent is not heard of, or says that the database does not serve."""
     return not is_fresh(facts, heartbeat_expiry) or facts.service_status in _LOST
+
+
+def is_made(facts: Facts) -> bool:
+    """Return True if the making of the instance is over, and succeeded."""
+    return facts.task != Task.BUILDING and facts.error != NOT_MADE
 
 
 def refuse_action(facts: Facts) -> str | None:

@@ -16,13 +16,14 @@ from trove_ng.db.repositories import (
     reconciliation,
     schedules,
 )
+from trove_ng.domain.instance_status import NOT_MADE
 from trove_ng.operations import payloads
 from trove_ng.operations.work import Work
 
 LOG = logging.getLogger(__name__)
 
 #: task → error of an instance that cannot be used after it
-ERRORS = {"BUILDING": "BUILD", "DELETING": "DELETE"}
+ERRORS = {"BUILDING": NOT_MADE, "DELETING": "DELETE"}
 
 
 def give_up(work: Work, session: Session, why: str) -> None:

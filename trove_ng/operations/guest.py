@@ -132,7 +132,8 @@ def _wait(work: Work, instance_id: str, what: str, probe: Callable[[], T | None]
 
 
 def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
-             on_progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+             on_progress: Callable[[int], None] | None = None,
+             check: Callable[[], None] | None = None) -> dict[str, Any]:
     """Ask an agent for long work and return the result that it reports.
 
     It is asked again when it says nothing for a while: the word may be lost.  The agent
@@ -140,6 +141,7 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
 
     :param send: sends the request
     :param on_progress: is told percents as they are reported
+    :param check: raises when the work is not wanted any more
     :raises AgentFailed: with what the agent says
     :raises ServerLost: it says nothing, and has no server any more
     """
@@ -150,6 +152,8 @@ def run_long(work: Work, instance_id: str, step: str, send: Callable[[], None],
 
     def ended() -> OperationReport | None:
         nonlocal last_word, last_seen, asked
+        if check is not None:
+            check()
         report = _report(work, instance_id, step)
         seen = (report.sequence, report.percent) if report is not None else (-1, -1)
         if seen != last_seen:

@@ -45,6 +45,9 @@ BACKUP_DELETE_SNAPSHOT = "backup.delete_snapshot"
 BACKUP_VERIFY = "backup.verify"
 MODULE_REAPPLY = "module.reapply"
 
+#: work on a backup for which the agent of the instance is needed
+BACKUPS_BY_AGENTS = (BACKUP_CREATE, BACKUP_SNAPSHOT, BACKUP_SEED_REPLICAS)
+
 #: work on a whole set of replicas, if there is one; its payload is an :class:`OfSet`
 OF_SETS = frozenset({INSTANCE_PROMOTE, INSTANCE_EJECT, INSTANCE_GROW_SET, INSTANCE_SET_TLS,
                      INSTANCE_ROLL_BACK_TLS})

@@ -28,6 +28,7 @@ from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import access, payloads, replication, servers
 from trove_ng.operations.lost import ServerLost
+from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc import replication_messages as rm
@@ -220,6 +221,8 @@ def write(work: Work, source_id: str, *, ejected: bool = False,
         for one in rows:
             if one.id == set_.source_id and ejected:
                 one.access = {**(one.access or {}), "allowed_cidrs": []}
+                # of those that follow it no more
+                one.accounts_left = True
                 if news:
                     events.add(session, EventKind.ROLE_CHANGED,
                                f"Instance {source_id} is the source of its set now; it was.",
@@ -228,12 +231,23 @@ def write(work: Work, source_id: str, *, ejected: bool = False,
                 instances.follow(session, one, None, now, "It is the source of its set now")
             elif one.id not in without:
                 instances.follow(session, one, source_id, now)
+        if ejected and news:
+            _leave_behind(work, session)
         failovers.move(session, set_.source_id, source_id)
         root = instances.root_was_enabled(session, set_.source_id)
         if root is not None:
             # it came with the data
             instances.note_root_enabled(session, source_id, root.user, now)
         _carry(session, set_.source_id, source_id, now)
+
+
+def _leave_behind(work: Work, session: Session) -> None:
+    """Say at replicas that nobody asked that the set goes on without them."""
+    set_ = wanted(work)
+    for one in instances.replicas(session, set_.source_id):
+        if one.id not in set_.members:
+            ending.note_fault(work, session, "The source was lost, and another replica took its "
+                              "place: this one follows the lost one.", one.id)
 
 
 def _carry(session: Session, before_id: str, after_id: str, now: datetime.datetime) -> None:

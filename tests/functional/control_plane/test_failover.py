@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence as Sequence_
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +15,19 @@ from sqlalchemy.orm import Session
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
-from tests.functional.control_plane.test_replicas import ask, ids, let_in, promote
+from tests.functional.control_plane.test_replicas import (
+    ask,
+    eject,
+    ids,
+    let_in,
+    promote,
+)
 from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
 from tests.scrape import Scrape
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common import metrics as m
-from trove_ng.common.errors import ServiceUnavailable
+from trove_ng.common.errors import Conflict, ServiceUnavailable, TroveError
 from trove_ng.common.metrics import TASKMANAGER
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.models import (
@@ -31,11 +38,16 @@ from trove_ng.db.models import (
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import instances, operations
+from trove_ng.guestagent.reports import Outbox
+from trove_ng.guestagent.sequence import Sequence
+from trove_ng.guestagent.steps import Progress, StepEngine, StepStore
 from trove_ng.operations import access, failover, fencing, payloads
 from trove_ng.operations.failover import Failovers
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.requests import Requests
 from trove_ng.operations.work import Work
+from trove_ng.rpc import messages as m_
+from trove_ng.rpc import replication_messages as rm
 
 HEARS = {"lag": 0, "position": "0-1-7", "connected": True, "applies": True, "last_lag": 0,
          "progress": 7}
@@ -162,13 +174,16 @@ def test_only_replicas_that_can_take_the_place_are_asked(
     wait_for(lambda: make(plane).run() or ejections(plane), "the failover")
     plane.wait(one, "ACTIVE")
     plane.wait(source, "SHUTDOWN")
-    # the one that stays behind is told nothing, and follows who is put aside
+    # the one that stays behind is told nothing, and follows who is put aside: its owner is
+    assert "this one follows the lost one" in plane.show(two)["fault"]["message"]
     assert (ids(plane, one), ids(plane, source)) == ([], [two])
     assert "stop_receiving" not in [name for name, _ in plane.agent(two).asked]
 
 
+@pytest.mark.parametrize("kind", [ServiceUnavailable, Conflict])
 def test_a_replica_that_does_not_say_how_far_it_is_is_done_without(
-        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch,
+        kind: type[TroveError]) -> None:
     source, one, two = pair
     plane.conf.set_override("failover_candidate_timeout", 1)
     want(plane, source)
@@ -180,7 +195,7 @@ def test_a_replica_that_does_not_say_how_far_it_is_is_done_without(
 
     def busy(_request: Any) -> Any:
         asked.append(time.monotonic())
-        raise ServiceUnavailable("It applies what it has.")
+        raise kind("It applies what it has.")
 
     monkeypatch.setattr(plane.agent(one), "_stop_receiving", busy, raising=False)
     make(plane).run()
@@ -220,6 +235,96 @@ def test_a_replica_that_told_of_what_others_may_lack_is_waited_for(
     for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
         plane.wait(ident, status)
     assert (ids(plane, one), ids(plane, source)) == ([two], [])
+    assert violations(plane) == []
+
+
+def busy_for_hours(plane: ControlPlane, ident: str, folder: Path) -> StepEngine:
+    """Have an agent back its instance up until that is cancelled, in the order of real steps."""
+    agent = plane.agent(ident)
+    engine = StepEngine(StepStore(folder), Outbox(agent._reports), Sequence(folder / "number"),
+                        patience=0.2)
+
+    def back_up(_request: Any, progress: Progress) -> m_.Message:
+        while True:
+            progress.check()
+            time.sleep(0.05)
+
+    def begin(request: Any) -> m_.Empty:
+        engine.submit(request, back_up)
+        return m_.Empty()
+
+    ask = type(agent)._stop_receiving
+    agent._create_backup = begin  # type: ignore[method-assign]
+    agent._stop_receiving = lambda request: engine.call(  # type: ignore[method-assign]
+        request, lambda one: ask(agent, one), rm.Position)
+    agent._cancel_step = lambda request: m_.Flag(  # type: ignore[attr-defined]
+        value=engine.cancel(request))
+    return engine
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_backups_of_replicas_are_ended_when_their_source_is_lost(
+        plane: ControlPlane, pair: tuple[str, str, str], tmp_path: Path, *,
+        automatic: bool) -> None:
+    source, one, two = pair
+    engine = busy_for_hours(plane, one, tmp_path / "steps")
+    made = plane.request("POST", "/backups", {"backup": {"name": "b", "instance": one}},
+                         status=202).json["backup"]["id"]
+    wait_for(lambda: engine.busy, "the backup")
+    # only it has all
+    plane.agent(one).progress += 1
+    for replica in (one, two):
+        say(plane, replica, ALONE)
+    lose(plane, source)
+    if automatic:
+        want(plane, source)
+        make(plane).run()
+    else:
+        eject(plane, source)
+    for ident in (one, two):
+        plane.wait(ident, "ACTIVE")
+    assert (ids(plane, one), ids(plane, source)) == ([two], [])
+    assert not engine.busy
+    backup = plane.request("GET", f"/backups/{made}", status=200).json["backup"]
+    assert backup["status"] == "FAILED"
+    assert "the source of its set is lost" in plane.show(one)["fault"]["message"]
+    assert violations(plane) == []
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_replicas_that_never_followed_do_not_keep_a_lost_source(
+        plane: ControlPlane, pair: tuple[str, str, str], *, automatic: bool) -> None:
+    source, one, two = pair
+    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"instances": 9}},
+                  token="admin", status=200)
+    plane.hypervisor.failures["enable_as_source"] = "It does not want to."
+    ask(plane, source, replica_count=3)
+    failed = [ident for ident in ids(plane, source) if ident not in pair]
+    for ident in failed:
+        plane.wait(ident, "ERROR")
+    plane.hypervisor.failures.clear()
+    plane.agent(source).quiet = True
+    building = ask(plane, source)["id"]
+    wait_for(lambda: "create_backup" in [name for name, _ in plane.agent(source).asked][-3:],
+             "the snapshot")
+    for replica in (one, two):
+        say(plane, replica, ALONE)
+    lose(plane, source)
+    if automatic:
+        want(plane, source)
+        make(plane).run()
+    else:
+        eject(plane, source)
+    for ident in (one, two):
+        plane.wait(ident, "ACTIVE")
+    assert (ids(plane, one), set(ids(plane, source))) == ([two], {building, *failed})
+    for ident in failed:
+        assert "this one follows the lost one" in plane.show(ident)["fault"]["message"]
+    # it would have waited for a day for what the source will never send
+    assert "source of its set is lost" in plane.wait(building, "ERROR")["fault"]["message"]
+    for ident in (building, *failed, source):
+        plane.request("DELETE", f"/instances/{ident}", status=202)
+        plane.wait_gone(f"/instances/{ident}")
     assert violations(plane) == []
 
 
@@ -438,7 +543,7 @@ def test_a_replica_that_left_until_it_was_locked_is_not_of_the_set(
     source, one, two = pair
     found = instances.replica_ids
 
-    def left(session: Session, ids_: Sequence[str]) -> dict[str, list[str]]:
+    def left(session: Session, ids_: Sequence_[str]) -> dict[str, list[str]]:
         before = found(session, ids_)
         session.execute(update(Instance).where(Instance.id == two).values(slave_of_id=None))
         return before

@@ -17,7 +17,7 @@ from trove_ng.cloud.neutron import Network
 from trove_ng.common.errors import GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
-from trove_ng.db.repositories import instances, volumes
+from trove_ng.db.repositories import instances, operations, volumes
 from trove_ng.operations import fencing, roles
 from trove_ng.operations.replication import account
 from trove_ng.operations.runbooks import seed_replicas
@@ -383,6 +383,31 @@ def test_a_source_keeps_what_replicas_need_before_it_is_backed_up(
         followed = plane.agent(one).follows
         assert followed is not None
         assert followed.password.reveal() == source.accounts[account(one)]
+
+
+def test_a_snapshot_that_no_replica_waits_for_any_more_ends(
+        plane: ControlPlane, instance: str) -> None:
+    plane.agent(instance).quiet = True
+    ask(plane, instance, replica_count=2)
+    one, two = ids(plane, instance)
+
+    def cancel(replica: str) -> None:
+        with plane.db.reader() as session:
+            found = operations.live(session, replica)
+        assert found is not None
+        plane.request("POST", f"/operations/{found.id}/cancel", {}, status=202)
+        plane.wait(replica, "ERROR")
+
+    wait_for(lambda: "create_backup" in [name for name, _ in plane.agent(instance).asked],
+             "the snapshot")
+    cancel(one)
+    assert plane.show(instance)["status"] == "BACKUP"
+    cancel(two)
+    plane.wait(instance, "ACTIVE")
+    asked = [name for name, _ in plane.agent(instance).asked]
+    assert "cancel_step" in asked[asked.index("create_backup"):]
+    assert "No replica is to begin with it" in plane.show(instance)["fault"]["message"]
+    assert violations(plane) == []
 
 
 def test_a_source_that_is_briefly_away_is_asked_again(plane: ControlPlane, instance: str) -> None:
@@ -840,6 +865,13 @@ def test_a_source_whose_database_is_lost_is_fenced_and_ejected(
         plane.wait(ident, "ACTIVE")
     assert (lost.fenced, let_in(plane, source), ids(plane, source)) == (True, set(), [])
     assert violations(plane) == []
+    # its owner uses it on: those that left it can log in there no more
+    assert set(lost.accounts) == {account(one), account(two)}
+    lost.beat(ServiceStatus.HEALTHY)
+    wait_for(lambda: [one.finding.kind for one in plane.reconcile()] == ["accounts-left"],
+             "the reconciliation")
+    wait_for(lambda: lost.accounts == {}, "the accounts")
+    plane.wait(source, "ACTIVE")
 
 
 def test_a_database_that_was_fenced_is_opened_when_its_agent_is_silent_for_a_moment(

@@ -34,8 +34,9 @@ LEFT = dataclasses.replace(ONE, unheard=58)
 
 _AGES = st.none() | st.floats(0, 120)
 _FACTS = st.builds(
-    Facts, task=st.sampled_from([Task.NONE, Task.NONE, Task.NONE, Task.RESTARTING]),
-    error=st.sampled_from(["", "", "UNDO"]),
+    Facts, task=st.sampled_from([
+        Task.NONE, Task.NONE, Task.NONE, Task.RESTARTING, Task.BUILDING]),
+    error=st.sampled_from(["", "", "UNDO", "BUILD"]),
     server_status=st.sampled_from(["ACTIVE", "ACTIVE", "SHUTOFF", None]),
     service_status=st.sampled_from(list(ServiceStatus)), heartbeat_age=_AGES,
     backup_running=st.booleans())
@@ -78,7 +79,9 @@ def test_a_failover_never_breaks_a_rule(
             and one.unheard + (one.facts.heartbeat_age or 0) <= silence + wanted.timeout
             and one.heard_for is not None and one.heard_for >= wanted.timeout
             and (not found.living or one.unheard >= wanted.timeout)]
-    assert 2 * len(lost) >= len(replicas) > 0
+    made = [one for one in replicas
+            if one.facts.task != Task.BUILDING and one.facts.error != "BUILD"]
+    assert 2 * len([one for one in lost if one in made]) >= len(made) > 0
     latest = min((by_id[ident] for ident in found.replica_ids), key=lambda one: one.last_word)
     most = max(by_id[ident].progress or 0 for ident in found.replica_ids
                if by_id[ident].history == latest.history)
@@ -87,7 +90,7 @@ def test_a_failover_never_breaks_a_rule(
             assert (one.progress or 0) <= most
         elif one.id not in found.replica_ids:
             assert one.progress is None or one.last_word > latest.last_word
-    assert {one.facts.task for one in (source, *replicas)} == {Task.NONE}
+    assert {one.facts.task for one in (source, *made)} == {Task.NONE}
     assert since is None or since >= wanted.min_interval
     assert found.replica_ids
     for ident in found.replica_ids:
@@ -153,6 +156,23 @@ def test_a_replica_that_cannot_take_the_place_is_left_out() -> None:
             with_facts(TWO, server_status="SHUTOFF"), with_facts(TWO, error="UNDO"),
             with_facts(TWO, heartbeat_age=None), with_facts(TWO, heartbeat_age=20)):
         assert decide(WANTED, SILENT, [ONE, wrong], None) == FailOver(("1",))
+
+
+def test_replicas_that_were_never_made_are_not_counted_nor_waited_for() -> None:
+    new = Member("new", Facts(task=Task.BUILDING, service_status=ServiceStatus.BUILDING,
+                              server_status="ACTIVE", heartbeat_age=1), heard_for=100)
+    failed = Member("failed", Facts(error="BUILD", service_status=ServiceStatus.NEW))
+    found = [ONE, new, failed, dataclasses.replace(failed, id="other")]
+    assert decide(WANTED, SILENT, found, None) == FailOver(("1",))
+    assert isinstance(decide(WANTED, SILENT, [new, failed], None), Wait)
+    # what hears the source does so, whatever it is; and nobody knows whether the other one has it
+    hearing = dataclasses.replace(new, connected=True)
+    assert isinstance(decide(WANTED, SILENT, [ONE, hearing], None), Wait)
+    ahead = decide(WANTED, SILENT, [ONE, dataclasses.replace(failed, progress=8)], None)
+    assert isinstance(ahead, Refuse) and "has more changes" in ahead.why
+    # another repair is no making
+    busy = decide(WANTED, SILENT, [ONE, with_facts(TWO, task=Task.REBUILDING)], None)
+    assert busy == Refuse("Something is done with instance 2.")
 
 
 @pytest.mark.parametrize(("lag", "most", "taken"), [

@@ -257,6 +257,15 @@ def cancel_requested(session: Session, operation_ids: Iterable[str]) -> set[str]
         Operation.id.in_(wanted), Operation.cancel_requested.is_(True))))
 
 
+def cancel_backups(session: Session, instance_ids: Collection[str],
+                   actions: Collection[str]) -> None:
+    """Ask to cancel what backs instances up; what is as good as done ends as it would."""
+    session.execute(update(Operation).where(
+        Operation.action.in_(actions), Operation.live_key.in_(select(Backup.id).where(
+            Backup.instance_id.in_(instance_ids), Backup.deleted.is_(False)))).values(
+                cancel_requested=True).execution_options(synchronize_session=False))
+
+
 def give_back(session: Session, operation_id: str, fence: int,
               not_before: datetime.datetime | None = None) -> None:
     """Let others take an operation at once, or from a time on."""
@@ -445,11 +454,15 @@ def count_live(reader: Reader, action: str) -> int:
 
 
 def live_resources(session: Session, tenant_id: str, action: str) -> dict[str, dict[str, object]]:
-    """Return resource id → payload of a project's operations of one kind that have not ended."""
+    """Return resource id → payload of a project's operations of one kind that go on.
+
+    Those that failed, and are taken back, do not.
+    """
     return {row.resource_id: row.payload for row in session.execute(select(
         Operation.resource_id, Operation.payload).where(
             Operation.tenant_id == tenant_id, Operation.action == action,
-            Operation.live_key.is_not(None)).order_by(Operation.resource_id))}
+            Operation.live_key.is_not(None), Operation.error.is_(None),
+            ).order_by(Operation.resource_id))}
 
 
 def latest(session: Session, limit: int, *, live: bool) -> Sequence[Operation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.states import BackupState, ExecutionState
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, instances, quotas, schedules
+from trove_ng.domain.instance_status import Task
 from trove_ng.operations import guest, log_archives, payloads, servers, storage
 from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
@@ -88,14 +90,18 @@ def _make_key(work: Work) -> None:
         note(work, sealed_key=storage.seal_key(work, work.resource_id, storage.new_key()))
 
 
-def _stream(work: Work) -> None:
+def stream(work: Work, check: Callable[[], None] | None = None) -> None:
+    """Have the agent make the backup.
+
+    :param check: raises when it is not wanted any more
+    """
     try:
-        result = _ask(work)
+        result = _ask(work, check)
     except guest.AgentFailed as err:
         if not err.full_needed:
             raise
         _make_full(work, err)
-        result = _ask(work)
+        result = _ask(work, check)
     try:
         stored = msgspec.convert(result, messages.StoredBackup)
     except msgspec.ValidationError:
@@ -105,7 +111,7 @@ def _stream(work: Work) -> None:
          **log_archives.end_of(stored))
 
 
-def _ask(work: Work) -> dict[str, Any]:
+def _ask(work: Work, check: Callable[[], None] | None) -> dict[str, Any]:
     """Have the agent make the backup; return what it reports.
 
     :raises AgentFailed: with what it says
@@ -125,7 +131,7 @@ def _ask(work: Work) -> dict[str, Any]:
     client = work.tools.guests(instance.id, work.context)
     return guest.run_long(
         work, instance.id, request.step, lambda: client.create_backup(request),
-        lambda percent: note(work, percent=percent))
+        lambda percent: note(work, percent=percent), check)
 
 
 def _parent(work: Work, backup: Backup) -> messages.StoredBackup | None:
@@ -189,6 +195,8 @@ def _succeed(work: Work, session: Session) -> None:
 def _fail(work: Work, session: Session, why: str) -> None:
     row = backups.get(session, work.resource_id)
     if row is not None:
+        if work.cancelled and _is_ejecting(session, row):
+            why = "The backup was ended, because the source of its set is lost."
         row.state, row.error = BackupState.FAILED, why[:255]
         row.updated = work.tools.clock.now()
         schedules.note_end(session, row.id, ExecutionState.ERROR, why)
@@ -198,9 +206,14 @@ def _fail(work: Work, session: Session, why: str) -> None:
     quotas.commit(session, work.id)
 
 
+def _is_ejecting(session: Session, backup: Backup) -> bool:
+    found = instances.get(session, backup.instance_id or "")
+    return found is not None and found.task == Task.EJECTING
+
+
 RUNBOOK = Runbook(payloads.BACKUP_CREATE, (
     Step("parent", _check_parent),
     Step("key", _make_key),
-    Step("stream", _stream, _unstream),
+    Step("stream", stream, _unstream),
     Step("seal", _seal, final=True),
 ), _succeed, _fail, cancellable=True)

@@ -11,6 +11,7 @@ from trove_ng.common import notifications as told
 from trove_ng.common.secret import Secret
 from trove_ng.db.models import Instance
 from trove_ng.db.repositories import backups, instances
+from trove_ng.domain.instance_status import NOT_MADE
 from trove_ng.domain.volumes import DATA
 from trove_ng.operations import (
     access,
@@ -155,4 +156,4 @@ RUNBOOK = Runbook(payloads.INSTANCE_CREATE, (
     Step("database", _wait_for_database),
     Step("root", _look_at_root),
     Step("modules", _apply_modules),
-), _succeed, functools.partial(ending.fail_for_good, "BUILD"), cancellable=True)
+), _succeed, functools.partial(ending.fail_for_good, NOT_MADE), cancellable=True)

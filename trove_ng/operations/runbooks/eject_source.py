@@ -9,11 +9,11 @@ is taken back when something fails.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trove_ng.cloud.errors import CloudError
-from trove_ng.common.errors import GuestError, ServiceUnavailable, TroveError
+from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable, TroveError
 from trove_ng.db.repositories import instances, operations, service_statuses
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
@@ -73,12 +73,19 @@ def _fence(work: Work) -> None:
     """
     if roles.wanted(work).living and not _is_down(work):
         raise StepFailed("The database of the source works again.")
+    _end_backups(work, [work.resource_id])
     try:
         access.close(work)
     except CloudError as err:
         if not roles.wanted(work).automatic:
             raise
         LOG.warning("source %s is let in at still: %s", work.resource_id, err.message)
+
+
+def _end_backups(work: Work, members: Sequence[str]) -> None:
+    """Ask for the end of what agents do for hours, during which they do nothing else."""
+    with work.writer() as session:
+        operations.cancel_backups(session, members, payloads.BACKUPS_BY_AGENTS)
 
 
 def _is_down(work: Work) -> bool:
@@ -131,6 +138,7 @@ def _halt(work: Work) -> None:
     """Have no replica get any further, and choose the one that has most."""
     if _outcome(work):
         return
+    _end_backups(work, roles.wanted(work).replica_ids)
     answers, silent = _ask(work)
     best = _best(answers)
     outcome = {_BEST: best, _LEFT_OUT: sorted(silent)}
@@ -151,6 +159,7 @@ def _ask(work: Work) -> tuple[dict[str, rm.Position], dict[str, str]]:
     """Ask all replicas how far they are; return the answers, and of others why there is none.
 
     :raises ServiceUnavailable: one does not answer that must
+    :raises Conflict: one that must answer works on something else
     :raises GuestError: all refuse, or one does that must not
     """
     set_ = roles.wanted(work)
@@ -163,7 +172,7 @@ def _ask(work: Work) -> tuple[dict[str, rm.Position], dict[str, str]]:
                 roles.step(work, _HALT), seconds)
         except (StoreAway, BusAway):
             raise
-        except (GuestError, ServiceUnavailable) as err:
+        except (GuestError, ServiceUnavailable, Conflict) as err:
             refused += isinstance(err, GuestError)
             if seconds is None or refused == len(set_.replica_ids):
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import BackupState
@@ -9,7 +11,7 @@ from trove_ng.db.repositories import instances, operations, quotas
 from trove_ng.operations import payloads, replication, servers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import create_backup, delete_backup
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc import replication_messages as rm
 
@@ -43,6 +45,15 @@ def _keeps_log_by_account(work: Work, source_id: str) -> bool:
     return work.tools.datastores[version.manager].accounts_are_data
 
 
+def _stream(work: Work) -> None:
+    """Have the agent of the source make the backup, as long as a replica needs it."""
+    def check() -> None:
+        if not _waiting(work):
+            raise StepFailed("No replica is to begin with it any more.")
+
+    create_backup.stream(work, check)
+
+
 def _hand_out(work: Work) -> None:
     """Let the replicas begin, and wait until none needs the backup any more."""
     create_backup.note(work, state=BackupState.COMPLETED,
@@ -51,7 +62,7 @@ def _hand_out(work: Work) -> None:
 
 
 def _waiting(work: Work) -> list[str]:
-    """Return the ids of the replicas that are to begin with the backup."""
+    """Return the ids of the replicas that are to begin with the backup, and did not fail."""
     with work.reader() as session:
         found = operations.live_resources(
             session, work.tenant_id, payloads.INSTANCE_CREATE_REPLICA)
@@ -67,7 +78,8 @@ def _succeed(work: Work, session: Session) -> None:
 RUNBOOK = Runbook(payloads.BACKUP_SEED_REPLICAS, (
     Step("source", _enable_source),
     Step("keep_log", _keep_log),
-    *create_backup.RUNBOOK.steps,
+    *(dataclasses.replace(one, do=_stream) if one.name == "stream" else one
+      for one in create_backup.RUNBOOK.steps),
     Step("hand_out", _hand_out),
     Step("remove", create_backup.drop_objects),
-), _succeed, create_backup.RUNBOOK.fail)
+), _succeed, create_backup.RUNBOOK.fail, cancellable=True)
