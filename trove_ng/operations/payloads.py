@@ -239,7 +239,8 @@ class UpdateAccess(Payload, frozen=True, kw_only=True):
     """Change who reaches the database.
 
     :param access: what ``instances.access`` says afterwards
-    :param accounts: also take the accounts of replicas that are gone
+    :param accounts: also take the accounts of replicas that are gone, and let clients write to
+        a source that never let them
     """
 
     access: dict[str, Any]

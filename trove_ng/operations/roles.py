@@ -197,7 +197,11 @@ def open_source(work: Work, source_id: str, name: str) -> None:
     try:
         work.wait("the new source to let clients write", opened)
     except StepFailed as err:
-        raise StepFailed(f"{err.message} {refused} Restart it to try again.") from err
+        raise StepFailed(" ".join(filter(None, (err.message, refused)))) from err
+    with work.writer() as session:
+        source = instances.get(session, source_id)
+        if source is not None:
+            source.unopened = False
 
 
 def is_done(work: Work, source_id: str) -> bool:
@@ -229,8 +233,10 @@ def write(work: Work, source_id: str, *, ejected: bool = False,
                                now, tenant_id=one.tenant_id, resource_id=one.id)
             elif one.id == source_id:
                 instances.follow(session, one, None, now, "It is the source of its set now")
+                one.unopened = True
             elif one.id not in without:
                 instances.follow(session, one, source_id, now)
+                one.unopened = False
         if ejected and news:
             _leave_behind(work, session)
         failovers.move(session, set_.source_id, source_id)

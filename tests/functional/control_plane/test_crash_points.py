@@ -7,12 +7,14 @@ is tried, each run-book's among them, chosen by ``TROVE_SEED``; all with
 
 from __future__ import annotations
 
+import datetime
 import os
 import random
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import update
 
 from tests.functional.control_plane.scenarios import (
     OF_ITSELF,
@@ -22,6 +24,7 @@ from tests.functional.control_plane.scenarios import (
     all_points,
 )
 from tests.functional.control_plane.world import LivingAgent, Worker, World, wait_for
+from trove_ng.db.models import OperationStep
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
 from trove_ng.operations.runbooks.registry import runbooks
@@ -343,3 +346,22 @@ def test_a_force_delete_wins_against_a_worker_in_a_call(world: World, action: st
         wait_for(lambda: not world.plane.minicloud.scheduler._queues, "the cloud's jobs")
         world.settle()
         world.tidy()
+
+
+def test_a_promotion_goes_on_whose_worker_dies_as_the_roles_are_written(world: World) -> None:
+    """It is found when the time is over in which nobody may write."""
+    scenario = SCENARIOS[payloads.INSTANCE_PROMOTE]
+    resource_id, operation_id = scenario.begin(world)
+    worker = Worker(world.plane, lambda _work, point: point == "done roles")
+    assert worker.run(operation_id, world.manager.sweep), worker.points
+    with world.plane.db.writer() as session:
+        session.execute(update(OperationStep).where(
+            OperationStep.operation_id == operation_id).values(
+                started_at=world.plane.clock.now() - datetime.timedelta(hours=1)))
+    worker.expire(operation_id)
+    row = world.finish(operation_id)
+    worker.end()
+    assert (row.status, row.error) == (operations.SUCCEEDED, None)
+    assert not world.plane.agent(resource_id).read_only
+    world.check()
+    world.tidy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import threading
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from trove_ng.db.repositories import instances, operations, volumes
 from trove_ng.operations import fencing, roles
 from trove_ng.operations.replication import account
 from trove_ng.operations.runbooks import seed_replicas
+from trove_ng.operations.work import Work
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -656,7 +658,8 @@ def test_a_new_source_that_can_never_be_written_to_is_opened_by_a_restart(
     plane.conf.set_override("timeouts", {"instance.promote": "5"}, group="operations")
     plane.hypervisor.failures["detach_replica writable"] = "It does not want to."
     promote(plane, chosen)
-    assert "does not want to. Restart it" in plane.wait(chosen, "ACTIVE")["fault"]["message"]
+    assert f"does not want to. Nobody can write to instance {chosen}: restart it." in plane.wait(
+        chosen, "ACTIVE")["fault"]["message"]
     # the others follow it already: there is no way back
     assert set(ids(plane, chosen)) == {source, other}
     assert plane.agent(chosen).read_only
@@ -668,6 +671,62 @@ def test_a_new_source_that_can_never_be_written_to_is_opened_by_a_restart(
     # those of its replicas came with the data
     asked = [one for _, one in plane.agent(chosen).asked if isinstance(one, rm.DetachRequest)]
     assert set(asked[-1].keep) == {account(source), account(other)}
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_a_new_source_without_replicas_is_opened_by_a_restart_or_later(
+        plane: ControlPlane, *, asked_for: bool) -> None:
+    plane.hypervisor.make_agent = Growing
+    source = plane.create()
+    plane.wait(source, "ACTIVE")
+    one = ask(plane, source)["id"]
+    for ident in (one, source):
+        plane.wait(ident, "ACTIVE")
+    plane.conf.set_override("timeouts", {"instance.eject": "6"}, group="operations")
+    plane.hypervisor.failures["detach_replica"] = "It does not want to."
+    lose(plane, source)
+    eject(plane, source)
+    shown = plane.wait(one, "ACTIVE")
+    # nobody follows it, and it follows nobody: the source was its only member besides
+    assert "replica_of" not in shown and "replicas" not in shown
+    for ident in (one, source):
+        assert f"Nobody can write to instance {one}: restart it." in plane.show(
+            ident)["fault"]["message"]
+    assert plane.agent(one).read_only
+    if not asked_for:
+        assert "source-closed" in [found.finding.kind for found in plane.reconcile()]
+        wait_for(lambda: [name for name, _ in plane.agent(one).asked].count("detach_replica") > 3,
+                 "another attempt")
+        plane.hypervisor.failures.clear()
+        wait_for(lambda: not plane.agent(one).read_only, "the source")
+        plane.wait(one, "ACTIVE")
+        assert "source-closed" not in [found.finding.kind for found in plane.reconcile()]
+        return
+    plane.hypervisor.failures.clear()
+    for _ in range(2):
+        asked = len(plane.agent(one).asked)
+        plane.request("POST", f"/instances/{one}/action", {"restart": {}}, status=202)
+        assert "fault" not in plane.wait(one, "ACTIVE")
+        assert (plane.agent(one).read_only, plane.agent(one).follows) == (False, None)
+    # once is enough
+    assert "detach_replica" not in [name for name, _ in plane.agent(one).asked[asked:]]
+
+
+def test_a_set_goes_on_when_the_time_is_over_as_its_roles_are_written(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, chosen, other = pair
+    write = roles.write
+
+    def slow(work: Work, *args: Any, **more: Any) -> None:
+        write(work, *args, **more)
+        work.limit(plane.clock.now() - datetime.timedelta(seconds=1), "It took too long.")
+
+    monkeypatch.setattr(roles, "write", slow)
+    promote(plane, chosen)
+    assert "fault" not in plane.wait(chosen, "ACTIVE")
+    assert set(ids(plane, chosen)) == {source, other}
+    assert not plane.agent(chosen).read_only
+    assert violations(plane) == []
 
 
 def test_nothing_else_is_done_with_a_set_that_changes(

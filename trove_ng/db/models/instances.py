@@ -72,6 +72,8 @@ class Instance(Timestamps, SoftDelete, Base):
     deletion_protection: Mapped[bool] = mapped_column(default=False)
     #: it may have accounts of replicas that are gone: it did not answer when they were dropped
     accounts_left: Mapped[bool] = mapped_column(default=False)
+    #: it became the source of its set, and its agent did not let clients write yet
+    unopened: Mapped[bool] = mapped_column(default=False)
     #: the backup that it is restored from, to be checked and removed again; no project's
     verifies_id: Mapped[str | None] = mapped_column(String(36), index=True)
 

@@ -269,12 +269,25 @@ def with_accounts_left(session: Session, heard: datetime.datetime) -> Sequence[A
 
     :param heard: since when an agent was heard of that can be asked
     """
-    return session.execute(select(Instance.id, Instance.tenant_id).join(
+    return session.execute(_serving(heard).where(Instance.accounts_left.is_(True))).all()
+
+
+def unopened(session: Session, heard: datetime.datetime) -> Sequence[AnyRow]:
+    """Return id and tenant_id of sources that clients cannot write to since they are sources.
+
+    :param heard: since when an agent was heard of that can be asked
+    """
+    return session.execute(_serving(heard).where(
+        Instance.unopened.is_(True), Instance.slave_of_id.is_(None))).all()
+
+
+def _serving(heard: datetime.datetime) -> AnySelect:
+    return select(Instance.id, Instance.tenant_id).join(
         ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(
-            Instance.accounts_left.is_(True), Instance.deleted.is_(False),
+            Instance.deleted.is_(False),
             Instance.task == "NONE", ServiceStatusRow.updated_at >= heard,
             ServiceStatusRow.status.in_(service_statuses.SERVING),
-            ~_instance_is_live()).order_by(Instance.id)).all()
+            ~_instance_is_live()).order_by(Instance.id)
 
 
 def undeleted(session: Session) -> Sequence[AnyRow]:

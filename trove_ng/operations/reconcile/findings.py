@@ -34,6 +34,8 @@ class Kind(enum.StrEnum):
     LETS_IN = "lets-in"
     #: an instance may have accounts of replicas that are gone
     ACCOUNTS_LEFT = "accounts-left"
+    #: a new source of a set that clients cannot write to
+    SOURCE_CLOSED = "source-closed"
     FLOATING_IP_ELSEWHERE = "floating-ip-elsewhere"
     NAME_ELSEWHERE = "name-elsewhere"
     #: the use of a quota is not what the rows add up to
@@ -79,6 +81,8 @@ class Repair(enum.StrEnum):
     LET_OUT = "let-out"
     #: the same, which also takes the accounts of replicas that are gone
     DROP_ACCOUNTS = "drop-accounts"
+    #: begin an operation that lets clients write
+    OPEN_SOURCE = "open-source"
     #: delete a volume that was kept for snapshots which are gone
     DELETE_KEPT = "delete-kept"
 

@@ -196,6 +196,10 @@ def look_at_store(parts: Parts) -> list[Finding]:
             Kind.ACCOUNTS_LEFT, "Accounts of replicas that are gone may be left.", row.id,
             row.tenant_id, "instance", row.id, Repair.DROP_ACCOUNTS)
             for row in reconciliation.with_accounts_left(session, when(parts).heard)]
+        found += [Finding(
+            Kind.SOURCE_CLOSED, "Clients cannot write to the new source of a set.", row.id,
+            row.tenant_id, "instance", row.id, Repair.OPEN_SOURCE)
+            for row in reconciliation.unopened(session, when(parts).heard)]
         for tenant_id, wrong in quotas.differences(session).items():
             found += [Finding(
                 Kind.QUOTA_USAGE, f"{used} {name} are in use by the records, {counted} are "

@@ -31,6 +31,8 @@ from trove_ng.operations.reconcile.findings import Finding, Kind, Outcome, Repai
 from trove_ng.operations.reconcile.look import Parts, when
 from trove_ng.operations.requests import PURPOSE, Requests
 
+#: what the agent of a source is asked for
+_OF_REPLICAS = (Repair.DROP_ACCOUNTS, Repair.OPEN_SOURCE)
 _INTERRUPTED = "The work was interrupted and cannot go on."
 
 
@@ -47,7 +49,8 @@ class Repairer:
             Repair.DELETE_NAME: self._name, Repair.SET_NAME: self._name,
             Repair.DELETE_SNAPSHOT: self._delete_snapshot,
             Repair.DELETE_KEPT: self._delete_kept, Repair.LET_OUT: self._let_out,
-            Repair.DROP_ACCOUNTS: self._let_out, Repair.DELETE_AGAIN: self._delete_again,
+            Repair.DROP_ACCOUNTS: self._let_out, Repair.OPEN_SOURCE: self._let_out,
+            Repair.DELETE_AGAIN: self._delete_again,
             Repair.DELETE_OBJECTS: lambda finding: objects.delete(parts, finding)}
 
     def repair(self, finding: Finding, cloud: compare.Cloud | None) -> Outcome:
@@ -174,7 +177,7 @@ class Repairer:
 
         def wanted(instance: Instance, row: Facts) -> payloads.Payload | None:
             return (payloads.UpdateAccess(access=dict(instance.access or {}),
-                                          accounts=finding.repair is Repair.DROP_ACCOUNTS)
+                                          accounts=finding.repair in _OF_REPLICAS)
                     if compare.is_idle(row, times.settled) else None)
 
         return self._begin(finding, payloads.INSTANCE_UPDATE_ACCESS, Task.UPDATING, wanted)

@@ -78,7 +78,11 @@ def fail_set(work: Work, session: Session, why: str) -> None:
     The fault is that of the operation's instance; what could not be undone is in error, and
     says itself why.
     """
-    release_set(work, session)
+    for one in release_set(work, session):
+        if one.unopened:
+            why = f"{why} Nobody can write to instance {one.id}: restart it."
+            if one.id != work.resource_id:
+                note_fault(work, session, why, one.id)
     found = idle(work, session)
     for step in operations.left(session, work.id):
         blamed = found

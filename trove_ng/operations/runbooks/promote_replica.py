@@ -132,13 +132,14 @@ def _follow_back(work: Work) -> None:
 
 
 def _roles(work: Work) -> None:
-    roles.hurry(work)
-    roles.write(work, work.resource_id)
+    # there is no way back once they are written, however long that took, and by whom
+    if not roles.is_done(work, work.resource_id):
+        roles.hurry(work)
+        roles.write(work, work.resource_id)
+    work.limit(None)
 
 
 def _writable(work: Work) -> None:
-    # there is no way back
-    work.limit(None)
     roles.open_source(work, work.resource_id, "writable")
 
 

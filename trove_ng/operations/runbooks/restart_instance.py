@@ -23,8 +23,10 @@ def _open(work: Work) -> None:
     """Have a source be written to, also when a change of its set left it as it was before."""
     with work.reader() as session:
         is_source = instances.has_replicas(session, work.resource_id)
-    version, _ = servers.load_version(work, servers.load(work))
-    if is_source and work.tools.datastores[version.manager].capabilities.promotion:
+    instance = servers.load(work)
+    version, _ = servers.load_version(work, instance)
+    engine = work.tools.datastores[version.manager]
+    if (is_source or instance.unopened) and engine.capabilities.promotion:
         roles.open_source(work, work.resource_id, "open")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from trove_ng.operations import access, names, payloads, replication, servers, tls
+from trove_ng.operations import access, names, payloads, replication, roles, servers, tls
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
@@ -49,6 +49,8 @@ def _name_as_before(work: Work) -> None:
 
 def _accounts(work: Work) -> None:
     if work.payload(payloads.UpdateAccess).accounts:
+        if servers.load(work).unopened:
+            roles.open_source(work, work.resource_id, "open")
         replication.drop_left_accounts(work)
 
 

@@ -652,6 +652,7 @@ def upgrade() -> None:
         sa.Column("volume_config", sa.String(length=255), nullable=True),
         sa.Column("deletion_protection", sa.Boolean(), nullable=False),
         sa.Column("accounts_left", sa.Boolean(), nullable=False),
+        sa.Column("unopened", sa.Boolean(), nullable=False),
         sa.Column("verifies_id", sa.String(length=36), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
