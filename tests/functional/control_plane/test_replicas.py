@@ -20,9 +20,10 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.repositories import instances, operations, volumes
 from trove_ng.operations import fencing, roles
+from trove_ng.operations import servers as built
 from trove_ng.operations.replication import account
 from trove_ng.operations.runbooks import seed_replicas
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -367,6 +368,22 @@ def test_what_fails_leaves_the_source_as_it_was(plane: ControlPlane, instance: s
     plane.request("DELETE", f"/instances/{replica}", status=202)
     plane.wait_gone(f"/instances/{replica}")
     assert "replicas" not in plane.show(instance)
+
+
+def test_a_replica_that_fails_before_it_needs_the_snapshot_leaves_no_account(
+        plane: ControlPlane, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seed_replicas, "_keeps_log_by_account", lambda _work, _source: True)
+    source = plane.agent(instance)
+
+    def refuse(*_args: Any) -> None:
+        wait_for(lambda: source.accounts, "the account that keeps the log")
+        raise StepFailed("No valid host was found.")
+
+    monkeypatch.setattr(built, "make_server", refuse)
+    replica = ask(plane, instance)["id"]
+    assert "No valid host" in plane.wait(replica, "ERROR")["fault"]["message"]
+    plane.wait(instance, "ACTIVE")
+    assert source.accounts == {}
 
 
 def test_a_source_keeps_what_replicas_need_before_it_is_backed_up(

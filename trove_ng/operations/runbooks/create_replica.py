@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from sqlalchemy.orm import Session
 
 from trove_ng.db.repositories import instances
-from trove_ng.operations import payloads, replication, tls
+from trove_ng.operations import payloads, replication, servers, tls
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import create_instance
 from trove_ng.operations.work import Work
+
+
+def _undo_first(work: Work) -> None:
+    replication.drop_first_account(work)
+    servers.drop_security_group(work)
 
 
 def _steps() -> tuple[Step, ...]:
@@ -16,9 +23,10 @@ def _steps() -> tuple[Step, ...]:
     steps = create_instance.RUNBOOK.steps
     names = [one.name for one in steps]
     first, last = names.index("prepare"), names.index("database") + 1
-    return (*steps[:first],
-            Step("snapshot", replication.wait_for_snapshot, replication.close_account),
-            Step("account", replication.open_account, replication.close_account),
+    # who makes the snapshot may make the account, at any time
+    return (dataclasses.replace(steps[0], undo=_undo_first), *steps[1:first],
+            Step("snapshot", replication.wait_for_snapshot),
+            Step("account", replication.open_account, replication.close_way),
             *steps[first:last],
             Step("tls", tls.as_source),
             Step("follow", replication.follow_first),

@@ -191,11 +191,16 @@ def _can_do_without(work: Work, answers: Mapping[str, rm.Position],
     with work.reader() as session:
         begun = operations.step_began(session, work.id, _HALT)
         rows = [service_statuses.get(session, one) for one in silent]
+        told = [service_statuses.get(session, one) for one in answers]
     if begun is None:
         return False
+    # what was received may end within a change, which is not in the answer then
+    most = max([best.progress, *(failover.progress(row.details) or 0 for row in told
+                                 if row is not None
+                                 and failover.history(row.details) == best.history)])
     age = (work.tools.clock.now() - begun).total_seconds()
     return age >= work.tools.conf.failover_candidate_timeout and all(
-        row is not None and failover.has_no_more(row.details, best.progress, best.history)
+        row is not None and failover.has_no_more(row.details, most, best.history)
         for row in rows)
 
 
