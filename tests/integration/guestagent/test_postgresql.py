@@ -758,7 +758,7 @@ AGAINST: dict[str, Any] = {
     "extra_float_digits": -15, "datestyle": "german, dmy", "client_min_messages": "error",
     "log_min_messages": "panic", "standard_conforming_strings": False,
     "default_transaction_isolation": "serializable", "default_transaction_deferrable": True,
-    "lc_messages": "en_US.UTF-8", "client_encoding": "latin1", "row_security": False,
+    "lc_messages": "POSIX", "client_encoding": "latin1", "row_security": False,
     "transform_null_equals": True}
 
 
