@@ -202,6 +202,7 @@ class StepTask(task.Task):
                 self._observe(self._work, f"undo {self._step.name}")
                 self._try(self._step.undo, always=True)
                 self._observe(self._work, f"undone {self._step.name}")
+            self._note_undone()
         except StoreAway as err:
             self._abandon(err)
         except Exception as err:
@@ -211,6 +212,12 @@ class StepTask(task.Task):
                 self._note_left(err)
             except StoreAway as err:
                 self._abandon(err)
+
+    @retry_on_db_error
+    def _note_undone(self) -> None:
+        work = self._work
+        with work.writer() as session:
+            operations.note_undone(session, work.id, self._step.name, work.tools.clock.now())
 
     @retry_on_db_error
     def _note_left(self, err: Exception) -> None:

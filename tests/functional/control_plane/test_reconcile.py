@@ -29,11 +29,13 @@ from trove_ng.db.models import (
     Duty,
     Instance,
     InstanceKey,
+    InstanceVolume,
     Operation,
     QuotaUsage,
     Reservation,
     ServiceStatusRow,
 )
+from trove_ng.db.repositories import operations
 from trove_ng.operations import duty
 from trove_ng.operations.duty import Duty as OneDuty
 from trove_ng.operations.reconcile import look
@@ -329,6 +331,24 @@ def test_nothing_of_a_live_operation_is_judged(plane: ControlPlane, instance: st
     plane.conf.set_override("orphan_age", 1000)
     assert plane.reconcile() == []
     assert plane.resources() == before
+
+
+def test_a_member_of_a_set_is_left_alone_for_a_while_after_work_on_the_set(
+        plane: ControlPlane, instance: str) -> None:
+    """The lists of the cloud may be older than what the work did."""
+    other = str(uuid.uuid4())
+    long_ago = update(Operation).values(ended_at=utcnow() - datetime.timedelta(days=1))
+    change(plane, long_ago)
+    with plane.db.writer() as session:
+        operations.add(session, Operation(
+            action="instance.grow_set", resource_type="instance", resource_id=other,
+            tenant_id=plane.project_id, status="SUCCEEDED", ended_at=utcnow(),
+            payload={"source_id": other, "replica_ids": [instance]}))
+    change(plane, update(InstanceVolume).values(size=2))
+    plane.conf.set_override("orphan_age", 1000)
+    assert plane.reconcile() == []
+    change(plane, long_ago)
+    assert [str(one.finding.kind) for one in plane.reconcile()] != []
 
 
 def test_an_operation_that_begins_meanwhile_stops_a_repair(

@@ -76,6 +76,20 @@ def test_a_failure_undoes_what_was_done_and_is_told(
     assert bench.ended == [("failed", "No valid host was found.")]
 
 
+def test_what_was_undone_is_shown_with_its_time(bench: Bench, step: Maker) -> None:
+    ident = bench.submit()
+    lease = bench.claim(ident)
+    assert lease is not None
+    bench.run(lease, step("one"), Step("kept", lambda work: None), step("stuck", undo=fail("no")),
+              step("last", fail("why")))
+    with bench.db.reader() as session:
+        shown = {one.step: (one.state, one.ended_at is not None, one.error)
+                 for one in operations.steps(session, ident)}
+    assert shown == {
+        "one": ("UNDONE", True, None), "kept": ("SUCCEEDED", True, None),
+        "stuck": ("LEFT", True, "no"), "last": ("FAILED", True, "why")}
+
+
 def test_an_unexpected_error_is_told_without_its_text(bench: Bench, step: Maker) -> None:
     def explode(work: Work) -> None:
         raise RuntimeError("password=hunter2")
@@ -316,7 +330,7 @@ def test_a_worker_whose_lease_is_over_calls_nobody(
     assert lease is not None
     client = SimpleNamespace(list_ports=lambda **_: asked.append("ports") or {"ports": []})
     clouds = Clouds(bench.tools.conf, cast(Clients, SimpleNamespace(
-        neutron=client, options=SimpleNamespace(tries=3), region="RegionOne",
+        neutron=client, patience=SimpleNamespace(tries=3), region="RegionOne",
         session=SimpleNamespace(get_project_id=lambda: "p"))))
     tools = dataclasses.replace(
         bench.tools, clouds=clouds,

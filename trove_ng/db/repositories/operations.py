@@ -41,8 +41,8 @@ RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 CANCELLED = "CANCELLED"
-#: state of a step that could not be undone
-LEFT = "LEFT"
+#: states of a step that was undone, and that could not be
+UNDONE, LEFT = "UNDONE", "LEFT"
 
 #: how an operation ended → what is told
 _ENDS = {SUCCEEDED: EventKind.OPERATION_SUCCEEDED, FAILED: EventKind.OPERATION_FAILED,
@@ -368,6 +368,14 @@ def note_found(session: Session, operation_id: str, step: str, name: str, value:
     if name not in row.found:
         row.found = {**row.found, name: value}
     return row.found[name]
+
+
+def note_undone(session: Session, operation_id: str, step: str,
+                now: datetime.datetime) -> None:
+    """Write that a step of a held operation was undone; one that failed stays so."""
+    row = session.get(OperationStep, (operation_id, step))
+    if row is not None and row.state == SUCCEEDED:
+        row.state, row.ended_at = UNDONE, now
 
 
 def note_left(session: Session, operation_id: str, step: str, error: str,

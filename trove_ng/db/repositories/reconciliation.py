@@ -32,6 +32,7 @@ from trove_ng.db.models import (
     InstanceKey,
     InstanceVolume,
     Operation,
+    OperationMember,
     ServiceStatusRow,
 )
 from trove_ng.db.repositories import backups, operations, schedules, service_statuses
@@ -83,7 +84,7 @@ class Facts:
     :param heartbeat: when the newest one came
     :param agent_status: what it said
     :param live: an operation works on it
-    :param worked_at: when the last operation on it ended
+    :param worked_at: when the last operation on it, or on a set that it belonged to, ended
     :param recoveries: how many that were to put a new disk to use failed since the last other
         operation
     """
@@ -137,10 +138,19 @@ def _facts(session: Session, *which: ColumnElement[bool]) -> dict[str, Facts]:
         select(func.max(Operation.ended_at)).where(
             Operation.resource_id == func.coalesce(Instance.verifies_id, Instance.id))
         .scalar_subquery().label("worked_at"),
+        select(func.max(Operation.ended_at)).join(
+            OperationMember, OperationMember.operation_id == Operation.id).where(
+                OperationMember.resource_id == Instance.id)
+        .scalar_subquery().label("worked_in_set_at"),
         case((Instance.error == _UNRECOVERED, _recoveries()), else_=0).label("recoveries"),
     ).outerjoin(ServiceStatusRow, ServiceStatusRow.instance_id == Instance.id).where(*which))
-    return {row.id: Facts(**row._mapping, volumes=tuple(volumes.get(row.id, ())))
-            for row in rows}
+    found = {}
+    for row in rows:
+        values = dict(row._mapping)
+        ends = [one for one in (row.worked_at, values.pop("worked_in_set_at")) if one is not None]
+        found[row.id] = Facts(**{**values, "worked_at": max(ends, default=None)},
+                              volumes=tuple(volumes.get(row.id, ())))
+    return found
 
 
 def regions(session: Session, since: datetime.datetime) -> set[str]:
