@@ -140,7 +140,8 @@ class Datastore:
     :param accounts_are_data: a replica has the accounts that its source has for replicas, and
         makes none until it is written to
     :param replicas_copy: a new replica copies all data from its source, and needs no backup
-    :param tells_root: who may come in is no data: replicas are told of root as their source is
+    :param tells_root: who may come in is no data: replicas are told of root as their source is;
+        those of other engines are told only when root is disabled, to end what it has open
     :param why_not: for each capability that it lacks, a sentence that says why
     :param lacks: what older versions lack besides
     :param logs: what its servers write, in the order of their names

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent.logs import LogFile
 from trove_ng.guestagent.server import ServerManager
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
+
+#: seconds that a change of the source gets to arrive at a replica, while a client waits
+ARRIVAL_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
 
 
 class Databases(Protocol):
@@ -68,7 +74,24 @@ class Root(Protocol):
         """Let it log in; return its password, made if none is given."""
 
     def disable(self) -> None:
-        """Take its login away; not enabled is no error."""
+        """Take its login away, and end what it has open; not enabled is no error.
+
+        A replica waits until its source has taken the login away, for it must change nothing.
+
+        :raises ServiceUnavailable: that does not come to the replica in time
+        """
+
+
+def wait_until_disabled(root: Root) -> None:
+    """Wait, at a replica, for the change that takes root's login away.
+
+    :raises ServiceUnavailable: it does not come in time
+    """
+    end = time.monotonic() + ARRIVAL_SECONDS
+    while root.is_enabled():
+        if time.monotonic() > end:
+            raise ServiceUnavailable("The replica has not heard yet that root is disabled.")
+        time.sleep(_LOOK_SECONDS)
 
 
 class ServerLogs(Protocol):

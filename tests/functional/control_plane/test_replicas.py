@@ -222,6 +222,29 @@ def test_replicas_that_ask_their_source_are_told_of_root(plane: ControlPlane) ->
     assert known() == ["", made["user"]["password"], "other-Pw2"]
 
 
+def test_replicas_end_what_root_has_open_when_it_is_disabled(
+        plane: ControlPlane, instance: str) -> None:
+    url = f"/instances/{instance}/root"
+    ask(plane, instance, replica_count=2)
+    one, two = ids(plane, instance)
+    for each in (one, two):
+        plane.wait(each, "ACTIVE")
+
+    def asked(name: str) -> list[int]:
+        return [[what for what, _ in plane.agent(each).asked].count(name)
+                for each in (instance, one, two)]
+
+    # it comes with the data
+    assert "failed_slaves" not in plane.request("POST", url, status=200).json
+    assert asked("enable_root") == [1, 0, 0]
+    assert plane.request("DELETE", url, status=204).body == b""
+    assert asked("disable_root") == [1, 1, 1]
+    plane.agent(two).beat(ServiceStatus.SHUTDOWN)
+    wait_for(lambda: plane.show(two)["operating_status"] == "SHUTDOWN", "the heartbeat")
+    assert plane.request("DELETE", url, status=200).json == {"failed_slaves": [two]}
+    assert asked("disable_root") == [2, 2, 1]
+
+
 def test_replicas_are_told_of_root_at_once_and_not_waited_for_long(
         plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     plane.hypervisor.make_agent = RootedAgent

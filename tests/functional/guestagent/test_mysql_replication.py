@@ -21,6 +21,7 @@ from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.tls import BASIC, ENFORCED
 from trove_ng.datastores.base import REPLICA_USERS
+from trove_ng.guestagent import sql_manager
 from trove_ng.guestagent.datastores.experimental.percona.manager import PerconaManager
 from trove_ng.guestagent.datastores.mysql_family import replication
 from trove_ng.guestagent.datastores.stable.mysql.manager import MySqlManager
@@ -536,3 +537,25 @@ def test_a_source_with_a_certificate_is_followed_encrypted_and_verified(
         follow(replica, source, ONE, authority="PEM")
     replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="detach"))
     assert replica.manager.tls.trusted is None
+
+
+def test_sessions_of_root_at_a_replica_end_when_its_source_disables_it(
+        pair: tuple[World, World], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, replica = pair
+    monkeypatch.setattr(sql_manager, "ARRIVAL_SECONDS", 0.5)
+    source.manager.enable_root(m.RootRequest(password=Secret("mine")))
+    assert replica.manager.is_root_enabled(m.Empty()).value
+    # the stand-in has no other way in than the socket, where this one would come first
+    del replica.stored()["users"]["root@localhost"]
+    with pymysql.connect(unix_socket=replica.paths.socket, user="root",
+                         password="mine") as connection, connection.cursor() as cursor:
+        # nothing is taken away here: the change has to come from the source
+        with pytest.raises(ServiceUnavailable, match="has not heard yet"):
+            replica.manager.disable_root(m.Empty())
+        assert "root@%" in replica.stored()["users"]
+        cursor.execute("SELECT 1")
+        source.manager.disable_root(m.Empty())
+        replica.manager.disable_root(m.Empty())
+        with pytest.raises(pymysql.err.OperationalError):
+            cursor.execute("SELECT 1")
+    assert position(replica) == position(source)

@@ -18,6 +18,7 @@ from trove_ng.common.errors import ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores.base import REPLICA_USERS
+from trove_ng.guestagent import sql_manager
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 from trove_ng.standalone.minicloud.swift import Swift
@@ -133,6 +134,28 @@ def test_replicas_follow_with_accounts_of_their_own(
     assert "does not get changes" in replica.manager.examine().reason
     with pytest.raises(ServiceUnavailable, match="does not get changes"):
         follow(replica, server, one, None)
+
+
+def test_sessions_of_root_at_a_replica_end_when_its_source_disables_it(
+        server: Server, make: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = following(server, make, url)
+    server.manager.enable_root(m.RootRequest(password=Secret("mine")))
+    eventually(replica.manager.root.is_enabled, "root to come with the data")
+    with replica.login("root", "mine") as connection, connection.cursor() as cursor:
+        with monkeypatch.context() as patch, pytest.raises(
+                ServiceUnavailable, match="has not heard yet"):
+            patch.setattr(sql_manager, "ARRIVAL_SECONDS", 0.5)
+            # nothing is taken away here: the change has to come from the source
+            replica.manager.disable_root(m.Empty())
+        cursor.execute("SELECT 1")
+        server.manager.disable_root(m.Empty())
+        replica.manager.disable_root(m.Empty())
+        with pytest.raises(pymysql.MySQLError):
+            cursor.execute("SELECT 1")
+    with pytest.raises(pymysql.err.OperationalError):
+        replica.login("root", "mine")
+    insert(server, 7)
+    eventually(lambda: values(replica) == [7], "it to follow still")
 
 
 def test_a_lost_root_disk_does_not_end_a_replica(

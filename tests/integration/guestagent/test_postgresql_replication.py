@@ -35,6 +35,7 @@ from trove_ng.common.errors import (
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
 from trove_ng.datastores import base as datastores
+from trove_ng.guestagent import sql_manager
 from trove_ng.guestagent.datastores.experimental.postgresql.manager import PostgreSqlManager
 from trove_ng.guestagent.datastores.experimental.postgresql.wal import REPLICA_SLOT, Kept
 from trove_ng.guestagent.steps import Progress
@@ -396,6 +397,26 @@ def slots(one: Server) -> list[str]:
 def root(server: Server) -> tuple[str, str, str]:
     server.manager.enable_root(m.RootRequest(password=Secret("root-Pw1")))
     return "postgres", "root-Pw1", "shop"
+
+
+def test_sessions_of_root_at_a_replica_end_when_its_source_disables_it(
+        server: Server, make: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (_, replica, _), _ = a_set(server, make, url)
+    login = root(server)
+    wait_for(replica.manager.root.is_enabled)
+    with replica.login(*login) as connection:
+        with monkeypatch.context() as patch, pytest.raises(
+                ServiceUnavailable, match="has not heard yet"):
+            patch.setattr(sql_manager, "ARRIVAL_SECONDS", 0.5)
+            # nothing is taken away here: the change has to come from the source
+            replica.manager.disable_root(m.Empty())
+        connection.execute("SELECT 1")
+        server.manager.disable_root(m.Empty())
+        replica.manager.disable_root(m.Empty())
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    with pytest.raises(psycopg.OperationalError):
+        replica.login(*login)
 
 
 def test_another_backup_leaves_what_a_replica_begins_with(

@@ -77,7 +77,7 @@ def _tell(call: Call, replicas: Sequence[AnyRow],
           tell: Callable[[GuestClient, float], object]) -> list[str]:
     """Tell replicas of root, at once; return the ids of those that could not be told.
 
-    These ask their source for it themselves, when they follow it.
+    These hear of it from their source, by asking or with the data, when they follow it.
 
     :param tell: is given the seconds to wait
     """
@@ -104,7 +104,7 @@ def _tell(call: Call, replicas: Sequence[AnyRow],
 
 def disable(call: Call) -> dict[str, Any] | None:
     """Disable root; tell which replicas could not be told of it, if any."""
-    guest, engine = connect(call, "root", changes=True)
+    guest, _ = connect(call, "root", changes=True)
     ident = call.params["id"]
     with call.services.db.reader() as session:
         known = instances.root_was_enabled(session, ident) is not None
@@ -113,7 +113,8 @@ def disable(call: Call) -> dict[str, Any] | None:
         if not guest.is_root_enabled():
             raise NotFound(f"Root was never enabled on instance {ident}.")
         _note(call, ident)
-    replicas = _replicas(call) if engine.tells_root else []
+    replicas = _replicas(call)
     guest.disable_root()
+    # where it goes with the data, replicas end what root has open there
     failed = _tell(call, replicas, lambda one, seconds: one.disable_root(seconds))
     return {"failed_slaves": failed} if failed else None

@@ -98,7 +98,8 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         self._hold = DataHold(self.server, self._sync, self.dialect)
         self.databases = Databases(self.server)
         self.users = Users(self.server, self.dialect)
-        self.root = Root(self.server, self.dialect)
+        self.root = Root(self.server, self.dialect,
+                         lambda: self.replication.role() is Role.REPLICA)
         self.server_logs = ServerLogs(self.paths, self.configuration, self.server, OWNER,
                                       lambda: self.ctx.services.log_path(self.services),
                                       lambda: self.volumes.has(USER_LOG))

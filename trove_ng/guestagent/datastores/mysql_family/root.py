@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.guestagent.datastores.mysql_family import sql
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
+from trove_ng.guestagent.sql_manager import wait_until_disabled
 
 USER = "root"
 HOST = "%"
 
 
 class Root:
-    """root from everywhere; root of the server's own socket is left alone."""
+    """root from everywhere; root of the server's own socket is left alone.
+
+    :param follows: returns whether the server is a replica
+    """
 
     name = USER
 
-    def __init__(self, server: sql.Server, dialect: Dialect) -> None:
+    def __init__(self, server: sql.Server, dialect: Dialect, follows: Callable[[], bool]) -> None:
         self._server = server
         self._dialect = dialect
+        self._follows = follows
 
     def is_enabled(self) -> bool:
         """Return whether root can log in from elsewhere."""
@@ -46,11 +53,15 @@ class Root:
     def disable(self) -> None:
         """Take root's login away, and end its connections; not enabled is no error.
 
-        While enabled, root may have made itself accounts for further hosts: they go too.
+        While enabled, root may have made itself accounts for further hosts: they go too.  A
+        replica drops none: it would have a change that its source has not.
         """
+        if self._follows():
+            wait_until_disabled(self)
         with self._server.session() as session:
-            for host in self._hosts(session):
-                session.run("DROP USER IF EXISTS %s@%s", (USER, host))
+            if not self._follows():
+                for host in self._hosts(session):
+                    session.run("DROP USER IF EXISTS %s@%s", (USER, host))
             # those of the server's own socket are of its own root
             for (number,) in session.run(
                     "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s AND "

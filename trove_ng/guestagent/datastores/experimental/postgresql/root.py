@@ -7,6 +7,7 @@ from psycopg.sql import SQL
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.datastores.postgresql.rules import ROOT
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, statement
+from trove_ng.guestagent.sql_manager import wait_until_disabled
 
 
 class Root:
@@ -43,9 +44,12 @@ class Root:
         The role stays: databases may belong to it.  Not enabled is no error.
         """
         with self._server.session() as session:
-            if session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (ROOT,)):
+            ((follows,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
+            if follows:
+                wait_until_disabled(self)
+            elif session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (ROOT,)):
                 session.run(statement(
                     "ALTER ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD NULL",
                     ROOT))
-                session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                                "WHERE usename = %s"), (ROOT,))
+            session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                            "WHERE usename = %s"), (ROOT,))
