@@ -86,6 +86,27 @@ def test_a_setting_that_needs_a_restart_waits_for_it(server: Server) -> None:
     assert variable(server, "back_log") == 99
 
 
+@pytest.mark.parametrize(("values", "name"), [
+    ({"wait_timeout": 5, "of_another_release": 1}, "of_another_release"),
+    ({"innodb_flush_method": "zz"}, "innodb_flush_method")])
+def test_a_server_is_not_made_with_what_it_would_not_start_with(
+        make: Any, values: dict[str, Any], name: str) -> None:
+    one: Server = make("refusing")
+    with pytest.raises(GuestError, match=f"refuses the value of {name}[.]"):
+        one.prepare(overrides=values)
+    assert not one.paths.data.exists()
+
+
+def test_what_a_stopped_server_would_not_start_with_is_refused(server: Server) -> None:
+    apply(server, wait_timeout=222)
+    server.manager.stop_db()
+    with pytest.raises(GuestError, match="refuses the value of of_another_release"):
+        apply(server, wait_timeout=333, of_another_release=1)
+    apply(server, wait_timeout=444)
+    server.manager.start_db()
+    assert variable(server, "wait_timeout") == 444
+
+
 def test_settings_that_are_refused_leave_those_of_before(server: Server) -> None:
     apply(server, wait_timeout=333)
     with pytest.raises(GuestError, match="character_set_server"):
