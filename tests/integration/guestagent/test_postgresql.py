@@ -776,10 +776,10 @@ def test_no_setting_of_owners_is_in_the_way_of_backups_and_restores(
     full = backup(one, store[0])
     late = time.time()
     assert abs(float(full.metadata[am.ENDED]) - late) < 60
-    with one.login("app", "app-Pw1", "shop") as connection:
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("SET default_transaction_read_only = off")
-        connection.execute("CREATE TABLE public.late AS SELECT 1 AS n")
+    # clients are hindered
+    one.override()
+    one.ask("CREATE TABLE public.late AS SELECT 1 AS n")
+    one.override(**AGAINST)
     archive.ship()
     until = archive.pieces[-1].until
     assert until is not None
