@@ -356,6 +356,21 @@ def test_a_promotion_is_taken_back(pair: tuple[World, World]) -> None:
     assert replica.manager.replication_trouble() == ""
 
 
+def test_a_source_that_is_let_write_again_follows_nobody(pair: tuple[World, World]) -> None:
+    source, replica = pair
+    source.manager.stop_writes(step("freeze"))
+    replica.manager.detach_replica(rm.DetachRequest(operation_id="o", step="take", hold=True))
+    accounts(replica, OLD, add=OLD)
+    follow(source, replica, OLD)
+    # its agent was away when it was to let go
+    source.manager.allow_writes(step("thaw"))
+    assert source.manager.replication.status() == {}
+    accounts(source, ONE, add=ONE)
+    follow(replica, source, ONE)
+    create(source, "after")
+    assert "after" in databases(replica)
+
+
 def test_of_replicas_of_a_lost_source_the_one_with_more_is_told(
         three: tuple[World, World, World]) -> None:
     source, one, two = three

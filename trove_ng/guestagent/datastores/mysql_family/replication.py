@@ -193,10 +193,15 @@ class Replication(abc.ABC):
         """Let no client commit any more, when what is being committed is."""
 
     def allow_writes(self) -> None:
-        """Let clients write."""
+        """Follow nobody, and let clients write."""
         with self._changing:
             # first: a server that does not answer lets them after its next start
             self.configure(Role.SOURCE)
+            if self.status():
+                with self._server.session() as session:
+                    session.run(f"STOP {self._follower}")
+                    self.forget(session)
+                self._trust("")
             self.open()
 
     def open(self) -> None:
