@@ -16,7 +16,8 @@ from tests.integration.cloud import AllInOne, ClientError
 from tests.integration.engines.engines import ENGINES, WITHOUT_SERVER, Engine
 from tests.integration.processes import kill
 from trove_ng.datastores import base as datastores
-from trove_ng.domain.capabilities import declared
+from trove_ng.domain.capabilities import declared, reasons
+from trove_ng.domain.capabilities import values as ways_of
 
 ROWS = int(os.environ.get("TROVE_ENGINE_ROWS", "300"))
 
@@ -94,9 +95,14 @@ def configure(instance: Instance, values: dict[str, Any]) -> str:
     return str(made.json()["configuration"]["id"])
 
 
+def declaration(instance: Instance) -> datastores.Datastore:
+    """Return what the engine declares of the version."""
+    return datastores.get(instance.engine.name).of(instance.engine.version)
+
+
 def able(instance: Instance, capability: str) -> None:
     """Skip a scenario that the engine does not declare."""
-    if not getattr(datastores.get(instance.engine.name).capabilities, capability):
+    if not getattr(declaration(instance).capabilities, capability):
         pytest.skip(f"{instance.engine.name} declares no {capability}")
 
 
@@ -109,8 +115,11 @@ def test_the_declared_capabilities_are_told(instance: Instance) -> None:
     shown = instance.rest.get(
         f"/datastores/{instance.engine.name}/versions/{instance.engine.version}/capabilities"
     ).json()["capabilities"]
-    assert {one["name"]: one["enabled"] for one in shown} == declared(
-        datastores.get(instance.engine.name).of(instance.engine.version))
+    engine = declaration(instance)
+    able_to, why_not, ways = declared(engine), reasons(engine), ways_of(engine)
+    assert {one["name"]: (one["enabled"], one["reason"], one["values"]) for one in shown} == {
+        name: (able_to[name], why_not.get(name), ways.get(name, [])) for name in able_to}
+    assert [one["name"] for one in shown if one["enabled"] is bool(one["reason"])] == []
 
 
 @pytest.mark.parametrize(("capability", "path", "body"), [
@@ -120,7 +129,7 @@ def test_the_declared_capabilities_are_told(instance: Instance) -> None:
 def test_databases_and_users_are_made_or_refused(instance: Instance, capability: str,
                                                  path: str, body: Any) -> None:
     url = f"/instances/{instance.id}/{path}"
-    able_to = getattr(datastores.get(instance.engine.name).capabilities, capability)
+    able_to = getattr(declaration(instance).capabilities, capability)
     answer = instance.rest.request("POST", url, json=body, check=False)
     listed = instance.rest.request("GET", url, check=False)
     if able_to:
@@ -286,7 +295,7 @@ def test_a_backup_that_continues_another_one_or_is_refused(instance: Instance) -
     before = instance.write(10)
     answer = instance.rest.request("POST", "/backups", check=False, json={"backup": {
         "name": "second", "instance": instance.id, "parent_id": first}})
-    if datastores.get(instance.engine.name).capabilities.incremental_backups:
+    if declaration(instance).capabilities.incremental_backups:
         second = answer.json()["backup"]["id"]
         instance.cloud.wait_backup(second)
         other = Instance(instance.cloud, instance.engine, size=2,
@@ -303,7 +312,7 @@ def test_a_backup_is_brought_to_a_time_or_that_is_refused(instance: Instance) ->
     rest, path = instance.rest, f"/instances/{instance.id}"
     answer = rest.request("PATCH", path, check=False, json={
         "instance": {"log_archiving": {"enabled": True}}})
-    if not datastores.get(instance.engine.name).capabilities.log_archiving:
+    if not declaration(instance).capabilities.log_archiving:
         assert (answer.status_code, "does not archive" in answer.text) == (501, True), answer.text
         return
     assert answer.status_code == 202, answer.text
