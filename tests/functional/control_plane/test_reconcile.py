@@ -40,6 +40,7 @@ from trove_ng.operations import duty
 from trove_ng.operations.duty import Duty as OneDuty
 from trove_ng.operations.reconcile import look
 from trove_ng.operations.reconcile.findings import Kind, Outcome
+from trove_ng.operations.reconcile.reconciler import Reconciler
 from trove_ng.operations.replication import account
 from trove_ng.standalone.minicloud.nova_server_api import ServerApi
 from trove_ng.taskmanager.reconcile import Turns
@@ -393,6 +394,35 @@ def test_a_person_is_told_once_of_what_cannot_be_repaired(
         store.put(resource, ident, good, good["project_id"])
         assert plane.reconcile() == []
     assert len(timeline(plane, instance, "?kind=mismatch.found")) == len(cases)
+
+
+def test_a_person_is_told_once_whichever_process_finds_it(
+        plane: ControlPlane, instance: str) -> None:
+    mine, store = row(plane, instance), plane.minicloud.store
+    assert mine.volume_id is not None
+    good = store.get("volume", mine.volume_id)
+    assert good is not None
+
+    def told() -> int:
+        return len(timeline(plane, instance, "?kind=mismatch.found"))
+
+    edit(plane, "volume", mine.volume_id, lambda doc: doc.update(size=5))
+    plane.reconcile()
+    other = Reconciler(plane.tools)
+    assert kinds(other.run()) == [("volume-size", "volume", False)]
+    assert told() == 1
+    # it goes, and comes again
+    store.put("volume", mine.volume_id, good, good["project_id"])
+    assert other.run() == []
+    edit(plane, "volume", mine.volume_id, lambda doc: doc.update(size=5))
+    for reconciler in (other, plane.reconciler, Reconciler(plane.tools)):
+        assert kinds(reconciler.run()) == [("volume-size", "volume", False)]
+        assert told() == 2
+    # between two looks of one of them, the other finds it
+    edit(plane, "port", mine.port_ids[0], lambda doc: doc.update(status="DOWN"))
+    for reconciler in (plane.reconciler, other):
+        assert ("port-down", "port", False) in kinds(reconciler.run())
+        assert told() == 3
 
 
 def test_what_is_missing_is_told(plane: ControlPlane, instance: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -19,6 +19,8 @@ INSTANCE = "instance"
 _LENGTH = 512
 _TIME = len("00000000-0000-7000")
 _COUNT = "events"
+#: events that are looked through for the one that told the same
+_COMPARED = 200
 
 #: action → what is done, to begin a sentence with
 _TITLES = {
@@ -138,6 +140,23 @@ def page(reader: Reader, resource_id: str, *, limit: int, marker: str | None = N
     if kind is not None:
         statement = statement.where(Event.kind == kind)
     return list(reader.execute(statement.order_by(Event.id.desc()).limit(limit + 1)))
+
+
+def newest_about(session: Session, resource_id: str, kinds: Collection[EventKind],
+                 details: Mapping[str, Any],
+                 since: datetime.datetime | None = None) -> str | None:
+    """Return of which of some kinds a resource's newest event is that has these details.
+
+    :param since: only events since then count; None: all do
+    """
+    statement = select(Event.kind, Event.details).where(
+        Event.resource_id == resource_id, Event.kind.in_(kinds))
+    if since is not None:
+        statement = statement.where(Event.created >= since)
+    for kind, told in session.execute(statement.order_by(Event.id.desc()).limit(_COMPARED)):
+        if told == details:
+            return str(kind)
+    return None
 
 
 def purge(session: Session, before: datetime.datetime, batch: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -30,12 +31,14 @@ DUTY = "reconciliation"
 #: not told on timelines: the status itself and the watch for heartbeats tell of them, and
 #: no owner is to know machines
 _UNTOLD = frozenset({Kind.SERVER_STATUS, Kind.HEARTBEAT_OLD, Kind.SERVER_HOST})
+_MISMATCHES = (EventKind.MISMATCH_FOUND, EventKind.MISMATCH_REPAIRED)
 
 
 class Reconciler:
     """Compares the store with all regions of the cloud and repairs what is safe.
 
-    A finding that stays is logged and told once, as long as this object lives.
+    A finding that stays is logged once, as long as this object lives, and told once to the
+    owner of the instance, whichever process finds it.
 
     :param objects_interval: seconds between two looks at the object store, which has to be
         asked for each project; None: it is not looked at
@@ -51,6 +54,8 @@ class Reconciler:
         self._repairer = Repairer(parts)
         #: keys of what was found the last time in each region, in ``names``, in the store: ""
         self._known: dict[str, set[tuple[str, ...]]] = {}
+        #: when that was
+        self._looked: dict[str, datetime.datetime] = {}
         self._away: CloudError | None = None
 
     def run(self, may_go_on: Callable[[], bool] = lambda: True) -> list[Outcome]:
@@ -64,15 +69,17 @@ class Reconciler:
         outcomes: list[Outcome] = []
         self._away = None
         for place, cloud, findings in self._look():
-            known = self._known.get(place, set())
+            known, looked = self._known.get(place, set()), self._looked.get(place)
+            now = self._parts.clock.now()
             for finding in findings:
                 if finding.repair is not None and not may_go_on():
                     LOG.warning("the reconciliation is left to another process")
                     return outcomes
                 outcome = self._repairer.repair(finding, cloud)
-                self._tell(outcome, known)
+                self._tell(outcome, known, looked)
                 outcomes.append(outcome)
             self._known[place] = {finding.key for finding in findings}
+            self._looked[place] = now
         if self._away is not None:
             raise self._away
         return outcomes
@@ -106,7 +113,8 @@ class Reconciler:
             LOG.warning("the object store is not compared: %s", err.message)
             self._away = self._away or err
 
-    def _tell(self, outcome: Outcome, known: set[tuple[str, ...]]) -> None:
+    def _tell(self, outcome: Outcome, known: set[tuple[str, ...]],
+              looked: datetime.datetime | None) -> None:
         finding = outcome.finding
         if not outcome.repaired and finding.key in known:
             return
@@ -117,12 +125,21 @@ class Reconciler:
         LOG.warning("%s: %s (instance %s, %s; %s)", finding.kind, finding.what,
                     finding.instance_id or "-", finding.details(), words)
         if finding.kind not in _UNTOLD and finding.instance_id is not None:
-            self._add_event(finding, outcome.repaired)
+            self._add_event(finding, outcome.repaired, looked)
 
     @retry_on_db_error
-    def _add_event(self, finding: Finding, repaired: bool) -> None:
+    def _add_event(self, finding: Finding, repaired: bool,
+                   looked: datetime.datetime | None) -> None:
+        """Tell a finding on the timeline, unless another process did.
+
+        :param looked: when this one looked the last time and did not find it; None: never
+        """
         kind = EventKind.MISMATCH_REPAIRED if repaired else EventKind.MISMATCH_FOUND
         message = f"{finding.what} It is repaired." if repaired else finding.what
+        ident, details = finding.instance_id or "", finding.details()
         with self._parts.db.writer() as session:
-            events.add_for_instance(session, kind, finding.instance_id or "", message,
-                                    self._parts.clock.now(), finding.details())
+            if not repaired and events.newest_about(
+                    session, ident, _MISMATCHES, details, looked) == kind:
+                return
+            events.add_for_instance(session, kind, ident, message, self._parts.clock.now(),
+                                    details)
