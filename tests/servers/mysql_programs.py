@@ -168,7 +168,8 @@ def _backup(given: argparse.Namespace) -> None:
         place = f"binlog_pos = filename '{name}', position '{size}'{last}\n"
     (given.extra_lsndir / "xtrabackup_info").write_text(
         f"tool_name = xtrabackup\n{place}innodb_from_lsn = {begin}\n")
-    files = {"xtrabackup_checkpoints": notes.encode(),
+    files = {"xtrabackup_checkpoints": notes.encode(), "backup-my.cnf": b"[mysqld]\n",
+             "binlog.000007": b"the last one", "binlog.index": b"./binlog.000007\n",
              "state.json.delta" if begin else "state.json": json.dumps(state).encode()}
     json.dump({name: base64.b64encode(content).decode() for name, content in files.items()},
               sys.stdout)
@@ -186,6 +187,8 @@ def _prepare(given: argparse.Namespace) -> None:
         end = int(more["to_lsn"])
         (given.target_dir / "state.json").write_bytes(
             (given.incremental_dir / "state.json.delta").read_bytes())
+    # applied, and left behind
+    (given.target_dir / "xtrabackup_logfile").write_text("redo log")
     (given.target_dir / "xtrabackup_checkpoints").write_text(_checkpoints(
         "log-applied" if given.apply_log_only else "full-prepared", 0, end))
 

@@ -449,6 +449,9 @@ def test_a_chain_of_backups_is_restored(world: World, make: Make,
     assert [one.name for one in other.manager.list_databases(
         m.PageRequest(limit=9)).databases] == ["more2", "more3", "shop"]
     assert other.stored()["users"]["app@%"][0] == "app'Pw\\1"
+    # nothing of the program's own stays
+    assert {path.name for path in other.paths.data.iterdir()} == {
+        "auto.cnf", "state.json", "xtrabackup_checkpoints"}
     # each but the last is kept open for the next
     prepared = [argv for argv in other.calls("xtrabackup") if "--prepare" in argv]
     assert ["--apply-log-only" in argv for argv in prepared] == [True, True, False]
@@ -859,8 +862,12 @@ def test_a_copy_of_a_volume_becomes_an_instance(make: Make, before: str, after: 
     one = make(version=before)
     one.prepare(databases=[m.DatabaseSpec(name="shop")])
     other = make(version=after)
+    keys = ("ca-key.pem", "server-key.pem", "private_key.pem")
+    for name in keys:
+        (one.paths.data / name).write_text("the key of the first server")
     copy_of(one, other)
     other.prepare(existing=m.ExistingData(version=before))
+    assert not any((other.paths.data / name).exists() for name in keys)
     assert [row.name for row in other.manager.list_databases(
         m.PageRequest(limit=9)).databases] == ["shop"]
     assert number(other) != number(one)

@@ -120,9 +120,18 @@ class YamlCodec:
         return {} if data is None else data
 
 
+#: what stands before a comment: a # in quotes begins none, nor after one that does not end
+_INI_VALUE = re.compile(r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[^#])*""")
+#: what an option file of MySQL has for signs
+_INI_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "s": " ", '"': '"', "'": "'",
+                "\\": "\\"}
+_INI_ESCAPE = re.compile(r"""\\([ntrbs"'\\])""")
+
+
 class IniCodec:
     """INI as MySQL's option files have it: ``{section: {key: value}}``.
 
+    A backslash begins a sign that cannot be written, or stands for itself when doubled.
     A key without a value is :data:`NO_VALUE`; a repeated key is a list of its values
     in their order; ``!include`` and ``!includedir`` lines are kept under the empty
     section as ``{"!includedir": path}``.
@@ -164,10 +173,12 @@ class IniCodec:
         return data
 
     def _value(self, text: str) -> Any:
-        text = _without_comment(text)
-        if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-            return text[1:-1]
-        return self._converter.to_object(text)
+        shown = _INI_VALUE.match(text)
+        text = shown[0].rstrip() if shown is not None else ""
+        quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "'\""
+        meant = _INI_ESCAPE.sub(lambda found: _INI_ESCAPES[found[1]],
+                                text[1:-1] if quoted else text)
+        return meant if quoted else self._converter.to_object(meant)
 
     def serialize(self, data: Mapping[str, Mapping[str, Any]]) -> str:
         out = io.StringIO()
@@ -194,8 +205,9 @@ class IniCodec:
             out.write(f"{_one_line(key)}\n")
             return
         text = _one_line(self._converter.to_text(value))
-        if text != text.strip() or "#" in text:
-            text = f'"{text}"'
+        text = text.replace("\\", "\\\\")
+        if text != text.strip() or "#" in text or text[:1] in ("'", '"'):
+            text = '"' + text.replace('"', '\\"') + '"'
         out.write(f"{_one_line(key)}{self._delimiter}{text}\n")
 
 

@@ -30,6 +30,10 @@ from trove_ng.rpc import messages as m
 
 #: what the program says last when all went well
 DONE = "completed OK!"
+#: what the program leaves beside the data: redo log that is applied, notes, the last binary log
+_NO_DATA = ("xtrabackup_logfile", "xtrabackup_info", "xtrabackup_binlog_*",
+            "xtrabackup_tablespaces", "mariadb_backup_info", "mariadb_backup_binlog_*",
+            "backup-my.cnf", "binlog.[0-9]*", "binlog.index")
 #: user that the server runs as
 OWNER = "mysql"
 
@@ -81,6 +85,9 @@ class FamilyRestore(Restore):
                 self._prepare(staging, increment if number else None,
                               last=number == len(links) - 1)
             files.remove(increment, recursive=True)
+        for pattern in _NO_DATA:
+            for path in staging.glob(pattern):
+                files.remove(path)
 
     def _prepare(self, staging: pathlib.Path, increment: pathlib.Path | None, *,
                  last: bool) -> None:

@@ -83,6 +83,9 @@ class MySqlManager(MySqlFamilyManager):
     def _clear_copy(self) -> None:
         super()._clear_copy()
         self._forget_number()
+        # keys that the server made for itself: it makes others
+        for path in self.paths.data.glob("*.pem"):
+            files.remove(path)
 
     def _forget_number(self) -> None:
         """Have the server choose another number than that which the data come from."""
