@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import logging
 
-from trove_ng.common.errors import TroveError
+from trove_ng.common.errors import GuestTimeout, TroveError
 from trove_ng.db.models import DatastoreVersion
-from trove_ng.db.repositories import datastores, instances, operations
+from trove_ng.db.repositories import datastores, instances, operations, service_statuses
 from trove_ng.db.repositories import modules as module_rows
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain.volumes import DATA
@@ -42,6 +42,7 @@ _BACK = "/back"
 #: metadata of a server: the image that it had before
 _BEFORE = "trove_image_before"
 _USE = "post_upgrade"
+_STOP = "stop"
 
 
 def _target(work: Work) -> DatastoreVersion:
@@ -84,8 +85,21 @@ def _before_rebuild(work: Work) -> None:
     except (StoreAway, BusAway):
         raise
     except TroveError as err:
+        if isinstance(err, GuestTimeout) and _is_heard(work):
+            raise  # it is asked again: the word may be lost
         LOG.warning("operation %s: instance %s is rebuilt as it is: %s", work.id,
                     work.resource_id, err.message)
+
+
+def _is_heard(work: Work) -> bool:
+    """Return whether the agent lives, and may not have been asked for long enough."""
+    conf, now = work.tools.conf, work.tools.clock.now()
+    with work.reader() as session:
+        row = service_statuses.get(session, work.resource_id)
+        begun = operations.step_began(session, work.id, _STOP)
+    return (begun is not None and service_statuses.is_fresh(
+        row, now, conf.agent_heartbeat_expiry)
+        and (now - begun).total_seconds() < conf.guest_long_call_timeout / 2)
 
 
 def _start_again(work: Work) -> None:
@@ -211,7 +225,7 @@ RUNBOOKS = (
     ), ending.succeed_restarted, ending.fail_unchanged, cancellable=True),
     Runbook(payloads.INSTANCE_REBUILD, (
         Step("image", _find_image),
-        Step("stop", _before_rebuild, _start_again),
+        Step(_STOP, _before_rebuild, _start_again),
         Step("rebuild", _rebuild_as_asked, _stand, final=True), *_REST,
     ), ending.succeed_restarted, ending.fail_unchanged),
     Runbook(payloads.INSTANCE_RECOVER, (Step("version", _note_version), *_REST),
