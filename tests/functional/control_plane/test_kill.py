@@ -56,6 +56,7 @@ def _config_file(world: World, home: Path, lease: float) -> Path:
     file["service_credentials"] = {
         "auth_url": conf.service_credentials.auth_url,
         "password": conf.service_credentials.password}
+    file["tls"] = {name: conf.tls[name] for name in ("ca_certificate", "ca_private_key")}
     file["dns"] = {name: str(conf.dns[name])
                    for name in ("enabled", "domain_name", "endpoint_url")}
     path = home / "trove.conf"
