@@ -6,6 +6,7 @@ too, and a field that no scenario fills fails the test.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import typing
@@ -16,19 +17,20 @@ import msgspec
 import pytest
 from oslo_messaging._drivers.impl_fake import FakeDriver
 
+from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.scenarios import SCENARIOS
 from tests.functional.control_plane.test_secrets import as_services_log, shapes
 from tests.functional.control_plane.world import World, wait_for
 from trove_ng.common.secret import Secret
 from trove_ng.db.repositories import operations
+from trove_ng.db.session import Database
 from trove_ng.rpc.guest import GUEST_METHODS
 
-#: fields that no run-book sends, and where they are looked for
+#: fields that no run-book sends, and the tests that look for them as this one does
 ELSEWHERE = {
-    "KeyRequest.key": "functional/rpc/test_rotation.py",
-    "ArchiveRequest.key": "derived from the archive's, for one part: control_plane/"
-                          "test_log_archives.py",
-    "LogReplay.keys": "the same",
+    "KeyRequest.key": "rpc/test_rotation.py",
+    "ArchiveRequest.key": "control_plane/test_secrets_of_archives.py",
+    "LogReplay.keys": "control_plane/test_secrets_of_archives.py",
 }
 
 
@@ -72,42 +74,54 @@ def secrets(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
 class Heard:
     """What agents were sent, and what was written and said meanwhile."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
         self.log = io.StringIO()
         self.sent: list[str] = []
         self.answers: list[str] = []
         self.words: dict[str, set[str]] = {}
 
     def learn(self) -> None:
-        for agent in self.world.plane.hypervisor.agents.values():
+        for agent in self.plane.hypervisor.agents.values():
             for _name, message in agent.asked:
                 for field, text in secrets(message):
                     self.words.setdefault(field, set()).add(text)
 
     def found(self) -> dict[str, list[str]]:
         """Return place → fields whose secrets are in it."""
-        with self.world.plane.db.engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            store = "\n".join(raw.iterdump())
-        places = {"log": self.log.getvalue(), "messages": "\n".join(self.sent), "store": store,
-                  "answers": "\n".join(self.answers)}
+        places = {"log": self.log.getvalue(), "messages": "\n".join(self.sent),
+                  "store": dump(self.plane.db), "answers": "\n".join(self.answers)}
         assert all(places.values())
         return {place: hits for place, text in places.items() if (hits := sorted(
             field for field, words in self.words.items()
             if any(form in text for word in words for form in shapes(word))))}
 
 
-@pytest.fixture
-def heard(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
-    made, send = Heard(world), FakeDriver.send
-    request = world.plane.request
+def dump(database: Database) -> str:
+    """Return all that a store in a file has."""
+    with database.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        return "\n".join(raw.iterdump())
+
+
+def sniff_at(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
+    """Add what is sent over the bus to a list, with the answers."""
+    send = FakeDriver.send
 
     def sniff(driver: Any, target: Any, ctxt: Any, message: Any, *args: Any, **more: Any) -> Any:
         answer = send(driver, target, ctxt, message, *args, **more)
-        made.sent.append(json.dumps([str(target), ctxt, message, answer]))
+        sent.append(json.dumps([str(target), ctxt, message, answer]))
         return answer
+
+    monkeypatch.setattr(FakeDriver, "send", sniff)
+
+
+@contextlib.contextmanager
+def listening(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
+    """Write down what is said while the block runs."""
+    made, request = Heard(plane), plane.request
+    sniff_at(monkeypatch, made.sent)
 
     def ask(method: str, path: str, *args: Any, **more: Any) -> Any:
         answer = request(method, path, *args, **more)
@@ -116,11 +130,16 @@ def heard(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
             made.answers.append(f"{method} {path}: {answer.headers} {answer.text}")
         return answer
 
-    monkeypatch.setattr(FakeDriver, "send", sniff)
-    monkeypatch.setattr(world.plane, "request", ask)
+    monkeypatch.setattr(plane, "request", ask)
+    with as_services_log(made.log):
+        yield made
+
+
+@pytest.fixture
+def heard(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     conf = world.plane.conf
     conf.set_override("backup_encryption", True)
-    with as_services_log(made.log):
+    with listening(world.plane, monkeypatch) as made:
         yield made
     conf.clear_override("backup_encryption")
 

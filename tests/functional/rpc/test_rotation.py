@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import itertools
 import json
 import threading
@@ -15,6 +16,8 @@ import pytest
 from oslo_config import cfg
 from sqlalchemy import event
 
+from tests.functional.control_plane.test_secrets import as_services_log, shapes
+from tests.functional.control_plane.test_secrets_of_messages import dump, sniff_at
 from tests.scrape import RefusalsHeard
 from tests.stores import add_version
 from trove_ng.common.clock import utcnow
@@ -216,6 +219,23 @@ def test_a_guests_key_is_changed_under_load(lab: Lab) -> None:
     assert lab.refused == []
     assert lab.ring().current != lab.born_with
     assert lab.agent_keys.secrets(INSTANCE)[0] == lab.ring().current
+
+
+def test_a_new_key_is_found_nowhere_else(
+        lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    log = io.StringIO()
+    sniff_at(monkeypatch, sent)
+    with as_services_log(log):
+        lab.rotation().run(INSTANCE)
+        assert lab.client(lab.store_keys()).rpc_ping()
+    places = {"log": log.getvalue(), "messages": "\n".join(sent), "store": dump(lab.db)}
+    assert all(places.values())
+    new = lab.agent_keys.secrets(INSTANCE)[0]
+    assert new != lab.born_with
+    for key in (new, lab.born_with):
+        assert {place for place, text in places.items()
+                if any(form in text for form in shapes(key))} == set()
 
 
 def test_an_old_key_is_refused_after_the_grace_by_both_ends(lab: Lab) -> None:
