@@ -125,3 +125,7 @@ class GuestTimeout(ServiceUnavailable):
 
 class GuestError(UnprocessableEntity):
     """The guest agent could not do it; the message is the agent's."""
+
+
+class UnsavedChanges(GuestError):
+    """A database would lose changes if it ended now: it has no room to write them."""

@@ -6,7 +6,7 @@ import abc
 import logging
 from collections.abc import Sequence
 
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import GuestError, UnsavedChanges
 from trove_ng.common.states import ServiceStatus
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.manager import BaseManager
@@ -74,14 +74,23 @@ class ServerManager(BaseManager):
             services.stop(self.services, min(limit, HUNG_SECONDS))
         except ServiceError:
             LOG.warning("the server hangs and is killed")
-            services.kill(self.services)
-            services.stop(self.services, limit)
+            self._kill()
+
+    def _kill(self) -> None:
+        self.ctx.services.kill(self.services)
+        self.ctx.services.stop(
+            self.services, self.ctx.conf.guest_agent.state_change_wait_time)
 
     def fence(self, request: m.StepRequest) -> m.Empty:
         """Stop the server, dead or hung as it may be; neither agent nor boot starts it again."""
         self.status.fence()
         self.ctx.services.disable(self.services)
-        self.stop_db()
+        try:
+            self.stop_db()
+        except UnsavedChanges as err:
+            # another one takes its place, with what that one has
+            LOG.warning("the server is killed. %s", err.message)
+            self._kill()
         self.status.update()
         return m.Empty()
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+
+from trove_ng.common.errors import UnsavedChanges
 from trove_ng.operations import guest, servers
 from trove_ng.operations.work import Work
 from trove_ng.rpc import messages
+
+LOG = logging.getLogger(__name__)
 
 
 def stop(work: Work) -> None:
     """Stop the database; it stays stopped."""
     client = work.tools.guests(work.resource_id, work.context)
     client.stop_db(messages.StepRequest(operation_id=work.id, step="stop"))
+
+
+def stop_if_kept(work: Work) -> None:
+    """Stop the database, unless it has changes that it has no room to write."""
+    try:
+        stop(work)
+    except UnsavedChanges as err:
+        LOG.info("operation %s: %s stays up: %s", work.id, work.resource_id, err.message)
 
 
 def start_as(work: Work, step: str, memory_mb: int) -> None:

@@ -12,7 +12,7 @@ from trove_ng.common import errors
 TYPED = {kind.__name__: kind for kind in (
     errors.BadRequest, errors.Forbidden, errors.NotFound, errors.Conflict,
     errors.UnprocessableEntity, errors.NotSupported, errors.ServiceUnavailable,
-    errors.GuestError, errors.QuotaExceeded)}
+    errors.GuestError, errors.QuotaExceeded, errors.UnsavedChanges)}
 
 
 def describe(error: Exception) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
-from trove_ng.common.errors import GuestError
+from trove_ng.common.errors import GuestError, UnsavedChanges
 from trove_ng.common.states import ServiceStatus
 from trove_ng.operations.work import CANCELLED
 from trove_ng.rpc import messages as m
@@ -181,7 +181,32 @@ def test_a_volume_grows_with_its_quota(plane: ControlPlane, instance: str) -> No
     assert plane.quota()["volumes"] == (3, 0)
     volume, = plane.minicloud.store.list("volume")
     assert volume["size"] == 3
-    assert asked(plane)[-3:] == ["stop_db", "resize_fs", "start_db_with_conf_changes"]
+    assert asked(plane)[-4:] == [
+        "stop_db", "resize_fs", "stop_db", "start_db_with_conf_changes"]
+
+
+def test_a_volume_grows_below_a_database_that_has_no_room_to_end(
+        plane: ControlPlane, instance: str) -> None:
+    agent, = plane.hypervisor.agents.values()
+    stop, grown = agent._stop_db, agent._resize_fs
+    full = iter([True])
+
+    def refuse(request: m.StepRequest) -> m.Empty:
+        if next(full, False):
+            raise UnsavedChanges("It would lose changes.")
+        return stop(request)
+
+    def grow(request: m.VolumeSpec) -> m.FilesystemStats:
+        assert agent._status is ServiceStatus.HEALTHY
+        return grown(request)
+
+    agent._stop_db, agent._resize_fs = refuse, grow  # type: ignore[method-assign]
+    act(plane, instance, {"resize": {"volume": {"size": 3}}})
+    shown = plane.wait(instance, "ACTIVE")
+    assert shown["volume"]["size"] == 3
+    assert "fault" not in shown
+    assert asked(plane)[-4:] == [
+        "stop_db", "resize_fs", "stop_db", "start_db_with_conf_changes"]
 
 
 def test_a_volume_that_does_not_grow_leaves_the_database_running(

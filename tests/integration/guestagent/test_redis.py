@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import pwd
 import random
 import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -26,6 +29,7 @@ from trove_ng.common.errors import (
     NotFound,
     NotSupported,
     UnprocessableEntity,
+    UnsavedChanges,
 )
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import ServiceStatus
@@ -205,6 +209,67 @@ def test_a_server_that_hangs_is_told_and_killed(server: Server) -> None:
     assert (seen.status, seen.reason) == (
         ServiceStatus.BLOCKED, "The database runs and does not answer.")
     server.process.child.send_signal(18)
+
+
+def test_a_server_without_room_for_its_changes_says_so_and_keeps_them(
+        make: Any, home: pathlib.Path) -> None:
+    server: Server = make("one")
+    with small_volume(server.paths.mount) as grow:
+        server.prepare(overrides={"save": "1 1"})
+        server.manager.status.expect_running(True)
+        assert server.manager.examine().reason == ""
+        rows = fill_until_refused(server)
+        reason = "The database takes no changes: the disk is full."
+        wait_for(lambda: server.manager.examine()[:2] == (ServiceStatus.BLOCKED, reason), 30)
+        with pytest.raises(GuestError, match="could not write a snapshot: the disk is full|small"):
+            server.manager.create_backup(m.BackupRequest(
+                operation_id="o", step="create_backup", backup_id="b", strategy="redis_rdb",
+                grant=grant("http://127.0.0.1:1")), progress())
+        with pytest.raises(UnsavedChanges, match="if it ended now: the disk is full"):
+            server.manager.stop_db()
+        assert server.login().llen("t") == rows
+        assert server.setting("save") == "1 1"
+        grow(100)
+        server.manager.stop_db()
+        server.manager.start_db()
+        assert server.login().llen("t") == rows
+        # an agent that was killed when it had the server write none
+        with server.manager.server.session() as session:
+            session.config_set("save", "")
+        server.manager.status._prepared = True
+        server.manager.resume()
+        assert server.setting("save") == "1 1"
+        grow(60)
+        fill_until_refused(server)
+        server.manager.fence(m.StepRequest(operation_id="f", step="fence"))
+        assert server.manager.probe() is ServiceStatus.SHUTDOWN
+
+
+@contextlib.contextmanager
+def small_volume(path: str) -> Iterator[Callable[[int], None]]:
+    """Have a directory be a volume of 12 MiB; give what has it have another size, in MiB."""
+    def mount(*options: str) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", path],
+                       check=True)
+
+    mount("size=12m")
+    try:
+        yield lambda size: mount("remount", f"size={size}m")
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def fill_until_refused(server: Server) -> int:
+    """Write until that is refused; return how many values there are."""
+    def refused() -> bool:
+        try:
+            server.login().rpush("t", *(random.randbytes(1000) for _ in range(1000)))
+        except redis.ResponseError as err:
+            return "MISCONF" in str(err)
+        return False
+
+    wait_for(refused, 60)
+    return int(server.login().llen("t"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("spoil", "why"), [

@@ -3,6 +3,9 @@
 A source never has a larger volume than a replica: the replica would have no room for what it
 gets.  So its replicas grow first, one after the other; what has grown stays so, and is paid for,
 when something fails then.
+
+The databases are stopped for it, but for one that has changes and no room to write them: it
+ends when its file system has grown.
 """
 
 from __future__ import annotations
@@ -69,10 +72,20 @@ def _grow_replica(replica: Work) -> None:
     with replica.reader() as session:
         grown = _has_grown(replica, session)
     if not grown:
-        database.stop(replica)
+        database.stop_if_kept(replica)
         _extend(replica)
         _grow(replica)
-    _serve(replica, database.start)
+    _serve(replica, _start)
+
+
+def _start(work: Work) -> None:
+    """Start the database; one that stayed up for want of room can end now."""
+    database.stop(work)
+    database.start(work)
+
+
+def _start_again(work: Work) -> None:
+    _serve(work, database.start_again)
 
 
 def _serve_replicas(work: Work) -> None:
@@ -80,16 +93,16 @@ def _serve_replicas(work: Work) -> None:
                lambda ident: _serve(work.on(ident), database.start_again))
 
 
-def _serve(replica: Work, start: Callable[[Work], None]) -> None:
-    """Start the database of a replica, unless it runs.
+def _serve(work: Work, start: Callable[[Work], None]) -> None:
+    """Start the database, unless it runs.
 
     :raises StepFailed: it does not serve
     """
     try:
-        start(replica)
+        start(work)
     except GuestError:
         # one that runs is not started
-        guest.wait_for_database(replica, replica.resource_id)
+        guest.wait_for_database(work, work.resource_id)
 
 
 def _succeed_set(work: Work, session: Session) -> None:
@@ -98,8 +111,8 @@ def _succeed_set(work: Work, session: Session) -> None:
     ending.succeed(work, session)
 
 
-_GROW = (Step("stop", database.stop, database.start_again), Step("extend", _extend),
-         Step("grow", _grow), Step("start", database.start))
+_GROW = (Step("stop", database.stop_if_kept, _start_again), Step("extend", _extend),
+         Step("grow", _grow), Step("start", _start))
 
 RUNBOOKS = (
     Runbook(payloads.INSTANCE_RESIZE_VOLUME, _GROW, ending.succeed_restarted,

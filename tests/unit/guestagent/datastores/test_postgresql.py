@@ -201,7 +201,8 @@ def test_pages_begin_after_their_marker() -> None:
     (psycopg.errors.DuplicateObject("x"), Conflict, "user exists"),
     (psycopg.errors.WrongObjectType("x"), GuestError, "character set"),
     (psycopg.errors.DependentObjectsStillExist("x"), sql.Dependent, "belongs"),
-    (psycopg.errors.DiskFull("PASSWORD 'p'"), GuestError, "error 53100"),
+    (psycopg.errors.DiskFull("PASSWORD 'p'"), GuestError, "the disk is full"),
+    (psycopg.errors.TooManyColumns("PASSWORD 'p'"), GuestError, "error 54011"),
     (psycopg.OperationalError("PASSWORD 'p'"), GuestError, "unknown")])
 def test_errors_of_the_driver_mean_something(raised: psycopg.Error, kind: type[Exception],
                                              says: str) -> None:
@@ -225,6 +226,9 @@ BEGIN = f"{AT}LOG:  starting PostgreSQL 15.20 on x86_64\n"
     ("LOG:  could not bind IPv4 address: Address already in use", "its port is in use."),
     ("FATAL:  database files are incompatible with server",
      "its data are of another version."),
+    ("FATAL:  database files are incompatible with server\nDETAIL:  The database cluster was "
+     "initialized with PG_CONTROL_VERSION 0, but the server was compiled with "
+     "PG_CONTROL_VERSION 1300.", "the files of the database are damaged."),
     ('FATAL:  data directory "/m/data" does not exist', "its directory is missing."),
     ("PANIC:  could not locate a valid checkpoint record",
      "the files of the database are damaged."),

@@ -77,10 +77,12 @@ def test_values_as_the_file_takes_them() -> None:
 def test_users_settings_stand_over_those_of_the_memory(configuration: Configuration,
                                                        tmp_path: Path) -> None:
     assert lines(tmp_path, "save") == ["save 3600 1", "save 300 100", "save 60 10000"]
+    assert configuration.saves() == "3600 1 300 100 60 10000"
     configuration.set_overrides({"maxmemory": 7, "save": "",
                                  "client-output-buffer-limit normal": "1 2 3"})
     assert lines(tmp_path, "maxmemory") == ["maxmemory 7"]
     assert lines(tmp_path, "save") == ['save ""']
+    assert configuration.saves() == ""
     assert lines(tmp_path, "client-output-buffer-limit") == [
         "client-output-buffer-limit normal 1 2 3"]
     assert configuration.overrides() == {
@@ -181,6 +183,18 @@ def test_why_it_failed(text: str, cause: str) -> None:
 def test_what_an_earlier_life_said_is_no_news() -> None:
     assert causes.find(f"No space left on device\n{BEGIN}* fine\n") == ""
     assert causes.find(f"{BEGIN}No space left on device\n* Ready to accept connections\n") == ""
+
+
+@pytest.mark.parametrize("solved", [
+    "* Background saving terminated with success",
+    "* Background AOF rewrite terminated with success",
+    "# AOF write error looks solved, Redis can write again."])
+def test_what_could_be_written_later_is_no_news(solved: str) -> None:
+    failed = "# Write error saving DB on disk(rdbSaveRio): No space left on device\n"
+    assert causes.find(f"{BEGIN}{failed}") == "the disk is full."
+    assert causes.find(f"{BEGIN}{failed}{solved}\n") == ""
+    assert causes.find(f"{BEGIN}{solved}\n{failed}# Background saving error\n") == (
+        "the disk is full.")
 
 
 @pytest.mark.parametrize(("mode", "port", "clients"), [

@@ -25,6 +25,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     ARCHIVE_SLOT,
     Kept,
     Segments,
+    check_room,
     clock,
     is_recovering,
     stream,
@@ -92,6 +93,7 @@ class WalArchive(LogArchive):
             named = stream(lineage, segments)
             after = (request.after.number
                      if request.after is not None and request.after.stream == named else None)
+            check_room(session, segments, filesystem_stats(self._paths.mount).free)
             kept = self._keep(session, segments, after)
             until = math.floor(clock(session) * 1000) / 1000
             # a record with a time after that one

@@ -31,6 +31,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     REPLICA_SLOT,
     Kept,
     Segments,
+    check_room,
     clock,
     is_recovering,
     stream,
@@ -88,6 +89,8 @@ class BaseBackup:
             # no session lasts as long as a backup may take
             with self._session() as (session, kept):
                 segments = Segments.of(session)
+                if not standby:
+                    check_room(session, segments, filesystem_stats(self._paths.mount).free)
                 if since is None:
                     (Kept(session, 0, REPLICA_SLOT) if standby else kept).begin()
                 end = _end_segment(session) if since is not None else ""

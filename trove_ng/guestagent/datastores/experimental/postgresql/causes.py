@@ -22,6 +22,8 @@ _CAUSES = causes.compiled(
      r"|invalid value for parameter|syntax error in file|must be less than"
      r"|could not load (pg_hba|\S*pg_hba)", "its configuration is refused."),
     (r"address already in use", "its port is in use."),
+    # no version has this number: the file that tells it holds nothing
+    (r"initialized with PG_CONTROL_VERSION 0\b", causes.DAMAGED),
     (r"database files are incompatible|was initialized by PostgreSQL version",
      "its data are of another version."),
     (r"permission denied|has (wrong ownership|invalid permissions)",

@@ -132,6 +132,8 @@ def translate(err: psycopg.Error) -> GuestError | NotFound | Conflict:
                   | errors.InvalidParameterValue):
         return GuestError("The server does not know the character set or collation, or they "
                           "do not fit.")
+    if isinstance(err, errors.DiskFull):
+        return GuestError("The database server refused: the disk is full.")
     return GuestError(f"The database server refused (error {err.sqlstate or 'unknown'}).")
 
 

@@ -11,6 +11,7 @@ import re
 
 from psycopg.sql import SQL
 
+from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
 
 SLOT, ARCHIVE_SLOT = "trove_backup", "trove_archive"
@@ -21,6 +22,9 @@ NAME = re.compile(r"[0-9A-F]{24}")
 #: place in the log, as the server writes it
 POSITION = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}")
 _HALF = 2 ** 32
+_MB = 1024 ** 2
+#: segments that are begun when one is ended, and it is filled meanwhile
+_BEGUN = 2
 
 
 def is_recovering(session: Session) -> bool:
@@ -83,6 +87,22 @@ class Segments:
     def number(self, name: str) -> int:
         """Return the number of the segment whose file is called so."""
         return int(name[8:16], 16) * (_HALF // self.size) + int(name[16:], 16)
+
+
+def check_room(session: Session, segments: Segments, free: int) -> None:
+    """Refuse to end a segment of the log: a server without room for the next one ends.
+
+    :param free: bytes of the volume
+    :raises GuestError: says what is needed
+    """
+    # the server keeps old ones to write the next into
+    ((ready,),) = session.run(SQL(
+        "SELECT count(*) FROM pg_ls_waldir() WHERE length(name) = 24 AND "
+        "name > pg_walfile_name(pg_current_wal_lsn())"))
+    needed = (_BEGUN - int(ready)) * segments.size
+    if needed > free:
+        raise GuestError(f"The volume is too full: the write-ahead log needs {needed // _MB} MiB "
+                         f"of it, and {free // _MB} MiB are free.")
 
 
 def stream(lineage: str, segments: Segments) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import time
-
-import redis
+from collections.abc import Callable
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.guestagent import versions
@@ -30,21 +28,9 @@ FORM = backups.Form("redis", "rdb+zstd")
 #: the copy of a snapshot that a backup reads, beside the data
 COPY = "backup.rdb"
 _MB = 1024 * 1024
-_POLL_SECONDS = 0.1
 _VERSION = re.compile(r"v=(\d{1,3})\.(\d{1,3})\.\d{1,3}")
-#: what the server says while it writes another file
-_BUSY = re.compile(r"already in progress|child process is active")
 #: looking at a large snapshot takes long
 _CHECK_SECONDS = 3600
-
-
-def _file(path: pathlib.Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one that had its name; None if there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def installed_version() -> str:
@@ -59,15 +45,17 @@ class RdbBackup:
     """Full backups.
 
     :param scratch: directory on the root disk for what is on its way; it exists
+    :param explain: finds in the server's log why it could not do something
     """
 
     name = "redis_rdb"
 
     def __init__(self, paths: Paths, server: Server, scratch: pathlib.Path,
-                 patience: Patience) -> None:
+                 patience: Patience, explain: Callable[[], str]) -> None:
         self._paths = paths
         self._server = server
         self._way = backups.Way(scratch, patience)
+        self._explain = explain
 
     # ---- backup ---------------------------------------------------------------
 
@@ -91,15 +79,10 @@ class RdbBackup:
         """Have the server write a snapshot, and keep a copy that nothing writes to."""
         self._check_room(session)
         existed = self._paths.snapshot.exists()
-        self._wait(session, progress)
-        before = _file(self._paths.snapshot)
-        # one that another began since then will do
-        while _file(self._paths.snapshot) in (before, None):
-            begun = self._begin(session)
-            time.sleep(_POLL_SECONDS)
-            self._wait(session, progress)
-            if begun and _file(self._paths.snapshot) in (before, None):
-                raise GuestError("The database could not write a snapshot; its log says why.")
+        if not session.snapshot(self._paths.snapshot, progress.check):
+            raise GuestError("The database could not write a snapshot"
+                             + (f": {cause}" if (cause := self._explain()) else
+                                "; its log says why."))
         files.remove(self._paths.data / COPY)
         os.link(self._paths.snapshot, self._paths.data / COPY)
         if not existed and not session.config_get("save")["save"]:
@@ -112,27 +95,6 @@ class RdbBackup:
         if used > free:
             raise GuestError(f"The volume is too small for a snapshot: it may need "
                              f"{-(-used // _MB)} MiB, and {free // _MB} MiB are free.")
-
-    @staticmethod
-    def _begin(session: Session) -> bool:
-        """Have the server write a snapshot; return False if it is at another file."""
-        try:
-            session.run("BGSAVE")
-        except redis.ResponseError as err:
-            if _BUSY.search(str(err)):
-                return False
-            raise
-        return True
-
-    @staticmethod
-    def _wait(session: Session, progress: Progress) -> None:
-        """Wait until the server writes no file beside its work."""
-        while True:
-            progress.check()
-            now = session.info("persistence")
-            if not (now["rdb_bgsave_in_progress"] or now["aof_rewrite_in_progress"]):
-                return
-            time.sleep(_POLL_SECONDS)
 
     def _store(self, path: pathlib.Path, version: str, request: m.BackupRequest,
                progress: Progress) -> m.StoredBackup:

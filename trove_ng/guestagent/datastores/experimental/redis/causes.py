@@ -7,7 +7,9 @@ import re
 from trove_ng.guestagent import causes
 
 _BEGIN = re.compile(r"oO0OoO0OoO0Oo Redis is starting")
-_WELL = re.compile(r"Ready to accept connections|bye bye")
+_WELL = re.compile(
+    r"Ready to accept connections|bye bye|(saving|AOF rewrite) terminated with success"
+    r"|AOF write error looks solved")
 
 #: what is looked for, the most certain first
 _CAUSES = causes.compiled(

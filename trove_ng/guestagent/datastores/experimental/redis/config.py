@@ -138,6 +138,10 @@ class Configuration:
         """Return whether the file switches a setting on."""
         return _flat(self._manager.effective()).get(setting) == "yes"
 
+    def saves(self) -> str:
+        """Return when the file has the server write snapshots."""
+        return _flat(self._manager.effective()).get("save", "")
+
     def begin_loading(self) -> None:
         """Have the server read its snapshot at the next start, whatever users set."""
         self._manager.apply_system({"appendonly": "no"}, _LOADING, final=True)

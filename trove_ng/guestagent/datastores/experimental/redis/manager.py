@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
 
@@ -21,6 +22,7 @@ from trove_ng.guestagent.datastores.experimental.redis.backup import (
     look_through,
 )
 from trove_ng.guestagent.datastores.experimental.redis.config import OWNER, Configuration
+from trove_ng.guestagent.datastores.experimental.redis.ending import LastSnapshot
 from trove_ng.guestagent.datastores.experimental.redis.overrides import PREFIX, Overrides
 from trove_ng.guestagent.datastores.experimental.redis.paths import APPEND_ONLY, Paths
 from trove_ng.guestagent.datastores.experimental.redis.replication import Replication
@@ -29,6 +31,7 @@ from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.logs import LogFile, tail
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.commands import CommandError, CommandTimeout
+from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
@@ -43,6 +46,8 @@ LOG = logging.getLogger(__name__)
 
 #: the only log of the server
 ERROR = "error"
+#: its answer to changes, and to a ping, while it cannot write its snapshot or file
+_CANNOT_WRITE = "MISCONF"
 
 
 class RedisManager(LiveReplicaCalls, ServerManager):
@@ -62,6 +67,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         super().__init__(ctx)
         self.access = Access(self._secrets_file)
         self.server = Server(self.paths.socket, self.access)
+        self._last_snapshot = LastSnapshot(self.server, self.paths, self._cause)
         self.configuration = Configuration(self.paths)
         self._overrides = Overrides(
             self.configuration, self.server, pathlib.Path(self.paths.mount))
@@ -115,6 +121,24 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         super().start_db()
         self._end_loading()
 
+    def stop_db(self) -> None:
+        """Stop the server, which stays if it cannot write a snapshot at its end.
+
+        :raises UnsavedChanges: it would lose changes without
+        """
+        with self._last_snapshot.left_out() if self._may_lack_room() else (
+                contextlib.nullcontext()):
+            super().stop_db()
+
+    def _may_lack_room(self) -> bool:
+        try:
+            with self.server.session() as session:
+                used = int(session.info("memory")["used_memory"])
+        except GuestError as err:
+            LOG.info("the server is stopped as it is: %s", err.message)
+            return False
+        return used > filesystem_stats(self.paths.mount).free or self._refuses_changes()
+
     def _end_loading(self) -> None:
         if self.configuration.is_loading():
             with self.server.session() as session:
@@ -124,7 +148,10 @@ class RedisManager(LiveReplicaCalls, ServerManager):
     def resume(self) -> None:
         """Start a database that ran; end what an agent that was killed had begun."""
         super().resume()
-        if self.configuration.is_loading() and self.probe() is ServiceStatus.HEALTHY:
+        if self.probe() is not ServiceStatus.HEALTHY:
+            return
+        self._last_snapshot.write_again(self.configuration.saves())
+        if self.configuration.is_loading():
             self._end_loading()
 
     def _ask(self) -> Finding:
@@ -150,6 +177,27 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         if isinstance(err, redis.TimeoutError):
             return Finding(ServiceStatus.BLOCKED, HUNG)
         return Finding(ServiceStatus.RUNNING, "The database runs and takes no connections yet.")
+
+    def examine(self) -> Finding:
+        """Look also whether the server, which answers, takes changes."""
+        found = super().examine()
+        if found.status is ServiceStatus.HEALTHY and self._refuses_changes():
+            cause = self._cause() or "it cannot write its files; its log says why."
+            return found._replace(status=ServiceStatus.BLOCKED,
+                                  reason=f"The database takes no changes: {cause}")
+        return found
+
+    def _refuses_changes(self) -> bool:
+        """Return whether clients may change nothing until the server can write again."""
+        try:
+            with self.server.connect(PROBE_SECONDS) as client:
+                client.ping()
+        except redis.ResponseError as err:
+            return str(err).startswith(_CANNOT_WRITE)
+        except (redis.RedisError, GuestError, OSError):
+            # it answered a moment ago: the next look tells
+            return False
+        return False
 
     def _find_cause(self, log: str) -> str:
         return causes.find(log)
@@ -186,7 +234,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         :raises BadRequest: they are others
         """
         check_strategies(RdbBackup.name, strategies)
-        return RdbBackup(self.paths, self.server, self.ctx.scratch(), self.patience)
+        return RdbBackup(self.paths, self.server, self.ctx.scratch(), self.patience, self._cause)
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Store a snapshot."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
+import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import redis
@@ -20,6 +22,8 @@ ANSWER_SECONDS = 30
 _POLL_SECONDS = 0.1
 _FIRST_WORD_SECONDS = 0.5
 _FULL = b"max number of clients"
+#: what the server says while it writes another file
+_BUSY = re.compile(r"already in progress|child process is active")
 
 
 class Server:
@@ -115,6 +119,42 @@ class Session:
         if setting == "appendonly" and value == "yes":
             self._wait_for_file()
 
+    def snapshot(self, path: pathlib.Path, check: Callable[[], None]) -> bool:
+        """Have the server write a snapshot beside its work; return whether it could.
+
+        :param path: of the snapshot
+        :param check: called while it is waited for; raises if that is to end
+        """
+        self._wait_for_writing(check)
+        before = _file(path)
+        # one that another began since then will do
+        while _file(path) in (before, None):
+            begun = self._begin_snapshot()
+            time.sleep(_POLL_SECONDS)
+            self._wait_for_writing(check)
+            if begun and _file(path) in (before, None):
+                return False
+        return True
+
+    def _begin_snapshot(self) -> bool:
+        """Have the server write a snapshot; return False if it is at another file."""
+        try:
+            self.run("BGSAVE")
+        except redis.ResponseError as err:
+            if _BUSY.search(str(err)):
+                return False
+            raise
+        return True
+
+    def _wait_for_writing(self, check: Callable[[], None]) -> None:
+        """Wait until the server writes no file beside its work."""
+        while True:
+            check()
+            now = self.info("persistence")
+            if not (now["rdb_bgsave_in_progress"] or now["aof_rewrite_in_progress"]):
+                return
+            time.sleep(_POLL_SECONDS)
+
     def _wait_for_file(self) -> None:
         while (now := self.info("persistence"))["aof_rewrite_in_progress"] or now[
                 "aof_rewrite_scheduled"]:
@@ -123,3 +163,12 @@ class Session:
             self.config_set("appendonly", "no")
             raise GuestError("The database could not write its append-only file; its log says "
                              "why.")
+
+
+def _file(path: pathlib.Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one that had its name; None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
