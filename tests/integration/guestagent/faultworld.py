@@ -1,6 +1,6 @@
 """One instance whose parts can be broken: volume, database, agent, bus, object store, clock.
 
-Everything is real: the agent's program and MariaDB run under a supervisord of the test,
+Everything is real: the agent's program and the database run under a supervisord of the test,
 the volume is a loop device, the bus is RabbitMQ, the object store is the minicloud's.
 """
 
@@ -20,40 +20,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import pymysql
 import requests
 from swiftclient.utils import generate_temp_url
 
 from tests.functional.minicloud.conftest import Cloud
-from tests.integration.guestagent.conftest import INSTANCE, SECRET, free_port, wait_for
+from tests.integration.guestagent.conftest import INSTANCE, SECRET, wait_for
+from tests.integration.guestagent.faultengines import Engine
 from tests.integration.guestagent.test_volumes import Disk
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.services import SupervisorControl
 from trove_ng.rpc import messages as m
 
 KEY = "temp-url-key"
 #: the promise: a status tells the cause of a fault within this many seconds
 PROMISED = 60
-
-PLUGIN = '''
-import pathlib
-
-from trove_ng.guestagent.datastores.experimental.mariadb.manager import MariaDbManager
-from trove_ng.guestagent.datastores.mysql_family.paths import Paths
-
-HOME = {home!r}
-
-
-class LocalManager(MariaDbManager):
-    """MariaDB in a directory of the test."""
-
-    def __init__(self, ctx):
-        super().__init__(ctx, Paths(
-            mount=HOME + "/mount", socket=HOME + "/run/s", pid_file=HOME + "/run/pid",
-            base_config=HOME + "/trove.cnf",
-            include_config=HOME + "/conf.d/99-trove.cnf", changes=HOME + "/changes",
-            init_file=HOME + "/run/init.sql", port={port}))
-'''
 
 #: the wall clock of the agent is off by what a file says, in seconds
 CLOCK = '''
@@ -83,13 +64,6 @@ nodaemon = true
 user = root
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
-[program:mariadb]
-command = mariadbd --defaults-file={home}/my.cnf
-autostart = false
-autorestart = unexpected
-startsecs = 1
-redirect_stderr = true
-stdout_logfile = {home}/mariadb.log
 [program:agent]
 command = {agent} --config-file {home}/agent.conf
 environment = PYTHONPATH="{home}/plugin",XDG_CACHE_HOME="{home}",HOME="{home}"
@@ -97,7 +71,12 @@ autorestart = true
 startsecs = 1
 redirect_stderr = true
 stdout_logfile = {home}/agent.out
+[program:{program}]
+stdout_logfile = {home}/{program}.log
 """
+#: unless the engine says otherwise
+SERVICE = {"autostart": "false", "autorestart": "unexpected", "startsecs": "1",
+           "stopwaitsecs": "60", "redirect_stderr": "true", "directory": "/"}
 
 
 class World:
@@ -106,23 +85,21 @@ class World:
     :param home: a short path that the database's user can enter
     """
 
-    def __init__(self, home: pathlib.Path, bus_url: str, control: Any) -> None:
+    def __init__(self, home: pathlib.Path, bus_url: str, control: Any,
+                 engine: type[Engine]) -> None:
         self.home = home
         self.control = control
-        for name in ("run", "conf.d", "mount", "plugin", "state"):
+        for name in ("run", "etc", "mount", "plugin", "state", "log"):
             (home / name).mkdir()
-        shutil.chown(home / "run", "mysql", "mysql")
-        self.port = free_port()
-        # a server removes temporary tables when it starts, those of others too
-        (home / "my.cnf").write_text(f"[mysqld]\ntmpdir = {home}/run\n"
-                                     f"!includedir {home}/conf.d/\n")
+        self.engine = engine(home)
+        for name in ("run", "log"):
+            shutil.chown(home / name, self.engine.user, self.engine.user)
         self._write_plugin()
         self._write_agent_conf(bus_url)
         self.disk = Disk(home)
         self.volume = m.VolumeSpec(device=self.disk.device, mount_point=str(home / "mount"))
-        self.data = home / "mount" / "data"
-        (home / "supervisord.conf").write_text(SUPERVISOR.format(
-            home=home, agent=pathlib.Path(sys.executable).with_name("trove-guestagent")))
+        self.data = self.engine.data
+        self._write_supervisor_conf()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs",
                         str(home / "state")], check=True)
         self._supervisor = subprocess.Popen(
@@ -133,16 +110,22 @@ class World:
         wait_for(lambda: self.beats)
         self.cloud: Cloud | None = None
 
+    def _write_supervisor_conf(self) -> None:
+        about = {**SERVICE, **self.engine.service()}
+        (self.home / "supervisord.conf").write_text(SUPERVISOR.format(
+            home=self.home, agent=pathlib.Path(sys.executable).with_name("trove-guestagent"),
+            program=self.engine.program) + "".join(
+                f"{name} = {value}\n" for name, value in about.items()))
+
     def _write_plugin(self) -> None:
         plugin = self.home / "plugin"
-        info = plugin / "localmaria-1.0.dist-info"
+        info = plugin / "localengine-1.0.dist-info"
         info.mkdir()
-        (plugin / "localmaria.py").write_text(
-            PLUGIN.format(home=str(self.home), port=self.port))
+        (plugin / "localengine.py").write_text(self.engine.plugin())
         (plugin / "sitecustomize.py").write_text(CLOCK.format(path=str(self.home / "clock")))
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: localmaria\nVersion: 1\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: localengine\nVersion: 1\n")
         (info / "entry_points.txt").write_text(
-            "[trove_ng.guestagent.managers]\nlocalmaria = localmaria:LocalManager\n")
+            "[trove_ng.guestagent.managers]\nlocalengine = localengine:LocalManager\n")
 
     def _write_agent_conf(self, bus_url: str) -> None:
         (self.home / "agent.conf").write_text(textwrap.dedent(f"""\
@@ -150,7 +133,7 @@ class World:
             transport_url = {bus_url}
             state_path = {self.home}/state
             guest_id = {INSTANCE}
-            datastore_manager = localmaria
+            datastore_manager = localengine
             instance_rpc_encr_key = {SECRET}
             report_interval = 1
             log_file = {self.home}/agent.log
@@ -185,10 +168,10 @@ class World:
         return beats
 
     def shows(self, status: str, reason: str = "", seconds: float = PROMISED) -> m.Heartbeat:
-        """Wait until heartbeats tell a status and a text of its reason."""
+        """Wait until heartbeats tell a status, or one of some, and a text of its reason."""
         def seen() -> m.Heartbeat | None:
             last = self.beats[-1]
-            if last.status == status and reason in last.description:
+            if last.status in status.split("|") and reason in last.description:
                 return last
             return None
 
@@ -206,20 +189,13 @@ class World:
         def well() -> bool:
             last = self.beats[-1]
             return (len(self.beats) > begun and last.status == "HEALTHY"
-                    and not last.description and self.answers())
+                    and not last.description and self.engine.lets_in())
 
         try:
             wait_for(well, seconds)
         except AssertionError:
             raise AssertionError([(beat.status, beat.description)
                                   for beat in self.beats[-5:]]) from None
-
-    def answers(self) -> bool:
-        """Return whether the instance's user can log in."""
-        try:
-            return bool(self.query("SELECT 1"))
-        except pymysql.err.MySQLError:
-            return False
 
     def beats_on(self, count: int = 3) -> None:
         """Wait for further heartbeats."""
@@ -235,22 +211,40 @@ class World:
 
     # ---- processes -----------------------------------------------------------------
 
-    def pid(self, program: str) -> int:
-        """Return the process id of a supervised program, 0 if it does not run."""
-        return int(self._services._call("getProcessInfo", program)["pid"])
+    def pid(self, program: str = "") -> int:
+        """Return the process id of a supervised program, or the database; 0 if it is down."""
+        return int(self._services._call(
+            "getProcessInfo", program or self.engine.program)["pid"])
 
-    def kill(self, program: str, number: int = signal.SIGKILL) -> int:
-        """Send a signal to a supervised program; return its process id."""
+    def kill(self, program: str = "", number: int = signal.SIGKILL) -> int:
+        """Send a signal to a supervised program, or the database; return its process id."""
         pid = self.pid(program)
         assert pid
         os.kill(pid, number)
         return pid
 
-    def kill_agent(self) -> None:
+    def kill_agent(self, number: int = signal.SIGKILL) -> None:
         """Kill the agent and wait for its successor."""
-        old, begun = self.kill("agent"), len(self.beats)
+        old, begun = self.kill("agent", number), len(self.beats)
         wait_for(lambda: self.pid("agent") not in (0, old), 30)
         wait_for(lambda: len(self.beats) > begun, 30)
+
+    def replace_server(self) -> None:
+        """Have nothing of the instance be left, as on a server that was just made."""
+        self._services.stop(["agent"], 60)
+        self._services.kill([self.engine.program])
+        self._services.stop([self.engine.program], 60)
+        while subprocess.run(["umount", self.disk.device], capture_output=True).returncode == 0:
+            continue
+        subprocess.run(["blkdiscard", "--force", self.disk.device], check=True,
+                       capture_output=True)
+        for folder in ("etc", "state"):
+            for path in (self.home / folder).iterdir():
+                files.remove(path, recursive=True)
+        (self.home / "fstab").unlink(missing_ok=True)
+        begun = len(self.beats)
+        self._services.start(["agent"], 60)
+        wait_for(lambda: len(self.beats) > begun and self.beats[-1].status == "NEW", 30)
 
     def children(self) -> list[str]:
         """Return the programs that an agent of this instance has started and that live."""
@@ -277,27 +271,18 @@ class World:
                 return int(line.split()[1]) / 1024
         raise AssertionError("the kernel does not tell")
 
-    # ---- the database --------------------------------------------------------------
+    # ---- the agent's work ----------------------------------------------------------
 
-    def query(self, statement: str) -> list[Any]:
-        """Run a statement as the instance's user."""
-        with pymysql.connect(
-                host="127.0.0.1", port=self.port, user="app", password="pw", database="shop",
-                autocommit=True, connect_timeout=5, read_timeout=30) as connection, \
-                connection.cursor() as cursor:
-            cursor.execute(statement)
-            return list(cursor.fetchall())
-
-    def prepare(self, operation: str) -> None:
+    def prepare(self, operation: str, restore: m.RestoreSpec | None = None) -> None:
         """Ask the agent to prepare the instance."""
         from trove_ng.datastores import base as datastores
 
+        engine = self.engine
         self.control.guest.prepare(m.PrepareRequest(
-            operation_id=operation, step="prepare", datastore="mariadb",
-            datastore_version="10.11", memory_mb=256, volume=self.volume,
-            databases=[m.DatabaseSpec(name="shop")],
-            users=[m.UserSpec(name="app", password=Secret("pw"), databases=["shop"])],
-            config=datastores.get("mariadb").config(256)))
+            operation_id=operation, step="prepare", datastore=engine.name,
+            datastore_version=engine.version, memory_mb=256, volume=self.volume,
+            config=datastores.get(engine.name).config(256), restore=restore,
+            **(engine.wanted() if restore is None else engine.wanted_of_restored())))
 
     # ---- the object store ----------------------------------------------------------
 
@@ -343,7 +328,7 @@ class World:
         """Ask the agent for a backup."""
         self.control.guest.create_backup(m.BackupRequest(
             operation_id=operation, step="create_backup", backup_id=operation,
-            strategy="mariabackup", grant=grant or self.grant(f"{operation}/"),
+            strategy=self.engine.strategy, grant=grant or self.grant(f"{operation}/"),
             segment_size=segment_size))
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import itertools
 import os
 import pathlib
-import random
 import shutil
 import signal
 import subprocess
@@ -22,7 +20,7 @@ import pytest
 from oslo_config import cfg
 
 from tests.integration.guestagent.processes import Nothing, Process
-from tests.integration.guestagent.store import grant, progress
+from tests.integration.guestagent.store import Stored, grant, progress
 from tests.servers.mariadb import free_port
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import BadRequest, Conflict, GuestError, NotFound
@@ -427,53 +425,6 @@ def test_a_restored_server_is_equal_row_for_row(filled: Server, make: Any,
     assert other.manager.admin.credentials()[1] != old
     assert other.manager.get_user(m.UserRequest(name="app")).databases == ["shop"]
     assert not other.paths.staging.exists()
-
-
-class Stored:
-    """The objects of a backup, to be damaged and put right."""
-
-    def __init__(self, swift: Swift) -> None:
-        self._store = swift._store
-        self._whole = {one.name: (one, self._store.path(one).read_bytes())
-                       for one in self._store.objects("AUTH_t", "c")}
-        self.names = sorted(self._whole)
-
-    def flip(self, name: str) -> None:
-        """Change one bit on the store's disk: the store knows nothing of it."""
-        _, content = self._whole[name]
-        at = random.randrange(len(content))
-        changed = bytes([content[at] ^ 1 << random.randrange(8)])
-        one = self._store.get("AUTH_t", "c", name)
-        assert one is not None
-        self._store.path(one).write_bytes(content[:at] + changed + content[at + 1:])
-
-    def replace(self, name: str, content: bytes) -> None:
-        """Store something else under a name."""
-        one, _ = self._whole[name]
-        self._store.put(dataclasses.replace(
-            one, size=len(content), etag=hashlib.md5(content).hexdigest(),
-            file=self._new(content)))
-
-    def swap(self, first: str, second: str) -> None:
-        """Store two objects under each other's name."""
-        self.replace(first, self._whole[second][1])
-        self.replace(second, self._whole[first][1])
-
-    def drop(self, name: str) -> None:
-        self._store.delete("AUTH_t", "c", name)
-
-    def cut(self, name: str) -> None:
-        self.replace(name, self._whole[name][1][:-1])
-
-    def mend(self) -> None:
-        """Have all as it was."""
-        for one, content in self._whole.values():
-            self._store.put(dataclasses.replace(one, file=self._new(content)))
-
-    def _new(self, content: bytes) -> str:
-        path = self._store.new_file()
-        path.write_bytes(content)
-        return path.name
 
 
 def damages(stored: m.StoredBackup, objects: Stored) -> Iterator[tuple[m.StoredBackup, str]]:
