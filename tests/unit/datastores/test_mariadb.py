@@ -57,3 +57,7 @@ def test_kinds_limits_and_choices_are_those_of_the_server() -> None:
     assert KNOWN["event_scheduler"].kind == "boolean"
     assert (KNOWN["query_cache_type"].kind, KNOWN["query_cache_type"].restart_required) == (
         "integer", True)
+
+
+def test_what_makes_tables_unreadable_that_are_there_is_no_setting() -> None:
+    assert "lower_case_table_names" not in KNOWN

@@ -38,6 +38,11 @@ def test_parameters_are_those_of_the_release(manager: str) -> None:
             "information_schema_stats_expiry", "binlog_row_metadata",
             "innodb_segment_reserve_factor", "performance_schema_max_sql_text_length",
             } <= middle & new - old
+    assert {"block_encryption_mode", "innodb_log_checksums", "innodb_numa_interleave"} <= (
+        old & middle & new)
+    assert "xa_detach_on_prepare" in middle & new - old
+    # what would lose data in a crash, or tables at the next start
+    assert not {"innodb_doublewrite", "lower_case_table_names"} & (old | middle | new)
     assert "explain_format" in new - middle
     assert {"restrict_fk_on_non_standard_key", "set_operations_buffer_size"} <= new - middle
     assert ("userstat" in old) is (manager == "percona")

@@ -36,8 +36,8 @@ LEFT_OUT = frozenset({
     # data that are there already could not be read, or would be lost in a crash
     "aria_block_size", "aria_force_start_after_recovery_failures", "aria_log_purge_type",
     "default_storage_engine", "enforce_storage_engine", "innodb_doublewrite",
-    "innodb_page_size", "innodb_undo_tablespaces", "myisam_block_size",
-    "myisam_recover_options",
+    "innodb_page_size", "innodb_undo_tablespaces", "lower_case_table_names",
+    "myisam_block_size", "myisam_recover_options",
     # a word that the server does not know keeps it from its start, and nothing tells the words
     "aria_recover_options", "default_regex_flags", "default_tmp_storage_engine",
     "lc_time_names", "log_slow_filter", "old_mode",
