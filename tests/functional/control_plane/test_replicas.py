@@ -838,6 +838,28 @@ def test_the_replica_that_has_most_takes_the_place_of_a_lost_source(
     plane.wait_gone(f"/instances/{source}")
 
 
+def test_another_replica_takes_the_place_of_the_one_that_is_lost_as_it_is_chosen(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    plane.conf.set_override("timeouts", {"instance.eject": "6"}, group="operations")
+    plane.agent(one).progress += 1
+    lose(plane, source)
+    plane.hypervisor.failures["detach_replica take_over"] = "It is about to end."
+    eject(plane, source)
+    assert f"Nobody can write to instance {one}" in plane.wait(one, "ACTIVE")["fault"]["message"]
+    assert ids(plane, one) == [two]
+    plane.hypervisor.failures.clear()
+    lose(plane, one)
+    plane.conf.clear_override("timeouts", group="operations")
+    eject(plane, one)
+    plane.wait(two, "ACTIVE")
+    wait_for(lambda: not plane.agent(two).read_only, "the source")
+    assert (ids(plane, one), ids(plane, two), "replica_of" in plane.show(two)) == ([], [], False)
+    # nobody wrote to it, and nobody reaches it
+    assert plane.agent(one).read_only
+    assert let_in(plane, one) == let_in(plane, source) == set()
+
+
 def test_a_source_that_may_live_stays_the_source(
         plane: ControlPlane, pair: tuple[str, str, str]) -> None:
     source, one, two = pair
