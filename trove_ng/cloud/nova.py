@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import tenacity
+
 from trove_ng.cloud.calls import Calls
-from trove_ng.cloud.errors import CloudConflict, CloudNotFound
+from trove_ng.cloud.errors import CloudConflict, CloudNotFound, CloudRejected
 from trove_ng.cloud.types import INSTANCE_KEY, Flavor, Host, Server, ServerGroup
 
 _PAGE = 500
@@ -71,6 +73,9 @@ class Compute:
                 found.setdefault(one.instance_id, []).append(one)
         return found
 
+    # the server that a page ended with may be gone when the next one is asked for
+    @tenacity.retry(retry=tenacity.retry_if_exception_type(CloudRejected),
+                    stop=tenacity.stop_after_attempt(5), reraise=True)
     def list_servers(self) -> list[Server]:
         """Return all servers of the service's project."""
         found: list[Server] = []

@@ -18,6 +18,7 @@ from trove_ng.common.errors import Conflict, ServiceUnavailable
 from trove_ng.conf import base
 from trove_ng.conf import cloud as cloud_conf
 from trove_ng.standalone.minicloud import nova_server_api
+from trove_ng.standalone.minicloud.nova_call import Answer, Call
 
 INSTANCE = "5f7ac1a3-0000-4000-8000-000000000001"
 
@@ -173,6 +174,25 @@ def test_pages_may_be_smaller_than_they_are_asked_for(
     made = {server(clouds) for _ in range(3)}
     monkeypatch.setattr(nova_server_api, "page_limit", lambda _call: 2)
     assert {one.id for one in clouds.compute.list_servers()} == made
+
+
+def test_a_page_may_end_with_a_server_that_is_gone_then(
+        cloud: Cloud, clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    server(clouds)
+    index, pages = nova_server_api.ServerApi.index, 0
+
+    def losing(self: nova_server_api.ServerApi, call: Call, detail: bool = False) -> Answer:
+        nonlocal pages
+        pages += 1
+        answer = index(self, call, detail)
+        if pages == 1:
+            for one in answer[1]["servers"]:
+                cloud.app.store.delete("server", one["id"])
+        return answer
+
+    monkeypatch.setattr(nova_server_api.ServerApi, "index", losing)
+    assert clouds.compute.list_servers() == []
+    assert pages == 3
 
 
 def test_operators_see_hosts_and_the_servers_on_them(cloud: Cloud, clouds: Clouds) -> None:
