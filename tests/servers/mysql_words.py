@@ -400,6 +400,9 @@ class State:
             raise Refused(1238, f"Variable '{name}' is a read only variable")
         if name == "sort_buffer_size" and not value.isdigit() and value != "DEFAULT":
             raise Refused(1232, "Incorrect argument type to variable 'sort_buffer_size'")
+        if name == "time_zone" and not re.fullmatch(r"'?(SYSTEM|[+-]\d\d?:\d\d)'?|DEFAULT", value):
+            # nobody has loaded the tables
+            raise Refused(1298, f"Unknown or incorrect time zone: {value}")
         self.globals[name] = _DEFAULTS[name] if value == "DEFAULT" else value.strip("'")
         # each brings the other with it
         if (name, value) == ("super_read_only", "1"):

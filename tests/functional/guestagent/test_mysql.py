@@ -357,6 +357,12 @@ def test_variables_whose_options_have_other_names(world: World) -> None:
         "SERIALIZABLE", "+02:00")
 
 
+def test_a_time_zone_that_the_server_does_not_know_is_refused(world: World) -> None:
+    with pytest.raises(GuestError, match="of time_zone: The server does not know the time zone"):
+        world.manager.apply_overrides(overrides({"time_zone": "Europe/Berlin"}))
+    assert "default_time_zone" not in world.options()
+
+
 def test_what_the_server_sizes_itself_waits_for_a_restart(world: World) -> None:
     name = "table_definition_cache"
     assert world.manager.apply_overrides(overrides({name: 1000})) is False

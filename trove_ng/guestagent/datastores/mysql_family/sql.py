@@ -145,6 +145,8 @@ def translate(err: pymysql.MySQLError) -> GuestError | NotFound | Conflict:
                 ER.COLLATION_CHARSET_MISMATCH):
         return GuestError("The server does not know the character set or collation, or they "
                           "do not fit.")
+    if code == ER.UNKNOWN_TIME_ZONE:
+        return GuestError("The server does not know the time zone; offsets it always knows.")
     if code == ER.OPTION_PREVENTS_STATEMENT and "read-only" in str(err.args[1:]):
         return GuestError("The database server takes no changes: it is read only.")
     if code in (ER.INCORRECT_GLOBAL_LOCAL_VAR, ER.OPTION_PREVENTS_STATEMENT):
