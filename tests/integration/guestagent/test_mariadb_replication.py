@@ -137,8 +137,9 @@ def test_replicas_follow_with_accounts_of_their_own(
 
 
 def test_sessions_of_root_at_a_replica_end_when_its_source_disables_it(
-        server: Server, make: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    replica = following(server, make, url)
+        server: Server, make: Any, store: tuple[str, Swift],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = following(server, make, store[0])
     server.manager.enable_root(m.RootRequest(password=Secret("mine")))
     eventually(replica.manager.root.is_enabled, "root to come with the data")
     with replica.login("root", "mine") as connection, connection.cursor() as cursor:

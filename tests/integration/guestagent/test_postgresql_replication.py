@@ -400,8 +400,9 @@ def root(server: Server) -> tuple[str, str, str]:
 
 
 def test_sessions_of_root_at_a_replica_end_when_its_source_disables_it(
-        server: Server, make: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (_, replica, _), _ = a_set(server, make, url)
+        server: Server, make: Any, store: tuple[str, Swift],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    (_, replica, _), _ = a_set(server, make, store[0])
     login = root(server)
     wait_for(replica.manager.root.is_enabled)
     with replica.login(*login) as connection:
