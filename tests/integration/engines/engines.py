@@ -16,6 +16,8 @@ import redis
 from tests.integration.cloud import connect, rows
 
 USER, DATABASE = "app", "shop"
+#: seconds of a statement that stands in the log of slow ones
+SLOW = 1.05
 
 
 class Engine(abc.ABC):
@@ -65,6 +67,13 @@ class Engine(abc.ABC):
         :param database: what the user is to make a table in; None: any login will do
         :raises Exception: whatever the engine's client raises when it is not let in
         """
+
+    def say_slowly(self, address: str, password: str, word: str) -> None:
+        """Run a statement that has a word and takes longer than statements should.
+
+        Engines with logs of statements have it.
+        """
+        raise AssertionError(f"{self.name} logs no statements")
 
     def encrypted(self, address: str, password: str, trusted: str | None) -> bool:
         """Return whether a user's connection is encrypted.
@@ -117,6 +126,10 @@ class MariaDb(Engine):
         with self._connect(address, password) as connection:
             return rows(connection, "SELECT * FROM t ORDER BY id")
 
+    def say_slowly(self, address: str, password: str, word: str) -> None:
+        with self._connect(address, password) as connection:
+            rows(connection, f"SELECT '{word}', SLEEP({SLOW})")
+
     def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
         with connect(address, user, password, database) as connection:
             rows(connection, "SELECT 1" if database is None else
@@ -164,6 +177,9 @@ class PostgreSql(Engine):
 
     def read(self, address: str, password: str) -> Any:
         return self._ask(address, password, self._ALL)
+
+    def say_slowly(self, address: str, password: str, word: str) -> None:
+        self._ask(address, password, f"SELECT '{word}', pg_sleep({SLOW})::text")
 
     def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
         with psycopg.connect(host=address, user=user, password=password, connect_timeout=10,

@@ -16,6 +16,7 @@ from tests.integration.cloud import AllInOne, ClientError
 from tests.integration.engines.engines import ENGINES, WITHOUT_SERVER, Engine
 from tests.integration.processes import kill
 from trove_ng.datastores import base as datastores
+from trove_ng.datastores.guest_logs import LogKind
 from trove_ng.domain.capabilities import declared, reasons
 from trove_ng.domain.capabilities import values as ways_of
 
@@ -104,6 +105,22 @@ def able(instance: Instance, capability: str) -> None:
     """Skip a scenario that the engine does not declare."""
     if not getattr(declaration(instance).capabilities, capability):
         pytest.skip(f"{instance.engine.name} declares no {capability}")
+
+
+def published(instance: Instance, log: str, **how: int) -> str:
+    """Publish what a log has, and return it.
+
+    :param how: what is done with the log besides
+    """
+    rest = instance.rest
+    shown = rest.post(f"/instances/{instance.id}/log", {
+        "name": log, "publish": True, **how}).json()["log"]
+    assert shown["published"] > 0
+    store = rest.catalog["object-store"].rstrip("/")
+    names = rest.session.get(f"{store}/{shown['container']}", timeout=30, params={
+        "prefix": shown["prefix"], "format": "json"}).json()
+    return "".join(rest.session.get(f"{store}/{shown['container']}/{one['name']}",
+                                    timeout=30).text for one in names)
 
 
 def test_each_installed_engine_is_tried_or_it_is_known_why_not() -> None:
@@ -217,16 +234,33 @@ def test_a_value_that_is_not_allowed_is_refused(instance: Instance) -> None:
 
 
 def test_the_log_of_errors_is_published(instance: Instance) -> None:
-    rest = instance.rest
-    log = rest.post(f"/instances/{instance.id}/log", {
-        "name": "error", "publish": True}).json()["log"]
-    assert log["published"] > 0
-    store = rest.catalog["object-store"].rstrip("/")
-    names = rest.session.get(f"{store}/{log['container']}", timeout=30, params={
-        "prefix": log["prefix"], "format": "json"}).json()
-    text = "".join(rest.session.get(f"{store}/{log['container']}/{one['name']}",
-                                    timeout=30).text for one in names)
-    assert instance.engine.started in text
+    assert instance.engine.started in published(instance, "error")
+
+
+def test_logs_of_statements_are_written_while_they_are_to_be(instance: Instance) -> None:
+    names = [one.name for one in declaration(instance).logs if one.kind is LogKind.USER]
+    if not names:
+        pytest.skip(f"{instance.engine.name} has no logs that are switched")
+
+    def switch(name: str, **how: int) -> None:
+        instance.rest.post(f"/instances/{instance.id}/log", {"name": name, **how})
+        instance.cloud.wait_operations(instance.id)
+        assert instance.wait()["status"] == "ACTIVE"
+
+    for name in names:
+        def said(word: str, name: str = name) -> None:
+            instance.engine.say_slowly(instance.address, instance.password, f"{word}-{name}")
+
+        said("before")
+        switch(name, enable=1)
+        said("while")
+        eventually(lambda name=name: f"while-{name}" in published(instance, name),
+                   f"a statement in the log {name}", pause=1)
+        switch(name, disable=1)
+        said("after")
+        # publishing alone would switch it on
+        text = published(instance, name, disable=1)
+        assert [f"{word}-{name}" in text for word in ("before", "after")] == [False, False]
 
 
 def test_a_backup_is_restored_with_all_data(instance: Instance,
@@ -250,6 +284,27 @@ def test_a_backup_is_restored_with_all_data(instance: Instance,
     other.delete()
     instance.rest.request("DELETE", f"/backups/{backup['id']}")
     instance.cloud.wait_operations(backup["id"])
+
+
+def test_a_snapshot_of_the_volume_is_restored_or_refused(instance: Instance) -> None:
+    wanted = {"name": "snapshot", "instance": instance.id, "storage_driver": "cinder"}
+    if not declaration(instance).capabilities.snapshots:
+        answer = instance.rest.request("POST", "/backups", check=False, json={"backup": wanted})
+        assert (answer.status_code, "does not offer snapshots" in answer.text) == (
+            400, True), answer.text
+        return
+    before = instance.write(10)
+    backup = instance.rest.post("/backups", {"backup": wanted}).json()["backup"]["id"]
+    instance.cloud.wait_backup(backup)
+    # the data are let go again
+    instance.write(10)
+    other = Instance(instance.cloud, instance.engine, size=2,
+                     restorePoint={"backupRef": backup})
+    assert other.read() == before
+    assert len(other.write(10)) == len(before) + 10
+    other.delete()
+    instance.rest.request("DELETE", f"/backups/{backup}")
+    instance.cloud.wait_operations(backup)
 
 
 def test_a_backup_is_verified_until_it_is_damaged(instance: Instance) -> None:
