@@ -15,7 +15,7 @@ from taskflow.persistence import models
 from trove_ng.cloud.errors import CloudError
 from trove_ng.common.errors import Conflict, ServiceUnavailable, TroveError
 from trove_ng.common.tracebacks import without_texts
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import operation_records, operations
 from trove_ng.db.session import retry_on_db_error
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import guest
@@ -294,7 +294,7 @@ class Engine:
             else:
                 book.fail(work, session, message)
             operations.end(session, work.id, status, message, now)
-            operations.erase_records(session, work.id)
+            operation_records.erase(session, work.id)
         LOG.info("operation %s (%s %s) %s", work.id, work.action, work.resource_id,
                  status.lower())
         self._tell_end(work, status)

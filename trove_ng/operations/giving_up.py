@@ -11,6 +11,7 @@ from trove_ng.db.repositories import (
     backups,
     faults,
     instances,
+    operation_records,
     operations,
     quotas,
     reconciliation,
@@ -62,7 +63,7 @@ def _end(work: Work, session: Session, why: str) -> None:
         row.notification = {}
         session.flush()
         operations.end(session, work.id, operations.FAILED, why, now)
-    operations.erase_records(session, work.id)
+    operation_records.erase(session, work.id)
 
 
 def _end_backup(work: Work, session: Session, why: str) -> None:

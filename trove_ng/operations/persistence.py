@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from taskflow import exceptions
 from taskflow.persistence import path_based
 
-from trove_ng.db.repositories import operations
+from trove_ng.db.repositories import operation_records
 from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.operations.lease import Lease
 
@@ -109,7 +109,7 @@ class StoreConnection(path_based.PathBasedConnection):
         data = self._written.get(path) or self._known.get(path)
         if data is None:
             with self._reading() as session:
-                data = operations.read_record(session, self._operation_id, path)
+                data = operation_records.read(session, self._operation_id, path)
         if data is None:
             raise exceptions.NotFound(f"There is no record {path}")
         return jsonutils.loads(data)
@@ -121,18 +121,18 @@ class StoreConnection(path_based.PathBasedConnection):
         there = self._written if path in self._written else self._known
         if path in there and there[path] == data:
             return
-        operations.write_record(
+        operation_records.write(
             transaction, self._operation_id, path, posixpath.dirname(path), data)
         self._written[path] = data
 
     def _del_tree(self, path: str, transaction: Session) -> None:
-        operations.erase_records(transaction, self._operation_id, path)
+        operation_records.erase(transaction, self._operation_id, path)
         self._known.clear()
         self._written.clear()
 
     def _get_children(self, path: str) -> list[str]:
         with self._reading() as session:
-            found = operations.record_children(session, self._operation_id, path)
+            found = operation_records.children(session, self._operation_id, path)
         return [posixpath.basename(one) for one in found]
 
     def _ensure_path(self, path: str) -> None:

@@ -30,10 +30,9 @@ from trove_ng.db.models import (
     Instance,
     Operation,
     OperationMember,
-    OperationRecord,
     OperationStep,
 )
-from trove_ng.db.repositories import events, notifications
+from trove_ng.db.repositories import events, notifications, operation_records
 from trove_ng.db.rows import Reader, by_id
 
 PENDING = "PENDING"
@@ -146,7 +145,7 @@ def cancel_live(session: Session, resource_id: str, now: datetime.datetime) -> s
     events.add_for_operation(session, EventKind.OPERATION_CANCELLED, found, now)
     notifications.end_operation(session, found, notifications.SUPERSEDED, now)
     session.flush()
-    erase_records(session, found.id)
+    operation_records.erase(session, found.id)
     return found.id
 
 
@@ -417,35 +416,6 @@ def note_error(session: Session, operation_id: str, error: str,
 def trace(session: Session, operation_id: str) -> str | None:
     """Return where in the code an operation failed, None if the error was expected."""
     return session.scalar(select(Operation.trace).where(Operation.id == operation_id))
-
-
-def read_record(session: Session, operation_id: str, path: str) -> str | None:
-    """Return what the workflow engine stored at a path, None if nothing is there."""
-    return session.scalar(select(OperationRecord.data).where(
-        OperationRecord.operation_id == operation_id, OperationRecord.path == path))
-
-
-def record_children(session: Session, operation_id: str, parent: str) -> Sequence[str]:
-    """Return the paths directly below one."""
-    return session.scalars(select(OperationRecord.path).where(
-        OperationRecord.operation_id == operation_id, OperationRecord.parent == parent,
-    ).order_by(OperationRecord.path)).all()
-
-
-def write_record(session: Session, operation_id: str, path: str, parent: str,
-                 data: str | None) -> None:
-    """Store something at a path."""
-    session.merge(OperationRecord(
-        operation_id=operation_id, path=path, parent=parent, data=data))
-
-
-def erase_records(session: Session, operation_id: str, below: str = "") -> None:
-    """Forget what is stored at and below a path; all by default."""
-    statement = delete(OperationRecord).where(OperationRecord.operation_id == operation_id)
-    if below:
-        statement = statement.where(or_(
-            OperationRecord.path == below, OperationRecord.path.startswith(f"{below}/")))
-    session.execute(statement)
 
 
 def live_payloads(session: Session, tenant_id: str, action: str) -> list[dict[str, object]]:
