@@ -39,6 +39,7 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis.manager import RedisManager
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
 from trove_ng.guestagent.datastores.experimental.redis.server import Session
+from trove_ng.guestagent.os.volumes import VolumeManager
 from trove_ng.guestagent.storage.http import StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -71,7 +72,8 @@ class Server:
         conf.set_override("state_change_wait_time", 20, group="guest_agent")
         conf.set_override("object_store_tries", 2, group="guest_agent")
         self.ctx = AgentContext(conf=conf, instance_id="i", clock=SystemClock(),
-                                services=self.process, volumes=None, reporter=Nothing(),
+                                services=self.process, reporter=Nothing(),
+                                volumes=VolumeManager(conf, home / "state", SystemClock()),
                                 state_dir=home / "state")
         self.manager = RedisManager(self.ctx, self.paths)
 

@@ -119,9 +119,11 @@ class Overrides:
             files.change_owner(home, OWNER)
             config, socket = pathlib.Path(home) / "conf", pathlib.Path(home) / "s"
             files.write(config, lines, PropertiesCodec(), durable=False, owner=OWNER, mode=0o600)
+            # a title is written over the environment, by which the next agent knows a program
+            # of one that was killed
             with Program(["redis-server", str(config), "--port", "0", "--unixsocket",
-                          str(socket), "--dir", home, "--daemonize", "no"],
-                         user=OWNER) as program:
+                          str(socket), "--dir", home, "--daemonize", "no",
+                          "--set-proc-title", "no"], user=OWNER) as program:
                 return _ask(socket, program, {name.partition(" ")[0] for name in lines})
 
 
