@@ -417,15 +417,23 @@ class World:
         """Return an instance that works, of an earlier case if there is one."""
         if self._instance is not None:
             shown = self.plane.request("GET", f"/instances/{self._instance}")
-            if shown.status_int == 200 and shown.json["instance"]["status"] == "ACTIVE":
+            # the heartbeat that tells of a restart may be on its way
+            with contextlib.suppress(AssertionError):
+                wait_for(self._works, "its heartbeat", 10 if shown.status_int == 200 else 0)
                 return self._instance
             if shown.status_int == 200:
                 self.delete_instance(self._instance)
         self._instance = self.new_instance()
         self.finish(self.live(self._instance))
-        wait_for(lambda: self.plane.show(self._instance or "")["status"] == "ACTIVE",
-                 "an instance")
+        wait_for(self._works, "an instance")
         return self._instance
+
+    def _works(self) -> bool:
+        shown = self.plane.request("GET", f"/instances/{self._instance}")
+        if shown.status_int != 200 or shown.json["instance"]["status"] == "ERROR":
+            raise AssertionError("it is lost")
+        return (shown.json["instance"]["status"] == "ACTIVE"
+                and shown.json["instance"]["operating_status"] == "HEALTHY")
 
     def new_backup(self) -> str:
         """Ask for a backup; return its id."""

@@ -51,6 +51,8 @@ class Operation(Timestamps, Base):
     #: not claimed before this time: it waits for other operations
     not_before: Mapped[datetime.datetime | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    #: of one that nobody asked for, in words for the owner
+    cancel_reason: Mapped[str | None] = mapped_column(String(255))
     step: Mapped[str | None] = mapped_column(String(128))
     percent: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)

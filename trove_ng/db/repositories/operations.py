@@ -257,12 +257,16 @@ def cancel_requested(session: Session, operation_ids: Iterable[str]) -> set[str]
 
 
 def cancel_backups(session: Session, instance_ids: Collection[str],
-                   actions: Collection[str]) -> None:
-    """Ask to cancel what backs instances up; what is as good as done ends as it would."""
+                   actions: Collection[str], why: str) -> None:
+    """Ask to cancel what backs instances up; what is as good as done ends as it would.
+
+    :param why: what the backups say then
+    """
     session.execute(update(Operation).where(
         Operation.action.in_(actions), Operation.live_key.in_(select(Backup.id).where(
             Backup.instance_id.in_(instance_ids), Backup.deleted.is_(False)))).values(
-                cancel_requested=True).execution_options(synchronize_session=False))
+                cancel_requested=True, cancel_reason=why,
+                ).execution_options(synchronize_session=False))
 
 
 def give_back(session: Session, operation_id: str, fence: int,

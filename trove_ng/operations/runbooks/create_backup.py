@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.states import BackupState, ExecutionState
 from trove_ng.db.models import Backup
-from trove_ng.db.repositories import backups, instances, quotas, schedules
-from trove_ng.domain.instance_status import Task
+from trove_ng.db.repositories import backups, instances, operations, quotas, schedules
 from trove_ng.operations import guest, log_archives, payloads, servers, storage
 from trove_ng.operations.backups import is_whole
 from trove_ng.operations.runbook import Runbook, Step
@@ -195,8 +194,9 @@ def _succeed(work: Work, session: Session) -> None:
 def _fail(work: Work, session: Session, why: str) -> None:
     row = backups.get(session, work.resource_id)
     if row is not None:
-        if work.cancelled and _is_ejecting(session, row):
-            why = "The backup was ended, because the source of its set is lost."
+        operation = operations.get(session, work.id)
+        if work.cancelled and operation is not None:
+            why = operation.cancel_reason or why
         row.state, row.error = BackupState.FAILED, why[:255]
         row.updated = work.tools.clock.now()
         schedules.note_end(session, row.id, ExecutionState.ERROR, why)
@@ -204,11 +204,6 @@ def _fail(work: Work, session: Session, why: str) -> None:
             ending.note_fault(work, session, why, row.instance_id)
     # the row counts until it is deleted
     quotas.commit(session, work.id)
-
-
-def _is_ejecting(session: Session, backup: Backup) -> bool:
-    found = instances.get(session, backup.instance_id or "")
-    return found is not None and found.task == Task.EJECTING
 
 
 RUNBOOK = Runbook(payloads.BACKUP_CREATE, (

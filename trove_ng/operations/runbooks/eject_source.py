@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 _HALT, _OUTCOME, _BEST, _LEFT_OUT = "halt", "outcome", "best", "left_out"
 #: ``instances.error`` of a source that could not be put aside
 _CODE = "EJECT"
+#: what backups say that keep agents from what is asked of them
+_NO_SOURCE = "The backup was ended, because the source of its set is lost."
 
 
 def _chosen(work: Work) -> str | None:
@@ -85,7 +87,7 @@ def _fence(work: Work) -> None:
 def _end_backups(work: Work, members: Sequence[str]) -> None:
     """Ask for the end of what agents do for hours, during which they do nothing else."""
     with work.writer() as session:
-        operations.cancel_backups(session, members, payloads.BACKUPS_BY_AGENTS)
+        operations.cancel_backups(session, members, payloads.BACKUPS_BY_AGENTS, _NO_SOURCE)
 
 
 def _is_down(work: Work) -> bool:

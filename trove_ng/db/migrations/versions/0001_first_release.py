@@ -175,6 +175,7 @@ def upgrade() -> None:
         sa.Column("deadline_at", MOMENT, nullable=True),
         sa.Column("not_before", MOMENT, nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("cancel_reason", sa.String(length=255), nullable=True),
         sa.Column("step", sa.String(length=128), nullable=True),
         sa.Column("percent", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
