@@ -20,13 +20,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from trove_ng.common.errors import Conflict, GuestError, TroveError
+from trove_ng.common.errors import Conflict, TroveError
 from trove_ng.common.states import ReportState
 from trove_ng.guestagent.order import Order
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.reports import Outbox
 from trove_ng.guestagent.sequence import Sequence
 from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, SeemsDamaged
+from trove_ng.rpc import faults
 from trove_ng.rpc import messages as m
 
 LOG = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class StepRecord(msgspec.Struct):
     :param result: the answer as JSON values, for a step that succeeded; see StepReport
     :param interrupted: True if the agent's end cut the step off
     :param reported: True once the bus took the final report
+    :param kind: type of the error, of those that cross the bus
     :param fence: with ``word`` the place of the newest request of the operation
     """
 
@@ -68,6 +70,7 @@ class StepRecord(msgspec.Struct):
     percent: int = 0
     result: dict[str, Any] = {}
     error: str = ""
+    kind: str = ""
     interrupted: bool = False
     reported: bool = False
     ended_at: float = 0.0
@@ -262,7 +265,7 @@ class StepEngine:
                 self._remember_place(record)
                 return m.decode(json.dumps(record.result), answer)
             if joined and record is not None:
-                raise GuestError(record.error)
+                raise faults.revive({"type": record.kind, "message": record.error})
             self._wait_until_free()
             if not self._order.admit(request):
                 raise Conflict(LATE)
@@ -271,6 +274,7 @@ class StepEngine:
             result = work(request)
             plain = _plain(result)
         except BaseException as err:
+            record.kind = type(err).__name__
             self._end(record, ReportState.FAILED, error=public_text(err), report=False)
             raise
         self._end(record, ReportState.SUCCEEDED, result=plain, report=False)

@@ -13,6 +13,7 @@ import psycopg
 import pymysql
 import redis
 
+from tests.integration.guestagent.conftest import wait_for
 from tests.servers.mariadb import free_port
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import installed_version
@@ -104,6 +105,9 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def write(self, rows: int = 1) -> None:
         """Write rows of 1000 bytes that cannot be compressed."""
+
+    def settle(self) -> None:  # noqa: B027 - what is committed does at once
+        """Wait until what was written outlives the death of the server."""
 
     @abc.abstractmethod
     def count(self) -> int:
@@ -309,6 +313,15 @@ class Redis(Engine):
             for _ in range(rows):
                 pipe.rpush("t", random.randbytes(1000))
             pipe.execute()
+
+    def settle(self) -> None:
+        """Wait for the snapshot."""
+        def saved() -> bool:
+            with self.client() as client:
+                told: dict[str, Any] = client.info("persistence")  # type: ignore[assignment]
+            return not told["rdb_changes_since_last_save"]
+
+        wait_for(saved, 30)
 
     def count(self) -> int:
         with self.client() as client:

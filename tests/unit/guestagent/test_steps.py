@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.guestagent.conftest import Recorder, eventually
-from trove_ng.common.errors import Conflict, GuestError
+from trove_ng.common.errors import Conflict, GuestError, UnsavedChanges
 from trove_ng.common.states import ReportState
 from trove_ng.guestagent import leftovers, steps
 from trove_ng.guestagent.reports import Outbox
@@ -396,13 +396,13 @@ def test_a_call_that_is_repeated_while_it_runs_waits_for_its_end(
         done.append(1)
         gate.wait(5)
         if fails:
-            raise GuestError("It did not stop.")
+            raise UnsavedChanges("It did not stop.")
         return m.Flag(value=True)
 
     def ask() -> None:
         try:
             answers.append(life.engine.call(request("stop"), work, m.Flag))
-        except GuestError as err:
+        except UnsavedChanges as err:
             answers.append(err.message)
 
     asking = [threading.Thread(target=ask) for _ in range(3)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from trove_ng.common.errors import BadRequest, ServiceUnavailable
+from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql import replication
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
@@ -152,3 +152,21 @@ def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
     one.set_accounts(rm.ReplicaAccounts(add=m.UserSpec(
         name="os_replica_1", password=Secret("a-Password1"))))
     assert done == ["enable", "add"]
+
+
+def test_a_replica_that_ends_at_its_new_source_is_started_again(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: Any = None
+    restarts: list[str] = []
+    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing,
+                                  lambda: restarts.append("restart"), nothing)
+    found = replication._Seen(paused=False, starved=False, lag=0, position="0/1", received=None)
+
+    def look() -> replication._Seen:
+        if not restarts:
+            raise GuestError("The database server does not tell of its replication.")
+        return found
+
+    monkeypatch.setattr(one, "_look", look)
+    one.wait()
+    assert restarts == ["restart"]

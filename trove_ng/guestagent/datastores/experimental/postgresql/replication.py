@@ -241,12 +241,25 @@ class Replication:
         :raises ServiceUnavailable: it does not
         """
         deadline = time.monotonic() + _ANSWER_SECONDS
-        while _sentence(seen := self._look()):
+        while _sentence(seen := self._look_again()):
             if time.monotonic() > deadline:
                 raise ServiceUnavailable(_sentence(seen))
             if seen.paused:
                 self._restart()
             time.sleep(_POLL_SECONDS)
+
+    def _look_again(self) -> _Seen:
+        """Look; a server that ended is started.
+
+        It ends when it has the first part of a record that was cut off where its new source
+        begins, and asks for what follows the segment of that.  At a start it asks for the whole.
+        """
+        try:
+            return self._look()
+        except GuestError:
+            LOG.warning("the replica is restarted: it ended when it got another source")
+            self._restart()
+            return self._look()
 
     def detach(self, *, hold: bool = False, keep: Sequence[str] = ()) -> None:
         """Apply all that was received, then follow nobody and let clients write.
