@@ -34,6 +34,9 @@ TOLD = {
     "store_failed": (("deadlock",), m.STORE_ERRORS, {"kind": "deadlock"}),
     "store_retried": (("disconnect",), m.STORE_RETRIES, {"kind": "disconnect"}),
     "failover": (("begun",), m.FAILOVERS, {"outcome": "begun"}),
+    "reconciled": (("done",), m.RECONCILIATIONS, {"outcome": "done"}),
+    "finding": (("missing", "reported"), m.FINDINGS,
+                {"kind": "missing", "outcome": "reported"}),
     "notifications": (("dropped", 1), m.NOTIFICATIONS, {"outcome": "dropped"}),
 }
 
