@@ -45,10 +45,10 @@ class Patience(NamedTuple):
     tries: int
 
 
-def make_session(conf: cfg.ConfigOpts, timeout: float | None = None) -> session.Session:
+def make_session(conf: cfg.ConfigOpts, timeout: float) -> session.Session:
     """Return a session of the configured service user; nothing is asked yet.
 
-    :param timeout: seconds that a call may take; None: what is configured
+    :param timeout: seconds that a call may take
     """
     options = conf.service_credentials
     auth = v3.Password(
@@ -56,7 +56,7 @@ def make_session(conf: cfg.ConfigOpts, timeout: float | None = None) -> session.
         project_name=options.project_name, user_domain_name=options.user_domain_name,
         project_domain_name=options.project_domain_name)
     return session.Session(
-        auth=auth, timeout=options.timeout if timeout is None else timeout,
+        auth=auth, timeout=timeout,
         verify=False if options.insecure else options.cafile or True)
 
 

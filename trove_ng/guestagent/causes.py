@@ -25,6 +25,12 @@ def compiled(*pairs: tuple[str, str]) -> Causes:
     return tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in pairs)
 
 
+def refusal(settings: Sequence[str]) -> str:
+    """Return what is told of settings that a database refuses; empty: it does not say which."""
+    named = f"the value of {', '.join(settings)}." if settings else "the settings."
+    return f"The database refuses {named}"
+
+
 def most_certain(lines: Sequence[str], causes: Causes) -> str:
     """Return the first of the causes that is in one of the lines, or nothing."""
     return next((sentence for pattern, sentence in causes

@@ -22,8 +22,8 @@ from trove_ng.db.repositories import (
     service_statuses,
 )
 from trove_ng.db.trouble import StoreAway
+from trove_ng.operations import per_instance
 from trove_ng.operations.lost import require_server
-from trove_ng.operations.runbook import PER_INSTANCE
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc import messages
 from trove_ng.rpc.guest import GuestClient
@@ -243,9 +243,8 @@ def _concerned(work: Work) -> list[str]:
         first = instances.get(
             session, work.resource_id if backup is None else str(backup.instance_id))
         if first is None:
-            return [one.step.removeprefix(PER_INSTANCE)
-                    for one in operations.steps(session, work.id)
-                    if one.step.startswith(PER_INSTANCE) and one.state == operations.RUNNING]
+            return [ident for ident, one in per_instance.steps(session, work.id).items()
+                    if one.state == operations.RUNNING]
         return reached(session, first, work.members)
 
 

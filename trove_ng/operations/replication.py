@@ -87,24 +87,29 @@ def open_account(work: Work) -> None:
 
 def close_account(work: Work) -> None:
     """Take the account of a replica that goes away from its source."""
-    instance = _find(work, work.resource_id)
-    if instance is not None and instance.slave_of_id is not None:
-        shut_out(work, instance.slave_of_id)
-        drop_account(work, instance.slave_of_id)
+    source_id = _source_of(work)
+    if source_id is not None:
+        shut_out(work, source_id)
+        drop_account(work, source_id)
 
 
 def close_way(work: Work) -> None:
     """Let the address of a replica that could not be made in at its source no more."""
-    instance = _find(work, work.resource_id)
-    if instance is not None and instance.slave_of_id is not None:
-        shut_out(work, instance.slave_of_id)
+    source_id = _source_of(work)
+    if source_id is not None:
+        shut_out(work, source_id)
 
 
 def drop_first_account(work: Work) -> None:
     """Take the account of a replica that could not be made from its source, whoever made it."""
+    source_id = _source_of(work)
+    if source_id is not None:
+        drop_account(work, source_id)
+
+
+def _source_of(work: Work) -> str | None:
     instance = _find(work, work.resource_id)
-    if instance is not None and instance.slave_of_id is not None:
-        drop_account(work, instance.slave_of_id)
+    return instance.slave_of_id if instance is not None else None
 
 
 def shut_out(work: Work, source_id: str) -> None:

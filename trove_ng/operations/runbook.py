@@ -9,10 +9,6 @@ from sqlalchemy.orm import Session
 
 from trove_ng.operations.work import Work
 
-#: what the names of steps begin with that tell what became of one instance of several; its id
-#: follows
-PER_INSTANCE = "instance "
-
 
 @dataclasses.dataclass(frozen=True)
 class Step:

@@ -12,8 +12,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from trove_ng.operations.runbooks.registry import runbooks
+from trove_ng.operations.work import StepFailed, Work
 from trove_ng.standalone.minicloud.app import MiniCloud
 from trove_ng.standalone.minicloud.faults import Rule
 
@@ -59,6 +61,29 @@ FAULTS = (
     Fault("500 for good", Rule("error", status=500), None),
     Fault("403 for good", Rule("error", status=403), None),
 )
+
+
+class Remembers(Protocol):
+    """Remembers what was seen; ``turn`` is how much of it before the operation turned back."""
+
+    seen: list[Any]
+    turn: int
+
+
+def failing(action: str, fails: bool, seen: Remembers) -> Callable[[Work | None, str], bool]:
+    """Return what a worker is watched with: it notes the turn when the last step fails.
+
+    :param fails: that step fails
+    """
+    last = f"before {runbooks()[action].steps[-1].name}"
+
+    def fail(_work: Work | None, point: str) -> bool:
+        if fails and point == last:
+            seen.turn = len(seen.seen)
+            raise StepFailed("The database fails.")
+        return False
+
+    return fail
 
 
 class Wire:

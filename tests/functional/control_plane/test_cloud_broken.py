@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.functional.control_plane import invariants
+from tests.functional.control_plane.cloud_calls import failing
 from tests.functional.control_plane.scenarios import SCENARIOS, WITHOUT_CALLS
 from tests.functional.control_plane.test_crash_points import some
 from tests.functional.control_plane.world import Worker, World
@@ -27,7 +28,7 @@ from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.repositories import operations
 from trove_ng.operations import payloads
 from trove_ng.operations.runbooks.registry import runbooks
-from trove_ng.operations.work import StepFailed, Work
+from trove_ng.operations.work import Work
 
 T = TypeVar("T")
 _ALL = os.environ.get("TROVE_FAULTS") == "all"
@@ -203,21 +204,13 @@ def _run(world: World, action: str, fails: bool, stuck: tuple[str, int] | None =
 
     :param fails: its last step fails
     """
-    last = f"before {runbooks()[action].steps[-1].name}"
     jobs = Jobs(stuck)
-
-    def fail(_work: Work | None, point: str) -> bool:
-        if fails and point == last:
-            jobs.turn = len(jobs.seen)
-            raise StepFailed("The database fails.")
-        return False
-
     resource_id, operation_id = SCENARIOS[action].begin(world)
     scheduler = world.plane.minicloud.scheduler
     before = scheduler._stuck
     scheduler._stuck = jobs.look
     try:
-        Worker(world.plane, fail).run(operation_id, world.manager.sweep)
+        Worker(world.plane, failing(action, fails, jobs)).run(operation_id, world.manager.sweep)
         return jobs, resource_id, world.finish(operation_id)
     finally:
         scheduler._stuck = before

@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.functional.control_plane.cloud_calls import FAULTS, CloudCall, Fault, Wire
+from tests.functional.control_plane.cloud_calls import FAULTS, CloudCall, Fault, Wire, failing
 from tests.functional.control_plane.scenarios import SCENARIOS
 from tests.functional.control_plane.world import Worker, World, wait_for
 from trove_ng.db.models import Operation
 from trove_ng.db.repositories import operations
 from trove_ng.operations.runbooks.registry import runbooks
-from trove_ng.operations.work import StepFailed, Work
 
 _ALL = os.environ.get("TROVE_FAULTS") == "all"
 _SEED = os.environ["TROVE_SEED"]
@@ -51,17 +50,9 @@ def _run(world: World, wire: Wire, action: str, fails: bool, target: CloudCall |
 
     :param fails: its last step fails
     """
-    last = f"before {runbooks()[action].steps[-1].name}"
-
-    def fail(_work: Work | None, point: str) -> bool:
-        if fails and point == last:
-            wire.turn = len(wire.seen)
-            raise StepFailed("The database fails.")
-        return False
-
     resource_id, operation_id = SCENARIOS[action].begin(world)
     wire.begin(target, fault)
-    Worker(world.plane, fail).run(operation_id, world.manager.sweep)
+    Worker(world.plane, failing(action, fails, wire)).run(operation_id, world.manager.sweep)
     return resource_id, world.finish(operation_id)
 
 

@@ -92,6 +92,18 @@ def want(plane: ControlPlane, ident: str, status: int = 202, **more: Any) -> str
         "failover": {**WANTED, **more}}}, status=status).text)
 
 
+def give_up(plane: ControlPlane, source: str, replicas: Sequence_[str], *, automatic: bool,
+            ) -> None:
+    """Have a lost source given up, by the service or by its owner, and wait for the replicas."""
+    if automatic:
+        want(plane, source)
+        make(plane).run()
+    else:
+        eject(plane, source)
+    for ident in replicas:
+        plane.wait(ident, "ACTIVE")
+
+
 def test_a_lost_source_is_given_up_once_and_its_set_goes_on(
         plane: ControlPlane, pair: tuple[str, str, str]) -> None:
     source, one, two = pair
@@ -279,13 +291,7 @@ def test_backups_of_replicas_are_ended_when_their_source_is_lost(
     for replica in (one, two):
         say(plane, replica, ALONE)
     lose(plane, source)
-    if automatic:
-        want(plane, source)
-        make(plane).run()
-    else:
-        eject(plane, source)
-    for ident in (one, two):
-        plane.wait(ident, "ACTIVE")
+    give_up(plane, source, (one, two), automatic=automatic)
     assert (ids(plane, one), ids(plane, source)) == ([two], [])
     assert not engine.busy
     backup = plane.request("GET", f"/backups/{made}", status=200).json["backup"]
@@ -313,13 +319,7 @@ def test_replicas_that_never_followed_do_not_keep_a_lost_source(
     for replica in (one, two):
         say(plane, replica, ALONE)
     lose(plane, source)
-    if automatic:
-        want(plane, source)
-        make(plane).run()
-    else:
-        eject(plane, source)
-    for ident in (one, two):
-        plane.wait(ident, "ACTIVE")
+    give_up(plane, source, (one, two), automatic=automatic)
     assert (ids(plane, one), set(ids(plane, source))) == ([two], {building, *failed})
     for ident in failed:
         assert "this one follows the lost one" in plane.show(ident)["fault"]["message"]

@@ -24,7 +24,7 @@ def children(session: Session, operation_id: str, parent: str) -> Sequence[str]:
 
 
 def write(session: Session, operation_id: str, path: str, parent: str,
-                 data: str | None) -> None:
+          data: str | None) -> None:
     """Store something at a path."""
     session.merge(OperationRecord(
         operation_id=operation_id, path=path, parent=parent, data=data))

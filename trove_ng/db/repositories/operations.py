@@ -25,13 +25,7 @@ from sqlalchemy.orm import Session
 
 from trove_ng.common.errors import Conflict
 from trove_ng.common.states import EventKind
-from trove_ng.db.models import (
-    Backup,
-    Instance,
-    Operation,
-    OperationMember,
-    OperationStep,
-)
+from trove_ng.db.models import Backup, Instance, Operation, OperationMember, OperationStep
 from trove_ng.db.repositories import events, notifications, operation_records
 from trove_ng.db.rows import Reader, by_id
 

@@ -18,13 +18,13 @@ from trove_ng.cloud.types import (
 )
 from trove_ng.common.states import ServiceStatus
 from trove_ng.db.repositories.reconciliation import Facts
+from trove_ng.domain.instance_status import NOT_MADE
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
 
 Resource = Server | Volume | FloatingIP | Port | SecurityGroup | ServerGroup
 
 #: in the order in which they are deleted
 KINDS = ("server", "volume", "floating_ip", "port", "security_group", "server_group")
-FAILED_CREATE = "BUILD"
 FAILED_DELETE = "DELETE"
 FAILED_RECOVERY = "RECOVER"
 #: status that is noted of a server that is not there
@@ -113,7 +113,7 @@ def judge(kind: str, resource: Resource, row: Facts | None, cloud: Cloud, when: 
         return _leftover(kind, resource, row, "The instance is deleted")
     if not is_idle(row, when.settled) or row.error == FAILED_DELETE:
         return None
-    if row.error == FAILED_CREATE:
+    if row.error == NOT_MADE:
         return _leftover(kind, resource, row, "The instance could not be created")
     if resource.id in own(row, kind):
         return None
@@ -176,7 +176,7 @@ def instances(rows: Mapping[str, Facts], cloud: Cloud, when: When,
     """
     strangers = _strangers(rows, when, gone)
     for row in rows.values():
-        if row.deleted or row.error in (FAILED_CREATE, FAILED_DELETE):
+        if row.deleted or row.error in (NOT_MADE, FAILED_DELETE):
             continue
         server = cloud.servers().get(row.compute_instance_id or "")
         if is_idle(row, when.begun):

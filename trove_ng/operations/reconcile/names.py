@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trove_ng.cloud.dns import Record
 from trove_ng.db.repositories import reconciliation
 from trove_ng.db.repositories.reconciliation import Facts
+from trove_ng.domain.instance_status import NOT_MADE
 from trove_ng.operations.names import address_of
 from trove_ng.operations.reconcile import compare
 from trove_ng.operations.reconcile.findings import Finding, Kind, Repair
@@ -61,7 +62,7 @@ def wanted_address(row: Facts) -> str | None:
 
 def _settled(row: Facts, when: compare.When) -> bool:
     return compare.is_idle(row, when.settled) and row.error not in (
-        compare.FAILED_CREATE, compare.FAILED_DELETE)
+        NOT_MADE, compare.FAILED_DELETE)
 
 
 def _record(record: Record, row: Facts | None, when: compare.When) -> Iterator[Finding]:
@@ -74,7 +75,7 @@ def _record(record: Record, row: Facts | None, when: compare.When) -> Iterator[F
             yield _leftover(record, row, "The instance is deleted")
     elif not compare.is_idle(row, when.settled) or row.error == compare.FAILED_DELETE:
         return
-    elif row.error == compare.FAILED_CREATE:
+    elif row.error == NOT_MADE:
         yield _leftover(record, row, "The instance could not be created")
     elif row.hostname != record.name:
         yield _leftover(record, row, "The instance has another name, or none")

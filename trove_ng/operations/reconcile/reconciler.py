@@ -52,10 +52,9 @@ class Reconciler:
         self._objects_interval = objects_interval
         self._objects_at = -math.inf
         self._repairer = Repairer(parts)
-        #: keys of what was found the last time in each region, in ``names``, in the store: ""
-        self._known: dict[str, set[tuple[str, ...]]] = {}
-        #: when that was
-        self._looked: dict[str, datetime.datetime] = {}
+        #: keys of what was found the last time in each region, in ``names``, in the store: "",
+        #: and when that was
+        self._known: dict[str, tuple[set[tuple[str, ...]], datetime.datetime | None]] = {}
         self._away: CloudError | None = None
 
     def run(self, may_go_on: Callable[[], bool] = lambda: True) -> list[Outcome]:
@@ -69,7 +68,7 @@ class Reconciler:
         outcomes: list[Outcome] = []
         self._away = None
         for place, cloud, findings in self._look():
-            known, looked = self._known.get(place, set()), self._looked.get(place)
+            known, looked = self._known.get(place, (set(), None))
             now = self._parts.clock.now()
             for finding in findings:
                 if finding.repair is not None and not may_go_on():
@@ -78,8 +77,7 @@ class Reconciler:
                 outcome = self._repairer.repair(finding, cloud)
                 self._tell(outcome, known, looked)
                 outcomes.append(outcome)
-            self._known[place] = {finding.key for finding in findings}
-            self._looked[place] = now
+            self._known[place] = {finding.key for finding in findings}, now
         if self._away is not None:
             raise self._away
         return outcomes

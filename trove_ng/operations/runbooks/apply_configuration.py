@@ -11,9 +11,9 @@ from trove_ng.common.errors import Conflict
 from trove_ng.db.models import Operation
 from trove_ng.db.repositories import configurations, operations
 from trove_ng.domain.instance_status import Task
-from trove_ng.operations import payloads, readiness
+from trove_ng.operations import payloads, per_instance, readiness
 from trove_ng.operations.requests import Requests
-from trove_ng.operations.runbook import PER_INSTANCE, Runbook, Step
+from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
 
 #: instances that are changed at the same time
@@ -23,14 +23,13 @@ _AT_ONCE = 10
 def _apply(work: Work) -> None:
     """Begin with instances that are ready, and note the ends, until all are through."""
     with work.reader() as session:
-        begun = [one.step.removeprefix(PER_INSTANCE) for one in operations.steps(session, work.id)
-                 if one.step.startswith(PER_INSTANCE) and one.state == operations.RUNNING]
+        begun = [ident for ident, one in per_instance.steps(session, work.id).items()
+                 if one.state == operations.RUNNING]
         # one that has begun may have left the group since the last look
         ids = sorted({*begun, *configurations.instance_ids(session, work.resource_id)})
     work.wait_for_others("the instances of the group", lambda: _look(work, ids))
     with work.reader() as session:
-        states = [one.state for one in operations.steps(session, work.id)
-                  if one.step.startswith(PER_INSTANCE)]
+        states = [one.state for one in per_instance.steps(session, work.id).values()]
     failed = states.count(operations.FAILED)
     if failed:
         raise StepFailed(f"{failed} of {len(states)} instances do not have the settings; "
@@ -40,8 +39,8 @@ def _apply(work: Work) -> None:
 def _look(work: Work, ids: list[str]) -> bool | None:
     """Return True when there is nothing more to do."""
     with work.reader() as session:
-        states = {one.step.removeprefix(PER_INSTANCE): one.state
-                  for one in operations.steps(session, work.id)}
+        states = {ident: one.state
+                  for ident, one in per_instance.steps(session, work.id).items()}
     open_ = [one for one in ids if states.get(one, operations.RUNNING) == operations.RUNNING]
     percent = 100 * (len(ids) - len(open_)) // max(1, len(ids))
     begun = [ident for ident in open_ if ident in states]
@@ -63,13 +62,13 @@ def _begin(work: Work, instance_id: str, percent: int) -> bool:
             return False
         if loaded is None or loaded.instance.configuration_id != work.resource_id:
             # it left the group meanwhile
-            operations.begin_step(session, work.id, PER_INSTANCE + instance_id, percent, now)
-            operations.end_step(session, work.id, PER_INSTANCE + instance_id, None, now)
+            operations.begin_step(session, work.id, per_instance.name(instance_id), percent, now)
+            operations.end_step(session, work.id, per_instance.name(instance_id), None, now)
             return False
-        operations.begin_step(session, work.id, PER_INSTANCE + instance_id, percent, now)
+        operations.begin_step(session, work.id, per_instance.name(instance_id), percent, now)
         why = readiness.why_not(loaded, tools.conf.agent_heartbeat_expiry)
         if why is not None:
-            operations.end_step(session, work.id, PER_INSTANCE + instance_id, why, now)
+            operations.end_step(session, work.id, per_instance.name(instance_id), why, now)
             return False
         try:
             with session.begin_nested():
@@ -79,7 +78,7 @@ def _begin(work: Work, instance_id: str, percent: int) -> bool:
                     context=work.context, now=now,
                     payload=payloads.ConfigureInstance(configuration_id=work.resource_id))
         except Conflict as err:
-            operations.end_step(session, work.id, PER_INSTANCE + instance_id, err.message, now)
+            operations.end_step(session, work.id, per_instance.name(instance_id), err.message, now)
             return False
         loaded.instance.task, loaded.instance.operation_id = Task.UPDATING, child.id
     return True
@@ -95,13 +94,12 @@ def _note_end(work: Work, instance_id: str) -> bool:
         if child is not None and child.status == operations.CANCELLED:
             error = error or "The instance was deleted, or reset."
         operations.end_step(
-            session, work.id, PER_INSTANCE + instance_id, error, work.tools.clock.now())
+            session, work.id, per_instance.name(instance_id), error, work.tools.clock.now())
     return False
 
 
 def _child(session: Session, work: Work, instance_id: str) -> Operation | None:
-    begun = next(one.started_at for one in operations.steps(session, work.id)
-                 if one.step == PER_INSTANCE + instance_id)
+    begun = per_instance.steps(session, work.id)[instance_id].started_at
     return operations.newest(session, instance_id, payloads.INSTANCE_CONFIGURE, begun)
 
 

@@ -15,8 +15,8 @@ from trove_ng.db.models import OperationStep
 from trove_ng.db.repositories import modules, operations
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import modules as sending
-from trove_ng.operations import payloads, readiness
-from trove_ng.operations.runbook import PER_INSTANCE, Runbook, Step
+from trove_ng.operations import payloads, per_instance, readiness
+from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.work import StepFailed, Work
 from trove_ng.rpc.lines import BusAway
 
@@ -26,8 +26,8 @@ _ENDED = (operations.SUCCEEDED, operations.FAILED)
 def _reapply(work: Work) -> None:
     """Go through the instances; those that an earlier worker was through with are left."""
     payload = work.payload(payloads.ReapplyModule)
-    before = {one.step for one in _through(work)}
-    left = [one for one in _wanted(work, payload) if PER_INSTANCE + one not in before]
+    before = _through(work)
+    left = [one for one in _wanted(work, payload) if one not in before]
     for number, instance_id in enumerate(left, len(before)):
         if number and number % payload.batch_size == 0:
             work.wait_for_others("the pause to end", lambda: _rested(work, payload.batch_delay))
@@ -35,7 +35,7 @@ def _reapply(work: Work) -> None:
         _begin(work, instance_id, 100 * number // (len(before) + len(left)))
         _end(work, instance_id, _one(work, instance_id))
     through = _through(work)
-    failed = [one for one in through if one.state == operations.FAILED]
+    failed = [one for one in through.values() if one.state == operations.FAILED]
     if failed:
         raise StepFailed(f"{len(failed)} of {len(through)} instances do not have the module's "
                          "present contents; the steps of the operation say why.")
@@ -52,16 +52,16 @@ def _wanted(work: Work, payload: payloads.ReapplyModule) -> Sequence[str]:
             but_md5=None if payload.force else module.md5)
 
 
-def _through(work: Work) -> list[OperationStep]:
+def _through(work: Work) -> dict[str, OperationStep]:
     """Return what became of the instances so far."""
     with work.reader() as session:
-        return [one for one in operations.steps(session, work.id)
-                if one.step.startswith(PER_INSTANCE) and one.state in _ENDED]
+        return {ident: one for ident, one in per_instance.steps(session, work.id).items()
+                if one.state in _ENDED}
 
 
 def _rested(work: Work, seconds: float) -> bool | None:
     """Return True so long after the last instance."""
-    last = max(one.ended_at for one in _through(work) if one.ended_at is not None)
+    last = max(one.ended_at for one in _through(work).values() if one.ended_at is not None)
     return work.tools.clock.now() >= last + datetime.timedelta(seconds=seconds) or None
 
 
@@ -73,13 +73,13 @@ def _pause(work: Work, seconds: float) -> None:
 
 def _begin(work: Work, instance_id: str, percent: int) -> None:
     with work.writer() as session:
-        operations.begin_step(session, work.id, PER_INSTANCE + instance_id, percent,
+        operations.begin_step(session, work.id, per_instance.name(instance_id), percent,
                               work.tools.clock.now())
 
 
 def _end(work: Work, instance_id: str, error: str | None) -> None:
     with work.writer() as session:
-        operations.end_step(session, work.id, PER_INSTANCE + instance_id, error,
+        operations.end_step(session, work.id, per_instance.name(instance_id), error,
                             work.tools.clock.now())
 
 

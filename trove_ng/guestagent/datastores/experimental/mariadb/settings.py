@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.causes import refusal
 from trove_ng.guestagent.datastores.mysql_family.config import as_options
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.os import commands, files
@@ -48,5 +49,4 @@ def check(values: Mapping[str, Any], dialect: Dialect, draft: pathlib.Path, user
         words = {one.replace("-", "_") for line in _ERROR.findall(said)
                  for one in _WORD.findall(line)}
         named = sorted(dialect.variable_of(one) for one in words & {*options})
-        raise GuestError("The database refuses "
-                         + (f"the value of {', '.join(named)}." if named else "the settings."))
+        raise GuestError(refusal(named))

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.sql import SQL
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.causes import refusal
 from trove_ng.guestagent.datastores.experimental.postgresql.config import OWNER, Configuration
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server
@@ -73,9 +74,7 @@ class Overrides:
         except commands.CommandError as err:
             # only names are told: the text may hold anything
             named = sorted({one.lower() for one in _NAMED.findall(err.stderr)} & {*values})
-            raise GuestError("The database refuses "
-                             + (f"the value of {', '.join(named)}." if named
-                                else "the settings.")) from err
+            raise GuestError(refusal(named)) from err
         finally:
             files.remove(self._paths.draft)
         _check_starts(settings, values)

@@ -80,15 +80,23 @@ def _drop(session: Session, name: str) -> None:
     known = session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (name,))
     if known:
         session.run(statement("ALTER ROLE {} NOLOGIN", name))
-    deadline = time.monotonic() + _END_SECONDS
-    while session.run(SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                          "WHERE usename = %s"), (name,)):
-        if time.monotonic() > deadline:
-            raise GuestError("The connection of a replica does not end.")
-        time.sleep(_POLL_SECONDS)
+    _end(session, SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                      "WHERE usename = %s"), name)
     _drop_slot(session, name)
     if known:
         session.run(statement("DROP ROLE {}", name))
+
+
+def _end(session: Session, ending: SQL, name: str) -> None:
+    """End connections until there is none.
+
+    :param ending: statement that does so, given the name, and returns those that there were
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while session.run(ending, (name,)):
+        if time.monotonic() > deadline:
+            raise GuestError("The connection of a replica does not end.")
+        time.sleep(_POLL_SECONDS)
 
 
 def _add_slot(session: Session, name: str) -> None:
@@ -104,11 +112,7 @@ def _add_slot(session: Session, name: str) -> None:
 
 def _drop_slot(session: Session, name: str) -> None:
     """Drop a slot if it is there, whoever uses it."""
-    deadline = time.monotonic() + _END_SECONDS
-    while session.run(SQL("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
-                          "WHERE slot_name = %s AND active"), (name,)):
-        if time.monotonic() > deadline:
-            raise GuestError("The connection of a replica does not end.")
-        time.sleep(_POLL_SECONDS)
+    _end(session, SQL("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+                      "WHERE slot_name = %s AND active"), name)
     session.run(SQL("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
                     "WHERE slot_name = %s"), (name,))

@@ -7,6 +7,7 @@ from psycopg.sql import SQL
 from trove_ng.common.secret import Secret, generate_password
 from trove_ng.datastores.postgresql.rules import ROOT
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, statement
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import is_recovering
 from trove_ng.guestagent.sql_manager import wait_until_disabled
 
 
@@ -44,8 +45,7 @@ class Root:
         The role stays: databases may belong to it.  Not enabled is no error.
         """
         with self._server.session() as session:
-            ((follows,),) = session.run(SQL("SELECT pg_is_in_recovery()"))
-            if follows:
+            if is_recovering(session):
                 wait_until_disabled(self)
             elif session.run(SQL("SELECT 1 FROM pg_roles WHERE rolname = %s"), (ROOT,)):
                 session.run(statement(

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from trove_ng.common.errors import GuestError
+from trove_ng.guestagent.causes import refusal
 from trove_ng.guestagent.datastores.experimental.redis.config import (
     CLASSES,
     OWNER,
@@ -144,9 +145,7 @@ def _ask(socket: pathlib.Path, program: Program, names: Set[str]) -> dict[str, s
                 program.collect()
                 # only names are told: the text may hold anything
                 named = sorted({*_REFUSED.findall(program.messages)} & names)
-                raise GuestError("The database refuses "
-                                 + (f"the value of {', '.join(named)}." if named
-                                    else "the settings.")) from err
+                raise GuestError(refusal(named)) from err
             if time.monotonic() > end:
                 raise GuestError("The database does not tell its own settings." if not names
                                  else "The database does not start with the settings.") from err
