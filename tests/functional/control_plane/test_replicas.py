@@ -849,6 +849,9 @@ def test_another_replica_takes_the_place_of_the_one_that_is_lost_as_it_is_chosen
     assert f"Nobody can write to instance {one}" in plane.wait(one, "ACTIVE")["fault"]["message"]
     assert ids(plane, one) == [two]
     plane.hypervisor.failures.clear()
+    # what failed with the new source leaves nothing of the old one half done
+    assert servers(plane)[source] == "SHUTOFF"
+    assert [port.is_open for port in plane.tools.clouds.network.find_ports(source)] == [True]
     lose(plane, one)
     plane.conf.clear_override("timeouts", group="operations")
     eject(plane, one)
@@ -897,6 +900,24 @@ def test_closed_ports_are_enough_to_cut_a_source_off(
     server = plane.tools.clouds.compute.find_server(source)
     assert server is not None
     assert not plane.hypervisor.servers[server.id].ports
+
+
+def test_replicas_do_not_wait_for_the_old_source_to_end(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    source, one, two = pair
+    before = []
+
+    def put_aside(work: Work) -> str:
+        before.extend(name for name, _ in plane.agent(two).asked)
+        return aside(work)
+
+    aside = fencing.put_aside
+    monkeypatch.setattr(fencing, "put_aside", put_aside)
+    lose(plane, source)
+    eject(plane, source)
+    plane.wait(source, "SHUTDOWN")
+    assert ids(plane, one) == [two]
+    assert "follow" in before[before.index("stop_receiving"):]
 
 
 @pytest.mark.parametrize("action", ["reboot", "rebuild"])

@@ -129,11 +129,14 @@ def _patience(work: Work) -> float:
 
 
 def _release(work: Work) -> None:
-    if _chosen(work) is None:
-        _note(work, fencing.release(work, _patience(work)))
-        if fencing.was_asked(work):
-            # also when it is silent just now: nothing else starts the database again
-            roles.guest(work, work.resource_id).unfence(roles.step(work, "open"))
+    if _chosen(work) is not None:
+        # another one is the source by now, whatever failed then
+        _aside(work)
+        return
+    _note(work, fencing.release(work, _patience(work)))
+    if fencing.was_asked(work):
+        # also when it is silent just now: nothing else starts the database again
+        roles.guest(work, work.resource_id).unfence(roles.step(work, "open"))
 
 
 def _halt(work: Work) -> None:
@@ -264,7 +267,7 @@ def _settle(work: Work) -> None:
 
 
 def _aside(work: Work) -> None:
-    """Leave the server of the source off; what fails here keeps no replica from following."""
+    """Leave the server of the source off; what fails here is a fault of the source alone."""
     # nobody knows what it does: it is not what it would be shown as
     _note(work, fencing.put_aside(work), error=_CODE)
 
@@ -288,7 +291,8 @@ RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step(_HALT, _halt, _go_on),
     Step("roles", _roles, final=True),
     Step("writable", _writable),
-    Step("aside", _aside),
     Step("follow", _follow),
     Step("settle", _settle),
+    # it is cut off already, and a database that still has something to send ends late
+    Step("aside", _aside),
 ), ending.end_set, ending.fail_set)
