@@ -12,7 +12,7 @@ from trove_ng.common.errors import GuestError
 from trove_ng.guestagent.dispatch import GuestHandler
 from trove_ng.guestagent.keys import AgentKeys
 from trove_ng.guestagent.requests import RequestFile
-from trove_ng.rpc import guest, keys, transport
+from trove_ng.rpc import faults, guest, keys, transport
 from trove_ng.rpc.conductor import ConductorClient
 from trove_ng.rpc.endpoint import Caller, Endpoint, Handler, Method
 from trove_ng.rpc.messages import Message
@@ -78,7 +78,7 @@ def _handler(work: GuestHandler) -> Handler:
         try:
             return work(request)
         except GuestError as err:
-            if type(err) is GuestError:
+            if faults.crosses(err):
                 raise
             # Kinds that only the agent knows cross as what they are a kind of.
             raise GuestError(err.message) from err

@@ -15,12 +15,17 @@ TYPED = {kind.__name__: kind for kind in (
     errors.GuestError, errors.QuotaExceeded, errors.UnsavedChanges)}
 
 
+def crosses(error: Exception) -> bool:
+    """Return whether a receiver gets an error as what it is."""
+    return type(error) in TYPED.values()
+
+
 def describe(error: Exception) -> dict[str, Any]:
     """Return the form in which an error crosses.
 
     An unexpected one crosses by its type's name only: its text may hold anything.
     """
-    if isinstance(error, errors.TroveError) and type(error).__name__ in TYPED:
+    if isinstance(error, errors.TroveError) and crosses(error):
         return {"type": type(error).__name__, "message": error.message}
     return {"type": errors.GuestError.__name__,
             "message": f"The request failed there ({type(error).__name__}); "

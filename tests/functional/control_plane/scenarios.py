@@ -374,7 +374,6 @@ WITHOUT_CALLS = frozenset({
     (payloads.INSTANCE_GROW_SET, True),
     (payloads.INSTANCE_DETACH_REPLICA, True),
     (payloads.INSTANCE_PROMOTE, True),
-    (payloads.INSTANCE_EJECT, True),
     (payloads.CONFIGURATION_APPLY, False),
     (payloads.MODULE_REAPPLY, False),
 })

@@ -45,6 +45,7 @@ class Engine(abc.ABC):
     :cvar user: whom the server runs as
     :cvar maker: program of the agent that makes an empty database; empty: it needs none
     :cvar backup_program: program of the agent that makes a backup; empty: the server does
+    :cvar fstype: what its volume holds
     :cvar needs_room: it does not start on a full volume
     :cvar backup_needs_room: a backup may not be possible on one
     :cvar setting: one that takes effect at once, a value of it, and what is in force then
@@ -58,6 +59,7 @@ class Engine(abc.ABC):
     user = ""
     maker = ""
     backup_program = ""
+    fstype = "ext4"
     needs_room = True
     backup_needs_room = True
     setting: ClassVar[tuple[str, Any, Any]]
@@ -277,6 +279,8 @@ class Redis(Engine):
 
     name, version, strategy = "redis", "7.0", "redis_rdb"
     program, user = "redis", "redis"
+    # one that is full stays up; ext4 may only grow while it is mounted where the kernel lets it
+    fstype = "xfs"
     needs_room = False
     # users see what they may store
     setting = ("maxmemory", 100 * 1024 ** 2, 100 * 1024 ** 2)

@@ -97,7 +97,8 @@ class World:
         self._write_plugin()
         self._write_agent_conf(bus_url)
         self.disk = Disk(home)
-        self.volume = m.VolumeSpec(device=self.disk.device, mount_point=str(home / "mount"))
+        self.volume = m.VolumeSpec(device=self.disk.device, mount_point=str(home / "mount"),
+                                   fstype=self.engine.fstype)
         self.data = self.engine.data
         self._write_supervisor_conf()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs",

@@ -27,6 +27,11 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 command = sleep 1000
 autostart = false
 startsecs = 1
+[program:comes_back]
+command = sleep 1000
+autostart = false
+autorestart = true
+startsecs = 0
 [program:dies]
 command = false
 autostart = false
@@ -77,6 +82,17 @@ def test_a_program_is_started_stopped_and_restarted(
     assert control.is_running(names)
     control.stop(names, 20)
     assert not control.is_running(names)
+
+
+def test_a_program_that_died_just_now_is_not_started_again_when_it_is_stopped(
+        control: services.SupervisorControl) -> None:
+    for _ in range(10):
+        control.start(["comes_back"], 20)
+        control.kill(["comes_back"])
+        # whether its supervisor has seen that by now is left to chance
+        control.stop(["comes_back"], 10)
+    time.sleep(1.5)
+    assert not control.is_running(["comes_back"])
 
 
 def test_a_program_that_dies_is_told(control: services.SupervisorControl) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.guestagent.conftest import ToyManager
-from trove_ng.common.errors import GuestError, NotFound
+from trove_ng.common.errors import GuestError, NotFound, UnsavedChanges
 from trove_ng.guestagent import bus, dispatch
 from trove_ng.guestagent.os.services import ServiceError
 from trove_ng.guestagent.reports import Outbox
@@ -45,6 +45,7 @@ def test_a_call_without_a_handler_is_noticed_at_start(
 
 @pytest.mark.parametrize(("raised", "crosses"), [
     (ServiceError("It did not start."), GuestError), (GuestError("No."), GuestError),
+    (UnsavedChanges("No room."), UnsavedChanges),
     (NotFound("No such user."), NotFound),
 ])
 def test_errors_cross_as_kinds_that_the_other_end_knows(

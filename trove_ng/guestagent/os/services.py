@@ -26,9 +26,11 @@ LOG = logging.getLogger(__name__)
 SYSTEMD_RUNTIME = "/run/systemd/system"
 #: faults of supervisord's API
 _BAD_NAME, _NOT_RUNNING, _ALREADY_STARTED = 10, 70, 60
-#: states in which a supervised process lives, and in which it does or will again
+#: states in which a supervised process lives, and in which it can be told to stop
 _ALIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
-_LIVING = _ALIVE | {"BACKOFF"}
+_STOPPABLE = frozenset({"STARTING", "RUNNING", "BACKOFF"})
+#: seconds within which one that ended by itself is started again; supervisord's times are whole
+_RESTARTED_WITHIN = 3
 POLL_SECONDS = 0.1
 
 
@@ -153,18 +155,20 @@ class SupervisorControl:
     def start(self, names: Sequence[str], timeout: float = 120) -> None:
         name, state = self._find(names)
         deadline = time.monotonic() + timeout
-        if state == "STOPPING":
-            self._wait(name, deadline, gone=True)
+        while state == "STOPPING":
+            self._pause(name, state, deadline)
+            _, state = self._find(names)
         if state not in ("RUNNING", "STARTING"):
             self._tell("startProcess", name, accept=_ALREADY_STARTED)
-        self._wait(name, deadline, gone=False)
+        self._wait_until_up(name, deadline)
 
     def stop(self, names: Sequence[str], timeout: float = 120) -> None:
-        name, state = self._find(names)
-        if state in _LIVING:
-            if state != "STOPPING":
+        name, _ = self._find(names)
+        deadline = time.monotonic() + timeout
+        while (state := self._state_to_end(name)) is not None:
+            if state in _STOPPABLE:
                 self._tell("stopProcess", name, accept=_NOT_RUNNING)
-            self._wait(name, time.monotonic() + timeout, gone=True)
+            self._pause(name, state, deadline)
 
     def kill(self, names: Sequence[str]) -> None:
         try:
@@ -214,19 +218,28 @@ class SupervisorControl:
                 return known[name]
         raise ServiceError(f"There is no service named {' or '.join(names)}.")
 
-    def _wait(self, name: str, deadline: float, *, gone: bool) -> None:
-        while True:
-            info = self._call("getProcessInfo", name)
-            state = info["statename"]
-            if gone and state not in _LIVING:
-                return
-            if not gone and state == "RUNNING":
-                return
-            if not gone and state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN"):
+    def _state_to_end(self, name: str) -> str | None:
+        """Return the state of a process that lives or will; None: it stays ended.
+
+        One that ended by itself is started again some moments later, and cannot be told
+        before that it should not be.
+        """
+        info = self._call("getProcessInfo", name)
+        state = str(info["statename"])
+        soon = state == "EXITED" and 0 <= info["now"] - info["stop"] <= _RESTARTED_WITHIN
+        return state if soon or state == "STOPPING" or state in _STOPPABLE else None
+
+    def _wait_until_up(self, name: str, deadline: float) -> None:
+        while (state := self._call("getProcessInfo", name)["statename"]) != "RUNNING":
+            if state in ("BACKOFF", "FATAL", "EXITED", "UNKNOWN"):
                 raise ServiceError(f"The service {name} ended at once.")
-            if time.monotonic() >= deadline:
-                raise ServiceError(f"The service {name} is {state} after the time given.")
-            time.sleep(POLL_SECONDS)
+            self._pause(name, state, deadline)
+
+    @staticmethod
+    def _pause(name: str, state: str, deadline: float) -> None:
+        if time.monotonic() >= deadline:
+            raise ServiceError(f"The service {name} is {state} after the time given.")
+        time.sleep(POLL_SECONDS)
 
     def _tell(self, method: str, name: str, *, accept: int) -> None:
         try:

@@ -43,11 +43,13 @@ class FakeSupervisord:
         self.states = {"mysqld": "STOPPED", "dies": "STOPPED"}
         self.asked: list[str] = []
         self.log = "/nonexistent"
+        #: second in which programs ended
+        self.ended = 0
 
-    def getAllProcessInfo(self) -> list[dict[str, str]]:
+    def getAllProcessInfo(self) -> list[dict[str, Any]]:
         return [self._info(name) for name in self.states]
 
-    def getProcessInfo(self, full: str) -> dict[str, str]:
+    def getProcessInfo(self, full: str) -> dict[str, Any]:
         name = self._name(full)
         shown = self._info(name)
         turns = {"STARTING": "FATAL" if name == "dies" else "RUNNING", "STOPPING": "STOPPED"}
@@ -66,9 +68,9 @@ class FakeSupervisord:
         self.states[self._name(full)] = "STOPPING"
         return True
 
-    def _info(self, name: str) -> dict[str, str]:
+    def _info(self, name: str) -> dict[str, Any]:
         return {"name": name, "group": "db", "statename": self.states[name],
-                "stdout_logfile": self.log}
+                "stdout_logfile": self.log, "now": 1000, "stop": self.ended}
 
     def signalProcess(self, full: str, number: str) -> bool:
         self.asked.append(f"signal {number} {full}")
@@ -119,6 +121,21 @@ def test_a_program_is_stopped_and_stopping_again_is_no_error(
     assert not control.is_running(["mysqld"])
     control.restart(["mysqld"])
     assert control.is_running(["mysqld"])
+
+
+@pytest.mark.parametrize("ended", [990, 2000])
+def test_a_program_that_ended_long_ago_or_before_the_clock_was_set_is_stopped(
+        control: services.ServiceControl, supervisord: FakeSupervisord, ended: int) -> None:
+    supervisord.states["mysqld"], supervisord.ended = "EXITED", ended
+    control.stop(["mysqld"], 0.5)
+    assert supervisord.asked == []
+
+
+def test_a_program_that_ended_just_now_may_be_started_again(
+        control: services.ServiceControl, supervisord: FakeSupervisord) -> None:
+    supervisord.states["mysqld"], supervisord.ended = "EXITED", 998
+    with pytest.raises(services.ServiceError, match="is EXITED after the time given"):
+        control.stop(["mysqld"], 0.5)
 
 
 def test_a_program_that_ends_at_once_is_an_error(control: services.ServiceControl) -> None:
