@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import pathlib
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from trove_ng.common.errors import BadRequest
 from trove_ng.datastores.base import REPLICA_USERS
+from trove_ng.guestagent.os import files
 from trove_ng.guestagent.server import PROBE_SECONDS
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
+LOG = logging.getLogger(__name__)
+
 #: seconds that a source that sends nothing gets to say anything
 _ASK_SECONDS = 1
+_BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
 _TRUE_FOR_LONG = ("position", rm.PROGRESS, rm.HISTORY)
 
 
@@ -48,6 +57,90 @@ def is_answered(host: str, port: int, question: bytes) -> bool:
 def only_progress(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays true of a replica's state when its server does not answer."""
     return {name: state[name] for name in _TRUE_FOR_LONG if name in state}
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """That a source was heard.
+
+    :param lag: seconds that the replica was behind it
+    :param boot: of the machine, in which this was
+    :param up: seconds that the machine was up then
+    :param at: the same by the wall clock
+    :param server: run of the replica's server, where that loses by an end what it had
+    """
+
+    host: str
+    port: int
+    lag: int | None
+    boot: str
+    up: float
+    at: float
+    server: str
+
+
+class LastWord:
+    """When a replica last heard the source that it follows, also in an earlier life of the agent.
+
+    It is kept where the agent is, not with the data: those may be another server's one day, or
+    of some time ago, and what is not known only keeps a replica from saying that its source is
+    lost.  Counting from the agent's start instead would have one say so that lost it long before.
+
+    :param folder: where the agent keeps what it needs later
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._path = folder / "last-word.json"
+        self._last: _Word | None = None
+
+    def hear(self, host: str, port: int, lag: int | None, server: str = "") -> None:
+        """Note that a source is heard.
+
+        :param lag: seconds that the replica is behind it
+        :param server: run of the replica's server, without which this is nothing to a later agent
+        """
+        self._last = _Word(host, port, lag, _boot(), _up(), time.time(), server)
+        try:
+            files.write_bytes(self._path, msgspec.json.encode(self._last), mode=0o600,
+                              durable=False)
+        except OSError as err:
+            LOG.warning("it cannot be noted when the source was heard: %s", err)
+
+    def look(self, host: str, port: int, server: str = "") -> tuple[int | None, int | None]:
+        """Return the seconds since a source was heard, and those that the replica was behind then.
+
+        Both are None where it never was, as far as is known.
+        """
+        if self._last is None:
+            self._last = self._recall(server)
+        last = self._last
+        if last is None or (last.host, last.port) != (host, port):
+            return None, None
+        return max(0, round(_up() - last.up)), last.lag
+
+    def _recall(self, server: str) -> _Word | None:
+        """Return what an earlier agent noted, in the time of this boot."""
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=_Word)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as err:
+            LOG.warning("it is not known when the source was heard: %s", err)
+            return None
+        if found.server != server:
+            return None
+        if found.boot == _boot():
+            return found
+        # only the wall clock goes on; it was before this boot, or that was set back
+        ago = time.time() - found.at
+        return msgspec.structs.replace(found, up=_up() - ago) if ago >= _up() else None
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text().strip()
+
+
+def _up() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Replication(Protocol):

@@ -339,6 +339,10 @@ def test_a_replica_tells_since_when_it_does_not_hear_its_source(server: Server, 
     found = tell()
     assert (found["connected"], found["applies"], found["history"]) == (False, True, history)
     assert found["progress"] >= int(offset) > 0
+    # as another agent does, which never heard it
+    later = RedisManager(replica.ctx, replica.paths)
+    later.examine()
+    assert later.replication_state()["unheard"] >= found["unheard"]
     # it begins again, with a history of its own
     server.manager.start_db()
     wait_for(lambda: tell()["connected"])

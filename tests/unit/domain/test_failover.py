@@ -121,6 +121,16 @@ def test_a_lost_source_is_given_up_for_all_that_can_take_its_place() -> None:
                   [ONE], None) == FailOver(("1",))
 
 
+def test_a_replica_whose_agent_began_during_the_outage_says_that_it_lost_the_source() -> None:
+    # both machines were restarted, and the source's did not come back
+    source = with_facts(SILENT, heartbeat_age=90)
+    begun = dataclasses.replace(ONE, unheard=91, heard_for=15)
+    assert decide(WANTED, source, [begun], None) == FailOver(("1",))
+    for wrong in ({"heard_for": 14}, {"unheard": None}, {"unheard": 105}):
+        assert isinstance(decide(WANTED, source, [dataclasses.replace(begun, **wrong)], None),
+                          Refuse)
+
+
 def test_whoever_heard_the_source_last_has_the_latest_history() -> None:
     after = dataclasses.replace(ONE, history="after", progress=1)
     # it lost the source long before that began again, or died then

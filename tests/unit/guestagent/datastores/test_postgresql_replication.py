@@ -16,6 +16,7 @@ from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql import replication
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
+from trove_ng.guestagent.replicas import LastWord
 from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
@@ -47,18 +48,25 @@ def test_the_password_stands_in_a_file_only() -> None:
             " sslmode=verify-full sslrootcert=/ca sslcert=/ca.none")
 
 
+def replica(folder: pathlib.Path, port: int = 1) -> replication.Replication:
+    """Return a replica of a server that would be here, at a port."""
+    kept = folder / "kept"
+    kept.write_text(json.dumps({"host": "127.0.0.1", "port": port}))
+    # nothing is asked of a server of its own
+    nothing: Any = None
+    return replication.Replication(nothing, nothing, nothing, Paths(), lambda: kept, nothing,
+                                   nothing, LastWord(folder))
+
+
 @pytest.mark.parametrize(("paused", "starved", "told"), [
     (False, False, ""), (True, True, "settings"), (True, False, "settings"),
     (False, True, "does not get changes")])
-def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
-                                                 told: str) -> None:
+def test_a_replica_tells_that_it_does_not_follow(tmp_path: pathlib.Path, *, paused: bool,
+                                                 starved: bool, told: str) -> None:
     seen = replication._Seen(paused, starved, 3, "0/7", "0/9")
     found = replication._sentence(seen)
     assert (told in found, bool(found)) == (True, bool(told))
-    # nothing is asked of a server
-    nothing: Any = None
-    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing, nothing)
-    assert one._state(seen) == {
+    assert replica(tmp_path)._state(seen) == {
         "lag": None if starved else 3, "position": "0/7", "connected": not starved,
         "applies": not paused, "last_lag": None if starved else 3, "progress": 9}
 
@@ -66,7 +74,8 @@ def test_a_replica_tells_that_it_does_not_follow(*, paused: bool, starved: bool,
 def test_accounts_have_names_of_their_own() -> None:
     # nothing is asked of a server
     nothing: Any = None
-    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing, nothing)
+    one = replication.Replication(nothing, nothing, nothing, Paths(), nothing, nothing, nothing,
+                                  nothing)
     with pytest.raises(BadRequest, match="os_replica_"):
         one.set_accounts(rm.ReplicaAccounts(keep=["postgres"]))
 
@@ -105,20 +114,15 @@ def test_all_is_applied_when_the_server_waits_for_more(
 
 
 def test_a_source_that_answers_is_not_lost(tmp_path: pathlib.Path) -> None:
-    # nothing is asked of a server of its own
-    nothing: Any = None
-    kept = tmp_path / "kept"
-    one = replication.Replication(nothing, nothing, nothing, Paths(), lambda: kept, nothing,
-                                  nothing)
     starved = replication._Seen(False, True, 3, "0/7", None)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        kept.write_text(json.dumps({"host": "127.0.0.1", "port": server.getsockname()[1]}))
+        one = replica(tmp_path, server.getsockname()[1])
         assert "unheard" not in one._state(starved), "it never heard it"
         one._state(replication._Seen(False, False, 3, "0/7", "0/9"))
         assert one._state(starved)["unheard"] >= 1, "it takes connections and says nothing"
 
         def answer() -> None:
-            for _ in range(2):
+            for _ in range(3):
                 with server.accept()[0] as client:
                     client.sendall(b"N")
 
@@ -127,6 +131,16 @@ def test_a_source_that_answers_is_not_lost(tmp_path: pathlib.Path) -> None:
         assert "unheard" not in one._state(starved), "it refuses this replica"
         thread.join()
     assert one._state(starved)["unheard"] >= 1
+
+
+def test_another_agent_knows_since_when_the_source_is_not_heard(tmp_path: pathlib.Path) -> None:
+    replica(tmp_path)._state(replication._Seen(False, False, 3, "0/7", "0/9"))
+    starved = replication._Seen(False, True, 9, "0/7", None)
+    found = replica(tmp_path)._state(starved)
+    assert (found["unheard"], found["last_lag"], found["lag"]) == (0, 3, None)
+    # it was told to follow another one, which it never heard
+    found = replica(tmp_path, 2)._state(starved)
+    assert ("unheard" in found, found["last_lag"]) == (False, None)
 
 
 def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
@@ -145,7 +159,8 @@ def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
 
     nothing: Any = None
     server: Any = Empty()
-    one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing, nothing)
+    one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing, nothing,
+                                  nothing)
     monkeypatch.setattr(one, "enable", lambda: done.append("enable"))
     monkeypatch.setattr(replication.replica_accounts, "add",
                         lambda *_args, **_options: done.append("add"))
@@ -159,7 +174,7 @@ def test_a_replica_that_ends_at_its_new_source_is_started_again(
     nothing: Any = None
     restarts: list[str] = []
     one = replication.Replication(nothing, nothing, nothing, Paths(), nothing,
-                                  lambda: restarts.append("restart"), nothing)
+                                  lambda: restarts.append("restart"), nothing, nothing)
     found = replication._Seen(paused=False, starved=False, lag=0, position="0/1", received=None)
 
     def look() -> replication._Seen:

@@ -6,7 +6,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from redis._parsers.helpers import parse_info
 
 from trove_ng.common.errors import GuestError
 from trove_ng.common.secret import Secret
+from trove_ng.guestagent import replicas
 from trove_ng.guestagent.datastores.experimental.redis import backup, causes, replication
 from trove_ng.guestagent.datastores.experimental.redis import config as redis_config
 from trove_ng.guestagent.datastores.experimental.redis.access import (
@@ -31,6 +31,7 @@ from trove_ng.guestagent.datastores.experimental.redis.config import (
     as_text,
 )
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
+from trove_ng.guestagent.replicas import LastWord
 from trove_ng.guestagent.tls import TlsFiles
 
 
@@ -233,7 +234,7 @@ def test_only_one_that_had_no_data_is_waited_for_while_it_copies(
 
     # nothing else is asked of a server
     session, nothing = cast("Any", Copying()), cast("Any", None)
-    replication.Replication(access, nothing, nothing, nothing)._wait(session)
+    replication.Replication(access, nothing, nothing, nothing, nothing)._wait(session)
     assert (len(asked) > 1, access.secrets().synced) == (waits, synced)
 
 
@@ -277,18 +278,25 @@ STARVES, IS_COPYING = "does not get changes", "copies the data"
 
 def replica(access: Access, port: int = 1, *, synced: bool = True) -> replication.Replication:
     """Return a replica of a server that would be here, at a port."""
+    word = LastWord(access._path().parent)
     access.change(source=Source("127.0.0.1", port, "u", Secret("pw")), synced=synced)
     # nothing else is asked of a server
     nothing = cast("Any", None)
-    return replication.Replication(access, nothing, nothing, nothing)
+    return replication.Replication(access, nothing, nothing, nothing, word)
 
 
-def look(one: replication.Replication, text: str) -> str:
+def look(one: replication.Replication, text: str, run: str = "r") -> str:
     """Have a replica look at what its server says; return what is wrong."""
     secrets = one._access.secrets()
     assert secrets.source is not None
     one.state = {}
-    return one._see(parse_info(text), secrets.source, synced=secrets.synced)
+    return one._see(parse_info(text), secrets.source, synced=secrets.synced, run=run)
+
+
+def passes(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have some time pass."""
+    up = replicas._up() + seconds
+    monkeypatch.setattr(replicas, "_up", lambda: up)
 
 
 @pytest.fixture
@@ -335,24 +343,43 @@ def test_a_replica_that_never_had_its_source_s_data_tells_of_none(
 
 
 @pytest.mark.parametrize("text", [LOST, COPIES, QUIET])
-def test_a_source_that_answers_is_not_lost(access: Access, living: int, text: str) -> None:
+def test_a_source_that_answers_is_not_lost(access: Access, living: int, text: str,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
     one = replica(access, living)
     look(one, FOLLOWS)
-    one._heard = time.monotonic() - 7
+    passes(monkeypatch, 7)
     look(one, text)
     assert "unheard" not in one.state
 
 
 @pytest.mark.parametrize("text", [LOST, COPIES, QUIET])
 def test_a_replica_tells_since_when_it_does_not_hear_a_source_that_is_gone(
-        access: Access, text: str) -> None:
+        access: Access, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = replica(access)
     assert look(one, text)
     assert "unheard" not in one.state, "it never heard it"
     assert look(one, FOLLOWS) == ""
-    one._heard = time.monotonic() - 7
+    passes(monkeypatch, 7)
     assert STARVES in look(one, text) or text == COPIES
     assert (one.state["connected"], one.state["unheard"], one.state["last_lag"]) == (False, 7, 1)
+
+
+def test_another_agent_knows_since_when_the_source_is_not_heard(
+        access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replica(access)
+    look(one, FOLLOWS)
+    passes(monkeypatch, 7)
+    one = replica(access)
+    look(one, LOST)
+    assert (one.state["unheard"], one.state["last_lag"]) == (7, 1)
+    # what a server has that was started again may be of some time ago
+    one = replica(access)
+    look(one, LOST, "another")
+    assert ("unheard" in one.state, one.state["last_lag"]) == (False, None)
+    # it was told to follow another one, which it never heard
+    one = replica(access, 2)
+    look(one, LOST)
+    assert ("unheard" in one.state, one.state["last_lag"]) == (False, None)
 
 
 def test_a_source_that_takes_connections_and_says_nothing_is_lost(access: Access) -> None:

@@ -15,21 +15,27 @@ from trove_ng.guestagent.datastores.experimental.mariadb.replication import Mari
 from trove_ng.guestagent.datastores.mysql_family import replication
 from trove_ng.guestagent.datastores.mysql_family.replication import Replication, Role
 from trove_ng.guestagent.health import Finding
+from trove_ng.guestagent.replicas import LastWord
 
 FOLLOWS = {"Slave_IO_Running": "Yes", "Slave_SQL_Running": "Yes",
            "Last_IO_Errno": 0, "Last_SQL_Errno": 0, "Seconds_Behind_Master": 2,
-           "Gtid_Slave_Pos": "0-1-7", "Gtid_IO_Pos": "0-1-9"}
+           "Gtid_Slave_Pos": "0-1-7", "Gtid_IO_Pos": "0-1-9",
+           "Master_Host": "10.0.0.5", "Master_Port": 3306}
 AWAY = {**FOLLOWS, "Slave_IO_Running": "Connecting", "Last_IO_Errno": 2003}
 BROKEN = {**FOLLOWS, "Slave_SQL_Running": "No", "Last_SQL_Errno": 1062}
 
 
-@pytest.fixture
-def one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Replication:
+def replica(folder: pathlib.Path) -> Replication:
     # only its word is asked for, which tests give
     nothing: Any = None
-    monkeypatch.setattr(replication, "_ANSWER_SECONDS", 0)
     return MariaDbReplication(nothing, nothing, nothing, nothing, "1",
-                              lambda: tmp_path / "role", "mysql", nothing)
+                              lambda: folder / "role", "mysql", nothing, LastWord(folder))
+
+
+@pytest.fixture
+def one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Replication:
+    monkeypatch.setattr(replication, "_ANSWER_SECONDS", 0)
+    return replica(tmp_path)
 
 
 def says(one: Replication, monkeypatch: pytest.MonkeyPatch, word: dict[str, Any]) -> None:
@@ -78,6 +84,24 @@ def test_a_replica_that_lost_its_source_tells_how_far_behind_it_was_then(
     one.trouble(1)
     assert (one.state["lag"], one.state["last_lag"], one.state["connected"]) == (None, 2, False)
     assert one.state["unheard"] == 0
+
+
+def test_another_agent_knows_since_when_the_source_is_not_heard(
+        one: Replication, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "role").write_text(Role.REPLICA)
+    says(one, monkeypatch, FOLLOWS)
+    one.trouble(1)
+    alone = {**AWAY, "Seconds_Behind_Master": None}
+    # it was told to follow another one, which it never heard
+    for host, told in (("10.0.0.5", (0, 2)), ("10.0.0.6", (None, None))):
+        later = replica(tmp_path)
+        says(later, monkeypatch, {**alone, "Master_Host": host})
+        later.trouble(1)
+        assert (later.state.get("unheard"), later.state["last_lag"]) == told
+        # nor has this agent, which heard another one
+        says(one, monkeypatch, {**alone, "Master_Host": host})
+        one.trouble(1)
+        assert (one.state.get("unheard"), one.state["last_lag"]) == told
 
 
 @pytest.mark.parametrize("word", [

@@ -40,7 +40,7 @@ from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import LiveReplicaCalls
+from trove_ng.guestagent.replicas import LastWord, LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -106,7 +106,8 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         self._overrides = Overrides(self.configuration, self.server, self.dialect)
         self.replication = self.replicates(
             self.server, self.configuration, self.dialect, self.paths, ctx.instance_id,
-            lambda: self.agent_dir / "replication", OWNER, self.tls.trust)
+            lambda: self.agent_dir / "replication", OWNER, self.tls.trust,
+            LastWord(ctx.state_dir))
         self.archive = BinlogArchive(
             self.paths, self.server, self.configuration, self.strategy.tool,
             server_id(ctx.instance_id), lambda: self.agent_dir / "log-archive",

@@ -30,7 +30,7 @@ from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.users import ANY_HOST, password_of
 from trove_ng.guestagent.os import files
-from trove_ng.guestagent.replicas import account_names, only_progress
+from trove_ng.guestagent.replicas import LastWord, account_names, only_progress
 from trove_ng.guestagent.tls import Trust
 from trove_ng.rpc import replication_messages as rm
 
@@ -70,6 +70,7 @@ class Replication(abc.ABC):
     :param marker: returns the file on the data volume that tells the role
     :param owner: user that the server runs as
     :param trust: keeps what its source is verified with
+    :param word: knows when its source was heard
     """
 
     #: expression of the position of the last change, own or received
@@ -79,7 +80,7 @@ class Replication(abc.ABC):
 
     def __init__(self, server: sql.Server, configuration: Configuration, dialect: Dialect,
                  paths: Paths, instance_id: str, marker: Callable[[], pathlib.Path],
-                 owner: str, trust: Trust) -> None:
+                 owner: str, trust: Trust, word: LastWord) -> None:
         self._server = server
         self._dialect = dialect
         self._configuration = configuration
@@ -88,13 +89,11 @@ class Replication(abc.ABC):
         self._marker = marker
         self._owner = owner
         self._trust = trust
+        self._word = word
         #: held while the role changes, and while the agent writes by its right as what it is
         self._changing = threading.RLock()
         #: lag and position when :meth:`trouble` was asked for the last time
         self.state: dict[str, Any] = {}
-        self._last_lag: int | None = None
-        #: when it last heard its source, by the monotonic clock
-        self._heard: float | None = None
 
     @property
     def _follower(self) -> str:
@@ -410,16 +409,17 @@ class Replication(abc.ABC):
     def _state(self, found: dict[str, Any]) -> dict[str, Any]:
         lag = found["Seconds_Behind_Master"]
         connected = found["Slave_IO_Running"] == "Yes"
+        source = found["Master_Host"], found["Master_Port"]
         if connected:
-            self._last_lag, self._heard = lag, time.monotonic()
+            self._word.hear(*source, lag)
+        unheard, last_lag = self._word.look(*source)
         # one that was stopped, or that the source refuses, says nothing of whether that lives
         unreached = (found["Slave_IO_Running"] == "Connecting"
                      and found["Last_IO_Errno"] in _UNREACHED)
         return {"lag": lag, "position": self.applied(found), rm.CONNECTED: connected,
-                rm.APPLIES: found["Slave_SQL_Running"] == "Yes", rm.LAST_LAG: self._last_lag,
+                rm.APPLIES: found["Slave_SQL_Running"] == "Yes", rm.LAST_LAG: last_lag,
                 rm.PROGRESS: self.progress(self.received(found)),
-                **({rm.UNHEARD: round(time.monotonic() - self._heard)}
-                   if unreached and self._heard is not None else {})}
+                **({rm.UNHEARD: unheard} if unreached and unheard is not None else {})}
 
     def status(self, seconds: int = 60) -> dict[str, Any]:
         """Return the server's word on its source, in old words; empty if it follows none.

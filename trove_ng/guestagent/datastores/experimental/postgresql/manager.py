@@ -45,7 +45,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import ReplicaCalls
+from trove_ng.guestagent.replicas import LastWord, ReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
@@ -87,7 +87,8 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
                                     lambda: self.replication.least())
         self.replication = Replication(self.server, self.configuration, self._overrides,
                                         self.paths, lambda: self.agent_dir / "replication",
-                                        self._restart, self.tls)
+                                        self._restart, self.tls,
+                                        LastWord(ctx.state_dir))
         self._archive = WalArchive(
             self.paths, self.server, self.configuration, lambda: self.agent_dir / "lineage",
             self.ctx.scratch, self.patience, self._overrides.reload)

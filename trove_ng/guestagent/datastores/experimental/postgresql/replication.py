@@ -36,7 +36,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
 )
 from trove_ng.guestagent.os import commands, files
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import account_names, is_answered, only_progress
+from trove_ng.guestagent.replicas import LastWord, account_names, is_answered, only_progress
 from trove_ng.guestagent.storage.log_archive import kept_log
 from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import replication_messages as rm
@@ -125,11 +125,12 @@ class Replication:
     :param kept: returns the file on the data volume that tells whom the replica follows
     :param restart: gives the server what it reads at its start only
     :param tls: keeps what its source is verified with
+    :param word: knows when its source was heard
     """
 
     def __init__(self, server: Server, configuration: Configuration, overrides: Overrides,
                  paths: Paths, kept: Callable[[], pathlib.Path],
-                 restart: Callable[[], None], tls: TlsStore) -> None:
+                 restart: Callable[[], None], tls: TlsStore, word: LastWord) -> None:
         self._server = server
         self._configuration = configuration
         self._overrides = overrides
@@ -137,14 +138,12 @@ class Replication:
         self._kept = kept
         self._restart = restart
         self._tls = tls
+        self._word = word
         self._slots = int(paths.version) >= KEEPS_WAL
         #: what :meth:`trouble` found when it was asked for the last time, see ``rm.REPLICATION``
         self.state: dict[str, Any] = {}
-        self._last_lag: int | None = None
         #: when it last had all that its source had
         self._level: float | None = None
-        #: when it last heard its source, by the monotonic clock
-        self._heard: float | None = None
 
     # ---- as the source ----------------------------------------------------------
 
@@ -412,25 +411,22 @@ class Replication:
             return ""
 
     def _state(self, seen: _Seen) -> dict[str, Any]:
-        if not seen.starved:
-            self._heard = time.monotonic()
-            if seen.lag <= 0:
-                self._level = self._heard
-            # a source that was still for long wrote long ago what was applied last
-            self._last_lag = max(0, seen.lag if self._level is None else
-                                 min(seen.lag, round(self._heard - self._level)))
-        # one that its source refuses says nothing of whether that lives
-        unreached = seen.starved and self._heard is not None and not self._is_answered()
-        return {"lag": None if seen.starved else self._last_lag, "position": seen.position,
-                rm.CONNECTED: not seen.starved, rm.APPLIES: not seen.paused,
-                rm.LAST_LAG: self._last_lag, rm.PROGRESS: number_of(seen.received or "0/0"),
-                **({rm.UNHEARD: round(time.monotonic() - self._heard)}
-                   if unreached and self._heard is not None else {})}
-
-    def _is_answered(self) -> bool:
-        """Return whether the server answers that is followed, whatever it says."""
         kept = msgspec.json.decode(self._kept().read_bytes())
-        return is_answered(kept["host"], kept["port"], _SSL_REQUEST)
+        source = kept["host"], kept["port"]
+        if not seen.starved:
+            now = time.monotonic()
+            if seen.lag <= 0:
+                self._level = now
+            # a source that was still for long wrote long ago what was applied last
+            self._word.hear(*source, max(0, seen.lag if self._level is None else
+                                         min(seen.lag, round(now - self._level))))
+        # one that its source refuses says nothing of whether that lives
+        unreached = seen.starved and not is_answered(*source, _SSL_REQUEST)
+        unheard, last_lag = self._word.look(*source)
+        return {"lag": None if seen.starved else last_lag, "position": seen.position,
+                rm.CONNECTED: not seen.starved, rm.APPLIES: not seen.paused,
+                rm.LAST_LAG: last_lag, rm.PROGRESS: number_of(seen.received or "0/0"),
+                **({rm.UNHEARD: unheard} if unreached and unheard is not None else {})}
 
     def _look(self, seconds: int = 60) -> _Seen:
         """Return what the server says of its source."""

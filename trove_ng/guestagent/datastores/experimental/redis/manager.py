@@ -32,7 +32,7 @@ from trove_ng.guestagent.logs import LogFile, tail
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.commands import CommandError, CommandTimeout
 from trove_ng.guestagent.os.volumes import filesystem_stats
-from trove_ng.guestagent.replicas import LiveReplicaCalls
+from trove_ng.guestagent.replicas import LastWord, LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage.backups import check_strategies
@@ -71,7 +71,8 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         self.configuration = Configuration(self.paths)
         self._overrides = Overrides(
             self.configuration, self.server, pathlib.Path(self.paths.mount))
-        self.replication = Replication(self.access, self.configuration, self.server, self.tls)
+        self.replication = Replication(self.access, self.configuration, self.server, self.tls,
+                                       LastWord(ctx.state_dir))
 
     @property
     def volume_mount_point(self) -> str:

@@ -35,7 +35,7 @@ from trove_ng.guestagent.datastores.experimental.redis.access import (
 )
 from trove_ng.guestagent.datastores.experimental.redis.config import Configuration, as_text
 from trove_ng.guestagent.datastores.experimental.redis.server import Server, Session
-from trove_ng.guestagent.replicas import account_names, is_answered, only_progress
+from trove_ng.guestagent.replicas import LastWord, account_names, is_answered, only_progress
 from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import replication_messages as rm
 
@@ -56,18 +56,19 @@ _COPIES = "The replica copies the data of its source."
 
 
 class Replication:
-    """Users, settings and commands."""
+    """Users, settings and commands.
+
+    :param word: knows when the source was heard that is followed
+    """
 
     def __init__(self, access: Access, configuration: Configuration, server: Server,
-                 tls: TlsStore) -> None:
+                 tls: TlsStore, word: LastWord) -> None:
         self._access = access
         self._configuration = configuration
         self._server = server
         self._tls = tls
+        self._word = word
         self.state: dict[str, Any] = {}
-        self._last_lag: int | None = None
-        #: when it last heard its source, by the monotonic clock
-        self._heard: float | None = None
 
     # ---- as the source ----------------------------------------------------------
 
@@ -135,8 +136,6 @@ class Replication:
             raise ServiceUnavailable(err.message) from err
         with self._access.lock, self._server.session() as session:
             before = self._access.secrets()
-            if before.source != source:
-                self._last_lag = self._heard = None
             # one that had data has them until it has all of its source's
             self._write(source=source, root=root, closed=False, held=False,
                         synced=before.synced and (
@@ -270,7 +269,9 @@ class Replication:
             if source is None:
                 return ""
             with self._server.session(seconds) as session:
-                reason = self._see(session.info("replication"), source, synced=secrets.synced)
+                # one that was started again may have less than it had
+                reason = self._see(session.info("replication"), source, synced=secrets.synced,
+                                   run=session.info("server")["run_id"])
                 if not reason:
                     self._take_over(source, secrets.root, session)
                 return reason
@@ -279,13 +280,15 @@ class Replication:
             self.state = self.state or only_progress(before)
             return ""
 
-    def _see(self, found: Mapping[str, Any], source: Source, *, synced: bool) -> str:
+    def _see(self, found: Mapping[str, Any], source: Source, *, synced: bool,
+             run: str) -> str:
         """Note what a replica tells of itself, see ``rm.REPLICATION``; return what is wrong.
 
         What it hears it applies at once: it is behind by the time since it last heard its source,
         at most.  That says something every second, unless its owner wants it otherwise.
 
         :param synced: it has had all data of its source
+        :param run: of the server
         """
         if found["role"] != "slave":
             return _STARVED
@@ -297,17 +300,18 @@ class Replication:
             reason = _STARVED
         connected = not reason
         if connected:
-            self._last_lag, self._heard = silent, time.monotonic()
+            self._word.hear(source.host, source.port, silent, run)
+        unheard, last_lag = self._word.look(source.host, source.port, run)
         self.state = {
             "lag": silent if connected else None,
             "position": f"{found['master_replid']}:{found['slave_repl_offset']}",
-            rm.CONNECTED: connected, rm.APPLIES: connected or synced, rm.LAST_LAG: self._last_lag}
+            rm.CONNECTED: connected, rm.APPLIES: connected or synced, rm.LAST_LAG: last_lag}
         if connected or synced:
             self.state |= {rm.PROGRESS: int(found["slave_repl_offset"]),
                            rm.HISTORY: str(found["master_replid"])}
         # one that refuses, or that is copied, lives
-        if not answered and self._heard is not None:
-            self.state[rm.UNHEARD] = round(time.monotonic() - self._heard)
+        if not answered and unheard is not None:
+            self.state[rm.UNHEARD] = unheard
         return reason
 
     def _take_over(self, source: Source, before: str | None, session: Session) -> None:
