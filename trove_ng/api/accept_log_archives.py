@@ -55,6 +55,8 @@ def begin(session: Session, call: Call, engine: Engine, instance: Instance,
     if found.enabled is not on:
         # nothing is archived since then
         found.shipped_at = None
+    if not on:
+        found.base_since = None
     found.enabled = on
     found.retention_days = wanted.get("retention_days", found.retention_days)
     # the agent is told that nothing is to be kept any more, too

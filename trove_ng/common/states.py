@@ -131,3 +131,5 @@ class EventKind(enum.StrEnum):
     ROLE_CHANGED = "role.changed"
     #: an instance became the source of its set: what goes on with it
     TAKEN_OVER = "source.taken_over"
+    #: the backup that a new source's archive begins with is made, or why it is not
+    ARCHIVE_BASE = "archive.base"

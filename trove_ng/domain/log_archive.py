@@ -64,6 +64,18 @@ def latest(base: Base, parts: Iterable[Part]) -> datetime.datetime | None:
     return max((one for one in times if one >= base.ended), default=None)
 
 
+def continues(base: Base, parts: Iterable[Part], stream: str | None, number: int | None) -> bool:
+    """Return whether a backup can be brought to all times from now on.
+
+    :param stream: that is archived
+    :param number: of the part of the log that is archived next; None: of the first one
+    """
+    if number is None or base.stream != stream:
+        return False
+    found = run(base, parts)
+    return base.number >= number or bool(found) and found[-1].following >= number
+
+
 def whole_range(bases: Iterable[Base], parts: Sequence[Part]) -> Range | None:
     """Return the range of times that some backup can be brought to, None if there is none."""
     reached = [(base.ended, end) for base in bases

@@ -45,6 +45,7 @@ class Wanted:
     :param schedule_id: the schedule that asks; only its own backups are continued, so that
         deleting others does not delete them
     :param for_replicas: new replicas begin with it; it goes when they have it
+    :param for_archive: archived log begins with it; it goes some time after a later one
     """
 
     name: str
@@ -55,6 +56,7 @@ class Wanted:
     incremental: bool = False
     schedule_id: str | None = None
     for_replicas: bool = False
+    for_archive: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Backups:
             datastore_version_id=instance.datastore_version_id, state=BackupState.NEW,
             container=container, prefix=storage.prefix(ident), region_id=instance.region_id,
             volume_size=instance.volume_size, schedule_id=wanted.schedule_id,
-            for_replicas=wanted.for_replicas,
+            for_replicas=wanted.for_replicas, for_archive=wanted.for_archive,
             parent_id=parent.id if parent is not None else None))
         return backup, self._submit_create(
             session, payloads.BACKUP_SEED_REPLICAS if wanted.for_replicas else

@@ -260,8 +260,8 @@ def _carry(session: Session, before_id: str, after_id: str, now: datetime.dateti
     """Have the new source backed up as the one before was, and tell so."""
     told = []
     if log_archives.carry(session, before_id, after_id, now):
-        told.append("its log is archived from now on: a backup that is made then can be brought "
-                    "to later times")
+        told.append("its log is archived from now on: a backup is made of it when that goes on, "
+                    "which can be brought to later times")
     moved = schedules.move(session, before_id, after_id, now)
     if moved:
         told.append(f"schedules of backups ({moved}) back it up")

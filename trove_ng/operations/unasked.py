@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
@@ -11,9 +12,10 @@ from sqlalchemy.orm import Session
 from trove_ng.common.clock import Clock
 from trove_ng.common.errors import Conflict, UnprocessableEntity
 from trove_ng.common.metrics import SILENT, Recorder
-from trove_ng.db.models import Operation
 from trove_ng.db.session import Database
 from trove_ng.operations.requests import Requests
+
+T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 
@@ -35,9 +37,8 @@ class Unasked:
         self._recorder = recorder
 
     @staticmethod
-    def _attempt(session: Session, what: str, begin: Callable[[], Operation],
-                 ) -> Operation | None:
-        """Begin an operation; None, with nothing written of it, if that cannot be now.
+    def _attempt(session: Session, what: str, begin: Callable[[], T]) -> T | None:
+        """Begin an operation, or several; None, with nothing written of it, if that cannot be now.
 
         :param what: whose operation it is, for the log
         """

@@ -22,6 +22,7 @@ from trove_ng.db.repositories import instance_keys
 from trove_ng.db.repositories.operations import Skills
 from trove_ng.db.session import Database
 from trove_ng.operations import requests, usage
+from trove_ng.operations.archive_bases import Bases
 from trove_ng.operations.drills import Drills
 from trove_ng.operations.duty import Duty
 from trove_ng.operations.engine import Engine, Observer, nobody
@@ -59,6 +60,7 @@ LOG = logging.getLogger(__name__)
 
 #: what one taskmanager does at a time; the ticks of schedules need no such turns
 RETENTION, RENEWAL = "schedule_retention", "certificate_renewal"
+BASE_RETENTION = "archive_base_retention"
 #: seconds between two looks whether a period has ended
 _FACTS_PAUSE = 30
 
@@ -130,12 +132,17 @@ class Service:
         lost = Failovers(conf, tools.db, tools.clock, accepting, self._manager.take,
                          tools.recorder)
         drills = Drills(conf, tools.db, tools.clock, accepting, self._manager.take)
-        retention, renewal = (Duty(tools.db, tools.clock, name, owner)
-                              for name in (RETENTION, RENEWAL))
+        bases = Bases(conf, tools.db, tools.clock, accepting, self._manager.take,
+                      tools.datastores)
+        retention, based, renewal = (Duty(tools.db, tools.clock, name, owner)
+                                     for name in (RETENTION, BASE_RETENTION, RENEWAL))
         renewals = Renewals(conf, tools.db, tools.clock, accepting, self._manager.take)
         return [Periodic("the failovers", lost.run, conf.failover_interval),
                 Periodic("the schedules", runner.run, conf.schedule_interval),
                 Periodic("the verifications of schedules", drills.run, conf.schedule_interval),
+                Periodic("the bases of archives", bases.run, conf.schedule_interval),
+                Periodic("the retention of the bases of archives",
+                         InTurn(based, bases.clean, pause).run, pause),
                 Periodic("the retention of backups",
                          InTurn(retention, runner.clean, pause).run, pause),
                 Periodic("the renewal of certificates",

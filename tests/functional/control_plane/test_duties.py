@@ -36,5 +36,5 @@ def test_a_taskmanager_does_them_from_its_start(plane: ControlPlane) -> None:
         service.stop()
     with plane.db.reader() as session:
         ended = {duty.name: duty.ended_at is not None for duty in session.scalars(select(Duty))}
-    assert ended == {"certificate_renewal": True, "log_retention": True, "reconciliation": True,
-                     "schedule_retention": True}
+    assert ended == {"archive_base_retention": True, "certificate_renewal": True,
+                     "log_retention": True, "reconciliation": True, "schedule_retention": True}

@@ -70,6 +70,8 @@ class Backup(Timestamps, SoftDelete, Base):
     log_time: Mapped[datetime.datetime | None]
     #: it is there for new replicas only, and goes when they have it
     for_replicas: Mapped[bool] = mapped_column(default=False)
+    #: the service made it for an archive to begin with, and removes it after a later one
+    for_archive: Mapped[bool] = mapped_column(default=False)
 
 
 class BackupStrategy(Timestamps, Base):

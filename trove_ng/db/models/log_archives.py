@@ -19,7 +19,8 @@ class LogArchive(Timestamps, Base):
     """
 
     __tablename__ = "log_archives"
-    __table_args__ = (Index("ix_log_archives_due", "next_at"),)
+    __table_args__ = (Index("ix_log_archives_due", "next_at"),
+                      Index("ix_log_archives_base", "base_since"))
 
     instance_id: Mapped[str] = mapped_column(
         String(36), ForeignKey("instances.id"), primary_key=True)
@@ -42,6 +43,12 @@ class LogArchive(Timestamps, Base):
     #: to where it could be restored when that was last looked at
     earliest: Mapped[datetime.datetime | None]
     latest: Mapped[datetime.datetime | None]
+    #: since when a backup is wanted that the log continues; None: the service makes none
+    base_since: Mapped[datetime.datetime | None]
+    #: the one that the service makes
+    base_id: Mapped[str | None] = mapped_column(String(36))
+    #: why it was not begun, as was told last
+    base_refused: Mapped[str] = mapped_column(String(512), default="")
 
 
 class LogPiece(Base):

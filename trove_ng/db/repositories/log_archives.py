@@ -23,7 +23,8 @@ def get(session: Session, instance_id: str, *, lock: bool = False) -> LogArchive
 
 
 def carry(session: Session, before_id: str, after_id: str, now: datetime.datetime) -> bool:
-    """Have the log of the one that takes a source's place archived, if that source's is.
+    """Have the log of the one that takes a source's place archived, if that source's is, and
+    let it wait for a backup to begin with.
 
     What is archived of that one stays its own: another database writes another log.
 
@@ -40,8 +41,10 @@ def carry(session: Session, before_id: str, after_id: str, now: datetime.datetim
         session.add(after)
     after.enabled, after.retention_days = True, before.retention_days
     after.next_at, after.shipped_at, after.updated = now, None, now
+    after.base_since, after.base_id, after.base_refused = now, None, ""
     # its agent is told to keep no more for it
     before.enabled, before.next_at, before.updated = False, now, now
+    before.base_since = None
     session.flush()
     return True
 

@@ -397,6 +397,7 @@ def upgrade() -> None:
         sa.Column("log_number", sa.BigInteger(), nullable=True),
         sa.Column("log_time", MOMENT, nullable=True),
         sa.Column("for_replicas", sa.Boolean(), nullable=False),
+        sa.Column("for_archive", sa.Boolean(), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.Column("deleted", sa.Boolean(), nullable=False),
@@ -881,6 +882,9 @@ def upgrade() -> None:
         sa.Column("error", sa.String(length=255), nullable=True),
         sa.Column("earliest", MOMENT, nullable=True),
         sa.Column("latest", MOMENT, nullable=True),
+        sa.Column("base_since", MOMENT, nullable=True),
+        sa.Column("base_id", sa.String(length=36), nullable=True),
+        sa.Column("base_refused", sa.String(length=512), nullable=False),
         sa.Column("created", MOMENT, nullable=False),
         sa.Column("updated", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
@@ -889,6 +893,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_log_archives")),
     )
     with op.batch_alter_table("log_archives", schema=None) as batch_op:
+        batch_op.create_index("ix_log_archives_base", ["base_since"], unique=False)
         batch_op.create_index("ix_log_archives_due", ["next_at"], unique=False)
 
     op.create_table(
