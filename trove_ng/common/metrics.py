@@ -235,13 +235,19 @@ FAILING_LOGS = Definition(
     name="trove_log_archives_failing", kind=Kind.GAUGE, services=(TASKMANAGER,),
     help="Instances whose log is to be archived and was not at the last attempt.")
 
+DAMAGED_LOGS = Definition(
+    name="trove_log_archives_damaged", kind=Kind.GAUGE, services=(TASKMANAGER,),
+    help="Instances of whose archived log a part is missing, or not what was stored, as the "
+         "last verification of a backup found.")
+
 #: all of ours; each service has its process_* metrics too
 DEFINITIONS: Final = (
     REQUESTS, RATE_LIMITED, OPERATION_TIME, STEP_TIME, STEP_RETRIES, CLAIMS, ABANDONED,
     OPERATIONS, OLDEST_OPERATION, INSTANCES, SILENT_INSTANCES, OLDEST_BEAT, BACKUPS,
     NEWEST_BACKUP, STALEST_SCHEDULE, NEWEST_VERIFICATION, SOONEST_EXPIRY, OLDEST_LOG, FAILING_LOGS,
-    BEATS_RECEIVED, BEATS, REPORTS, REFUSED, GUEST_REFUSED, CLOUD_CALLS, STORE_ERRORS,
-    STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, RECONCILIATIONS, FINDINGS, BUILD)
+    DAMAGED_LOGS, BEATS_RECEIVED, BEATS, REPORTS, REFUSED, GUEST_REFUSED, CLOUD_CALLS,
+    STORE_ERRORS, STORE_RETRIES, STORE_UP, NOTIFICATIONS, FAILOVERS, RECONCILIATIONS, FINDINGS,
+    BUILD)
 
 
 class Recorder:

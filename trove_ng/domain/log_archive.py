@@ -64,6 +64,25 @@ def latest(base: Base, parts: Iterable[Part]) -> datetime.datetime | None:
     return max((one for one in times if one >= base.ended), default=None)
 
 
+def gap(base: Base, parts: Iterable[Part], following: int | None) -> tuple[int, int] | None:
+    """Return from which number up to before which one log after a backup lacks that later log
+    is there of; None if none does.
+
+    That all log of an old backup's time has gone is no gap.
+
+    :param following: number of the part of the log that is archived next, if that is of the
+        backup's stream
+    """
+    same = [part for part in parts if part.stream == base.stream]
+    found = run(base, same)
+    reached = found[-1].following if found else base.number
+    if not found and all(part.number > reached for part in same):
+        return None
+    later = [number for number in (*(part.number for part in same), following)
+             if number is not None and number > reached]
+    return (reached, min(later)) if later else None
+
+
 def continues(base: Base, parts: Iterable[Part], stream: str | None, number: int | None) -> bool:
     """Return whether a backup can be brought to all times from now on.
 

@@ -79,9 +79,12 @@ def end_of(stored: messages.StoredBackup) -> dict[str, Any]:
             "log_time": ended + datetime.timedelta(milliseconds=1)}
 
 
-def parts(session: Session, instance_id: str) -> list[Part]:
-    """Return the parts of an archive."""
-    return [Part(*row) for row in log_archives.parts(session, instance_id)]
+def parts(session: Session, instance_id: str, *, damaged: bool = False) -> list[Part]:
+    """Return the parts of an archive.
+
+    :param damaged: also those that cannot be restored
+    """
+    return [Part(*row) for row in log_archives.parts(session, instance_id, damaged=damaged)]
 
 
 def note_range(session: Session, archive: LogArchive) -> None:
@@ -328,7 +331,7 @@ class Cleaning:
             if not self._is_restored(session, archive):
                 oldest = now - datetime.timedelta(days=archive.retention_days)
                 bases = [Base(*row) for row in log_archives.bases(session, instance_id)]
-                found = parts(session, instance_id)
+                found = parts(session, instance_id, damaged=True)
                 # without instance and backups nothing will ever be restored
                 kept = bool(bases) or instances.get(session, instance_id) is not None
                 log_archives.remove(session, expendable(bases, found, oldest) if kept

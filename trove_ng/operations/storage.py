@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -144,12 +144,22 @@ def damage(work: Work, backup: Backup) -> str | None:
     """Return what is wrong with the objects of a backup, None if they are what was stored."""
     container, prefix = location(backup)
     objects = store(work, backup)
-    listed = objects.list_objects(backup.tenant_id, container, prefix)
-    for one in stored(backup).segments:
+    return find_wrong(objects, backup.tenant_id, container, objects.list_objects(
+        backup.tenant_id, container, prefix), stored(backup))
+
+
+def find_wrong(objects: ObjectStore, tenant_id: str, container: str,
+               listed: Mapping[str, tuple[int, str]], record: messages.StoredBackup,
+               ) -> str | None:
+    """Return what is wrong with objects, None if they are what was stored.
+
+    :param listed: what a list of the container says of them
+    """
+    for one in record.segments:
         if listed.get(one.name) == (one.size, one.md5):
             continue
         # a list may be old
-        found = objects.head_object(backup.tenant_id, container, one.name)
+        found = objects.head_object(tenant_id, container, one.name)
         if found is None:
             return f"{one.name} is missing."
         if found != (one.size, one.md5):

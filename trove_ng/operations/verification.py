@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     :param result: GOOD, CORRUPT, or FAILED when trouble that is not the backup's kept it from
         being verified
     :param at: when it was found
-    :param reason: why it is not good
+    :param reason: why it is not good, or the archived log after it is not
     :param size: bytes that the restored data have
     :param counts: what was looked through → how many
     """

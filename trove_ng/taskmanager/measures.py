@@ -52,7 +52,8 @@ class StoreCollector(Collector):
         return [_family(one, {}) for one in (
             m.STORE_UP, m.OPERATIONS, m.OLDEST_OPERATION, m.INSTANCES, m.SILENT_INSTANCES,
             m.OLDEST_BEAT, m.BACKUPS, m.NEWEST_BACKUP, m.STALEST_SCHEDULE,
-            m.NEWEST_VERIFICATION, m.SOONEST_EXPIRY, m.OLDEST_LOG, m.FAILING_LOGS)]
+            m.NEWEST_VERIFICATION, m.SOONEST_EXPIRY, m.OLDEST_LOG, m.FAILING_LOGS,
+            m.DAMAGED_LOGS)]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return what the store holds; without it only that it does not answer."""
@@ -99,7 +100,8 @@ class StoreCollector(Collector):
                 for row in ends}),
             _family(m.OLDEST_LOG, {} if archives.oldest is None else {
                 (): _age(archives.oldest, now)}),
-            _family(m.FAILING_LOGS, {(): archives.failing})]
+            _family(m.FAILING_LOGS, {(): archives.failing}),
+            _family(m.DAMAGED_LOGS, {(): archives.damaged})]
 
 
 def _operations(rows: Sequence[AnyRow], now: datetime.datetime) -> list[GaugeMetricFamily]:

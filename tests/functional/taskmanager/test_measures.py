@@ -20,6 +20,7 @@ from trove_ng.db.models import (
     Instance,
     InstanceTls,
     LogArchive,
+    LogPiece,
     Operation,
     Schedule,
     ServiceStatusRow,
@@ -206,9 +207,16 @@ def test_archived_logs(database: Database) -> None:
             session.add(LogArchive(
                 instance_id=ident, tenant_id="t", retention_days=1, container="c", error=error,
                 enabled=ident != "off", created=ago(20), latest=age and ago(age)))
+        session.flush()
+        for number, (ident, damage) in enumerate((
+                ("new", None), ("old", "x"), ("old", "x"), ("off", "x"), ("fresh", None))):
+            session.add(LogPiece(
+                instance_id=ident, stream="s", first_number=number, next_number=number + 1,
+                data_size=1, created=ago(1), damage=damage))
     found = collect(database)
     assert found.get(m.OLDEST_LOG.name) == 300
     assert found.get(m.FAILING_LOGS.name) == 1
+    assert found.get(m.DAMAGED_LOGS.name) == 2
 
 
 def test_an_empty_store(database: Database) -> None:

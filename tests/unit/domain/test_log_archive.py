@@ -10,7 +10,9 @@ from trove_ng.domain.log_archive import (
     Base,
     Part,
     Range,
+    continues,
     expendable,
+    gap,
     latest,
     needed,
     refuse,
@@ -89,3 +91,23 @@ def test_the_range_is_that_of_all_backups() -> None:
 def test_what_no_restore_needs_goes(bases: list[Base], oldest: float, gone: set[str]) -> None:
     found = expendable([*bases, Base("other", 1, at(0))], PARTS, at(oldest))
     assert set(found) == gone
+
+
+@pytest.mark.parametrize(("base", "following", "found"), [
+    (Base("s", 4, at(1.5)), 15, (9, 11)), (Base("s", 10, at(5)), 15, (10, 11)),
+    (Base("s", 11, at(5)), 15, None), (Base("s", 11, at(5)), 18, (15, 18)),
+    (Base("s", 20, at(10)), 15, None), (Base("x", 4, at(0)), None, None),
+    # what continued it may have gone with its time
+    (Base("s", 0, at(0)), 15, None)])
+def test_a_gap_is_what_lacks_before_later_log(
+        base: Base, following: int | None, found: tuple[int, int] | None) -> None:
+    assert gap(base, PARTS, following) == found
+
+
+@pytest.mark.parametrize(("base", "stream", "number", "found"), [
+    (Base("s", 11, at(5)), "s", 15, True), (Base("s", 15, at(9)), "s", 15, True),
+    (Base("s", 4, at(1.5)), "s", 15, False), (Base("s", 11, at(5)), "other", 20, False),
+    (Base("s", 11, at(5)), "s", None, False)])
+def test_a_backup_is_continued_when_no_log_lacks_from_it_to_what_comes_next(
+        base: Base, stream: str, number: int | None, found: bool) -> None:
+    assert continues(base, PARTS, stream, number) is found

@@ -69,4 +69,6 @@ class LogPiece(Base):
     data_size: Mapped[int] = mapped_column(BigInteger)
     #: rpc.messages.StoredBackup
     manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: why it cannot be restored, as was found last
+    damage: Mapped[str | None] = mapped_column(String(255))
     created: Mapped[datetime.datetime]

@@ -100,13 +100,18 @@ def bases(session: Session, instance_id: str) -> Sequence[AnyRow]:
     ).order_by(Backup.log_time)).all()
 
 
-def parts(session: Session, instance_id: str) -> Sequence[AnyRow]:
+def parts(session: Session, instance_id: str, *, damaged: bool = False) -> Sequence[AnyRow]:
     """Return ``id``, ``stream``, ``first_number``, ``next_number`` and ``until`` of the parts
-    of an archive."""
-    return session.execute(select(
+    of an archive.
+
+    :param damaged: also of those that cannot be restored
+    """
+    statement = select(
         LogPiece.id, LogPiece.stream, LogPiece.first_number, LogPiece.next_number,
-        LogPiece.until).where(LogPiece.instance_id == instance_id).order_by(
-        LogPiece.first_number)).all()
+        LogPiece.until).where(LogPiece.instance_id == instance_id)
+    if not damaged:
+        statement = statement.where(LogPiece.damage.is_(None))
+    return session.execute(statement.order_by(LogPiece.first_number)).all()
 
 
 def pieces(session: Session, ids: Collection[str]) -> list[LogPiece]:

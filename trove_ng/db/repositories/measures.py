@@ -15,6 +15,7 @@ from trove_ng.db.models import (
     Instance,
     InstanceTls,
     LogArchive,
+    LogPiece,
     Operation,
     Schedule,
     ServiceStatusRow,
@@ -108,10 +109,14 @@ def soonest_expiries(reader: Reader) -> Sequence[AnyRow]:
 
 def log_archives(reader: Reader) -> AnyRow:
     """Return of the archives that go on the ``oldest`` of the latest moments that an instance
-    can be restored to, or since when it is archived, and how many are ``failing``."""
+    can be restored to, or since when it is archived, and how many are ``failing``; of all
+    archives how many are ``damaged``."""
+    damaged = select(func.count(LogPiece.instance_id.distinct())).where(
+        LogPiece.damage.is_not(None))
     found: AnyRow = reader.execute(select(
         func.min(func.coalesce(LogArchive.latest, LogArchive.created)).label("oldest"),
         func.count(LogArchive.error).label("failing"),
+        damaged.scalar_subquery().label("damaged"),
     ).select_from(LogArchive).join(Instance, Instance.id == LogArchive.instance_id).where(
         LogArchive.enabled.is_(True), Instance.deleted.is_(False),
         Instance.slave_of_id.is_(None))).one()

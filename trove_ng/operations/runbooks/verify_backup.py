@@ -18,7 +18,7 @@ from trove_ng.db.repositories import backups, faults, instances, operations, quo
 from trove_ng.db.repositories import volumes as stored_volumes
 from trove_ng.domain.instance_status import Task
 from trove_ng.domain.volumes import CINDER, DATA
-from trove_ng.operations import guest, payloads, storage, verification
+from trove_ng.operations import guest, log_damage, payloads, storage, verification
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import create_instance
 from trove_ng.operations.runbooks.create_backup import load, note
@@ -137,6 +137,23 @@ def _check(work: Work) -> None:
              _verdict(work, verification.GOOD), size=report.size, counts=report.counts)))
 
 
+def _look_at_log(work: Work) -> None:
+    """Look whether the store has the archived log that brings the backup to later times.
+
+    :raises StepFailed: it has not; the backup is good all the same
+    """
+    backup = load(work)
+    found = log_damage.look(work, backup)
+    if found is None:
+        return
+    known = msgspec.convert(backup.verification, verification.Verdict)
+    note(work, verification=verification.plain(msgspec.structs.replace(
+        known, reason=found.why, counts={**known.counts, "log_parts": found.number})))
+    if found.why is not None:
+        raise StepFailed("The backup is good, but the archived log after it is not: "
+                         f"{found.why}")
+
+
 def _restore_seconds(work: Work, instance_id: str) -> float | None:
     """Return the time from the row of the instance to a database that serves."""
     with work.reader() as session:
@@ -218,5 +235,6 @@ RUNBOOK = Runbook(payloads.BACKUP_VERIFY, (
     Step("record", _write_row),
     *_BUILD,
     Step("check", _check),
+    Step("log", _look_at_log),
     Step("remove", _remove, final=True),
 ), _succeed, _fail, cancellable=True)

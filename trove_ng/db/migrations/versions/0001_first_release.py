@@ -906,6 +906,7 @@ def upgrade() -> None:
         sa.Column("until", MOMENT, nullable=True),
         sa.Column("data_size", sa.BigInteger(), nullable=False),
         sa.Column("manifest", sa.JSON(), nullable=False),
+        sa.Column("damage", sa.String(length=255), nullable=True),
         sa.Column("created", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
             ["instance_id"], ["log_archives.instance_id"], name=op.f("fk_log_pieces_instance_id")
