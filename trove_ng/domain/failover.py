@@ -124,10 +124,12 @@ class Refuse:
 class FailOver:
     """One of some replicas takes the source's place: that which has most, which they tell.
 
+    :param others: ids of those that cannot, and may follow it
     :param living: the agent of the source speaks, and can see that its database stays down
     """
 
     replica_ids: tuple[str, ...]
+    others: tuple[str, ...] = ()
     living: bool = False
 
 
@@ -246,7 +248,8 @@ def _choose(settings: Settings, source: Member, replicas: Sequence[Member],
     ahead = _ahead(replicas, usable)
     if ahead is not None:
         return Refuse(f"Replica {ahead.id} has more changes than those that can take its place.")
-    return FailOver(tuple(sorted(one.id for one in usable)))
+    return FailOver(tuple(sorted(one.id for one in usable)), tuple(sorted(
+        one.id for one in replicas if is_made(one.facts) and one not in usable)))
 
 
 def _ahead(replicas: Sequence[Member], usable: Sequence[Member]) -> Member | None:

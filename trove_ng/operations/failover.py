@@ -99,8 +99,8 @@ class Failovers(Unasked):
                now: datetime.datetime) -> str | None:
         source = rows[0][0]
         payload = payloads.ChangeSource(
-            source_id=source.id, replica_ids=list(found.replica_ids), automatic=True,
-            living=found.living)
+            source_id=source.id, replica_ids=list(found.replica_ids),
+            others=list(found.others), automatic=True, living=found.living)
         accepted = self._attempt(session, f"source {source.id}", lambda: self._requests.submit(
             session, action=payloads.INSTANCE_EJECT, resource_type="instance",
             resource_id=source.id, tenant_id=source.tenant_id,

@@ -115,22 +115,25 @@ class OfSet(Payload, frozen=True, kw_only=True):
 
     :param source_id: of the source that the set has; empty: there is none
     :param replica_ids: of those that follow it and belong to the operation until it ends
+    :param others: the same, that the operation could do without
     """
 
     source_id: str = ""
     replica_ids: list[str] = []
+    others: list[str] = []
 
     @property
     def members(self) -> list[str]:
         """The ids of all that belong to the operation."""
-        return [*([self.source_id] if self.source_id else []), *self.replica_ids]
+        return [*([self.source_id] if self.source_id else []), *self.replica_ids, *self.others]
 
 
 class ChangeSource(OfSet, frozen=True, kw_only=True):
     """Give a set of replicas another source.
 
     The passwords that the members get at other members are in the secrets, under
-    :func:`member_secret`.  The replicas are all there are; those that can, where nobody asked.
+    :func:`member_secret`.  The replicas are all there are; where nobody asked those that can take
+    its place, and the others follow who does if they can.
 
     :param automatic: nobody asked for it
     :param living: nobody did, and the agent of the source can be asked to keep its database down

@@ -184,12 +184,66 @@ def test_only_replicas_that_can_take_the_place_are_asked(
     assert f"Replica {one} cannot take its place: it was behind" in why
     plane.agent(one).replication = ALONE
     wait_for(lambda: make(plane).run() or ejections(plane), "the failover")
-    plane.wait(one, "ACTIVE")
-    plane.wait(source, "SHUTDOWN")
-    # the one that stays behind is told nothing, and follows who is put aside: its owner is
-    assert "this one follows the lost one" in plane.show(two)["fault"]["message"]
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    # it had no part in the choice, and has nothing that the new source lacks
+    assert (ids(plane, one), ids(plane, source)) == ([two], [])
+    assert [name for name, _ in plane.agent(two).asked][-2:] == ["stop_receiving", "follow"]
+    assert "fault" not in plane.show(two)
+    assert violations(plane) == []
+
+
+@pytest.mark.parametrize(("word", "why"), [
+    ({"progress": 9}, "It has changes that the new source does not have."),
+    ({"history": "later"}, "It has changes that the new source does not have."),
+    ({"progress": -1}, "It has no data of the lost one yet."),
+    (None, "It did not say how far it is. It applies what it has.")])
+def test_a_straggler_that_cannot_follow_stays_behind_and_says_why(
+        plane: ControlPlane, pair: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch,
+        word: dict[str, Any] | None, why: str) -> None:
+    source, one, two = pair
+    want(plane, source)
+    say(plane, one, ALONE)
+    say(plane, two, {**ALONE, "applies": False})
+    lag = plane.agent(two)
+    for name, value in (word or {}).items():
+        setattr(lag, name, value)
+    asked = []
+
+    def answer(request: Any) -> Any:
+        # clients write before it is asked
+        asked.append(plane.agent(one).read_only)
+        if word is None:
+            raise Conflict("It applies what it has.")
+        return type(lag)._stop_receiving(lag, request)
+
+    monkeypatch.setattr(lag, "_stop_receiving", answer, raising=False)
+    lose(plane, source)
+    make(plane).run()
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    assert asked == [False]
     assert (ids(plane, one), ids(plane, source)) == ([], [two])
-    assert "stop_receiving" not in [name for name, _ in plane.agent(two).asked]
+    fault = plane.show(two)["fault"]["message"]
+    assert fault.endswith(f"this one follows the lost one. {why}"), fault
+    assert ejections(plane)[0].status == operations.SUCCEEDED
+    assert violations(plane) == []
+
+
+def test_a_straggler_whose_database_refuses_to_follow_is_in_the_set_and_says_so(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    say(plane, one, ALONE)
+    say(plane, two, {**ALONE, "applies": False})
+    plane.hypervisor.failures["follow follow"] = "It is broken."
+    lose(plane, source)
+    make(plane).run()
+    for ident, status in ((one, "ACTIVE"), (two, "ACTIVE"), (source, "SHUTDOWN")):
+        plane.wait(ident, status)
+    assert (ids(plane, one), ids(plane, source)) == ([two], [])
+    assert "does not follow the new one. It is broken." in plane.show(two)["fault"]["message"]
+    assert ejections(plane)[0].status == operations.SUCCEEDED
 
 
 @pytest.mark.parametrize(("kind", "told"), [

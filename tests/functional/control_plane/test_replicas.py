@@ -1035,9 +1035,10 @@ def test_a_database_that_was_fenced_is_opened_when_its_agent_is_silent_for_a_mom
     fence = type(lost)._fence
 
     def fenced(request: Any) -> Any:
+        answer = fence(lost, request)
         # from now on nobody hears of it
         lose(plane, source)
-        return fence(lost, request)
+        return answer
 
     monkeypatch.setattr(lost, "_fence", fenced)
     plane.hypervisor.failures["stop_receiving"] = "It does not want to."

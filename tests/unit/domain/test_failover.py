@@ -138,7 +138,7 @@ def test_whoever_heard_the_source_last_has_the_latest_history() -> None:
             dataclasses.replace(TWO, connected=True, unheard=None), heartbeat_age=16),
             dataclasses.replace(TWO, unheard=99), dataclasses.replace(TWO, unheard=None)):
         before = dataclasses.replace(wrong, history="before", progress=900)
-        assert decide(WANTED, SILENT, [after, before], None) == FailOver(("1",))
+        assert decide(WANTED, SILENT, [after, before], None) == FailOver(("1",), ("2",))
     # both may: they are asked
     before = dataclasses.replace(TWO, history="before", progress=900)
     assert decide(WANTED, SILENT, [after, before], None) == FailOver(("1", "2"))
@@ -159,13 +159,13 @@ def test_a_replica_is_done_without_that_told_of_nothing_others_may_lack(
     assert has_no_more({"replication": told}, 5, "a") is without
 
 
-def test_a_replica_that_cannot_take_the_place_is_left_out() -> None:
+def test_a_replica_that_cannot_take_the_place_may_follow_who_does() -> None:
     for wrong in (
             dataclasses.replace(TWO, applies=False), dataclasses.replace(TWO, applies=None),
             with_facts(TWO, service_status=ServiceStatus.CRASHED),
             with_facts(TWO, server_status="SHUTOFF"), with_facts(TWO, error="UNDO"),
             with_facts(TWO, heartbeat_age=None), with_facts(TWO, heartbeat_age=20)):
-        assert decide(WANTED, SILENT, [ONE, wrong], None) == FailOver(("1",))
+        assert decide(WANTED, SILENT, [ONE, wrong], None) == FailOver(("1",), ("2",))
 
 
 def test_replicas_that_were_never_made_are_not_counted_nor_waited_for() -> None:

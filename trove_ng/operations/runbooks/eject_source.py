@@ -17,7 +17,7 @@ from trove_ng.common.errors import Conflict, GuestError, ServiceUnavailable, Tro
 from trove_ng.db.repositories import instances, operations, service_statuses
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
-from trove_ng.operations import access, fencing, payloads, roles, root, servers
+from trove_ng.operations import access, fencing, payloads, roles, root, servers, stragglers
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -26,9 +26,9 @@ from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
 
-#: step that asks the replicas, and what it notes: the id of the one that has most, and the ids of
-#: those that did not answer
-_HALT, _OUTCOME, _BEST, _LEFT_OUT = "halt", "outcome", "best", "left_out"
+#: step that asks the replicas, and what it notes: the id of the one that has most, the ids of
+#: those that did not answer, and how far that one was
+_HALT, _OUTCOME, _BEST, _LEFT_OUT, _FAR = "halt", "outcome", "best", "left_out", "far"
 #: ``instances.error`` of a source that could not be put aside
 _CODE = "EJECT"
 #: what backups say that keep agents from what is asked of them
@@ -146,12 +146,10 @@ def _halt(work: Work) -> None:
     _end_backups(work, roles.wanted(work).replica_ids)
     answers, silent = _ask(work)
     best = _best(answers)
-    outcome = {_BEST: best, _LEFT_OUT: sorted(silent)}
+    outcome = {_BEST: best, _LEFT_OUT: sorted(silent), _FAR: [
+        answers[best].progress, answers[best].history]}
     with work.writer() as session:
         operations.note_found(session, work.id, _HALT, _OUTCOME, outcome)
-        for one, why in silent.items():
-            ending.note_fault(work, session, f"The source was lost, and this replica did not say "
-                              f"how far it is: it follows the lost one. {why}", one)
 
 
 def _outcome(work: Work) -> dict[str, Any]:
@@ -238,7 +236,8 @@ def _roles(work: Work) -> None:
     """Have the replica that has most be the source."""
     if _chosen(work) is None:
         outcome = _outcome(work)
-        roles.write(work, outcome[_BEST], ejected=True, without=outcome[_LEFT_OUT])
+        roles.write(work, outcome[_BEST], ejected=True, without={
+            *outcome[_LEFT_OUT], *roles.wanted(work).others})
 
 
 def _writable(work: Work) -> None:
@@ -258,6 +257,12 @@ def _follow(work: Work) -> None:
 def _others(work: Work, source_id: str) -> list[str]:
     others = {source_id, *_outcome(work)[_LEFT_OUT]}
     return [one for one in roles.wanted(work).replica_ids if one not in others]
+
+
+def _along(work: Work) -> None:
+    """Have those follow as well that had no part in the choice."""
+    taken = stragglers.Taken(*_outcome(work)[_FAR])
+    stragglers.bring_along(work, _source(work), taken, _HALT)
 
 
 def _settle(work: Work) -> None:
@@ -292,6 +297,7 @@ RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step("roles", _roles, final=True),
     Step("writable", _writable),
     Step("follow", _follow),
+    Step(stragglers.STEP, _along),
     Step("settle", _settle),
     # it is cut off already, and a database that still has something to send ends late
     Step("aside", _aside),
