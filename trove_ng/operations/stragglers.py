@@ -16,8 +16,9 @@ from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import Work
 from trove_ng.rpc.lines import BusAway
 
-#: step of the operation that asks them, and what it notes: the ids of those that follow
-STEP, _JOINED = "along", "joined"
+#: what the operation notes: the ids of those that follow, when that is decided
+_JOINED = "joined"
+_BEHIND = "The source was lost, and another replica took its place: this one follows the lost one."
 
 
 class Taken(NamedTuple):
@@ -46,23 +47,38 @@ def bring_along(work: Work, source_id: str, taken: Taken, step: str) -> None:
 
 def _joining(work: Work, source_id: str, taken: Taken, step: str) -> list[str]:
     """Decide once who follows the new source, and write it down; return the ids."""
-    with work.reader() as session:
-        noted: list[str] | None = operations.found(session, work.id, STEP).get(_JOINED)
+    noted = _joined(work, step)
     if noted is not None:
         return noted
     why = {one: _why_not(work, one, taken, step) for one in _stragglers(work)}
     joining = [one for one, found in why.items() if found is None]
     now = work.tools.clock.now()
     with work.writer() as session:
-        operations.note_found(session, work.id, STEP, _JOINED, joining)
+        operations.note_found(session, work.id, step, _JOINED, joining)
         for one, found in why.items():
             row = instances.get(session, one, lock=True)
             if row is not None and found is None:
                 instances.follow(session, row, source_id, now)
             elif row is not None:
-                ending.note_fault(work, session, "The source was lost, and another replica took "
-                                  f"its place: this one follows the lost one. {found}", one)
+                ending.note_fault(work, session, f"{_BEHIND} {found}", one)
     return joining
+
+
+def leave_behind(work: Work, step: str) -> None:
+    """Tell the owners of stragglers that were not asked: the operation fails."""
+    if _joined(work, step) is None:
+        behind = _stragglers(work)
+        with work.writer() as session:
+            operations.note_found(session, work.id, step, _JOINED, [])
+            for one in behind:
+                ending.note_fault(
+                    work, session, f"{_BEHIND} The ejection failed before it was asked.", one)
+
+
+def _joined(work: Work, step: str) -> list[str] | None:
+    with work.reader() as session:
+        found: list[str] | None = operations.found(session, work.id, step).get(_JOINED)
+    return found
 
 
 def _stragglers(work: Work) -> list[str]:

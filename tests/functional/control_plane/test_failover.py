@@ -230,6 +230,23 @@ def test_a_straggler_that_cannot_follow_stays_behind_and_says_why(
     assert violations(plane) == []
 
 
+def test_stragglers_of_an_ejection_that_fails_are_told_that_they_stay_behind(
+        plane: ControlPlane, pair: tuple[str, str, str]) -> None:
+    source, one, two = pair
+    want(plane, source)
+    plane.conf.set_override("timeouts", {"instance.eject": "6"}, group="operations")
+    say(plane, one, ALONE)
+    say(plane, two, {**ALONE, "applies": False})
+    plane.hypervisor.failures["detach_replica take_over"] = "It is about to end."
+    lose(plane, source)
+    make(plane).run()
+    plane.wait(two, "ACTIVE")
+    assert "before it was asked" in plane.show(two)["fault"]["message"]
+    assert (ids(plane, one), ids(plane, source)) == ([], [two])
+    assert "stop_receiving" not in [name for name, _ in plane.agent(two).asked]
+    assert ejections(plane)[0].status == operations.FAILED
+
+
 def test_a_straggler_whose_database_refuses_to_follow_is_in_the_set_and_says_so(
         plane: ControlPlane, pair: tuple[str, str, str]) -> None:
     source, one, two = pair

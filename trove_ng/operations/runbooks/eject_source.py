@@ -131,6 +131,7 @@ def _patience(work: Work) -> float:
 def _release(work: Work) -> None:
     if _chosen(work) is not None:
         # another one is the source by now, whatever failed then
+        stragglers.leave_behind(work, _HALT)
         _aside(work)
         return
     _note(work, fencing.release(work, _patience(work)))
@@ -297,7 +298,7 @@ RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
     Step("roles", _roles, final=True),
     Step("writable", _writable),
     Step("follow", _follow),
-    Step(stragglers.STEP, _along),
+    Step("along", _along),
     Step("settle", _settle),
     # it is cut off already, and a database that still has something to send ends late
     Step("aside", _aside),
