@@ -32,6 +32,7 @@ command = sleep 1000
 autostart = false
 autorestart = true
 startsecs = 0
+stopwaitsecs = 2
 [program:dies]
 command = false
 autostart = false
@@ -90,7 +91,8 @@ def test_a_program_that_died_just_now_is_not_started_again_when_it_is_stopped(
         control.start(["comes_back"], 20)
         control.kill(["comes_back"])
         # whether its supervisor has seen that by now is left to chance
-        control.stop(["comes_back"], 10)
+        # a signal that comes before it is a program of its own is lost, and it is killed then
+        control.stop(["comes_back"], 20)
     time.sleep(1.5)
     assert not control.is_running(["comes_back"])
 
