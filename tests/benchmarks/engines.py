@@ -251,7 +251,7 @@ class _Bench:
         def watch() -> None:
             while not ends.wait(0.2):
                 # a server that is being made has none yet
-                with contextlib.suppress(psutil.Error, LookupError, OSError):
+                with contextlib.suppress(psutil.Error, AssertionError, LookupError, OSError):
                     most[0] = max(most[0], self._agent(ident).memory_info().rss)
 
         thread = threading.Thread(target=watch)
