@@ -25,7 +25,7 @@ from trove_ng.api.handlers.instances import render
 from trove_ng.api.wake import wake
 from trove_ng.common.errors import BadRequest, NotFound
 from trove_ng.common.secret import Secret, generate_password
-from trove_ng.common.states import BackupState
+from trove_ng.common.states import BACKUP_USABLE
 from trove_ng.conf import quota
 from trove_ng.conf.cloud import own_region
 from trove_ng.datastores.base import Datastore as Engine
@@ -209,7 +209,7 @@ def _backup(session: Session, call: Call, body: dict[str, Any], version: Datasto
     found = backups.get(session, ident, call.context.project_id, lock=True)
     if found is None:
         raise NotFound.of("Backup", ident)
-    if found.state not in (BackupState.COMPLETED, BackupState.RESTORED):
+    if found.state not in BACKUP_USABLE:
         raise BadRequest(f"Validation error: instance.restorePoint.backupRef {ident} is "
                          f"{found.state}, not COMPLETED.")
     if found.for_replicas:

@@ -70,6 +70,8 @@ VERIFICATION_PROJECT = "trove-backup-verification"
 #: states in which a backup still works on its instance
 BACKUP_RUNNING = frozenset(
     {BackupState.NEW, BackupState.BUILDING, BackupState.SAVING})
+#: states in which a backup can be restored, or continued, as far as is known
+BACKUP_USABLE = frozenset({BackupState.COMPLETED, BackupState.RESTORED})
 
 
 class ExecutionState(enum.StrEnum):

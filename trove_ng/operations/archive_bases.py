@@ -7,7 +7,7 @@ settled and the log is archived, since log from before may not be kept.
 from __future__ import annotations
 
 import datetime
-import logging
+import functools
 from collections.abc import Callable, Mapping
 
 from oslo_config import cfg
@@ -22,15 +22,13 @@ from trove_ng.db.models import Backup, LogArchive
 from trove_ng.db.repositories import archive_bases, backups, events, log_archives
 from trove_ng.db.session import Database, retry_on_db_error
 from trove_ng.db.trouble import StoreAway
-from trove_ng.domain.log_archive import Base, continues
+from trove_ng.domain.log_archive import continues
 from trove_ng.operations import readiness
 from trove_ng.operations.backups import Backups, Wanted, is_whole
 from trove_ng.operations.capabilities import effective
-from trove_ng.operations.log_archives import base, parts
+from trove_ng.operations.log_archives import backups_of, base, parts
 from trove_ng.operations.requests import Requests
-from trove_ng.operations.unasked import Unasked
-
-LOG = logging.getLogger(__name__)
+from trove_ng.operations.unasked import Unasked, work_on
 
 _NO_BASE = "No backup is there that the archived log continues"
 _WHY = ("Made by the service when the instance became the source: the log that is archived "
@@ -56,30 +54,19 @@ class Bases(Unasked):
         with self._db.reader() as session:
             found = archive_bases.wanted(session)
         for ident in found:
-            self._each(self._look, ident)
+            work_on(f"the base of the archive of instance {ident}",
+                    functools.partial(self._look, ident), self._wake)
 
     def clean(self) -> None:
         """Begin to delete those that no restore needs."""
         with self._db.reader() as session:
             found = archive_bases.superseded(session, self._clock.now())
         for ident in found:
-            self._each(self._delete, ident)
-
-    def _each(self, work: Callable[[str], str | None], ident: str) -> None:
-        """Do the work; what cannot be done for one does not stop the others."""
-        try:
-            begun = work(ident)
-        except StoreAway:
-            raise
-        except Exception:
-            LOG.exception("%s: the backup of an archive could not be worked on", ident)
-            return
-        if begun is not None:
-            self._wake(begun)
+            work_on(f"backup {ident}", functools.partial(self._delete, ident), self._wake)
 
     @retry_on_db_error
-    def _look(self, instance_id: str) -> str | None:
-        """Begin a backup, or forget that one is wanted; return the operation that begins."""
+    def _look(self, instance_id: str) -> list[str]:
+        """Begin a backup, or forget that one is wanted; return the operations that begin."""
         now = self._clock.now()
         with self._db.writer() as session:
             found = readiness.load(session, instance_id, None, now)
@@ -87,13 +74,13 @@ class Bases(Unasked):
             # another one may have been faster
             if (found is None or archive is None or archive.base_since is None
                     or not archive.enabled):
-                return None
+                return []
             if archive.base_id is not None:
                 self._watch(session, archive, now)
-                return None
+                return []
             if archive.shipped_at is not None and _has_base(session, archive):
                 archive.base_since = None
-                return None
+                return []
             return self._begin(session, found, archive, now)
 
     def _watch(self, session: Session, archive: LogArchive, now: datetime.datetime) -> None:
@@ -107,7 +94,7 @@ class Bases(Unasked):
         archive.base_since, archive.base_id = None, None
 
     def _begin(self, session: Session, found: readiness.Loaded, archive: LogArchive,
-               now: datetime.datetime) -> str | None:
+               now: datetime.datetime) -> list[str]:
         instance, waited = found.instance, now - (archive.base_since or now)
         why = readiness.why_not(found, self._conf.agent_heartbeat_expiry)
         if why is None and archive.shipped_at is None:
@@ -115,7 +102,7 @@ class Bases(Unasked):
         if why is not None:
             if waited > datetime.timedelta(seconds=self._conf.schedule_patience):
                 self._tell(session, archive, why, now)
-            return None
+            return []
         engine = effective(session, instance.datastore_version_id,
                            self._datastores[found.manager])
         try:
@@ -128,12 +115,12 @@ class Bases(Unasked):
             raise
         except TroveError as err:
             self._tell(session, archive, err.message, now)
-            return None
+            return []
         archive.base_id, archive.base_refused = backup.id, ""
         events.add_for_instance(
             session, EventKind.ARCHIVE_BASE, instance.id,
             f"Backup {backup.id} is made: it can be brought to later times.", now)
-        return accepted.id
+        return [accepted.id]
 
     @staticmethod
     def _tell(session: Session, archive: LogArchive, why: str, now: datetime.datetime) -> None:
@@ -146,20 +133,19 @@ class Bases(Unasked):
             f"{_NO_BASE}, and there is none until the next full one: {why}", now)
 
     @retry_on_db_error
-    def _delete(self, backup_id: str) -> str | None:
+    def _delete(self, backup_id: str) -> list[str]:
         with self._db.writer() as session:
             backup = backups.get(session, backup_id, lock=True)
             # who continues it locks it first
             if backup is None or backups.children(session, backup_id):
-                return None
-            begun = self._attempt(session, f"backup {backup_id}", lambda: (
+                return []
+            return self._attempt(session, f"backup {backup_id}", lambda: (
                 self._backups.begin_delete(
-                    session, backup, of_its_own(backup.tenant_id), self._clock.now())))
-            return begun[0] if begun else None
+                    session, backup, of_its_own(backup.tenant_id), self._clock.now()))) or []
 
 
 def _has_base(session: Session, archive: LogArchive) -> bool:
     """Return whether somebody made a backup that the log continues without a gap."""
     found = parts(session, archive.instance_id)
-    return any(continues(Base(*row), found, archive.stream, archive.number)
-               for row in log_archives.bases(session, archive.instance_id))
+    return any(continues(one, found, archive.stream, archive.number)
+               for one in backups_of(session, archive.instance_id))

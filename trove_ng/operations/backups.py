@@ -18,7 +18,13 @@ from trove_ng.common.errors import (
     NotSupported,
     UnprocessableEntity,
 )
-from trove_ng.common.states import BACKUP_RUNNING, DATA_VOLUME, ROOT_VOLUME, BackupState
+from trove_ng.common.states import (
+    BACKUP_RUNNING,
+    BACKUP_USABLE,
+    DATA_VOLUME,
+    ROOT_VOLUME,
+    BackupState,
+)
 from trove_ng.conf import quota
 from trove_ng.datastores.base import Datastore as Engine
 from trove_ng.db.models import Backup, Instance, Operation
@@ -301,5 +307,4 @@ def is_restorable(backup: Backup, action: str) -> bool:
 
 def is_whole(backup: Backup) -> bool:
     """Return whether a backup can be restored, or continued, as far as is known."""
-    return not backup.deleted and backup.state in (
-        BackupState.COMPLETED, BackupState.RESTORED)
+    return not backup.deleted and backup.state in BACKUP_USABLE

@@ -79,6 +79,11 @@ def end_of(stored: messages.StoredBackup) -> dict[str, Any]:
             "log_time": ended + datetime.timedelta(milliseconds=1)}
 
 
+def backups_of(session: Session, instance_id: str) -> list[Base]:
+    """Return where the log continues the backups of an instance."""
+    return [Base(*row) for row in log_archives.bases(session, instance_id)]
+
+
 def parts(session: Session, instance_id: str, *, damaged: bool = False) -> list[Part]:
     """Return the parts of an archive.
 
@@ -89,7 +94,7 @@ def parts(session: Session, instance_id: str, *, damaged: bool = False) -> list[
 
 def note_range(session: Session, archive: LogArchive) -> None:
     """Write to which times an instance can be restored now."""
-    found = whole_range((Base(*row) for row in log_archives.bases(session, archive.instance_id)),
+    found = whole_range(backups_of(session, archive.instance_id),
                         parts(session, archive.instance_id))
     archive.earliest, archive.latest = found or (None, None)
 
@@ -330,7 +335,7 @@ class Cleaning:
                 return None
             if not self._is_restored(session, archive):
                 oldest = now - datetime.timedelta(days=archive.retention_days)
-                bases = [Base(*row) for row in log_archives.bases(session, instance_id)]
+                bases = backups_of(session, instance_id)
                 found = parts(session, instance_id, damaged=True)
                 # without instance and backups nothing will ever be restored
                 kept = bool(bases) or instances.get(session, instance_id) is not None

@@ -39,6 +39,8 @@ from trove_ng.rpc.lines import BusAway
 AT_ONCE = 5.0
 #: name of the step from which on nobody can write
 FREEZE = "freeze"
+#: fault of a replica that its set goes on without
+BEHIND = "The source was lost, and another replica took its place: this one follows the lost one."
 
 
 def wanted(work: Work) -> payloads.ChangeSource:
@@ -252,8 +254,7 @@ def _leave_behind(work: Work, session: Session) -> None:
     set_ = wanted(work)
     for one in instances.replicas(session, set_.source_id):
         if one.id not in set_.members:
-            ending.note_fault(work, session, "The source was lost, and another replica took its "
-                              "place: this one follows the lost one.", one.id)
+            ending.note_fault(work, session, BEHIND, one.id)
 
 
 def _carry(session: Session, before_id: str, after_id: str, now: datetime.datetime) -> None:

@@ -29,6 +29,7 @@ from trove_ng.operations import readiness
 from trove_ng.operations.backups import Backups, Wanted
 from trove_ng.operations.capabilities import effective
 from trove_ng.operations.requests import Requests
+from trove_ng.operations.unasked import work_on
 
 LOG = logging.getLogger(__name__)
 
@@ -146,16 +147,7 @@ class Runner:
                 self._each(self._clean, row.id)
 
     def _each(self, work: Callable[[str], list[str]], schedule_id: str) -> None:
-        """Do the work; one schedule that cannot be worked on does not stop the others."""
-        try:
-            begun = work(schedule_id)
-        except StoreAway:
-            raise
-        except Exception:
-            LOG.exception("schedule %s could not be worked on", schedule_id)
-            return
-        for operation_id in begun:
-            self._wake(operation_id)
+        work_on(f"schedule {schedule_id}", lambda: work(schedule_id), self._wake)
 
     @retry_on_db_error
     def _clean(self, schedule_id: str) -> list[str]:

@@ -18,7 +18,6 @@ from trove_ng.rpc.lines import BusAway
 
 #: what the operation notes: the ids of those that follow, when that is decided
 _JOINED = "joined"
-_BEHIND = "The source was lost, and another replica took its place: this one follows the lost one."
 
 
 class Taken(NamedTuple):
@@ -60,7 +59,7 @@ def _joining(work: Work, source_id: str, taken: Taken, step: str) -> list[str]:
             if row is not None and found is None:
                 instances.follow(session, row, source_id, now)
             elif row is not None:
-                ending.note_fault(work, session, f"{_BEHIND} {found}", one)
+                ending.note_fault(work, session, f"{roles.BEHIND} {found}", one)
     return joining
 
 
@@ -72,7 +71,7 @@ def leave_behind(work: Work, step: str) -> None:
             operations.note_found(session, work.id, step, _JOINED, [])
             for one in behind:
                 ending.note_fault(
-                    work, session, f"{_BEHIND} The ejection failed before it was asked.", one)
+                    work, session, f"{roles.BEHIND} The ejection failed before it was asked.", one)
 
 
 def _joined(work: Work, step: str) -> list[str] | None:

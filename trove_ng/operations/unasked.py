@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from oslo_config import cfg
@@ -13,11 +13,30 @@ from trove_ng.common.clock import Clock
 from trove_ng.common.errors import Conflict, UnprocessableEntity
 from trove_ng.common.metrics import SILENT, Recorder
 from trove_ng.db.session import Database
+from trove_ng.db.trouble import StoreAway
 from trove_ng.operations.requests import Requests
 
 T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
+
+
+def work_on(what: str, work: Callable[[], Iterable[str]], wake: Callable[[str], None]) -> None:
+    """Do the work; what cannot be worked on is logged, and does not stop the others.
+
+    :param what: it is, for the log
+    :param work: returns the ids of the operations that it began
+    :param wake: is told of those
+    """
+    try:
+        begun = work()
+    except StoreAway:
+        raise
+    except Exception:
+        LOG.exception("%s could not be worked on", what)
+        return
+    for operation_id in begun:
+        wake(operation_id)
 
 
 class Unasked:

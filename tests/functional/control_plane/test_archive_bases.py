@@ -13,16 +13,15 @@ from tests.functional.control_plane.test_backups import make as make_backup
 from tests.functional.control_plane.test_events import timeline
 from tests.functional.control_plane.test_log_archives import (
     World,
-    follower,
+    change_source,
     postgresql,
     world,
 )
-from tests.functional.control_plane.world import lose, wait_for
+from tests.functional.control_plane.world import wait_for
 from trove_ng.db.models import Backup, LogArchive, Notification
 from trove_ng.operations.archive_bases import Bases
 from trove_ng.operations.notices import Notices
 from trove_ng.operations.requests import Requests
-from trove_ng.taskmanager.log_archives import Archiving
 
 __all__ = ["postgresql", "world"]
 
@@ -36,27 +35,8 @@ def bases(plane: ControlPlane) -> Bases:
 
 def change(world: World, *, lost: bool = False) -> str:
     """Give the set another source; return it."""
-    plane, source = world.plane, world.instance
     world.ship(0.5)
-    replica = follower(plane, source)
-    if lost:
-        lose(plane, source)
-        plane.request("POST", f"/instances/{source}/action", {"eject_replica_source": {}},
-                      status=202)
-        plane.wait(source, "SHUTDOWN")
-    else:
-        plane.request("POST", f"/instances/{replica}/action", {
-            "promote_to_replica_source": {}}, status=202)
-    wait_for(lambda: "replica_of" not in plane.show(replica) or None, "the new source")
-    plane.wait(replica, "ACTIVE")
-    return replica
-
-
-def ship(world: World, instance: str, minute: float) -> None:
-    agent: Any = world.plane.agent(instance)
-    agent.minute = minute
-    world.due()
-    Archiving(world.plane.tools).run()
+    return change_source(world.plane, world.instance, lost=lost)
 
 
 def of(plane: ControlPlane, instance: str) -> list[dict[str, Any]]:
@@ -100,7 +80,7 @@ def test_a_new_source_can_be_restored_to_a_time_without_being_asked(
     works.run()
     # log from before it is archived may not be kept
     assert of(plane, replica) == []
-    ship(world, replica, 5.0)
+    world.ship(5.0, replica)
     for _ in range(2):
         works.run()
     made = ended(plane, replica)
@@ -110,7 +90,7 @@ def test_a_new_source_can_be_restored_to_a_time_without_being_asked(
     works.run()
     assert len(of(plane, replica)) == 1
     assert made["id"] in told(plane, replica)[0]
-    ship(world, replica, 6.0)
+    world.ship(6.0, replica)
     assert latest(plane, replica) is not None
     assert wish(world, replica).base_since is None
     with plane.db.reader() as session:
@@ -122,7 +102,7 @@ def test_a_new_source_can_be_restored_to_a_time_without_being_asked(
 def test_what_keeps_it_from_being_begun_is_told_once_and_tried_again(world: World) -> None:
     plane = world.plane
     replica = change(world)
-    ship(world, replica, 5.0)
+    world.ship(5.0, replica)
     plane.conf.set_override("max_backups_per_tenant", 0)
     for _ in range(2):
         bases(plane).run()
@@ -137,7 +117,7 @@ def test_what_keeps_it_from_being_begun_is_told_once_and_tried_again(world: Worl
 def test_one_that_fails_is_told_and_not_made_again(world: World) -> None:
     plane = world.plane
     replica = change(world)
-    ship(world, replica, 5.0)
+    world.ship(5.0, replica)
     plane.hypervisor.failures["create_backup"] = "No space left."
     bases(plane).run()
     ended(plane, replica, "FAILED")
@@ -150,7 +130,7 @@ def test_one_that_fails_is_told_and_not_made_again(world: World) -> None:
 def test_the_owners_own_backup_does_as_well(world: World) -> None:
     plane = world.plane
     replica = change(world)
-    ship(world, replica, 5.0)
+    world.ship(5.0, replica)
     own = str(make_backup(plane, replica)["id"])
     bases(plane).run()
     assert [one["id"] for one in of(plane, replica)] == [own]
@@ -174,7 +154,7 @@ def test_who_is_not_ready_is_waited_for_and_told_of_when_that_is_long(world: Wor
 def test_it_goes_when_a_later_one_is_older_than_the_retention(world: World) -> None:
     plane = world.plane
     replica = change(world)
-    ship(world, replica, 5.0)
+    world.ship(5.0, replica)
     works = bases(plane)
     works.run()
     base = ended(plane, replica)["id"]

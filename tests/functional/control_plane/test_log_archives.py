@@ -84,10 +84,14 @@ class World:
         self.instance = instance
         self.agent: Any = plane.agent(instance)
 
-    def ship(self, minute: float | None = None) -> None:
-        """Archive as a taskmanager does it, at a minute of the database's time."""
+    def ship(self, minute: float | None = None, instance: str = "") -> None:
+        """Archive as a taskmanager does it, at a minute of the database's time.
+
+        :param instance: whose time that is; empty: of the first one
+        """
         if minute is not None:
-            self.agent.minute = minute
+            agent: Any = self.plane.agent(instance or self.instance)
+            agent.minute = minute
         self.due()
         Archiving(self.plane.tools).run()
 
@@ -435,6 +439,29 @@ def test_what_backs_a_source_up_goes_on_with_the_one_that_takes_its_place(
     schedule = str(plane.request("POST", "/schedules", {"schedule": {
         "instance": source, "name": "nightly", "pattern": "0 2 * * *"}},
         status=201).json["schedule"]["id"])
+    replica = change_source(plane, source, lost=lost)
+    told, = timeline(plane, replica, "?kind=source.taken_over")
+    assert source in told["message"]
+    assert "(1)" in told["message"]
+    assert plane.request("GET", f"/schedules/{schedule}").json["schedule"][
+        "instance_id"] == replica
+    assert plane.show(replica)["log_archiving"] == {"enabled": True, "retention_days": 2}
+    assert plane.show(source)["log_archiving"]["enabled"] is False
+    world.ship(5.0, replica)
+    assert {one.instance_id for one in world.pieces()} == {source, replica}
+    if not lost:
+        assert asked(plane, "end_log_archive")
+        # and back
+        plane.request("POST", f"/instances/{source}/action", {
+            "promote_to_replica_source": {}}, status=202)
+        wait_for(lambda: "replica_of" not in plane.show(source) or None, "the source again")
+        plane.wait(source, "ACTIVE")
+        assert plane.show(source)["log_archiving"]["enabled"] is True
+        assert plane.show(replica)["log_archiving"]["enabled"] is False
+
+
+def change_source(plane: ControlPlane, source: str, *, lost: bool = False) -> str:
+    """Have a new replica take the place of a source, or of one that is lost; return it."""
     replica = follower(plane, source)
     if lost:
         lose(plane, source)
@@ -446,27 +473,7 @@ def test_what_backs_a_source_up_goes_on_with_the_one_that_takes_its_place(
             "promote_to_replica_source": {}}, status=202)
     wait_for(lambda: "replica_of" not in plane.show(replica) or None, "the new source")
     plane.wait(replica, "ACTIVE")
-    told, = timeline(plane, replica, "?kind=source.taken_over")
-    assert source in told["message"]
-    assert "(1)" in told["message"]
-    assert plane.request("GET", f"/schedules/{schedule}").json["schedule"][
-        "instance_id"] == replica
-    assert plane.show(replica)["log_archiving"] == {"enabled": True, "retention_days": 2}
-    assert plane.show(source)["log_archiving"]["enabled"] is False
-    now = plane.agent(replica)
-    now.minute = 5.0
-    world.due()
-    Archiving(plane.tools).run()
-    assert {one.instance_id for one in world.pieces()} == {source, replica}
-    if not lost:
-        assert asked(plane, "end_log_archive")
-        # and back
-        plane.request("POST", f"/instances/{source}/action", {
-            "promote_to_replica_source": {}}, status=202)
-        wait_for(lambda: "replica_of" not in plane.show(source) or None, "the source again")
-        plane.wait(source, "ACTIVE")
-        assert plane.show(source)["log_archiving"]["enabled"] is True
-        assert plane.show(replica)["log_archiving"]["enabled"] is False
+    return replica
 
 
 def follower(plane: ControlPlane, source: str) -> str:

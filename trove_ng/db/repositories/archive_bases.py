@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from trove_ng.common.states import BackupState
+from trove_ng.common.states import BACKUP_USABLE, BackupState
 from trove_ng.db.models import Backup, Instance, LogArchive
 from trove_ng.db.rows import AnyRow
-
-_USABLE = (BackupState.COMPLETED, BackupState.RESTORED)
 
 
 def wanted(session: Session) -> Sequence[str]:
@@ -32,9 +30,9 @@ def superseded(session: Session, now: datetime.datetime) -> list[str]:
     ).join(LogArchive, LogArchive.instance_id == Backup.instance_id).join(
         later, later.instance_id == Backup.instance_id).where(
         Backup.for_archive.is_(True), Backup.deleted.is_(False), Backup.state.in_(
-            (*_USABLE, BackupState.FAILED, BackupState.CORRUPT)),
+            (*BACKUP_USABLE, BackupState.FAILED, BackupState.CORRUPT)),
         later.created > Backup.created, later.deleted.is_(False), later.log_time.is_not(None),
-        later.for_replicas.is_(False), later.state.in_(_USABLE),
+        later.for_replicas.is_(False), later.state.in_(BACKUP_USABLE),
         ~select(child.id).where(
             child.parent_id == Backup.id, child.deleted.is_(False)).exists(),
     ).order_by(Backup.id)).all()

@@ -10,14 +10,13 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BACKUP_RUNNING, BackupState
+from trove_ng.common.states import BACKUP_RUNNING, BACKUP_USABLE, BackupState
 from trove_ng.db.models import Backup, Datastore, DatastoreVersion
 from trove_ng.db.rows import AnyRow, AnySelect, by_id
 from trove_ng.db.session import flush_or_retry
 
 #: where a backup is: objects, or a snapshot of a volume
 SWIFT, CINDER = "swift", "cinder"
-_USABLE = (BackupState.COMPLETED, BackupState.RESTORED)
 _RUNNING = [state.value for state in BACKUP_RUNNING]
 
 
@@ -113,7 +112,7 @@ def same(session: Session, wanted: Backup) -> Backup | None:
         Backup.prefix == wanted.prefix, Backup.container == wanted.container,
         or_(Backup.region_id == wanted.region_id, Backup.region_id.is_(None)),
         Backup.checksum == wanted.checksum, Backup.parent_id == wanted.parent_id,
-        Backup.state.in_(_USABLE),
+        Backup.state.in_(BACKUP_USABLE),
     ).order_by(Backup.created, Backup.id).limit(1).with_for_update().execution_options(
         populate_existing=True)).one_or_none()
 
@@ -132,7 +131,7 @@ def add_part(session: Session, backup: Backup) -> None:
     # one that had it cannot be used any more
     session.execute(update(Backup).where(
         Backup.part_key == key,
-        or_(Backup.deleted.is_(True), Backup.state.not_in(_USABLE))).values(part_key=None))
+        or_(Backup.deleted.is_(True), Backup.state.not_in(BACKUP_USABLE))).values(part_key=None))
     backup.part_key = key
     session.add(backup)
     flush_or_retry(session)
@@ -155,7 +154,7 @@ def note_corrupt(session: Session, backup_id: str, why: str) -> None:
     """Say that a backup is not what was stored."""
     session.execute(update(Backup).where(
         Backup.id == backup_id, Backup.deleted.is_(False),
-        Backup.state.in_((*_USABLE, BackupState.CORRUPT)),
+        Backup.state.in_((*BACKUP_USABLE, BackupState.CORRUPT)),
     ).values(state=BackupState.CORRUPT, error=why[:255]))
 
 
@@ -167,7 +166,7 @@ def unverified(session: Session, before: datetime.datetime) -> Sequence[AnyRow]:
         Backup.verified_at, Backup.verification,
     ).where(
         Backup.deleted.is_(False), Backup.for_replicas.is_(False), Backup.state.in_(
-            (BackupState.COMPLETED, BackupState.RESTORED, BackupState.CORRUPT)),
+            (*BACKUP_USABLE, BackupState.CORRUPT)),
         or_(Backup.verified_at.is_(None), Backup.verified_at < before),
     ).order_by(Backup.verified_at.is_not(None), Backup.verified_at, Backup.created,
                Backup.id)).all()

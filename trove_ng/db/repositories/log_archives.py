@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from trove_ng.common.states import BackupState
+from trove_ng.common.states import BACKUP_USABLE
 from trove_ng.db.models import Backup, Instance, LogArchive, LogPiece, ServiceStatusRow
 from trove_ng.db.rows import AnyRow
 
@@ -96,7 +96,7 @@ def bases(session: Session, instance_id: str) -> Sequence[AnyRow]:
         Backup.log_stream, Backup.log_number, Backup.log_time).where(
         Backup.instance_id == instance_id, Backup.deleted.is_(False),
         Backup.for_replicas.is_(False), Backup.log_stream.is_not(None),
-        Backup.state.in_((BackupState.COMPLETED, BackupState.RESTORED)),
+        Backup.state.in_(BACKUP_USABLE),
     ).order_by(Backup.log_time)).all()
 
 
