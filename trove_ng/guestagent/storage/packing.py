@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import IO, Protocol, cast
@@ -11,6 +12,7 @@ import zstandard
 from trove_ng.common.cipher import LONGEST, DecryptError, Encryptor, decrypt
 from trove_ng.common.secret import Secret
 from trove_ng.guestagent.storage import swift
+from trove_ng.guestagent.storage.ahead import ahead
 from trove_ng.guestagent.storage.http import DamagedBackup, Patience
 from trove_ng.guestagent.storage.upload import SegmentWriter
 from trove_ng.rpc import messages as m
@@ -21,6 +23,10 @@ _LEVEL = 3
 #: bytes that are compressed at a time, while what is compressed already is stored: larger ones
 #: take more memory, smaller ones less well compressed
 _JOB = 2 * 1024 * 1024
+#: pieces that are read at a time, while those before are decompressed
+_AHEAD = 8
+#: bytes that are read at most until it is noticed that an earlier one is wrong
+_BEHIND = 2 * _AHEAD * swift.PIECE + LONGEST
 
 
 class Sink(Protocol):
@@ -70,27 +76,31 @@ def unpack(stored: m.StoredBackup, grant: m.ObjectStoreGrant, key: Secret | None
     """Give the data of a backup to a sink.
 
     :param check: called while the store is waited for; raises to give up
-    :param passed: called with the bytes of each stored piece that went on
+    :param passed: called with the bytes of each piece that went on, compressed as it was
     :raises DamagedBackup: it is not what was stored
     :raises StorageError: the store does not give it
     :raises BrokenPipeError: the sink takes no more, and the store's data are as recorded
     """
-    begun = 0
+    fetched = 0
 
     def counted() -> Iterator[bytes]:
-        nonlocal begun
+        nonlocal fetched
         for piece in swift.read(stored, grant, patience, check):
+            fetched += len(piece)
             yield piece
-            begun += len(piece)
-            passed(len(piece))
 
+    # what is read is checked and decrypted meanwhile
+    pieces = ahead(decrypt(counted(), key) if key is not None else counted(), _AHEAD)
     # a writer, because a small piece may become very much: it passes on in parts
     unpacked = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(
         cast("IO[bytes]", _Bounded(sink, stored.data_size)), closefd=False)
     failure: BaseException
     try:
-        for piece in decrypt(counted(), key) if key is not None else counted():
-            unpacked.write(piece)
+        with contextlib.closing(pieces):
+            for some in pieces:
+                for piece in some:
+                    unpacked.write(piece)
+                    passed(len(piece))
         return
     except zstandard.ZstdError:
         failure = DamagedBackup("The backup is damaged: it cannot be decompressed.")
@@ -101,8 +111,8 @@ def unpack(stored: m.StoredBackup, grant: m.ObjectStoreGrant, key: Secret | None
     except _TooMuch:
         failure = DamagedBackup("The backup is damaged: it holds more than was recorded.")
     # the data may be wrong although the end of their segment was not reached
-    for place in (max(0, begun - LONGEST), begun):
-        swift.check_segment_at(stored, grant, place, patience, check)
+    swift.check_segments_between(stored, grant, max(0, fetched - _BEHIND), fetched, patience,
+                                 check)
     raise failure
 
 

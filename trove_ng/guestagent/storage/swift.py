@@ -29,7 +29,8 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_PIECE = 256 * 1024
+#: bytes that are read at once
+PIECE = 256 * 1024
 
 
 def checksum(segments: Sequence[Segment]) -> str:
@@ -74,23 +75,26 @@ def read(backup: StoredBackup, grant: ObjectStoreGrant, patience: Patience | Non
             raise DamagedBackup(f"The checksum of {segment.name} is wrong: the backup is damaged.")
 
 
-def check_segment_at(backup: StoredBackup, grant: ObjectStoreGrant, offset: int,
-                     patience: Patience | None = None,
-                     check: Callable[[], None] = lambda: None) -> None:
-    """Read the one segment that holds a byte of the whole again, and check it.
+def check_segments_between(backup: StoredBackup, grant: ObjectStoreGrant, first: int, last: int,
+                           patience: Patience | None = None,
+                           check: Callable[[], None] = lambda: None) -> None:
+    """Read the segments that hold some bytes of the whole again, and check them.
 
-    For who cannot use the data: it may be damaged before its end was reached.
+    For who cannot use the data: they may be damaged before the end of a segment was reached.
 
-    :raises StorageError: it is not what was stored
+    :param first: place of the first of these bytes
+    :param last: place of the last one, or the end
+    :raises StorageError: one is not what was stored
     """
+    begin = 0
     for segment in backup.segments:
-        if offset < segment.size:
+        end = begin + segment.size
+        if begin <= last and first < end:
             one = msgspec.structs.replace(
                 backup, segments=[segment], size=segment.size, checksum=checksum([segment]))
             for _piece in read(one, grant, patience, check):
                 continue
-            return
-        offset -= segment.size
+        begin = end
 
 
 def _check_record(backup: StoredBackup) -> None:
@@ -149,7 +153,7 @@ def _read_segment(segment: Segment, grant: ObjectStoreGrant, patience: Patience,
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while True:
         try:
-            piece = response.read(_PIECE)
+            piece = response.read(PIECE)
         except (OSError, http.client.HTTPException) as err:
             raise Broken(wire.describe(err)) from err
         if not piece:
