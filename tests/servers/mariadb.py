@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +69,19 @@ class Server:
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as the server's root."""
+        with self.session() as execute:
+            return execute(statement)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+        """Give what runs statements of the server's root in one connection."""
         with pymysql.connect(unix_socket=str(self._socket), user="root",
                              autocommit=True) as connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return list(cursor.fetchall())
+            def execute(statement: str) -> list[tuple[Any, ...]]:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
+
+            yield execute
 
     def statements(self) -> int:
         """Return how many SELECT, INSERT, UPDATE and DELETE it has run."""

@@ -117,7 +117,7 @@ class Agent:
         self.sequence = 0
         #: it takes long work and never says how far it is
         self.quiet = False
-        self._status = ServiceStatus.NEW
+        self.status = ServiceStatus.NEW
         self._boots = 0
         #: version of the agent, the one that is installed, and the one before
         self.version, self.trial, self.before = "1.0", "", "1.0"
@@ -172,10 +172,10 @@ class Agent:
     def beat(self, status: ServiceStatus | None = None) -> None:
         """Send a heartbeat, without a status of the same as before."""
         if status is not None:
-            self._status = status
+            self.status = status
         self.sequence += 1
         self._reports.heartbeat(m.Heartbeat(
-            status=self._status, sequence=self.sequence, sent_at=time.time(),
+            status=self.status, sequence=self.sequence, sent_at=time.time(),
             agent_version=self.version,
             details={**({machine.TRIAL: self.trial} if self.trial else {}),
                      **({rm.INTERVAL: self.interval} if self.interval else {}),

@@ -144,7 +144,7 @@ class StepAgent(LivingAgent):
     def state(self) -> dict[str, object]:
         """Return what the agent has by now, without what differs in each run."""
         return {
-            "status": self._status, "overrides": self.overrides,
+            "status": self.status, "overrides": self.overrides,
             "accounts": len(self.accounts), "follows": self.follows is not None,
             "read only": self.read_only, "fenced": self.fenced, "held": self.held is not None,
             "tls": [entry.mode for _, entry in self.tls], "modules": len(self.modules),

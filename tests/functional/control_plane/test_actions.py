@@ -197,7 +197,7 @@ def test_a_volume_grows_below_a_database_that_has_no_room_to_end(
         return stop(request)
 
     def grow(request: m.VolumeSpec) -> m.FilesystemStats:
-        assert agent._status is ServiceStatus.HEALTHY
+        assert agent.status is ServiceStatus.HEALTHY
         return grown(request)
 
     agent._stop_db, agent._resize_fs = refuse, grow  # type: ignore[method-assign]

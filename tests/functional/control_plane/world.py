@@ -77,7 +77,7 @@ class LivingAgent(Agent):
         self._done: set[tuple[str, str]] = set()
         self.order = Order()
         self.heard: list[str] = []
-        self._status = ServiceStatus.NEW
+        self.status = ServiceStatus.NEW
         self._ending = threading.Event()
         self._beating = threading.Lock()
         #: nobody hears of it any more
@@ -88,7 +88,7 @@ class LivingAgent(Agent):
     def _live(self) -> None:
         while not self._ending.wait(0.15):
             if not self.lost:
-                self.beat(self._status)
+                self.beat(self.status)
 
     def _handler(self, name: str) -> Callable[[Caller, Any], m.Message]:
         handle = super()._handler(name)
@@ -307,12 +307,13 @@ class Worker:
         self._manager._pool.shutdown(wait=True)
 
 
-def expire(plane: ControlPlane, operation_id: str) -> None:
-    """Let the lease of an operation be over."""
+def expire(plane: ControlPlane, operation_id: str | None = None) -> None:
+    """Let the lease of an operation be over, or all leases: those of a process that is gone."""
+    over = update(Operation).where(Operation.owner.is_not(None)).values(
+        lease_expires_at=plane.clock.now())
     with plane.db.writer() as session:
-        session.execute(update(Operation).where(
-            Operation.id == operation_id, Operation.owner.is_not(None)).values(
-                lease_expires_at=plane.clock.now()))
+        session.execute(over if operation_id is None else over.where(
+            Operation.id == operation_id))
 
 
 def lose(plane: ControlPlane, instance_id: str) -> None:
@@ -416,11 +417,11 @@ class World:
     def instance(self) -> str:
         """Return an instance that works, of an earlier case if there is one."""
         if self._instance is not None:
-            shown = self.plane.request("GET", f"/instances/{self._instance}")
             # the heartbeat that tells of a restart may be on its way
             with contextlib.suppress(AssertionError):
-                wait_for(self._works, "its heartbeat", 10 if shown.status_int == 200 else 0)
+                wait_for(self._works, "its heartbeat", 10)
                 return self._instance
+            shown = self.plane.request("GET", f"/instances/{self._instance}")
             if shown.status_int == 200:
                 self.delete_instance(self._instance)
         self._instance = self.new_instance()
@@ -432,8 +433,13 @@ class World:
         shown = self.plane.request("GET", f"/instances/{self._instance}")
         if shown.status_int != 200 or shown.json["instance"]["status"] == "ERROR":
             raise AssertionError("it is lost")
-        return (shown.json["instance"]["status"] == "ACTIVE"
-                and shown.json["instance"]["operating_status"] == "HEALTHY")
+        if shown.json["instance"]["status"] != "ACTIVE":
+            return False
+        agent = next((one for one in self.plane.hypervisor.agents.values()
+                      if one.instance_id == self._instance), None)
+        if agent is not None and agent.status is ServiceStatus.SHUTDOWN:
+            raise AssertionError("nobody starts the database")
+        return bool(shown.json["instance"]["operating_status"] == "HEALTHY")
 
     def new_backup(self) -> str:
         """Ask for a backup; return its id."""

@@ -76,12 +76,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def crowded(server: Server) -> Iterator[None]:
     """Takes no connection of the services."""
     if isinstance(server, MariaDB):
-        server.execute("SET GLOBAL max_connections = 10")
-        holders = _take_all(server)
-        yield
-        for one in holders:
-            one.close()
-        server.execute("SET GLOBAL max_connections = 151")
+        # root has one more than there are, and one that was closed may count for a moment
+        with server.session() as execute:
+            execute("SET GLOBAL max_connections = 10")
+            try:
+                holders = _take_all(server, execute)
+                yield
+                for one in holders:
+                    one.close()
+            finally:
+                execute("SET GLOBAL max_connections = 151")
     else:
         server.execute("ALTER ROLE service CONNECTION LIMIT 0")
         _disconnect(server)
@@ -89,7 +93,7 @@ def crowded(server: Server) -> Iterator[None]:
         server.execute("ALTER ROLE service CONNECTION LIMIT -1")
 
 
-def _take_all(server: MariaDB) -> list[Any]:
+def _take_all(server: MariaDB, execute: Callable[[str], list[tuple[Any, ...]]]) -> list[Any]:
     """Hold all connections that the server allows."""
     host, port = server.url.split("@")[1].split("/")[0].split(":")
     holders: list[Any] = []
@@ -99,14 +103,14 @@ def _take_all(server: MariaDB) -> list[Any]:
                 holders.append(pymysql.connect(
                     host=host, port=int(port), user="trove", password="trove"))
         mine = {one.thread_id() for one in holders}
-        others = [row[0] for row in server.execute(
+        others = [row[0] for row in execute(
             "SELECT id FROM information_schema.processlist WHERE user = 'trove'")
             if row[0] not in mine]
         if not others:
             return holders
         for ident in others:
             with contextlib.suppress(pymysql.err.OperationalError):
-                server.execute(f"KILL {ident}")
+                execute(f"KILL {ident}")
 
 
 def _disconnect(server: PostgreSQL) -> None:
