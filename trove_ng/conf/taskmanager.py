@@ -42,7 +42,9 @@ OPTS: list[cfg.Opt] = [
     cfg.FloatOpt("failover_candidate_timeout", default=20, min=1,
                  help="Seconds that a replica gets to tell how far it is when its source is "
                       "given up by itself; then the others do without it, unless it told "
-                      "before that it has more than they have."),
+                      "before that it has more than they have. One that was chosen and is "
+                      "silent, or down, for three times as long before clients may write to it "
+                      "is cut off, and another one is chosen."),
     cfg.FloatOpt("log_archive_interval", default=120, min=1,
                  help="Seconds after which the log of a database is archived again, where that "
                       "is on: what may be lost with a server. An agent that did not answer is "

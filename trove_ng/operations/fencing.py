@@ -29,10 +29,10 @@ _ASKED = "asked"
 _GRACE = 90.0
 
 
-def isolate(work: Work, seconds: float) -> None:
+def isolate(work: Work, seconds: float | None) -> None:
     """Ask for the server to be off and for its ports to be closed; wait until one is seen.
 
-    :param seconds: how long that may take
+    :param seconds: how long that may take; None: until the operation's own time is over
     :raises StepFailed: neither is; the message says why
     """
     # the one service may do what the other one does not
@@ -40,7 +40,7 @@ def isolate(work: Work, seconds: float) -> None:
 
 
 def _insist(work: Work, what: str, attempts: Sequence[Callable[[Work], bool]],
-            seconds: float) -> None:
+            seconds: float | None) -> None:
     """Wait until one of some attempts succeeds; a cloud that refuses is asked again.
 
     :param what: what is waited for
@@ -73,7 +73,7 @@ def note_asked(work: Work) -> None:
 
 def was_asked(work: Work) -> bool:
     """Return whether the agent was asked to stop the database, and may have done so."""
-    return _ASKED in _found(work)
+    return bool(_found(work, _ASKED))
 
 
 def _server(work: Work) -> Server | None:
@@ -117,12 +117,17 @@ def _close_ports(work: Work) -> bool:
 def _noted(work: Work, name: str, value: Any) -> Any:
     """Note what is found before anything is changed; return what was found first."""
     with work.writer() as session:
-        return operations.note_found(session, work.id, STEP, name, value)
+        return operations.note_found(session, work.id, STEP, _key(name, work), value)
 
 
-def _found(work: Work) -> dict[str, Any]:
+def _key(name: str, work: Work) -> str:
+    """Return what a note is called: an operation may isolate several instances."""
+    return f"{name} {work.resource_id}"
+
+
+def _found(work: Work, name: str, default: Any = None) -> Any:
     with work.reader() as session:
-        return operations.found(session, work.id, STEP)
+        return operations.found(session, work.id, STEP).get(_key(name, work), default)
 
 
 def put_aside(work: Work) -> str:
@@ -173,8 +178,7 @@ def release(work: Work, seconds: float) -> str:
     :return: what was not done, empty if all was
     """
     _open_ports(work)
-    before = _found(work)
-    if before.get(_WAS_OFF, True):
+    if _found(work, _WAS_OFF, True):
         return ""
     compute = work.tools.clouds.compute
     found = servers.existing(work)
@@ -194,7 +198,7 @@ def release(work: Work, seconds: float) -> str:
 
 
 def _open_ports(work: Work) -> None:
-    closed = _found(work).get(_PORTS)
+    closed = _found(work, _PORTS)
     if closed is not None:
         _open(work, closed)
         _noted(work, _OPENED, True)
@@ -205,9 +209,12 @@ def reopen(work: Work) -> None:
 
     Whoever was connected is not any more, and its rules say who is let in.
     """
+    # it may have been chosen by one that is of another instance
     with work.reader() as session:
-        left = operations.all_found(session, work.resource_id, payloads.INSTANCE_EJECT, STEP)
-    closed = {ident for one in left if _OPENED not in one for ident in one.get(_PORTS, {})}
+        left = operations.all_found(session, servers.load(work).tenant_id,
+                                    payloads.INSTANCE_EJECT, STEP)
+    closed = {ident for one in left if _key(_OPENED, work) not in one
+              for ident in one.get(_key(_PORTS, work), {})}
     if closed:
         # they may not be as they should, where the network service refused that
         access.open_for(work, servers.load(work).access or {})

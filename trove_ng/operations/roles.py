@@ -174,10 +174,14 @@ def insisting() -> Iterator[None]:
         raise ServiceUnavailable(err.message) from err
 
 
-def open_source(work: Work, source_id: str, name: str) -> None:
+def open_source(work: Work, source_id: str, name: str,
+                given_up: Callable[[], bool] = lambda: False) -> bool:
     """Have an instance that is a source follow nobody, and clients write to it.
 
     A database that refuses is asked again until the operation's own time is over.
+
+    :param given_up: whether it is asked no more
+    :return: whether it does, unless it was given up
     """
     refused = ""
     with work.reader() as session:
@@ -193,17 +197,19 @@ def open_source(work: Work, source_id: str, name: str) -> None:
             raise
         except (GuestError, ServiceUnavailable, Conflict) as err:
             refused = err.message
-            return None
+            return False if given_up() else None
         return True
 
     try:
-        work.wait("the new source to let clients write", opened)
+        if not work.wait("the new source to let clients write", opened):
+            return False
     except StepFailed as err:
         raise StepFailed(" ".join(filter(None, (err.message, refused)))) from err
     with work.writer() as session:
         source = instances.get(session, source_id)
         if source is not None:
             source.unopened = False
+    return True
 
 
 def is_done(work: Work, source_id: str) -> bool:
@@ -213,19 +219,22 @@ def is_done(work: Work, source_id: str) -> bool:
 
 @retry_on_db_error
 def write(work: Work, source_id: str, *, ejected: bool = False,
-          without: Collection[str] = ()) -> None:
+          without: Collection[str] = (), before_id: str | None = None) -> None:
     """Write who follows whom, at once.
 
     :param source_id: of the new source
     :param ejected: the source of before does not follow it: nobody is let in there any more
     :param without: ids of those that follow whom they followed before
+    :param before_id: of the source of before, where that is not the one that the operation began
+        with
     """
     set_, now = wanted(work), work.tools.clock.now()
+    before_id = before_id or set_.source_id
     with work.writer() as session:
         rows = _rows(session, set_)
         news = any(one.id == source_id and one.slave_of_id is not None for one in rows)
         for one in rows:
-            if one.id == set_.source_id and ejected:
+            if one.id == before_id and ejected:
                 one.access = {**(one.access or {}), "allowed_cidrs": []}
                 # of those that follow it no more
                 one.accounts_left = True
@@ -240,19 +249,19 @@ def write(work: Work, source_id: str, *, ejected: bool = False,
                 instances.follow(session, one, source_id, now)
                 one.unopened = False
         if ejected and news:
-            _leave_behind(work, session)
-        failovers.move(session, set_.source_id, source_id)
-        root = instances.root_was_enabled(session, set_.source_id)
+            _leave_behind(work, session, before_id)
+        failovers.move(session, before_id, source_id)
+        root = instances.root_was_enabled(session, before_id)
         if root is not None:
             # it came with the data
             instances.note_root_enabled(session, source_id, root.user, now)
-        _carry(session, set_.source_id, source_id, now)
+        _carry(session, before_id, source_id, now)
 
 
-def _leave_behind(work: Work, session: Session) -> None:
+def _leave_behind(work: Work, session: Session, before_id: str) -> None:
     """Say at replicas that nobody asked that the set goes on without them."""
     set_ = wanted(work)
-    for one in instances.replicas(session, set_.source_id):
+    for one in instances.replicas(session, before_id):
         if one.id not in set_.members:
             ending.note_fault(work, session, BEHIND, one.id)
 

@@ -247,7 +247,8 @@ def _roles(session: Session, plane: ControlPlane) -> Iterator[str]:
         select(Instance).where(Instance.deleted.is_(False)))}
     for row in rows.values():
         agent = agents.get(row.id)
-        if row.error or agent is None:
+        # one that was lost as it took a place is opened when it is back
+        if row.error or agent is None or (row.unopened and row.server_status == "SHUTOFF"):
             continue
         source = rows.get(row.slave_of_id or "")
         follows = agent.follows

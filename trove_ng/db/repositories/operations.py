@@ -348,12 +348,12 @@ def found(session: Session, operation_id: str, step: str) -> dict[str, Any]:
     return dict(row.found) if row is not None else {}
 
 
-def all_found(session: Session, resource_id: str, action: str, step: str,
+def all_found(session: Session, tenant_id: str, action: str, step: str,
               ) -> list[dict[str, Any]]:
-    """Return what a step found in all operations of a kind on a resource that are known still."""
+    """Return what a step found in all operations of a kind of a tenant that are known still."""
     return [dict(one) for one in session.scalars(select(OperationStep.found).join(
         Operation, Operation.id == OperationStep.operation_id).where(
-            Operation.resource_id == resource_id, Operation.action == action,
+            Operation.tenant_id == tenant_id, Operation.action == action,
             OperationStep.step == step))]
 
 

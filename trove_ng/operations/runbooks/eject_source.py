@@ -4,6 +4,11 @@ What the source committed and no replica received is not in the set any more; no
 the source from ``isolate`` on: an agent that lives has stopped the database, or the server is
 off, or its ports are, and that is seen before a replica is told anything.  Until ``roles`` all
 is taken back when something fails.
+
+Where nobody asked for it the replica that was chosen may be lost, too, before it lets clients
+write.  Then it is cut off as the source was, since it may have begun to, and the next one of those
+that said how far they are takes its place.  What clients wrote to it is not in the set, as is what
+a lost source committed last: nobody else has it, and nobody was told that it stays.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from trove_ng.db.repositories import instances, operations, service_statuses
 from trove_ng.db.trouble import StoreAway
 from trove_ng.domain import failover
 from trove_ng.operations import access, fencing, payloads, roles, root, servers, stragglers
+from trove_ng.operations.lost import ServerLost
 from trove_ng.operations.runbook import Runbook, Step
 from trove_ng.operations.runbooks import ending
 from trove_ng.operations.work import StepFailed, Work
@@ -27,8 +33,12 @@ from trove_ng.rpc.lines import BusAway
 LOG = logging.getLogger(__name__)
 
 #: step that asks the replicas, and what it notes: the id of the one that has most, the ids of
-#: those that did not answer, and how far that one was
-_HALT, _OUTCOME, _BEST, _LEFT_OUT, _FAR = "halt", "outcome", "best", "left_out", "far"
+#: those that did not answer, and of those that may take the place in their order, how far each was
+_HALT, _OUTCOME, _BEST, _LEFT_OUT, _ORDER = "halt", "outcome", "best", "left_out", "order"
+#: what it notes of one that was chosen and is lost, too: the id of who takes its place
+_LOST = "lost"
+#: times of ``failover_candidate_timeout`` for which one that was chosen may be silent or down
+_PATIENCE = 3
 #: ``instances.error`` of a source that could not be put aside
 _CODE = "EJECT"
 #: what backups say that keep agents from what is asked of them
@@ -37,12 +47,23 @@ _NO_SOURCE = "The backup was ended, because the source of its set is lost."
 
 def _chosen(work: Work) -> str | None:
     """Return the id of the replica that is the source by now."""
+    line = _line(work)
     with work.reader() as session:
-        for one in roles.wanted(work).replica_ids:
+        for one in reversed(line):
             found = instances.get(session, one)
             if found is not None and found.slave_of_id is None:
                 return one
     return None
+
+
+def _line(work: Work) -> list[str]:
+    """Return the ids of the replicas that were chosen, one after the other."""
+    notes = _notes(work)
+    one, line = notes.get(_OUTCOME, {}).get(_BEST), []
+    while one is not None:
+        line.append(one)
+        one = notes.get(f"{_LOST} {one}")
+    return line
 
 
 def _source(work: Work) -> str:
@@ -133,6 +154,7 @@ def _release(work: Work) -> None:
         # another one is the source by now, whatever failed then
         stragglers.leave_behind(work, _HALT)
         _aside(work)
+        _give_back(work)
         return
     _note(work, fencing.release(work, _patience(work)))
     if fencing.was_asked(work):
@@ -147,16 +169,25 @@ def _halt(work: Work) -> None:
     _end_backups(work, roles.wanted(work).replica_ids)
     answers, silent = _ask(work)
     best = _best(answers)
-    outcome = {_BEST: best, _LEFT_OUT: sorted(silent), _FAR: [
-        answers[best].progress, answers[best].history]}
+    outcome = {_BEST: best, _LEFT_OUT: sorted(silent), _ORDER: [
+        [one, answers[one].progress, answers[one].history] for one in _order(answers)]}
     with work.writer() as session:
         operations.note_found(session, work.id, _HALT, _OUTCOME, outcome)
 
 
 def _outcome(work: Work) -> dict[str, Any]:
-    with work.reader() as session:
-        found: dict[str, Any] = operations.found(session, work.id, _HALT).get(_OUTCOME, {})
+    found: dict[str, Any] = _notes(work).get(_OUTCOME, {})
     return found
+
+
+def _far(work: Work) -> dict[str, stragglers.Taken]:
+    """Return how far those were that may take the place, in their order."""
+    return {one: stragglers.Taken(*far) for one, *far in _outcome(work)[_ORDER]}
+
+
+def _notes(work: Work) -> dict[str, Any]:
+    with work.reader() as session:
+        return operations.found(session, work.id, _HALT)
 
 
 def _ask(work: Work) -> tuple[dict[str, rm.Position], dict[str, str]]:
@@ -227,22 +258,114 @@ def _best(answers: Mapping[str, rm.Position]) -> str:
     return min(found, key=lambda one: (-found[one].progress, one))
 
 
+def _order(answers: Mapping[str, rm.Position]) -> list[str]:
+    """Return the ids of those that may take the place, who has most first."""
+    rest, order = dict(answers), list[str]()
+    while rest:
+        try:
+            order.append(_best(rest))
+        except StepFailed:
+            # of these it cannot be told
+            break
+        del rest[order[-1]]
+    return order
+
+
 def _go_on(work: Work) -> None:
     if _chosen(work) is None:
         roles.each(work, roles.wanted(work).replica_ids, lambda one: roles.guest(
             work, one).receive_again(roles.step(work, "go_on")))
 
 
+def _apart(work: Work) -> set[str]:
+    """Return the ids of the replicas that had no part in the choice."""
+    return {*_outcome(work)[_LEFT_OUT], *roles.wanted(work).others}
+
+
 def _roles(work: Work) -> None:
     """Have the replica that has most be the source."""
     if _chosen(work) is None:
         outcome = _outcome(work)
-        roles.write(work, outcome[_BEST], ejected=True, without={
-            *outcome[_LEFT_OUT], *roles.wanted(work).others})
+        roles.write(work, outcome[_BEST], ejected=True, without=_apart(work))
 
 
 def _writable(work: Work) -> None:
-    roles.open_source(work, _source(work), "take_over")
+    """Have clients write to the one that was chosen, or to the next where that is lost, too."""
+    while not _lets_write(work, source_id := _source(work)):
+        _replace(work, source_id)
+
+
+def _lets_write(work: Work, source_id: str) -> bool:
+    """Have clients write to a source; return False when it was given up."""
+    if f"{_LOST} {source_id}" in _notes(work):
+        return False
+    try:
+        return roles.open_source(
+            work, source_id, "take_over",
+            lambda: _is_lost(work, source_id) and _give_up(work, source_id))
+    except ServerLost:
+        if not _give_up(work, source_id):
+            raise
+        return False
+
+
+def _is_lost(work: Work, instance_id: str) -> bool:
+    """Return whether an agent is silent for long, or says that its database does not serve."""
+    seconds = _PATIENCE * work.tools.conf.failover_candidate_timeout
+    now = work.tools.clock.now()
+    with work.reader() as session:
+        row = service_statuses.get(session, instance_id)
+    return not service_statuses.is_fresh(row, now, seconds) or (
+        row is not None and row.down_since is not None
+        and (now - row.down_since).total_seconds() > seconds)
+
+
+def _give_up(work: Work, source_id: str) -> bool:
+    """Note who takes the place of one that was chosen and is lost, too; return whether anybody.
+
+    Who is lost as well does not: where nobody is heard it may be the service that is deaf.
+    """
+    if not roles.wanted(work).automatic:
+        return False
+    line = _line(work)
+    following = next((one for one in _far(work)
+                      if one not in line and not _is_lost(work, one)), None)
+    if following is None:
+        return False
+    LOG.warning("replica %s of source %s is lost, too: %s takes the place", source_id,
+                work.resource_id, following)
+    with work.writer() as session:
+        operations.note_found(session, work.id, _HALT, f"{_LOST} {source_id}", following)
+        ending.note_fault(
+            work, session, f"The source was lost, and this replica as it took its place: "
+            f"replica {following} does.", source_id)
+    return True
+
+
+def _replace(work: Work, lost_id: str) -> None:
+    """Have the next one be the source instead of one that was given up.
+
+    That may let clients write by now: its answer may be what was lost.
+    """
+    lost = work.on(lost_id)
+    try:
+        access.close(lost)
+    except CloudError as err:
+        LOG.warning("replica %s is let in at still: %s", lost_id, err.message)
+    # until then there is no way back: it may be off the next moment
+    fencing.isolate(lost, None)
+    line = _line(work)
+    roles.write(work, line[line.index(lost_id) + 1], ejected=True, before_id=lost_id,
+                without={work.resource_id, *line, *_apart(work)})
+
+
+def _give_back(work: Work) -> None:
+    """Let one live again that was given up, where nobody took its place in the end."""
+    source_id = _source(work)
+    if f"{_LOST} {source_id}" in _notes(work):
+        one = work.on(source_id)
+        _note(one, fencing.release(one, _patience(work)))
+        access.open_for(one, servers.load(one).access or {})
 
 
 def _follow(work: Work) -> None:
@@ -256,14 +379,14 @@ def _follow(work: Work) -> None:
 
 
 def _others(work: Work, source_id: str) -> list[str]:
-    others = {source_id, *_outcome(work)[_LEFT_OUT]}
+    others = {source_id, *_line(work), *_outcome(work)[_LEFT_OUT]}
     return [one for one in roles.wanted(work).replica_ids if one not in others]
 
 
 def _along(work: Work) -> None:
     """Have those follow as well that had no part in the choice."""
-    taken = stragglers.Taken(*_outcome(work)[_FAR])
-    stragglers.bring_along(work, _source(work), taken, _HALT)
+    source_id = _source(work)
+    stragglers.bring_along(work, source_id, _far(work)[source_id], _HALT)
 
 
 def _settle(work: Work) -> None:
@@ -273,22 +396,27 @@ def _settle(work: Work) -> None:
 
 
 def _aside(work: Work) -> None:
-    """Leave the server of the source off; what fails here is a fault of the source alone."""
-    # nobody knows what it does: it is not what it would be shown as
-    _note(work, fencing.put_aside(work), error=_CODE)
+    """Leave the server of the source off; what fails here is a fault of the source alone.
+
+    That of each that took its place and was lost, too, is.
+    """
+    line = _line(work)
+    for one in (work, *map(work.on, line[:line.index(_source(work))])):
+        # nobody knows what it does: it is not what it would be shown as
+        _note(one, fencing.put_aside(one), error=_CODE)
 
 
 def _note(work: Work, why: str, **values: str) -> None:
-    """Add to the faults of the source what was not done, if anything.
+    """Add to the faults of an instance what was not done, if anything.
 
-    :param values: columns of the source that say so
+    :param values: its columns that say so
     """
     if why:
         with work.writer() as session:
             ending.note_fault(work, session, why)
-            source = servers.row(work, session)
+            row = servers.row(work, session)
             for name, value in values.items():
-                setattr(source, name, value)
+                setattr(row, name, value)
 
 
 RUNBOOK = Runbook(payloads.INSTANCE_EJECT, (
