@@ -86,6 +86,9 @@ def test_what_a_killed_process_left_is_over_in_time(
                      "somebody to take it over", left(LEASE + SWEEP))
             wait_for(lambda: world.operation(operation_id).live_key is None,
                      "its end", left(LEASE + SWEEP + STEPS))
+            # the process may have worked on what goes with it, too
+            wait_for(lambda: not world.under_way(), "the end of the others",
+                     left(LEASE + SWEEP + 2 * STEPS))
     row = world.operation(operation_id)
     assert scenario.check(world, resource_id, operation_id), row.error
     world.tidy()

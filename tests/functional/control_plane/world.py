@@ -384,14 +384,18 @@ class World:
         assert found is not None, f"nothing is under way on {resource_id}"
         return found.id
 
+    def under_way(self) -> list[Operation]:
+        """Return the operations that have not ended."""
+        with self.plane.db.reader() as session:
+            return list(operations.latest(session, 20, live=True))
+
     def finish(self, operation_id: str, seconds: float = 90) -> Operation:
         """Have the healthy taskmanager work until an operation has ended; return it."""
         def ended() -> bool:
             self.manager.sweep()
-            with self.plane.db.reader() as session:
-                # what waits for others has no thread
-                waits = any(one.owner is None and one.not_before is not None
-                            for one in operations.latest(session, 20, live=True))
+            # what waits for others has no thread
+            waits = any(one.owner is None and one.not_before is not None
+                        for one in self.under_way())
             return (self.operation(operation_id).live_key is None
                     and not waits and not self.manager._taken)
 
