@@ -125,7 +125,8 @@ def _targets(world: World, wire: Wire, action: str, fails: bool, fault: Fault,
     """
     found = world.calls.get((action, fails))
     if found is None:
-        _run(world, wire, action, fails)
+        _, row = _run(world, wire, action, fails)
+        assert (row.status == operations.FAILED) is fails, row.error
         found = world.calls[action, fails] = wire.seen[wire.turn:]
         world.tidy()
     if _ALL or not found:
