@@ -8,6 +8,7 @@ in the key manager, and of those that the service cannot renew.
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import random
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from trove_ng.domain.certificates import Authority, CertificateError
 from trove_ng.domain.instance_status import Task
 from trove_ng.operations import payloads, readiness
 from trove_ng.operations.tls import authority
-from trove_ng.operations.unasked import Unasked
+from trove_ng.operations.unasked import Unasked, work_on
 
 LOG = logging.getLogger(__name__)
 
@@ -62,9 +63,8 @@ class Renewals(Unasked):
             return
         self._warn([row for row in issued if row not in renewable], now, until, given=False)
         for row in renewable[:max(0, free)]:
-            begun = self._begin(row.instance_id, until)
-            if begun is not None:
-                self._wake(begun)
+            work_on(f"the certificate of instance {row.instance_id}",
+                    functools.partial(self._begin, row.instance_id, until), self._wake)
 
     def _renewable(self, issued: Sequence[AnyRow]) -> list[AnyRow] | None:
         """Return those that get a certificate that ends later and is trusted by who trusts the
@@ -101,7 +101,7 @@ class Renewals(Unasked):
                     resource_id=row.instance_id, details={"expires_at": ends})
 
     @retry_on_db_error
-    def _begin(self, instance_id: str, until: datetime.datetime) -> str | None:
+    def _begin(self, instance_id: str, until: datetime.datetime) -> Sequence[str]:
         """Begin to renew one, if that may begin now; return the operation's id."""
         now = self._clock.now()
         with self._db.writer() as session:
@@ -112,12 +112,12 @@ class Renewals(Unasked):
             due = tls.put_off(session, [instance_id], now, until, again, given=False)
             if loaded is None or not due:
                 # it is deleted, or has another one by now
-                return None
+                return []
             why = readiness.why_not(loaded, self._conf.agent_heartbeat_expiry)
             if why is not None:
                 LOG.warning("its certificate %s and is not renewed yet: %s",
                             _reason(due[0], now), why)
-                return None
+                return []
             instance = loaded.instance
             context = of_its_own(instance.tenant_id)
             accepted = self._attempt(
@@ -126,11 +126,11 @@ class Renewals(Unasked):
                     resource_id=instance.id, tenant_id=instance.tenant_id, context=context,
                     payload=payloads.SetTls(mode=due[0].mode, renewal=True), now=now))
             if accepted is None:
-                return None
+                return []
             instance.task, instance.operation_id = Task.UPDATING, accepted.id
             if not tls.begin(session, instance.id, now, now - _WARN_AGAIN):
                 # its owner was told when the first attempt began
-                return accepted.id
+                return [accepted.id]
             ends = isoformat(due[0].expires_at)
             events.add(
                 session, EventKind.CERTIFICATE_RENEWAL,
@@ -138,7 +138,7 @@ class Renewals(Unasked):
                 now, tenant_id=instance.tenant_id,
                 resource_id=instance.id, operation_id=accepted.id,
                 request_id=context.request_id, details={"expires_at": ends})
-            return accepted.id
+            return [accepted.id]
 
 
 def _outlives(found: Authority, row: AnyRow) -> bool:

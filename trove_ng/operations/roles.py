@@ -212,6 +212,13 @@ def open_source(work: Work, source_id: str, name: str,
     return True
 
 
+def end_backups(work: Work, members: Collection[str]) -> None:
+    """Ask for the end of what agents do for hours, during which they do nothing else."""
+    with work.writer() as session:
+        operations.cancel_backups(session, members, payloads.BACKUPS_BY_AGENTS,
+                                  "The backup was ended, because the source of its set is lost.")
+
+
 def is_done(work: Work, source_id: str) -> bool:
     """Return whether an instance is the source by now: there is no way back then."""
     return servers.load(work.on(source_id)).slave_of_id is None

@@ -13,7 +13,8 @@ from trove_ng.db.repositories import instances, operations
 from trove_ng.db.trouble import StoreAway
 from trove_ng.operations import roles
 from trove_ng.operations.runbooks import ending
-from trove_ng.operations.work import Work
+from trove_ng.operations.work import StepFailed, Work
+from trove_ng.rpc import replication_messages as rm
 from trove_ng.rpc.lines import BusAway
 
 #: what the operation notes: the ids of those that follow, when that is decided
@@ -49,7 +50,9 @@ def _joining(work: Work, source_id: str, taken: Taken, step: str) -> list[str]:
     noted = _joined(work, step)
     if noted is not None:
         return noted
-    why = {one: _why_not(work, one, taken, step) for one in _stragglers(work)}
+    stragglers = _stragglers(work)
+    roles.end_backups(work, stragglers)
+    why = {one: _why_not(work, one, taken, step) for one in stragglers}
     joining = [one for one, found in why.items() if found is None]
     now = work.tools.clock.now()
     with work.writer() as session:
@@ -89,13 +92,24 @@ def _stragglers(work: Work) -> list[str]:
 
 def _why_not(work: Work, straggler_id: str, taken: Taken, step: str) -> str | None:
     """Ask a straggler how far it is; return why it does not follow the new source."""
+    seconds, refused = work.tools.conf.failover_candidate_timeout, ""
+
+    def ask() -> rm.Position | None:
+        nonlocal refused
+        try:
+            return roles.guest(work, straggler_id).stop_receiving(
+                roles.step(work, step), seconds)
+        except Conflict as err:
+            # it works on something else, which may be a backup that ends
+            refused = err.message
+            return None
+
     try:
-        found = roles.guest(work, straggler_id).stop_receiving(
-            roles.step(work, step), work.tools.conf.failover_candidate_timeout)
+        found = work.wait(f"replica {straggler_id} to say how far it is", ask, seconds)
     except (StoreAway, BusAway):
         raise
-    except (GuestError, ServiceUnavailable, Conflict) as err:
-        return f"It did not say how far it is. {err.message}"
+    except (GuestError, ServiceUnavailable, StepFailed) as err:
+        return f"It did not say how far it is. {refused or err.message}"
     if found.progress < 0:
         return "It has no data of the lost one yet."
     if found.history != taken.history or found.progress > taken.progress:

@@ -115,6 +115,36 @@ def test_what_cannot_begin_waits_and_what_cannot_be_fails(works: Clockwork) -> N
     assert states(works, made["id"]) == ["RUNNING", "FAILED"]
 
 
+@pytest.mark.parametrize(("kind", "what"), [
+    ({"every": 1}, "begin"), ({"pattern": "10 * * * *"}, "choose")])
+def test_one_that_cannot_be_worked_on_keeps_no_other_back(
+        works: Clockwork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+        kind: dict[str, Any], what: str) -> None:
+    broken, good = (works.make(instance=f"{OWN}{number}", verify=kind)["id"]
+                    for number in (1, 2))
+    works.run("04T12:10:00")
+    works.end()
+    found = drills(works)
+    do = getattr(found, f"_{what}")
+
+    def fail(schedule_id: str, *args: Any) -> Any:
+        if schedule_id == broken:
+            raise RuntimeError("It is broken.")
+        return do(schedule_id, *args)
+
+    monkeypatch.setattr(found, f"_{what}", fail)
+    # of a project one after the other
+    for _ in range(2):
+        found.run()
+    assert states(works, good) == ["RUNNING"]
+    assert states(works, broken) == ["WAITING" if what == "begin" else None]
+    assert f"the verification of schedule {broken} could not be worked on" in caplog.text
+    monkeypatch.undo()
+    finish(works, VerificationState.GOOD)
+    found.run()
+    assert states(works, broken) == ["RUNNING"]
+
+
 def test_a_backup_that_is_gone_is_not_verified(works: Clockwork) -> None:
     made = works.make(verify={"every": 1})
     works.run("04T12:10:00")

@@ -230,6 +230,29 @@ def test_no_more_than_the_limit_at_a_time(plane: ControlPlane, living: str, care
     assert care.look(living) == 1
 
 
+def test_one_that_cannot_be_worked_on_keeps_no_other_back(
+        plane: ControlPlane, living: str, care: Care, monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture) -> None:
+    other = plane.create(name="other")
+    plane.wait(other, "ACTIVE")
+    for ident in (living, other):
+        care.enable(ident)
+    care.age(living, DAY)
+    care.age(other, 2 * DAY)
+    begin = care.works._begin
+
+    def fail(ident: str, *args: Any) -> Any:
+        if ident == living:
+            raise RuntimeError("It is broken.")
+        return begin(ident, *args)
+
+    monkeypatch.setattr(care.works, "_begin", fail)
+    assert care.look(other) == 1
+    assert f"the certificate of instance {living} could not be worked on" in caplog.text
+    monkeypatch.undo()
+    assert care.look(living) == 1
+
+
 def test_the_owners_certificate_is_told_of_each_week(
         plane: ControlPlane, living: str, care: Care) -> None:
     care.enable(living)

@@ -14,7 +14,7 @@ a lost source committed last: nobody else has it, and nobody was told that it st
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trove_ng.cloud.errors import CloudError
@@ -41,8 +41,6 @@ _LOST = "lost"
 _PATIENCE = 3
 #: ``instances.error`` of a source that could not be put aside
 _CODE = "EJECT"
-#: what backups say that keep agents from what is asked of them
-_NO_SOURCE = "The backup was ended, because the source of its set is lost."
 
 
 def _chosen(work: Work) -> str | None:
@@ -96,19 +94,13 @@ def _fence(work: Work) -> None:
     """
     if roles.wanted(work).living and not _is_down(work):
         raise StepFailed("The database of the source works again.")
-    _end_backups(work, [work.resource_id])
+    roles.end_backups(work, [work.resource_id])
     try:
         access.close(work)
     except CloudError as err:
         if not roles.wanted(work).automatic:
             raise
         LOG.warning("source %s is let in at still: %s", work.resource_id, err.message)
-
-
-def _end_backups(work: Work, members: Sequence[str]) -> None:
-    """Ask for the end of what agents do for hours, during which they do nothing else."""
-    with work.writer() as session:
-        operations.cancel_backups(session, members, payloads.BACKUPS_BY_AGENTS, _NO_SOURCE)
 
 
 def _is_down(work: Work) -> bool:
@@ -166,7 +158,7 @@ def _halt(work: Work) -> None:
     """Have no replica get any further, and choose the one that has most."""
     if _outcome(work):
         return
-    _end_backups(work, roles.wanted(work).replica_ids)
+    roles.end_backups(work, roles.wanted(work).replica_ids)
     answers, silent = _ask(work)
     best = _best(answers)
     outcome = {_BEST: best, _LEFT_OUT: sorted(silent), _ORDER: [
