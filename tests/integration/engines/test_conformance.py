@@ -524,6 +524,46 @@ def test_replicas_take_the_place_of_their_source(instance: Instance,
         member.delete()
 
 
+@pytest.mark.skipif("TROVE_ENGINE_ROWS" not in os.environ, reason="in the full form only")
+def test_the_archive_goes_on_at_a_new_source(instance: Instance) -> None:
+    """The service makes the backup itself that the log of the new source continues."""
+    able(instance, "promotion")
+    able(instance, "log_archiving")
+    cloud, engine, rest = instance.cloud, instance.engine, instance.rest
+    source = Instance(cloud, engine, log_archiving={"enabled": True}, **engine.body())
+    source.write()
+    cloud.run("trove", "create", "keeper", "1", "--replica_of", source.id)
+    taker = Instance(cloud, engine, ident=cloud.openstack(
+        "database", "instance", "show", source.id)["replicas"].strip())
+    cloud.run("openstack", "database", "instance", "promote", taker.id)
+    for member in (taker, source):
+        cloud.wait_operations(member.id)
+        member.wait()
+
+    def bases() -> list[dict[str, Any]]:
+        found = rest.get(f"/instances/{taker.id}/backups").json()["backups"]
+        return [one for one in found if one["name"].startswith("archive-base-")]
+
+    eventually(lambda: [one["status"] for one in bases()] == ["COMPLETED"],
+               "the backup that the archive begins with", 300, pause=1)
+    before = taker.write(10)
+    time.sleep(1.1)
+    now = datetime.datetime.now(datetime.UTC)
+    time.sleep(0.1)
+    taker.write(10)
+
+    def reached() -> str:
+        found = rest.get(f"/instances/{taker.id}").json()["instance"]
+        return found["latest_restorable_time"] or ""
+
+    eventually(lambda: reached() > now.isoformat(), "the log to be archived", 300, pause=1)
+    other = Instance(cloud, engine, size=2, restorePoint={
+        "backupRef": bases()[0]["id"], "time": now.isoformat()})
+    assert other.read() == before
+    for member in (other, source, taker):
+        member.delete()
+
+
 def test_a_lost_source_is_replaced_by_itself(
         instance: Instance, record_property: Recorder) -> None:
     able(instance, "automatic_failover")
