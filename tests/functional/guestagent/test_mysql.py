@@ -53,7 +53,9 @@ from trove_ng.guestagent.datastores.mysql_family import restore
 from trove_ng.guestagent.datastores.mysql_family.archive import clock
 from trove_ng.guestagent.datastores.mysql_family.binlog import PLACE, server_id
 from trove_ng.guestagent.datastores.mysql_family.paths import Paths
+from trove_ng.guestagent.datastores.mysql_family.replication import Role
 from trove_ng.guestagent.datastores.stable.mysql import manager as mysql
+from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.codecs import NO_VALUE
 from trove_ng.guestagent.os.volumes import VolumeManager
 from trove_ng.operations.replication import new_password
@@ -740,6 +742,28 @@ def test_nothing_is_removed_while_a_log_begins(
     assert one.paths.binlogs.is_dir()
     log.trim()
     assert not one.paths.binlogs.exists()
+
+
+def test_the_place_of_the_log_is_not_removed_before_it_is_named(
+        make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes a role while the agent looks for log that is left."""
+    one = make()
+    one.prepare()
+    really, found = files.make_directory, list[bool]()
+    trimmer = threading.Thread(target=one.manager.archive.trim)
+
+    def made(path: pathlib.Path, **how: Any) -> None:
+        really(path, **how)
+        if path == one.paths.binlogs and not trimmer.ident:
+            trimmer.start()
+            trimmer.join(1)
+            found.append(path.is_dir())
+
+    monkeypatch.setattr(files, "make_directory", made)
+    one.manager.replication.configure(Role.SOURCE)
+    trimmer.join(10)
+    assert not trimmer.is_alive()
+    assert (found, one.paths.binlogs.is_dir()) == ([True], True)
 
 
 def test_a_source_of_replicas_does_not_go_on_without_its_log(world: World) -> None:

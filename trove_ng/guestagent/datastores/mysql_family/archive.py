@@ -271,9 +271,10 @@ class BinlogArchive(LogArchive):
     def _leave(self, folder: pathlib.Path) -> None:
         """Remove the log of a server that writes it until its next start only."""
         if not self._logs():
-            # a server that takes a role meanwhile has its log there
-            if self._configuration.option("log_bin") is None:
-                files.remove(folder, recursive=True)
+            with self._configuration.placing_log:
+                # a server that takes a role meanwhile has its log there
+                if self._configuration.option("log_bin") is None:
+                    files.remove(folder, recursive=True)
             return
         with self._server.session() as session:
             found = self.history.listing(session)

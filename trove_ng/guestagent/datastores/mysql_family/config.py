@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,8 @@ class Configuration:
         self._manager = ConfigurationManager(
             paths.base_config, IniCodec(), ImportOverrideStrategy(paths.changes, ".cnf"),
             owner="root", mode=0o644)
+        #: held while the directory of the binary logs is made and named, or removed
+        self.placing_log = threading.RLock()
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
               error_log: str | None = None, binlogs: pathlib.Path | None = None) -> None:

@@ -104,8 +104,6 @@ class Replication(abc.ABC):
 
     def configure(self, role: Role) -> None:
         """Write the settings of a role; they are in force from the next start on."""
-        folder = self._paths.binlogs
-        files.make_directory(folder, mode=0o750, owner=self._owner)
         words = self._dialect.words
         settings = {
             "server_id": self._id, f"log_{words.replica}_updates": "ON",
@@ -117,7 +115,10 @@ class Replication(abc.ABC):
             # what is the owner's runs by itself, and may be let write in spite of read_only
             **({} if role is Role.SOURCE else {_EVENTS: "OFF"})}
         with self._changing:
-            self._configuration.set_replication(folder, settings)
+            with self._configuration.placing_log:
+                folder = self._paths.binlogs
+                files.make_directory(folder, mode=0o750, owner=self._owner)
+                self._configuration.set_replication(folder, settings)
             files.make_directory(self._marker().parent, mode=0o700)
             files.write_text(self._marker(), role, mode=0o600)
 
