@@ -340,7 +340,7 @@ SCENARIOS = {
     payloads.INSTANCE_RECOVER: Scenario(_recover, bad="ERROR", asked=False),
     payloads.INSTANCE_UPGRADE_AGENT: Scenario(_upgrade_agent),
     payloads.BACKUP_CREATE: Scenario(
-        World.new_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
+        World.next_backup, "backups", good="COMPLETED", bad="FAILED", agent="stream"),
     payloads.BACKUP_SEED_REPLICAS: Scenario(
         lambda world: _new_replicas(world)[1], "backups", good=None, bad="FAILED"),
     payloads.BACKUP_IMPORT: Scenario(

@@ -451,6 +451,15 @@ class World:
             "name": "b", "instance": self.instance(), "incremental": 1}},
             status=202).json["backup"]["id"])
 
+    def next_backup(self) -> str:
+        """Ask for a backup that continues another one; return its id."""
+        listed = self.plane.request("GET", f"/instances/{self.instance()}/backups",
+                                    status=200).json["backups"]
+        if not any(one["status"] == "COMPLETED" for one in listed):
+            self._backup = None
+            self.backup()
+        return self.new_backup()
+
     def new_snapshot(self) -> str:
         """Ask for a backup that is a snapshot; return its id."""
         return str(self.plane.request("POST", "/backups", {"backup": {
