@@ -572,6 +572,8 @@ def test_a_lost_source_is_replaced_by_itself(
     able(instance, "automatic_failover")
     cloud, engine = instance.cloud, instance.engine
     source = Instance(cloud, engine, failover={"mode": "automatic"}, **engine.body())
+    # what is read is there then, however long the rest takes
+    source.write(10)
     cloud.run("trove", "create", "heir", "1", "--replica_of", source.id)
     heir = Instance(cloud, engine, ident=cloud.openstack(
         "database", "instance", "show", source.id)["replicas"].strip())
