@@ -531,10 +531,10 @@ def test_the_archive_goes_on_at_a_new_source(instance: Instance) -> None:
     able(instance, "log_archiving")
     cloud, engine, rest = instance.cloud, instance.engine, instance.rest
     source = Instance(cloud, engine, log_archiving={"enabled": True}, **engine.body())
-    source.write()
-    # it was started again for its log
+    # one that writes no log until now is started again first
     eventually(lambda: "archived_at" in rest.get(f"/instances/{source.id}").json()["instance"][
         "log_archiving"], "the archive to begin", 120, pause=1)
+    source.write()
     cloud.run("trove", "create", "keeper", "1", "--replica_of", source.id)
     taker = Instance(cloud, engine, ident=cloud.openstack(
         "database", "instance", "show", source.id)["replicas"].strip())
