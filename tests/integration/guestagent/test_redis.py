@@ -39,7 +39,7 @@ from trove_ng.guestagent.context import AgentContext
 from trove_ng.guestagent.datastores.experimental.redis.manager import RedisManager
 from trove_ng.guestagent.datastores.experimental.redis.paths import Paths
 from trove_ng.guestagent.datastores.experimental.redis.server import Session
-from trove_ng.guestagent.os.volumes import VolumeManager
+from trove_ng.guestagent.os.volumes import VolumeManager, filesystem_stats
 from trove_ng.guestagent.storage.http import StorageError
 from trove_ng.rpc import log_messages as lm
 from trove_ng.rpc import messages as m
@@ -231,7 +231,8 @@ def test_a_server_without_room_for_its_changes_says_so_and_keeps_them(
             server.manager.stop_db()
         assert server.login().llen("t") == rows
         assert server.setting("save") == "1 1"
-        grow(100)
+        # how much it took until it refused depends on how soon it looked
+        grow(400)
         server.manager.stop_db()
         server.manager.start_db()
         assert server.login().llen("t") == rows
@@ -241,7 +242,7 @@ def test_a_server_without_room_for_its_changes_says_so_and_keeps_them(
         server.manager.status._prepared = True
         server.manager.resume()
         assert server.setting("save") == "1 1"
-        grow(60)
+        leave_little(grow, server.paths.mount)
         fill_until_refused(server)
         server.manager.fence(m.StepRequest(operation_id="f", step="fence"))
         assert server.manager.probe() is ServiceStatus.SHUTDOWN
@@ -259,6 +260,19 @@ def small_volume(path: str) -> Iterator[Callable[[int], None]]:
         yield lambda size: mount("remount", f"size={size}m")
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def leave_little(resize: Callable[[int], None], path: str) -> None:
+    """Leave a few MiB of a volume, to which the server may write just then."""
+    def done() -> bool:
+        try:
+            resize(filesystem_stats(path).used // 2**20 + 8)
+        except subprocess.CalledProcessError:
+            # it grew meanwhile
+            return False
+        return True
+
+    wait_for(done, 60)
 
 
 def fill_until_refused(server: Server) -> int:
