@@ -54,7 +54,8 @@ class Engine:
     :param connect: logs in as the owner of the database
     :param insert: adds rows, the first of which has a number
     :param dump: returns the program that streams a backup, given the root of the server
-    :param load: commands that make a data directory from that stream, and from its files
+    :param load: commands that make a data directory from that stream, and from its files, given
+        its path
     :param unpacked: that directory, on the volume
     :param data: of the server, on the same volume
     """
@@ -84,16 +85,15 @@ ENGINES = {
         lambda address: pymysql.connect(host=address, user="bench", password=_PASSWORD,
                                         database="bench", autocommit=True),
         f"INSERT INTO t SELECT seq, CONCAT({_TEXT.rstrip(', ')}) FROM seq_%d_to_%d",
-        _mariabackup, ("mbstream -x -C /var/lib/mysql/bench",
-                       "mariabackup --no-defaults --prepare --target-dir=/var/lib/mysql/bench"),
+        _mariabackup, ("mbstream -x -C %s",
+                       "mariabackup --no-defaults --prepare --target-dir=%s"),
         "/var/lib/mysql/bench", "var/lib/mysql/data"),
     "postgresql": Engine(
         lambda address: psycopg.connect(host=address, user="bench", password=_PASSWORD,
                                         dbname="bench", autocommit=True),
         "INSERT INTO t SELECT i, (SELECT string_agg(md5(random()::text || i || n), '') FROM "
         f"generate_series(1, {_ROW // 32}) n) FROM generate_series(%d, %d) i",
-        _pg_basebackup, ("tar -x -C /var/lib/postgresql/bench",), "/var/lib/postgresql/bench",
-        "var/lib/postgresql"),
+        _pg_basebackup, ("tar -x -C %s",), "/var/lib/postgresql/bench", "var/lib/postgresql"),
 }
 
 
@@ -241,8 +241,9 @@ class _Bench:
         other = self._create("alone", datastore={"type": self._name})
         name = _FILE.lstrip("/")
         shutil.copyfile(root_of(ident) / name, root_of(other) / name)
-        self._shell(other, "mkdir", self._engine.unpacked)
-        unpack, *rest = (line.split() for line in self._engine.load)
+        folder = self._engine.unpacked
+        self._shell(other, "mkdir", folder)
+        unpack, *rest = ((line % folder).split() for line in self._engine.load)
         os.sync()
         begun = time.perf_counter()
         self._piped(other, [["zstd", "-d", "-c", _FILE], unpack])

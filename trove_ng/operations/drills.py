@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 from trove_ng.common.context import of_its_own
 from trove_ng.common.states import ExecutionState, VerificationState
@@ -36,7 +35,7 @@ class Drills(Unasked):
                     functools.partial(self._begin, row.schedule_id, row.id), self._wake)
 
     @retry_on_db_error
-    def _choose(self, schedule_id: str) -> Sequence[str]:
+    def _choose(self, schedule_id: str) -> list[str]:
         """Let the newest good backup of a schedule wait to be verified; nothing is begun yet."""
         now = self._clock.now()
         with self._db.writer() as session:
@@ -53,7 +52,7 @@ class Drills(Unasked):
         return []
 
     @retry_on_db_error
-    def _begin(self, schedule_id: str, execution_id: str) -> Sequence[str]:
+    def _begin(self, schedule_id: str, execution_id: str) -> list[str]:
         """Begin a verification, if that may begin now; return the operation's id."""
         with self._db.writer() as session:
             schedule = schedules.get(session, schedule_id, lock=True)

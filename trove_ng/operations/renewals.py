@@ -101,7 +101,7 @@ class Renewals(Unasked):
                     resource_id=row.instance_id, details={"expires_at": ends})
 
     @retry_on_db_error
-    def _begin(self, instance_id: str, until: datetime.datetime) -> Sequence[str]:
+    def _begin(self, instance_id: str, until: datetime.datetime) -> list[str]:
         """Begin to renew one, if that may begin now; return the operation's id."""
         now = self._clock.now()
         with self._db.writer() as session:

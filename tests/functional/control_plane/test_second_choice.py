@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,14 @@ from sqlalchemy import update
 
 from tests.functional.control_plane.conftest import ControlPlane
 from tests.functional.control_plane.invariants import violations
-from tests.functional.control_plane.test_failover import ALONE, ejections, make, say, want
+from tests.functional.control_plane.test_failover import (
+    ALONE,
+    allow_more,
+    ejections,
+    make,
+    say,
+    want,
+)
 from tests.functional.control_plane.test_replicas import ask, ids, let_in, servers
 from tests.functional.control_plane.test_replicas import pair as pair  # noqa: PLC0414  fixture
 from tests.functional.control_plane.world import LivingAgent, lose, wait_for
@@ -55,6 +62,24 @@ def die_as_chosen(plane: ControlPlane, ident: str, *, does_it: bool = False) -> 
 
     agent._detach_replica = is_lost  # type: ignore[method-assign]
     return asked
+
+
+def with_third(plane: ControlPlane, found: Set, ahead: Sequence[str] = ()) -> str:
+    """Add a replica to a set whose source will be given up when it is lost; return it.
+
+    :param ahead: replicas that can take the place as well, and have more, each than the one before
+    """
+    source, _, _ = found
+    allow_more(plane)
+    third = str(ask(plane, source)["id"])
+    plane.wait(third, "ACTIVE")
+    plane.wait(source, "ACTIVE")
+    plane.conf.set_override("failover_candidate_timeout", 1)
+    want(plane, source)
+    for number, replica in enumerate((third, *ahead)):
+        say(plane, replica, ALONE)
+        plane.agent(replica).progress += number
+    return third
 
 
 @pytest.fixture
@@ -122,8 +147,6 @@ def ends_well(plane: ControlPlane, found: Set) -> None:
 def test_the_next_one_takes_the_place_when_the_chosen_one_is_cut_off(
         plane: ControlPlane, lost: Set, seen: list[tuple[bool, bool]], *, does_it: bool) -> None:
     source, one, two = lost
-    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"instances": 9}},
-                  token="admin", status=200)
     asked = die_as_chosen(plane, one, does_it=does_it)
     make(plane).run()
     ends_well(plane, lost)
@@ -138,16 +161,7 @@ def test_the_next_one_takes_the_place_when_the_chosen_one_is_cut_off(
 def test_the_others_follow_the_one_that_lets_clients_write(
         plane: ControlPlane, pair: Set) -> None:
     source, one, two = pair
-    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"instances": 9}},
-                  token="admin", status=200)
-    third = ask(plane, source)["id"]
-    plane.wait(third, "ACTIVE")
-    plane.wait(source, "ACTIVE")
-    plane.conf.set_override("failover_candidate_timeout", 1)
-    want(plane, source)
-    for number, replica in enumerate((third, two, one)):
-        say(plane, replica, ALONE)
-        plane.agent(replica).progress += number
+    third = with_third(plane, pair, (two, one))
     lose(plane, source)
     for replica in (one, two):
         die_as_chosen(plane, replica)
@@ -164,16 +178,7 @@ def test_the_others_follow_the_one_that_lets_clients_write(
 
 def test_the_third_follows_the_second_choice(plane: ControlPlane, pair: Set) -> None:
     source, one, two = pair
-    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"instances": 9}},
-                  token="admin", status=200)
-    third = ask(plane, source)["id"]
-    plane.wait(third, "ACTIVE")
-    plane.wait(source, "ACTIVE")
-    plane.conf.set_override("failover_candidate_timeout", 1)
-    want(plane, source)
-    for number, replica in enumerate((third, two, one)):
-        say(plane, replica, ALONE)
-        plane.agent(replica).progress += number
+    third = with_third(plane, pair, (two, one))
     lose(plane, source)
     die_as_chosen(plane, one)
     make(plane).run()
@@ -188,13 +193,7 @@ def test_the_third_follows_the_second_choice(plane: ControlPlane, pair: Set) -> 
 def test_stragglers_follow_the_second_choice_if_they_have_no_more_than_it(
         plane: ControlPlane, pair: Set, *, progress: int, follows: bool) -> None:
     source, one, two = pair
-    plane.request("PUT", f"/mgmt/quotas/{plane.project_id}", {"quotas": {"instances": 9}},
-                  token="admin", status=200)
-    third = ask(plane, source)["id"]
-    plane.wait(third, "ACTIVE")
-    plane.wait(source, "ACTIVE")
-    plane.conf.set_override("failover_candidate_timeout", 1)
-    want(plane, source)
+    third = with_third(plane, pair)
     for replica in (one, two):
         say(plane, replica, ALONE)
     say(plane, third, {**ALONE, "applies": False})

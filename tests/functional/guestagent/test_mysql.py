@@ -727,7 +727,7 @@ def test_nothing_is_removed_while_a_log_begins(
     def begun() -> bool:
         # between the look and the removal
         found = really()
-        one.manager.configuration.set_replication(one.paths.binlogs, {"server_id": 7})
+        one.manager.configuration.set_replication({"server_id": 7})
         return found
 
     monkeypatch.setattr(log, "_logs", begun)

@@ -46,6 +46,17 @@ class Instance:
         self.address = str(shown["ip"][0])
         return shown
 
+    def shown(self) -> dict[str, Any]:
+        """Return what is said of it now."""
+        found: dict[str, Any] = self.rest.get(f"/instances/{self.id}").json()["instance"]
+        return found
+
+    def replica(self, name: str) -> Instance:
+        """Return its first replica, which the released client makes."""
+        self.cloud.run("trove", "create", name, "1", "--replica_of", self.id)
+        found = self.cloud.openstack("database", "instance", "show", self.id)
+        return Instance(self.cloud, self.engine, ident=found["replicas"].strip())
+
     def act(self, action: str, body: Any) -> None:
         self.rest.post(f"/instances/{self.id}/action", {action: body})
         self.cloud.wait_operations(self.id)
@@ -121,6 +132,25 @@ def published(instance: Instance, log: str, **how: int) -> str:
         "prefix": shown["prefix"], "format": "json"}).json()
     return "".join(rest.session.get(f"{store}/{shown['container']}/{one['name']}",
                                     timeout=30).text for one in names)
+
+
+def archive_begins(instance: Instance) -> None:
+    """Wait until the log is archived: a database that writes none until now is restarted."""
+    eventually(lambda: "archived_at" in instance.shown()["log_archiving"],
+               # requests are counted
+               "the archive to begin", 120, pause=1)
+
+
+def archived_moment(instance: Instance) -> tuple[Any, datetime.datetime]:
+    """Return rows, and a time when there were no more; the log is archived up to there."""
+    rows = instance.write(10)
+    time.sleep(1.1)
+    now = datetime.datetime.now(datetime.UTC)
+    time.sleep(0.1)
+    instance.write(10)
+    eventually(lambda: (instance.shown()["latest_restorable_time"] or "") > now.isoformat(),
+               "the log to be archived", 300, pause=1)
+    return rows, now
 
 
 def test_each_installed_engine_is_tried_or_it_is_known_why_not() -> None:
@@ -371,25 +401,11 @@ def test_a_backup_is_brought_to_a_time_or_that_is_refused(instance: Instance) ->
         assert (answer.status_code, "does not archive" in answer.text) == (501, True), answer.text
         return
     assert answer.status_code == 202, answer.text
-
-    def shown() -> dict[str, Any]:
-        found: dict[str, Any] = rest.get(path).json()["instance"]
-        return found
-
-    # a database that writes no log until now is started again first
-    eventually(lambda: "archived_at" in shown()["log_archiving"], "the archive to begin",
-               120, pause=1)
+    archive_begins(instance)
     backup = rest.post("/backups", {"backup": {
         "name": "before", "instance": instance.id}}).json()["backup"]["id"]
     instance.cloud.wait_backup(backup)
-    before = instance.write(10)
-    time.sleep(1.1)
-    now = datetime.datetime.now(datetime.UTC)
-    time.sleep(0.1)
-    instance.write(10)
-    eventually(lambda: (shown()["latest_restorable_time"] or "") > now.isoformat(),
-               # requests are counted
-               "the log to be archived", 300, pause=1)
+    before, now = archived_moment(instance)
     late = now + datetime.timedelta(days=1)
     point = {"backupRef": backup, "time": late.isoformat()}
     refused = rest.request("POST", "/instances", check=False, json={"instance": {
@@ -452,9 +468,7 @@ def test_connections_are_encrypted(instance: Instance, tmp_path: pathlib.Path) -
 def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
     able(instance, "replication")
     cloud, before = instance.cloud, instance.write()
-    cloud.run("trove", "create", "conformance-replica", "1", "--replica_of", instance.id)
-    shown = cloud.openstack("database", "instance", "show", instance.id)
-    replica = Instance(cloud, instance.engine, ident=shown["replicas"])
+    replica = instance.replica("conformance-replica")
     assert replica.read() == before
     after = instance.write(10)
     eventually(lambda: replica.read() == after, "what was written at the source")
@@ -510,8 +524,7 @@ def test_replicas_take_the_place_of_their_source(instance: Instance,
     # its database ends, and its agent lives
     cloud.rest("openrc-admin").post(f"/mgmt/instances/{one.id}/action", {"stop": {}})
     cloud.wait_operations(one.id)
-    eventually(lambda: one.rest.get(f"/instances/{one.id}").json()["instance"].get(
-        "operating_status") == "SHUTDOWN", "the end")
+    eventually(lambda: one.shown().get("operating_status") == "SHUTDOWN", "the end")
     cloud.run("openstack", "database", "instance", "eject", one.id)
     for member in (one, two, source):
         cloud.wait_operations(member.id)
@@ -531,13 +544,9 @@ def test_the_archive_goes_on_at_a_new_source(instance: Instance) -> None:
     able(instance, "log_archiving")
     cloud, engine, rest = instance.cloud, instance.engine, instance.rest
     source = Instance(cloud, engine, log_archiving={"enabled": True}, **engine.body())
-    # one that writes no log until now is started again first
-    eventually(lambda: "archived_at" in rest.get(f"/instances/{source.id}").json()["instance"][
-        "log_archiving"], "the archive to begin", 120, pause=1)
+    archive_begins(source)
     source.write()
-    cloud.run("trove", "create", "keeper", "1", "--replica_of", source.id)
-    taker = Instance(cloud, engine, ident=cloud.openstack(
-        "database", "instance", "show", source.id)["replicas"].strip())
+    taker = source.replica("keeper")
     cloud.run("openstack", "database", "instance", "promote", taker.id)
     for member in (taker, source):
         cloud.wait_operations(member.id)
@@ -549,17 +558,7 @@ def test_the_archive_goes_on_at_a_new_source(instance: Instance) -> None:
 
     eventually(lambda: [one["status"] for one in bases()] == ["COMPLETED"],
                "the backup that the archive begins with", 300, pause=1)
-    before = taker.write(10)
-    time.sleep(1.1)
-    now = datetime.datetime.now(datetime.UTC)
-    time.sleep(0.1)
-    taker.write(10)
-
-    def reached() -> str:
-        found = rest.get(f"/instances/{taker.id}").json()["instance"]
-        return found["latest_restorable_time"] or ""
-
-    eventually(lambda: reached() > now.isoformat(), "the log to be archived", 300, pause=1)
+    before, now = archived_moment(taker)
     other = Instance(cloud, engine, size=2, restorePoint={
         "backupRef": bases()[0]["id"], "time": now.isoformat()})
     assert other.read() == before
@@ -574,18 +573,11 @@ def test_a_lost_source_is_replaced_by_itself(
     source = Instance(cloud, engine, failover={"mode": "automatic"}, **engine.body())
     # what is read is there then, however long the rest takes
     source.write(10)
-    cloud.run("trove", "create", "heir", "1", "--replica_of", source.id)
-    heir = Instance(cloud, engine, ident=cloud.openstack(
-        "database", "instance", "show", source.id)["replicas"].strip())
+    heir = source.replica("heir")
     before = source.write()
     eventually(lambda: heir.read() == before, "what was written at the source")
-
-    def shown() -> dict[str, Any]:
-        found: dict[str, Any] = heir.rest.get(f"/instances/{heir.id}").json()["instance"]
-        return found
-
     # a replica speaks of a source only that it has heard
-    eventually(lambda: shown().get("replication", {}).get("connected") is True, "its word",
+    eventually(lambda: heir.shown().get("replication", {}).get("connected") is True, "its word",
                pause=1)
     begun = time.monotonic()
     kill(source.id)
@@ -613,9 +605,7 @@ def test_a_set_speaks_tls_whoever_is_its_source(
     cloud, engine = instance.cloud, instance.engine
     source = Instance(cloud, engine, **engine.body())
     source.write()
-    cloud.run("trove", "create", "encrypted", "1", "--replica_of", source.id)
-    replica = Instance(cloud, engine, ident=cloud.openstack(
-        "database", "instance", "show", source.id)["replicas"].strip())
+    replica = source.replica("encrypted")
     trusted = tmp_path / "authority.pem"
 
     def ask(one: Instance, **wanted: Any) -> None:

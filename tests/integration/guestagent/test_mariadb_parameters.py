@@ -99,7 +99,7 @@ def test_the_server_takes_every_setting_from_its_file(tmp_path: pathlib.Path,
     paths = Paths(mount=str(tmp_path / "mount"), base_config=str(tmp_path / "90.cnf"),
                   include_config=str(tmp_path / "99.cnf"), changes=str(tmp_path / "changes"))
     for value in _values(one):
-        Configuration(paths, MariaDbDialect()).write(
+        Configuration(paths, MariaDbDialect(), "mysql").write(
             base.get("mariadb").config(512), {one.name: value})
         main = tmp_path / "my.cnf"
         main.write_text(f"!include {paths.include_config}\n")

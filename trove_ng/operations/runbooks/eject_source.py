@@ -13,6 +13,7 @@ a lost source committed last: nobody else has it, and nobody was told that it st
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,13 +33,13 @@ from trove_ng.rpc.lines import BusAway
 
 LOG = logging.getLogger(__name__)
 
-#: step that asks the replicas, and what it notes: the id of the one that has most, the ids of
-#: those that did not answer, and of those that may take the place in their order, how far each was
-_HALT, _OUTCOME, _BEST, _LEFT_OUT, _ORDER = "halt", "outcome", "best", "left_out", "order"
+#: step that asks the replicas, and what it notes: the ids of those that did not answer, and how
+#: far those were that may take the place, who has most first
+_HALT, _OUTCOME, _LEFT_OUT, _ORDER = "halt", "outcome", "left_out", "order"
 #: what it notes of one that was chosen and is lost, too: the id of who takes its place
 _LOST = "lost"
 #: times of ``failover_candidate_timeout`` for which one that was chosen may be silent or down
-_PATIENCE = 3
+_TIMES = 3
 #: ``instances.error`` of a source that could not be put aside
 _CODE = "EJECT"
 
@@ -56,8 +57,9 @@ def _chosen(work: Work) -> str | None:
 
 def _line(work: Work) -> list[str]:
     """Return the ids of the replicas that were chosen, one after the other."""
-    notes = _notes(work)
-    one, line = notes.get(_OUTCOME, {}).get(_BEST), []
+    notes, line = _notes(work), list[str]()
+    order = notes.get(_OUTCOME, {}).get(_ORDER)
+    one = order[0][0] if order else None
     while one is not None:
         line.append(one)
         one = notes.get(f"{_LOST} {one}")
@@ -160,8 +162,7 @@ def _halt(work: Work) -> None:
         return
     roles.end_backups(work, roles.wanted(work).replica_ids)
     answers, silent = _ask(work)
-    best = _best(answers)
-    outcome = {_BEST: best, _LEFT_OUT: sorted(silent), _ORDER: [
+    outcome = {_LEFT_OUT: sorted(silent), _ORDER: [
         [one, answers[one].progress, answers[one].history] for one in _order(answers)]}
     with work.writer() as session:
         operations.note_found(session, work.id, _HALT, _OUTCOME, outcome)
@@ -251,15 +252,15 @@ def _best(answers: Mapping[str, rm.Position]) -> str:
 
 
 def _order(answers: Mapping[str, rm.Position]) -> list[str]:
-    """Return the ids of those that may take the place, who has most first."""
-    rest, order = dict(answers), list[str]()
-    while rest:
-        try:
+    """Return the ids of those that may take the place, who has most first.
+
+    :raises StepFailed: there is none, or it cannot be told which is the first
+    """
+    order = [_best(answers)]
+    # of those that are left it may not be told
+    with contextlib.suppress(StepFailed):
+        while rest := {one: far for one, far in answers.items() if one not in order}:
             order.append(_best(rest))
-        except StepFailed:
-            # of these it cannot be told
-            break
-        del rest[order[-1]]
     return order
 
 
@@ -270,15 +271,16 @@ def _go_on(work: Work) -> None:
 
 
 def _apart(work: Work) -> set[str]:
-    """Return the ids of the replicas that had no part in the choice."""
-    return {*_outcome(work)[_LEFT_OUT], *roles.wanted(work).others}
+    """Return the ids of those that do not follow the new source: it is one, or was; or had no
+    part in the choice."""
+    return {work.resource_id, *_line(work), *_outcome(work)[_LEFT_OUT],
+            *roles.wanted(work).others}
 
 
 def _roles(work: Work) -> None:
     """Have the replica that has most be the source."""
     if _chosen(work) is None:
-        outcome = _outcome(work)
-        roles.write(work, outcome[_BEST], ejected=True, without=_apart(work))
+        roles.write(work, _line(work)[0], ejected=True, without=_apart(work))
 
 
 def _writable(work: Work) -> None:
@@ -289,7 +291,7 @@ def _writable(work: Work) -> None:
 
 def _lets_write(work: Work, source_id: str) -> bool:
     """Have clients write to a source; return False when it was given up."""
-    if f"{_LOST} {source_id}" in _notes(work):
+    if _is_given_up(work, source_id):
         return False
     try:
         return roles.open_source(
@@ -301,9 +303,14 @@ def _lets_write(work: Work, source_id: str) -> bool:
         return False
 
 
+def _is_given_up(work: Work, source_id: str) -> bool:
+    """Return whether another one is to take the place of one that was chosen."""
+    return _line(work)[-1] != source_id
+
+
 def _is_lost(work: Work, instance_id: str) -> bool:
     """Return whether an agent is silent for long, or says that its database does not serve."""
-    seconds = _PATIENCE * work.tools.conf.failover_candidate_timeout
+    seconds = _TIMES * work.tools.conf.failover_candidate_timeout
     now = work.tools.clock.now()
     with work.reader() as session:
         row = service_statuses.get(session, instance_id)
@@ -346,15 +353,13 @@ def _replace(work: Work, lost_id: str) -> None:
         LOG.warning("replica %s is let in at still: %s", lost_id, err.message)
     # until then there is no way back: it may be off the next moment
     fencing.isolate(lost, None)
-    line = _line(work)
-    roles.write(work, line[line.index(lost_id) + 1], ejected=True, before_id=lost_id,
-                without={work.resource_id, *line, *_apart(work)})
+    roles.write(work, _line(work)[-1], ejected=True, before_id=lost_id, without=_apart(work))
 
 
 def _give_back(work: Work) -> None:
     """Let one live again that was given up, where nobody took its place in the end."""
     source_id = _source(work)
-    if f"{_LOST} {source_id}" in _notes(work):
+    if _is_given_up(work, source_id):
         one = work.on(source_id)
         _note(one, fencing.release(one, _patience(work)))
         access.open_for(one, servers.load(one).access or {})
@@ -367,12 +372,12 @@ def _follow(work: Work) -> None:
         with roles.insisting():
             roles.move(work, one, source_id, "follow")
 
-    roles.each(work, _others(work, source_id), follow)
+    roles.each(work, _followers(work), follow)
 
 
-def _others(work: Work, source_id: str) -> list[str]:
-    others = {source_id, *_line(work), *_outcome(work)[_LEFT_OUT]}
-    return [one for one in roles.wanted(work).replica_ids if one not in others]
+def _followers(work: Work) -> list[str]:
+    apart = _apart(work)
+    return [one for one in roles.wanted(work).replica_ids if one not in apart]
 
 
 def _along(work: Work) -> None:
@@ -384,7 +389,7 @@ def _along(work: Work) -> None:
 def _settle(work: Work) -> None:
     source_id = _source(work)
     root.try_to_look(work.on(source_id))
-    roles.settle(work, source_id, _others(work, source_id))
+    roles.settle(work, source_id, _followers(work))
 
 
 def _aside(work: Work) -> None:

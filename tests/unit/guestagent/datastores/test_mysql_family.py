@@ -124,7 +124,7 @@ def paths(tmp_path: pathlib.Path) -> Paths:
 
 
 def test_the_owners_settings_come_after_ours(paths: Paths) -> None:
-    Configuration(paths, MariaDbDialect()).write(
+    Configuration(paths, MariaDbDialect(), "mysql").write(
         {"mysqld": {"max_connections": 50}}, {"max_connections": 70})
     files = sorted(pathlib.Path(paths.changes).iterdir())
     assert [one.read_text().split("\n")[1] for one in files] == [
@@ -137,7 +137,7 @@ def test_the_owners_settings_come_after_ours(paths: Paths) -> None:
 
 
 def test_the_init_file_is_told_for_one_start(paths: Paths) -> None:
-    configuration = Configuration(paths, MariaDbDialect())
+    configuration = Configuration(paths, MariaDbDialect(), "mysql")
     configuration.write({}, {"init_file": "/owner"})
     configuration.set_init_file("/ours")
     last = sorted(pathlib.Path(paths.changes).iterdir())[-1]

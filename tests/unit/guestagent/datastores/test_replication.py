@@ -28,8 +28,8 @@ BROKEN = {**FOLLOWS, "Slave_SQL_Running": "No", "Last_SQL_Errno": 1062}
 def replica(folder: pathlib.Path) -> Replication:
     # only its word is asked for, which tests give
     nothing: Any = None
-    return MariaDbReplication(nothing, nothing, nothing, nothing, "1",
-                              lambda: folder / "role", "mysql", nothing, LastWord(folder))
+    return MariaDbReplication(nothing, nothing, nothing, "1", lambda: folder / "role", nothing,
+                              LastWord(folder))
 
 
 @pytest.fixture

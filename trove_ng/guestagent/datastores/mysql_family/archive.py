@@ -96,15 +96,13 @@ class BinlogArchive(LogArchive):
 
     :param marker: file on the volume that tells that the log is archived
     :param own_volume: returns whether binary logs have a volume, and are the owner's
-    :param owner: user that the server runs as
     :param restart: restarts the server
     """
 
     def __init__(self, paths: Paths, server: Server, configuration: Configuration, tool: Tool,
                  number: int, marker: Callable[[], pathlib.Path],
-                 own_volume: Callable[[], bool], owner: str,
-                 scratch: Callable[[], pathlib.Path], patience: Patience,
-                 restart: Callable[[], None]) -> None:
+                 own_volume: Callable[[], bool], scratch: Callable[[], pathlib.Path],
+                 patience: Patience, restart: Callable[[], None]) -> None:
         super().__init__(STRATEGY, scratch, patience)
         self._paths = paths
         self._server = server
@@ -113,7 +111,6 @@ class BinlogArchive(LogArchive):
         self._number = number
         self._marker = marker
         self._own_volume = own_volume
-        self._owner = owner
         self._restart = restart
         #: the server was restarted for its log and writes none
         self._in_vain = False
@@ -174,9 +171,7 @@ class BinlogArchive(LogArchive):
 
     def _configure(self) -> dict[str, Any]:
         """Write the settings; return those that a running server takes."""
-        files.make_directory(self._paths.binlogs, mode=0o750, owner=self._owner)
-        return self._configuration.set_archive(
-            self._paths.binlogs, self._number, _FILE_SIZE)
+        return self._configuration.set_archive(self._number, _FILE_SIZE)
 
     def end(self) -> None:
         """Keep no more log for the archive; the server writes some until its next start."""
@@ -245,7 +240,7 @@ class BinlogArchive(LogArchive):
         if not folder.is_dir():
             return
         if self._configuration.option("log_bin") is None:
-            self._leave(folder)
+            self._leave()
             return
         if self._configuration.archives:
             # soon after a server ceased to write it: at its next start nothing shows that
@@ -268,13 +263,11 @@ class BinlogArchive(LogArchive):
                 number = one.number
             self._purge(session, found, number)
 
-    def _leave(self, folder: pathlib.Path) -> None:
+    def _leave(self) -> None:
         """Remove the log of a server that writes it until its next start only."""
         if not self._logs():
-            with self._configuration.placing_log:
-                # a server that takes a role meanwhile has its log there
-                if self._configuration.option("log_bin") is None:
-                    files.remove(folder, recursive=True)
+            # unless a server that takes a role meanwhile has its log there
+            self._configuration.remove_log()
             return
         with self._server.session() as session:
             found = self.history.listing(session)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
@@ -44,29 +45,45 @@ def as_options(variables: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]
     return options
 
 
-def _binlogs(folder: pathlib.Path) -> dict[str, Any]:
-    """Return the options of binary logs that no crash loses and that do not grow for ever."""
-    return {"log_bin": str(folder / "binlog"), "log_bin_index": str(folder / "binlog.index"),
-            "sync_binlog": 1}
-
-
 class Configuration:
-    """Our base file, what the control plane computed, and what users set."""
+    """Our base file, what the control plane computed, and what users set.
 
-    def __init__(self, paths: Paths, dialect: Dialect) -> None:
+    :param owner: of what the server writes
+    """
+
+    def __init__(self, paths: Paths, dialect: Dialect, owner: str) -> None:
         self._paths = paths
         self._dialect = dialect
+        self._owner = owner
         self._manager = ConfigurationManager(
             paths.base_config, IniCodec(), ImportOverrideStrategy(paths.changes, ".cnf"),
             owner="root", mode=0o644)
         #: held while the directory of the binary logs is made and named, or removed
-        self.placing_log = threading.RLock()
+        self._placing = threading.RLock()
+
+    @contextlib.contextmanager
+    def _placed_log(self) -> Iterator[dict[str, Any]]:
+        """Make the directory of the binary logs; give the options that name it.
+
+        No crash loses these logs, and they do not grow for ever.
+        """
+        folder = self._paths.binlogs
+        with self._placing:
+            files.make_directory(folder, mode=0o750, owner=self._owner)
+            yield {"log_bin": str(folder / "binlog"),
+                   "log_bin_index": str(folder / "binlog.index"), "sync_binlog": 1}
+
+    def remove_log(self) -> None:
+        """Remove the directory of the binary logs, unless the settings name it."""
+        with self._placing:
+            if self.option("log_bin") is None:
+                files.remove(self._paths.binlogs, recursive=True)
 
     def write(self, computed: Mapping[str, Any], overrides: Mapping[str, Any],
-              error_log: str | None = None, binlogs: pathlib.Path | None = None) -> None:
+              error_log: str | None = None, *, binlogs: bool = False) -> None:
         """Write all files, and have the server read them.
 
-        :param binlogs: directory of the binary logs; None: none are written
+        :param binlogs: binary logs are written
         :param error_log: where the server writes its errors; None leaves that to whoever
             runs it
         :param computed: section → option → value, from the control plane
@@ -74,19 +91,21 @@ class Configuration:
         """
         paths = self._paths
         files.make_directory(pathlib.Path(paths.base_config).parent)
-        self._manager.save({"mysqld": {
-            "user": "mysql", "datadir": str(paths.data), "socket": paths.socket,
-            "pid_file": paths.pid_file, "port": paths.port, "bind_address": "*",
-            "skip_name_resolve": "ON", "local_infile": "OFF",
-            # no collation: one of another character set than the owner's stops the server
-            "character_set_server": "utf8mb4", "default_storage_engine": "InnoDB",
-            "innodb_file_per_table": "ON",
-            "log_output": "FILE", "general_log_file": str(paths.general_log),
-            "slow_query_log_file": str(paths.slow_log),
-            **({"log_error": error_log} if error_log else {}),
-            **self._dialect.options(_BINLOG_DAYS if binlogs is not None else None),
-            **(_binlogs(binlogs) if binlogs is not None else {}),
-        }})
+        placed: contextlib.AbstractContextManager[dict[str, Any]] = (
+            self._placed_log() if binlogs else contextlib.nullcontext({}))
+        with placed as named:
+            self._manager.save({"mysqld": {
+                "user": "mysql", "datadir": str(paths.data), "socket": paths.socket,
+                "pid_file": paths.pid_file, "port": paths.port, "bind_address": "*",
+                "skip_name_resolve": "ON", "local_infile": "OFF",
+                # no collation: one of another character set than the owner's stops the server
+                "character_set_server": "utf8mb4", "default_storage_engine": "InnoDB",
+                "innodb_file_per_table": "ON",
+                "log_output": "FILE", "general_log_file": str(paths.general_log),
+                "slow_query_log_file": str(paths.slow_log),
+                **({"log_error": error_log} if error_log else {}),
+                **self._dialect.options(_BINLOG_DAYS if binlogs else None), **named,
+            }})
         files.make_directory(paths.changes, mode=0o755)
         self.apply_computed(computed)
         self.set_overrides(overrides)
@@ -118,17 +137,18 @@ class Configuration:
         """Set an option that nothing replaces."""
         self._manager.apply_system({"mysqld": {name: value}}, _OPTION + name, final=True)
 
-    def set_replication(self, folder: pathlib.Path, options: Mapping[str, Any]) -> None:
+    def set_replication(self, options: Mapping[str, Any]) -> None:
         """Have binary logs written, and set options that nothing replaces beside them.
 
-        :param folder: directory of the binary logs; the owner says how long they are kept
+        The owner says how long they are kept.
         """
-        named = _binlogs(folder)
-        soft = {"sync_binlog": named.pop("sync_binlog"), **self._dialect.options(_BINLOG_DAYS)}
-        self._manager.apply_system({"mysqld": soft}, _REPLICATION)
-        self._manager.apply_system(
-            {"mysqld": {**named, **self._dialect.whole_log, **options}}, _REPLICATION,
-            final=True)
+        with self._placed_log() as named:
+            soft = {"sync_binlog": named.pop("sync_binlog"),
+                    **self._dialect.options(_BINLOG_DAYS)}
+            self._manager.apply_system({"mysqld": soft}, _REPLICATION)
+            self._manager.apply_system(
+                {"mysqld": {**named, **self._dialect.whole_log, **options}}, _REPLICATION,
+                final=True)
 
     @property
     def replicates(self) -> bool:
@@ -151,18 +171,18 @@ class Configuration:
             "sync_binlog": 1, "binlog_format": "ROW", "max_binlog_size": size,
             **{name: kept[name] for name in self._dialect.expiry}, **self._dialect.whole_log}
 
-    def set_archive(self, folder: pathlib.Path, number: int, size: int) -> dict[str, Any]:
+    def set_archive(self, number: int, size: int) -> dict[str, Any]:
         """Have binary logs written as they are archived, whatever the owner sets.
 
-        :param folder: directory of the binary logs
         :param number: of the server
         :param size: bytes of a file
         :return: what a running server that writes them takes at once
         """
         dynamic = self.archived(size)
-        self._manager.apply_system({"mysqld": {
-            **_binlogs(folder), **dynamic, **self._dialect.expires, "server_id": number}},
-            _ARCHIVE, final=True)
+        with self._placed_log() as named:
+            self._manager.apply_system({"mysqld": {
+                **named, **dynamic, **self._dialect.expires, "server_id": number}},
+                _ARCHIVE, final=True)
         return dynamic
 
     def unset_archive(self) -> None:

@@ -94,7 +94,7 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         self.admin = AdminAccount(self._option_file, OWNER, self.dialect)
         self.server = sql.Server(self.paths.socket, self.admin.credentials,
                                  self.dialect.unlimited)
-        self.configuration = Configuration(self.paths, self.dialect)
+        self.configuration = Configuration(self.paths, self.dialect, OWNER)
         self._hold = DataHold(self.server, self._sync, self.dialect)
         self.databases = Databases(self.server)
         self.users = Users(self.server, self.dialect)
@@ -105,13 +105,12 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
                                       lambda: self.volumes.has(USER_LOG))
         self._overrides = Overrides(self.configuration, self.server, self.dialect)
         self.replication = self.replicates(
-            self.server, self.configuration, self.dialect, self.paths, ctx.instance_id,
-            lambda: self.agent_dir / "replication", OWNER, self.tls.trust,
-            LastWord(ctx.state_dir))
+            self.server, self.configuration, self.dialect, ctx.instance_id,
+            lambda: self.agent_dir / "replication", self.tls.trust, LastWord(ctx.state_dir))
         self.archive = BinlogArchive(
             self.paths, self.server, self.configuration, self.strategy.tool,
             server_id(ctx.instance_id), lambda: self.agent_dir / "log-archive",
-            lambda: self.volumes.has(BINLOG), OWNER, ctx.scratch, self.patience, self._restart)
+            lambda: self.volumes.has(BINLOG), ctx.scratch, self.patience, self._restart)
 
     # ---- what an engine must say --------------------------------------------
 
@@ -309,10 +308,8 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
 
     def _write_configuration(self, config: Config, overrides: Mapping[str, Any]) -> None:
         """Write all files of settings, and make the directories that they name."""
-        binlogs = self.paths.binlogs if self.volumes.has(BINLOG) else None
-        if binlogs is not None:
-            files.make_directory(binlogs, mode=0o750, owner=OWNER)
-        self.configuration.write(config, overrides, self.server_logs.prepare(), binlogs)
+        self.configuration.write(config, overrides, self.server_logs.prepare(),
+                                 binlogs=self.volumes.has(BINLOG))
 
     def _check_data(self, existing: m.ExistingData) -> None:
         if is_older(self.installed_version(), than=existing.version):

@@ -27,7 +27,6 @@ from trove_ng.guestagent.datastores.mysql_family.backup import GTID
 from trove_ng.guestagent.datastores.mysql_family.binlog import server_id
 from trove_ng.guestagent.datastores.mysql_family.config import Configuration
 from trove_ng.guestagent.datastores.mysql_family.dialect import Dialect
-from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 from trove_ng.guestagent.datastores.mysql_family.users import ANY_HOST, password_of
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.replicas import LastWord, account_names, only_progress
@@ -68,7 +67,6 @@ class Replication(abc.ABC):
     """Settings, accounts and statements.
 
     :param marker: returns the file on the data volume that tells the role
-    :param owner: user that the server runs as
     :param trust: keeps what its source is verified with
     :param word: knows when its source was heard
     """
@@ -79,15 +77,13 @@ class Replication(abc.ABC):
     shows: ClassVar[str]
 
     def __init__(self, server: sql.Server, configuration: Configuration, dialect: Dialect,
-                 paths: Paths, instance_id: str, marker: Callable[[], pathlib.Path],
-                 owner: str, trust: Trust, word: LastWord) -> None:
+                 instance_id: str, marker: Callable[[], pathlib.Path], trust: Trust,
+                 word: LastWord) -> None:
         self._server = server
         self._dialect = dialect
         self._configuration = configuration
-        self._paths = paths
         self._id = server_id(instance_id)
         self._marker = marker
-        self._owner = owner
         self._trust = trust
         self._word = word
         #: held while the role changes, and while the agent writes by its right as what it is
@@ -115,10 +111,7 @@ class Replication(abc.ABC):
             # what is the owner's runs by itself, and may be let write in spite of read_only
             **({} if role is Role.SOURCE else {_EVENTS: "OFF"})}
         with self._changing:
-            with self._configuration.placing_log:
-                folder = self._paths.binlogs
-                files.make_directory(folder, mode=0o750, owner=self._owner)
-                self._configuration.set_replication(folder, settings)
+            self._configuration.set_replication(settings)
             files.make_directory(self._marker().parent, mode=0o700)
             files.write_text(self._marker(), role, mode=0o600)
 
