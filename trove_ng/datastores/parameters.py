@@ -90,13 +90,15 @@ def _choices(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
 def of_series(package: str, *series: str) -> Parameters:
     """Return what tells the parameters that a package lists, by series of versions.
 
-    :param series: the oldest first; a version belongs to one, or comes after it
+    :param series: the oldest first; a version belongs to one, or comes after it.  One may be the
+        release that its series is served from: a version that names no release is not older
     """
     def of(version: str = "", /) -> Sequence[Parameter]:
         found = number(version)
-        known = [one for one in series if number(one) <= found]
+        known = [one for one in series if number(one)[:max(2, len(found))] <= found]
         if not known:
-            raise BadRequest(f"The version {version} is not one of {', '.join(series)}.")
+            raise BadRequest(
+                f"The version {version} is not one of {', '.join(series)} and later.")
         return load(package, known[-1])
 
     return of

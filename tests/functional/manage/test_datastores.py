@@ -113,7 +113,7 @@ def test_an_id_wins_over_a_name_that_looks_like_it(
 
 
 def test_the_datastores_own_parameters_are_loaded(mariadb: Operator, database: Database) -> None:
-    own = base.get("mariadb").parameters()
+    own = base.get("mariadb").parameters("10.11")
     said = mariadb.does("db_load_datastore_config_parameters", "mariadb", "10.11")
     assert said == [f"{len(own)} parameters are loaded"]
     found = _parameters(database)

@@ -21,7 +21,7 @@ from trove_ng.rpc import messages as m
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(
     os.geteuid() != 0, reason="the server runs as its own user, which only root can do")]
 
-RULES = base.get("mariadb").parameters()
+RULES = base.get("mariadb").parameters("10.11")
 RESTART = [one.name for one in RULES if one.restart_required]
 
 

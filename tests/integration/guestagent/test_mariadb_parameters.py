@@ -24,7 +24,7 @@ from trove_ng.guestagent.datastores.mysql_family.paths import Paths
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(
     os.geteuid() != 0, reason="the server runs as its own user, which only root can do")]
 
-PARAMETERS = base.get("mariadb").parameters()
+PARAMETERS = base.get("mariadb").parameters("10.11")
 #: the server takes it at run time only if it was not off at the start
 STRICTER = {"query_cache_type"}
 TEXTS = {

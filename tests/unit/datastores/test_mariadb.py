@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trove_ng.common.errors import BadRequest
 from trove_ng.datastores import base
 from trove_ng.datastores.mariadb.reserved import LEFT_OUT
 
@@ -18,6 +19,17 @@ def test_what_mysql_offers_and_mariadb_has_can_be_set() -> None:
             "thread_stack"} <= set(KNOWN)
     settings = set(ENGINE.config(512)["mysqld"])
     assert settings <= set(KNOWN)
+
+
+@pytest.mark.parametrize("version", ["10.4", "10.4.34", "mariadb-10.6", "11.4", "12.0"])
+def test_one_list_is_for_all_versions_that_are_served(version: str) -> None:
+    assert {one.name for one in ENGINE.parameters(version)} == set(KNOWN)
+
+
+@pytest.mark.parametrize("version", ["", "latest", "5.5", "10", "10.3.39", "mariadb-10.2"])
+def test_a_version_that_is_not_served_has_no_parameters(version: str) -> None:
+    with pytest.raises(BadRequest, match=rf"{version} is not one of 10\.4 and later"):
+        ENGINE.parameters(version)
 
 
 def test_none_is_the_agents_or_left_out() -> None:

@@ -73,7 +73,7 @@ def test_mariadb_is_declared() -> None:
     mariadb = base.get("mariadb")
     assert mariadb.capabilities.backups
     assert mariadb.ports == (("tcp", 3306, 3306),)
-    names = [one.name for one in mariadb.parameters()]
+    names = [one.name for one in mariadb.parameters("10.11")]
     assert "max_connections" in names
     assert len(names) == len(set(names)) > 100
 

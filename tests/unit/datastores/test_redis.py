@@ -40,8 +40,22 @@ def test_each_version_has_its_own() -> None:
     assert set(LISTED) <= old < new
     assert {"hash-max-listpack-entries", "latency-tracking", "maxmemory-clients",
             "replica-ignore-disk-write-errors"} <= new - old
-    with pytest.raises(BadRequest, match="is not one of 6, 7"):
-        DATASTORE.parameters("5.0")
+    assert {one.name for one in DATASTORE.parameters("6.2")} == old
+
+
+@pytest.mark.parametrize("version", [
+    "", "latest", "5.0", "6", "6.0", "6.0.16", "redis-6.0", "6.2.0"])
+def test_a_version_that_is_not_served_has_no_parameters(version: str) -> None:
+    with pytest.raises(BadRequest, match=rf"{version} is not one of 6\.2\.1, 7 and later"):
+        DATASTORE.parameters(version)
+
+
+@pytest.mark.parametrize(("version", "new"), [
+    ("6.2", False), ("6.2.1", False), ("6.2.14", False), ("redis-6.2", False), ("7", True),
+    ("7.0", True), ("8.0.1", True)])
+def test_a_version_that_is_served_has_those_of_its_series(version: str, *, new: bool) -> None:
+    known = {one.name for one in DATASTORE.parameters(version)}
+    assert ("maxmemory-clients" in known) is new
 
 
 def test_passwords_are_set_by_root_only() -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from trove_ng.common.tls import BASIC, ENFORCED
 from trove_ng.datastores import parameters
-from trove_ng.datastores.base import Capabilities, Datastore, Parameter
+from trove_ng.datastores.base import Capabilities, Datastore
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.mariadb.reserved import RESERVED
 from trove_ng.datastores.mysql import template
 from trove_ng.datastores.mysql.rules import MySqlRules
-
-
-def _parameters(_version: str = "") -> Sequence[Parameter]:
-    return parameters.load("trove_ng.datastores.mariadb")
-
 
 DATASTORE = Datastore(
     manager="mariadb",
@@ -28,7 +21,8 @@ DATASTORE = Datastore(
     # 80 characters since 10.x; 128 only in later releases
     rules=MySqlRules(user_length=80),
     config=template.config,
-    parameters=_parameters,
+    # one list for all: what a release lacks, its server refuses
+    parameters=parameters.of_series("trove_ng.datastores.mariadb", "10.4"),
     backup_strategy="mariabackup",
     logs=(Log("error", LogKind.SYS), Log("general", LogKind.USER), Log(AGENT, LogKind.SYS),
           Log("slow_query", LogKind.USER)),

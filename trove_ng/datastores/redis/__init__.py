@@ -22,8 +22,8 @@ DATASTORE = Datastore(
     tells_root=True,
     rules=RedisRules(),
     config=template.config,
-    parameters=parameters.of_series(
-        "trove_ng.datastores.redis", "6", "7"),
+    # 6.2.0 opens no port, and closes none, while it runs
+    parameters=parameters.of_series("trove_ng.datastores.redis", "6.2.1", "7"),
     backup_strategy="redis_rdb",
     logs=(Log("error", LogKind.SYS), Log(AGENT, LogKind.SYS)),
     reserved=RESERVED,

@@ -51,7 +51,7 @@ _CANNOT_WRITE = "MISCONF"
 
 
 class RedisManager(LiveReplicaCalls, ServerManager):
-    """Redis 6.2 and later.
+    """Redis 6.2.1 and later.
 
     :param paths: where things are; another one in tests
     """
