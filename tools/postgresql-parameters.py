@@ -21,6 +21,8 @@ from tests.servers import postgresql  # noqa: E402
 from trove_ng.datastores.postgresql import DATASTORE  # noqa: E402
 
 TARGET = Path(__file__).parents[1] / "trove_ng/datastores/postgresql/validation-rules.json"
+#: of the server that is asked
+VERSION = "15"
 _KINDS = {"bool": "boolean", "integer": "integer", "real": "float", "string": "string",
           "enum": "string"}
 #: a limit that is none
@@ -49,6 +51,9 @@ def _describe(row: tuple[Any, ...]) -> dict[str, Any]:
 def of_versions(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return entries with the versions that they are for, and those of other versions."""
     others = json.loads(OTHERS.read_text())
+    # what an update brought: the installed server may be of an earlier one, or have it
+    updated = {one["name"] for one in others["more"] if VERSION in one["versions"]}
+    found = [entry for entry in found if entry["name"] not in updated]
     for entry in found:
         entry |= others["changes"].get(entry["name"], {})
         first, last = others["spans"].get(entry["name"], ["12", "18"])
@@ -57,14 +62,19 @@ def of_versions(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found + others["more"], key=lambda entry: str(entry["name"]))
 
 
+def described(server: postgresql.Server) -> list[dict[str, Any]]:
+    """Return what owners may set, as a server tells it and with what other versions have."""
+    rows = server.execute(
+        "SELECT name, vartype, min_val, max_val, enumvals, context, unit FROM pg_settings "
+        "WHERE context <> 'internal' AND name NOT LIKE '%.%' "
+        "ORDER BY lower(name) COLLATE \"C\"")
+    return of_versions([_describe(row) for row in rows if not DATASTORE.owns(row[0])])
+
+
 def main() -> None:
     """Run a server and ask it."""
     with postgresql.running() as server:
-        rows = server.execute(
-            "SELECT name, vartype, min_val, max_val, enumvals, context, unit FROM pg_settings "
-            "WHERE context <> 'internal' AND name NOT LIKE '%.%' "
-            "ORDER BY lower(name) COLLATE \"C\"")
-    found = of_versions([_describe(row) for row in rows if not DATASTORE.owns(row[0])])
+        found = described(server)
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     target.write_text(json.dumps({"configuration-parameters": found}, indent=1) + "\n")
 

@@ -11,12 +11,14 @@ tells their types and limits.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ _CHOICES = re.compile(r"must be one of the following: (.+)$", re.MULTILINE)
 #: the largest number that every client and store keeps as it is
 _MOST = 2 ** 53
 #: what came with version 7; the others are in 6.2, too
-_SINCE_7 = frozenset({
+SINCE_7 = frozenset({
     "aof-disable-auto-gc", "aof-timestamp-enabled", "busy-reply-threshold",
     "cluster-allow-pubsubshard-when-down", "cluster-link-sendbuf-limit",
     "cluster-preferred-endpoint-type", "hash-max-listpack-entries", "hash-max-listpack-value",
@@ -80,12 +82,13 @@ def _describe(server: redis.Redis, name: str, value: str) -> dict[str, Any]:
     elif "memory value" in said:
         entry |= {"type": "integer", "min": 0, "max": _MOST}
     entry["restart_required"] = _is_immutable(server, name, value)
-    if name in _SINCE_7:
+    if name in SINCE_7:
         entry["versions"] = ["7"]
     return entry
 
 
-def _describe_all(server: redis.Redis) -> list[dict[str, Any]]:
+def described(server: redis.Redis) -> list[dict[str, Any]]:
+    """Return what owners may set of a server."""
     known = server.execute_command("CONFIG", "GET", "*")
     found = [_describe(server, name, value) for name, value in sorted(known.items())
              if not DATASTORE.owns(name) and name != _CLASSES]
@@ -94,20 +97,29 @@ def _describe_all(server: redis.Redis) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: str(entry["name"]))
 
 
-def main() -> None:
-    """Run a server and ask it."""
+@contextlib.contextmanager
+def running() -> Iterator[redis.Redis]:
+    """Run an empty server in a temporary directory."""
     with tempfile.TemporaryDirectory() as home:
         process = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", f"{home}/s", "--save", "",
              "--dir", home], stdout=subprocess.DEVNULL)
         try:
             while not Path(home, "s").exists():
+                if process.poll() is not None:
+                    raise RuntimeError("the Redis server did not start")
                 time.sleep(0.05)
-            found = _describe_all(redis.Redis(unix_socket_path=f"{home}/s",
-                                              decode_responses=True))
+            with redis.Redis(unix_socket_path=f"{home}/s", decode_responses=True) as server:
+                yield server
         finally:
             process.terminate()
             process.wait()
+
+
+def main() -> None:
+    """Run a server and ask it."""
+    with running() as server:
+        found = described(server)
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     target.write_text(json.dumps({"configuration-parameters": found}, indent=1) + "\n")
 
