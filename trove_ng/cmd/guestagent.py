@@ -16,6 +16,7 @@ from trove_ng.common import threads
 from trove_ng.common.clock import SystemClock
 from trove_ng.common.errors import TroveError
 from trove_ng.conf import base, guestagent, rpc
+from trove_ng.guestagent.os import memory
 
 if TYPE_CHECKING:
     from trove_ng.guestagent.releases import Releases
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{PROG}: {err}\n")
         return 1
     threads.use_native_threads()
+    memory.keep_in_one_place()
     from trove_ng.guestagent import agent
     from trove_ng.guestagent.releases import Releases
 
