@@ -15,29 +15,45 @@ from tests.integration.cloud import REGIONS, AllInOne
 from tests.servers import mariadb, postgresql
 
 HERE = Path(__file__).parent
-#: folders that take longest
-LONGEST = ("resilience", "all_in_one", "guestagent", "engines")
+#: folders whose files have servers of their own
+APART = ("guestagent", "resilience")
+#: what takes longest, in the order in which it begins
+LONGEST = ("resilience/test_failover", "all_in_one", "engines", "guestagent/test_guest_faults",
+           "resilience", "outages", "guestagent/test_mariadb", "guestagent")
 
 
-class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps each folder in one process of xdist: its tests share servers."""
+def scope_of(path: Path) -> str:
+    """Return what runs in one process of xdist: a folder whose tests share servers, or a file."""
+    if not path.is_relative_to(HERE):
+        return str(path.parent)
+    found = path.relative_to(HERE)
+    return str(found if found.parts[0] in APART else found.parent)
+
+
+class SharedScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps tests that share servers in one process of xdist."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0].rpartition("/")[0]
+        return scope_of(self.config.rootpath / nodeid.partition("::")[0])
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
-    """Have whole folders given to processes, in their order."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedScheduling:
+    """Have what shares servers given to processes in whole, in the order of the tests."""
     config.option.loadscopereorder = False
-    return FolderScheduling(config, log)
+    return SharedScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder; those come first that take longest."""
+    def place(item: pytest.Item) -> int:
+        scope = scope_of(item.path)
+        return next((place for place, name in enumerate(LONGEST) if scope.startswith(name)),
+                    len(LONGEST))
+
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.integration)
-    items.sort(key=lambda item: (*LONGEST, item.path.parent.name).index(item.path.parent.name))
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
