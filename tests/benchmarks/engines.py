@@ -4,8 +4,9 @@ The program that the agent runs is also run on its own, in the same server and w
 limits: what it streams is compressed by ``zstd`` at the same level, with one thread, into a local
 file, and unpacked from there to the new volume of another server, as a restore does.  Each is done
 once before anything counts, then in turns with the other, and begins when nothing waits to be
-written to disks; what is told are medians.  ``TROVE_BENCH_GB`` says how large the databases are
-(2), ``TROVE_BENCH_ROUNDS`` how often each is measured (3).
+written to disks; what is told are medians.  What a database needs to begin
+to work, though it has no data, is no part of a restore.  ``TROVE_BENCH_GB`` says how large the
+databases are (2), ``TROVE_BENCH_ROUNDS`` how often each is measured (3).
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Engine:
     :param dump: returns the program that streams a backup, given the root of the server
     :param load: commands that make a data directory from that stream, and from its files, given
         its path
+    :param install: tells what makes one of a database without data, and who runs that, given its
+        path
     :param unpacked: that directory, on the volume
     :param data: of the server, on the same volume
     """
@@ -64,6 +67,7 @@ class Engine:
     insert: str
     dump: Callable[[Path], list[str]]
     load: tuple[str, ...]
+    install: Callable[[str], tuple[str, list[str]]]
     unpacked: str
     data: str
 
@@ -80,20 +84,31 @@ def _pg_basebackup(_root: Path) -> list[str]:
             "--checkpoint=fast"]
 
 
+def _install_db(folder: str) -> tuple[str, list[str]]:
+    return "mysql", ["mariadb-install-db", "--no-defaults", f"--datadir={folder}",
+                     "--skip-test-db"]
+
+
+def _initdb(folder: str) -> tuple[str, list[str]]:
+    *_, program = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return "postgres", [str(program), "-D", folder]
+
+
 ENGINES = {
     "mariadb": Engine(
         lambda address: pymysql.connect(host=address, user="bench", password=_PASSWORD,
                                         database="bench", autocommit=True),
         f"INSERT INTO t SELECT seq, CONCAT({_TEXT.rstrip(', ')}) FROM seq_%d_to_%d",
         _mariabackup, ("mbstream -x -C %s",
-                       "mariabackup --no-defaults --prepare --target-dir=%s"),
+                       "mariabackup --no-defaults --prepare --target-dir=%s"), _install_db,
         "/var/lib/mysql/bench", "var/lib/mysql/data"),
     "postgresql": Engine(
         lambda address: psycopg.connect(host=address, user="bench", password=_PASSWORD,
                                         dbname="bench", autocommit=True),
         "INSERT INTO t SELECT i, (SELECT string_agg(md5(random()::text || i || n), '') FROM "
         f"generate_series(1, {_ROW // 32}) n) FROM generate_series(%d, %d) i",
-        _pg_basebackup, ("tar -x -C %s",), "/var/lib/postgresql/bench", "var/lib/postgresql"),
+        _pg_basebackup, ("tar -x -C %s",), _initdb,
+        "/var/lib/postgresql/bench", "var/lib/postgresql"),
 }
 
 
@@ -126,11 +141,10 @@ class _Bench:
         source = self._create("bench", databases=[{"name": "bench"}], users=[{
             "name": "bench", "password": _PASSWORD, "databases": [{"name": "bench"}]}],
             datastore={"type": self._name})
-        empty = self._stage.steps(source, "instance.create")
         self._idle(source)
         size = self._fill(source) / 1e6
         backup = self._backups(source, size)
-        self._restores(source, backup, size, empty["prepare"])
+        self._restores(source, backup, size)
         begun = time.perf_counter()
         replica = self._create("replica", replica_of=source)
         emit("replica", engine=self._name, data_mb=round(size),
@@ -178,18 +192,14 @@ class _Bench:
         self._compare("backup", size, made, alone, memory)
         return backup
 
-    def _restores(self, ident: str, backup: str, size: float, empty: float) -> None:
-        """Measure restores and the program on its own.
-
-        :param empty: seconds to prepare a server without data
-        """
+    def _restores(self, ident: str, backup: str, size: float) -> None:
+        """Measure restores and the program on its own."""
         made, alone, memory = [], [], []
         for number in range(1 + _ROUNDS):
             seconds, most = self._restore(backup)
-            without = self._load(ident)
+            without, begins = self._load(ident)
             if number:
-                # what every database needs to begin to work is no part of it
-                made.append(seconds - empty)
+                made.append(seconds - begins)
                 alone.append(without)
                 memory.append(most)
         self._compare("restore", size, made, alone, memory)
@@ -236,8 +246,11 @@ class _Bench:
         self._delete(ident)
         return seconds, most[0]
 
-    def _load(self, ident: str) -> float:
-        """Make a data directory from what the program made; return the seconds."""
+    def _load(self, ident: str) -> tuple[float, float]:
+        """Make a data directory from what the program made; return the seconds.
+
+        Besides: those that a server without data needs, less those to make its directory.
+        """
         other = self._create("alone", datastore={"type": self._name})
         name = _FILE.lstrip("/")
         shutil.copyfile(root_of(ident) / name, root_of(other) / name)
@@ -250,8 +263,19 @@ class _Bench:
         for line in rest:
             self._shell(other, *line)
         took = time.perf_counter() - begun
+        begins = self._stage.steps(other, "instance.create")["prepare"] - self._install(other)
         self._delete(other)
-        return took
+        return took, begins
+
+    def _install(self, ident: str) -> float:
+        """Make the directory of a database without data; return the seconds."""
+        folder = f"{self._engine.unpacked}-empty"
+        user, program = self._engine.install(folder)
+        self._shell(ident, "install", "-d", "-o", user, folder)
+        begun = time.perf_counter()
+        self._shell(ident, "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+                    *program)
+        return time.perf_counter() - begun
 
     # ---- processes of the server
 
