@@ -126,7 +126,8 @@ class Datastore:
     :param manager: name that versions of the datastore refer to
     :param mount_point: where the data volume is on the server
     :param ports: protocol, lowest and highest port that clients use
-    :param backup_strategy: entry point name of the default one
+    :param backup_strategy: entry point name of the way in which its backups are made, unless
+        the operator says otherwise (:func:`trove_ng.datastores.options.backup_strategy`)
     :param reserved: patterns of settings that are the agent's, in lower case with ``_``
     :param config: tells the settings for an amount of memory
     :param parameters: tells what users may change

@@ -27,6 +27,7 @@ from trove_ng.common.states import (
 )
 from trove_ng.conf import quota
 from trove_ng.datastores.base import Datastore as Engine
+from trove_ng.datastores.options import backup_strategy
 from trove_ng.db.models import Backup, Instance, Operation
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backup_strategies, backups, operations, quotas, volumes
@@ -206,7 +207,7 @@ class Backups:
             self._check_chain(session, parent)
             return parent
         found = backups.newest(session, instance.id, instance.datastore_version_id,
-                               engine.backup_strategy, wanted.schedule_id)
+                               backup_strategy(self._conf, engine), wanted.schedule_id)
         found = backups.get(session, found.id, lock=True) if found is not None else None
         if found is None or found.state != BackupState.COMPLETED:
             return None
@@ -216,8 +217,7 @@ class Backups:
             return None  # what nobody named need not be continued
         return found
 
-    @staticmethod
-    def _check_parent(parent: Backup, instance: Instance, engine: Engine) -> None:
+    def _check_parent(self, parent: Backup, instance: Instance, engine: Engine) -> None:
         rule = "Validation error: backup.parent_id"
         if parent.instance_id != instance.id:
             raise BadRequest(f"{rule} {parent.id} is of another instance.")
@@ -228,10 +228,12 @@ class Backups:
                            "replicas only.")
         if parent.state != BackupState.COMPLETED:
             raise Conflict(f"Backup {parent.id} cannot be continued: it is {parent.state}.")
-        if (parent.datastore_version_id != instance.datastore_version_id
-                or parent.backup_type != engine.backup_strategy):
+        if parent.datastore_version_id != instance.datastore_version_id:
             raise Conflict(f"Backup {parent.id} cannot be continued: it is of another datastore "
                            "version.")
+        if parent.backup_type != backup_strategy(self._conf, engine):
+            raise Conflict(f"Backup {parent.id} cannot be continued: backups are made in "
+                           "another way now.")
 
     def _check_chain(self, session: Session, parent: Backup) -> None:
         chain = backups.chain(session, parent.id)

@@ -14,6 +14,8 @@ from tests.functional.control_plane.conftest import NOT_KEPT, ControlPlane
 from tests.functional.control_plane.world import LivingAgent, Worker, World, wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import SecretBox
+from trove_ng.datastores import options
+from trove_ng.datastores.base import load_datastores
 from trove_ng.db.models import Backup, DatastoreVersion, Duty
 from trove_ng.db.repositories import backups, duties, operations
 from trove_ng.db.repositories.sealed import BACKUPS
@@ -127,6 +129,30 @@ def test_a_damaged_backup_is_not_continued_and_not_restored(
     plane.request("POST", "/instances", {"instance": {
         "name": "r", "flavorRef": "1", "volume": {"size": 1},
         "restorePoint": {"backupRef": second}}}, status=400)
+
+
+def test_an_operator_chooses_how_new_backups_are_made(plane: ControlPlane,
+                                                      instance: str) -> None:
+    first = make(plane, instance, incremental=1)
+    with plane.db.reader() as session:
+        [engine] = session.scalars(select(DatastoreVersion.manager).distinct())
+    options.backup_strategy(plane.conf, load_datastores()[engine])
+    plane.conf.set_override("backup_strategy", "another", group=engine)
+    refused = plane.request("POST", "/backups", {"backup": {
+        "name": "b", "instance": instance, "parent_id": first["id"]}}, status=409)
+    assert "made in another way now" in refused.text
+    # what nobody named is not continued, but the next one is
+    second = make(plane, instance, incremental=1)
+    assert second["parent_id"] is None
+    assert make(plane, instance, incremental=1)["parent_id"] == second["id"]
+    usual = load_datastores()[engine].backup_strategy
+    assert [one.strategy for one in asked(plane, "create_backup")] == [
+        usual, "another", "another"]
+    # one of before is restored as it was made
+    new = plane.create(name="r", restorePoint={"backupRef": first["id"]})
+    plane.wait(new, "ACTIVE")
+    [restore] = [one.restore for one in asked(plane, "prepare") if one.restore is not None]
+    assert [one.strategy for one in restore.chain] == [usual]
 
 
 def test_an_agent_that_cannot_continue_a_backup_makes_a_full_one(

@@ -8,11 +8,11 @@ import pathlib
 import subprocess
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from trove_ng.common.errors import BadRequest, GuestError
 from trove_ng.common.secret import Secret
-from trove_ng.guestagent import causes
+from trove_ng.guestagent import causes, entry_points
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
 from trove_ng.guestagent.os.volumes import filesystem_stats
@@ -93,15 +93,22 @@ class Way(NamedTuple):
                                  if request.parent is not None else {})})
 
 
-def check_strategies(known: str, wanted: Iterable[str]) -> None:
-    """Refuse backups that are made in another way.
+def find_strategy(manager: str, names: Iterable[str]) -> Any:
+    """Return the class that makes and restores the backups of an engine in a way.
 
-    :param known: entry point name of the engine's own way
-    :raises BadRequest: names the other
+    :param manager: name of the engine, whose ways are the entry points of
+        ``trove_ng.guestagent.backup.<manager>``
+    :param names: of the way, once for each backup of a chain
+    :raises BadRequest: there is none of the name, or they are of more than one
     """
-    for one in wanted:
-        if one != known:
-            raise BadRequest(f"The backup strategy {one} is not known.")
+    name, *others = sorted(set(names))
+    if others:
+        raise BadRequest("The backups of a chain are made in different ways: "
+                         f"{', '.join([name, *others])}.")
+    try:
+        return entry_points.find(f"trove_ng.guestagent.backup.{manager}", name)
+    except entry_points.NoEntryPoint as err:
+        raise BadRequest(f"The backup strategy {name} is not known.") from err
 
 
 def pump(source: IO[bytes], packer: Packer, expected: int, progress: Progress) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from trove_ng.common.states import BackupState, ExecutionState
+from trove_ng.datastores.options import backup_strategy
 from trove_ng.db.models import Backup
 from trove_ng.db.repositories import backups, instances, operations, quotas, schedules
 from trove_ng.operations import guest, log_archives, payloads, servers, storage
@@ -121,10 +122,13 @@ def _ask(work: Work, check: Callable[[], None] | None) -> dict[str, Any]:
     if instance is None:
         raise StepFailed("The instance is gone.")
     version, _ = servers.load_version(work, instance)
+    parent = _parent(work, backup)
     request = messages.BackupRequest(
         operation_id=work.id, step=_step(work, backup), backup_id=backup.id,
-        strategy=work.tools.datastores[version.manager].backup_strategy,
-        grant=storage.grant(work, backup, write=True), parent=_parent(work, backup),
+        # the one that it continues is known to be of the way that was chosen when it was asked for
+        strategy=parent.strategy if parent is not None else backup_strategy(
+            work.tools.conf, work.tools.datastores[version.manager]),
+        grant=storage.grant(work, backup, write=True), parent=parent,
         segment_size=work.tools.conf.backup_segment_size, key=storage.key(work, backup))
     note(work, state=BackupState.BUILDING, backup_type=request.strategy)
     client = work.tools.guests(instance.id, work.context)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from trove_ng.common.errors import QuotaExceeded
 from trove_ng.common.states import BackupState
 from trove_ng.conf import quota
+from trove_ng.datastores.options import backup_strategy
 from trove_ng.db.models import Backup
 from trove_ng.db.models.base import new_id
 from trove_ng.db.repositories import backups, datastores, quotas
@@ -34,8 +35,10 @@ def _read(work: Work) -> None:
         version = datastores.get_version(session, backup.datastore_version_id or "")
     if version is None:
         raise StepFailed("The datastore version of the backup is gone.")
-    strategy = work.tools.datastores[version[0].manager].backup_strategy
-    if found.record.stored.strategy != strategy:
+    engine = work.tools.datastores[version[0].manager]
+    # those of before an operator chose another way are restored as well
+    if found.record.stored.strategy not in (
+            engine.backup_strategy, backup_strategy(work.tools.conf, engine)):
         raise StepFailed("The backup was made in a way that the datastore version cannot "
                          "restore.")
     note(work, state=BackupState.SAVING, **_values(found))

@@ -36,6 +36,7 @@ from trove_ng.guestagent.datastores.mysql_family.replication import (
 )
 from trove_ng.guestagent.datastores.mysql_family.restore import FamilyRestore, place_of
 from trove_ng.guestagent.datastores.mysql_family.root import Root
+from trove_ng.guestagent.datastores.mysql_family.tool import Tool
 from trove_ng.guestagent.datastores.mysql_family.users import Users
 from trove_ng.guestagent.health import Finding
 from trove_ng.guestagent.os import commands, files
@@ -44,7 +45,7 @@ from trove_ng.guestagent.replicas import LastWord, LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import check_strategies
+from trove_ng.guestagent.storage.backups import find_strategy
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import archive_messages as am
@@ -80,7 +81,7 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
     """
 
     #: makes backups
-    strategy: type[PhysicalBackup]
+    tool: Tool
     dialect: Dialect
     #: follows, and is followed
     replicates: type[Replication]
@@ -108,7 +109,7 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
             self.server, self.configuration, self.dialect, ctx.instance_id,
             lambda: self.agent_dir / "replication", self.tls.trust, LastWord(ctx.state_dir))
         self.archive = BinlogArchive(
-            self.paths, self.server, self.configuration, self.strategy.tool,
+            self.paths, self.server, self.configuration, self.tool,
             server_id(ctx.instance_id), lambda: self.agent_dir / "log-archive",
             lambda: self.volumes.has(BINLOG), ctx.scratch, self.patience, self._restart)
 
@@ -147,12 +148,12 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         """Return what makes and restores backups.
 
         :param strategies: those that are asked for
-        :raises BadRequest: they are others
+        :raises BadRequest: they cannot be had
         """
-        check_strategies(self.strategy.name, strategies)
-        return self.strategy(
+        made: PhysicalBackup = find_strategy(self.name, strategies)(
             self.paths, self.server, self.admin, self.ctx.scratch(),
             lambda: Continued(self.server, self.archive.history).end, self.patience)
+        return made
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""
@@ -207,7 +208,7 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
         try:
             self._take_over()
             self.restored_to = made.replay(Replay(
-                self.strategy.tool, self.admin.option_file, self.dialect.unhurried, OWNER,
+                self.tool, self.admin.option_file, self.dialect.unhurried, OWNER,
                 place_of(restore.chain[-1]), log.until, progress.check))
             # what was replayed may have changed the agent's account
             self.stop_db()

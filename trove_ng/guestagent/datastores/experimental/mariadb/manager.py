@@ -33,7 +33,7 @@ class MariaDbManager(MySqlFamilyManager):
 
     name = "mariadb"
     services = ("mariadb", "mysql", "mysqld")
-    strategy = MariaBackup
+    tool = MariaBackup.tool
     dialect = MariaDbDialect()
     replicates = MariaDbReplication
 

@@ -18,4 +18,4 @@ class PerconaManager(MySqlManager):
     """Percona Server."""
 
     name = "percona"
-    strategy = PerconaXtraBackup
+    tool = PerconaXtraBackup.tool

@@ -49,7 +49,7 @@ from trove_ng.guestagent.replicas import LastWord, ReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import check_strategies
+from trove_ng.guestagent.storage.backups import find_strategy
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
@@ -220,11 +220,12 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         """Return what makes and restores backups.
 
         :param strategies: those that are asked for
-        :raises BadRequest: they are others
+        :raises BadRequest: they cannot be had
         """
-        check_strategies(BaseBackup.name, strategies)
-        return BaseBackup(self.paths, self.server, self.agent_dir / "lineage",
-                          self.ctx.scratch(), self.patience)
+        made: BaseBackup = find_strategy(self.name, strategies)(
+            self.paths, self.server, self.agent_dir / "lineage", self.ctx.scratch(),
+            self.patience)
+        return made
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Stream a backup to the object store."""

@@ -35,7 +35,7 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import LastWord, LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import check_strategies
+from trove_ng.guestagent.storage.backups import find_strategy
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
@@ -232,10 +232,11 @@ class RedisManager(LiveReplicaCalls, ServerManager):
         """Return what makes and restores backups.
 
         :param strategies: those that are asked for
-        :raises BadRequest: they are others
+        :raises BadRequest: they cannot be had
         """
-        check_strategies(RdbBackup.name, strategies)
-        return RdbBackup(self.paths, self.server, self.ctx.scratch(), self.patience, self._cause)
+        made: RdbBackup = find_strategy(self.name, strategies)(
+            self.paths, self.server, self.ctx.scratch(), self.patience, self._cause)
+        return made
 
     def create_backup(self, request: m.BackupRequest, progress: Progress) -> m.StoredBackup:
         """Store a snapshot."""

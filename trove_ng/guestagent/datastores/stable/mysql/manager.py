@@ -54,7 +54,7 @@ class MySqlManager(MySqlFamilyManager):
 
     name = "mysql"
     services = ("mysql", "mysqld")
-    strategy = XtraBackup
+    tool = XtraBackup.tool
     replicates = MySqlReplication
 
     def __init__(self, ctx: AgentContext, paths: Paths | None = None) -> None:
@@ -73,7 +73,7 @@ class MySqlManager(MySqlFamilyManager):
 
     def installed_version(self) -> str:
         """Return the version of the server's program."""
-        return self.strategy.tool.version()
+        return self.tool.version()
 
     def clean(self) -> None:
         """Remove also the statements of a first start, which hold a password."""
