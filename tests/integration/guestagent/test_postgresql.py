@@ -851,12 +851,30 @@ def test_a_log_that_is_not_kept_any_more_needs_a_full_backup(
         again.metadata["wal_next"])
 
 
-def test_releases_that_keep_no_log_need_full_backups(
-        server: Server, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch) -> None:
-    full = backup(server, store[0])
+def test_before_slots_had_bounds_a_backup_is_continued_by_what_is_kept_always(
+        server: Server, make: Any, store: tuple[str, Swift],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> None:
+        server.ask("INSERT INTO t SELECT n, repeat(md5(n::text), 10) "
+                   "FROM generate_series(1, 40000) n")
+        with server.manager.server.session() as session:
+            session.run(_sql("CHECKPOINT"))
+
     monkeypatch.setattr(pg_backup, "KEEPS_WAL", 99)
-    with pytest.raises(FullBackupNeeded, match="do not continue each other"):
-        backup(server, store[0], "2", parent=full)
+    # what this version knows it as
+    server.override(wal_keep_size=64, max_wal_size=32, min_wal_size=32)
+    server.ask("CREATE TABLE t (n int, h text)")
+    full = backup(server, store[0])
+    write()
+    later = backup(server, store[0], "2", parent=full)
+    with server.manager.server.session() as session:
+        assert session.run(_sql("SELECT 1 FROM pg_replication_slots")) == []
+    one = restored(make, store[0], full, later)
+    assert one.ask("SELECT count(*) FROM t") == [(40000,)]
+    for _ in range(8):
+        write()
+    with pytest.raises(FullBackupNeeded, match="not kept any more"):
+        backup(server, store[0], "3", parent=later)
 
 
 def test_a_damaged_backup_is_refused(server: Server, make: Any,

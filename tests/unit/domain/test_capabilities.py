@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from trove_ng.datastores import base
-from trove_ng.datastores.base import Capabilities
+from trove_ng.datastores.base import Capabilities, Lack
 from trove_ng.domain.capabilities import MEANINGS, declared, reasons, switched, values
 
 ENGINE = dataclasses.replace(
@@ -47,7 +47,8 @@ def test_an_engine_with_nothing_switched_off_is_itself() -> None:
     ("12", False), ("12.19", False), ("postgresql-12", False), ("9.6", False), ("13", True),
     ("15.6", True), ("latest", True), ("", True)])
 def test_a_version_lacks_what_came_later(version: str, able: bool) -> None:
-    found = base.get("postgresql").of(version)
+    found = dataclasses.replace(base.get("postgresql"), lacks=(
+        Lack("incremental_backups", "13", "It has no log."),)).of(version)
     assert found.capabilities.incremental_backups is able
     assert ("incremental_backups" in reasons(found)) is not able
     assert found.capabilities.log_archiving

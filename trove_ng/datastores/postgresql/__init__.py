@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trove_ng.common.tls import MODES
 from trove_ng.datastores import parameters
-from trove_ng.datastores.base import Capabilities, Datastore, Lack
+from trove_ng.datastores.base import Capabilities, Datastore
 from trove_ng.datastores.guest_logs import AGENT, Log, LogKind
 from trove_ng.datastores.postgresql import template
 from trove_ng.datastores.postgresql.reserved import RESERVED
@@ -29,8 +29,6 @@ DATASTORE = Datastore(
     reserved=RESERVED,
     tls_modes=MODES,
     accounts_are_data=True,
-    lacks=(Lack("incremental_backups", "13", "PostgreSQL 12 cannot keep the log after a backup "
-                "without filling its volume."),),
     why_not={
         "snapshots": "Backups of PostgreSQL are streamed; its files are not held still.",
     },

@@ -93,22 +93,29 @@ class Way(NamedTuple):
                                  if request.parent is not None else {})})
 
 
-def find_strategy(manager: str, names: Iterable[str]) -> Any:
+def find_strategy(manager: str, name: str) -> Any:
     """Return the class that makes and restores the backups of an engine in a way.
 
     :param manager: name of the engine, whose ways are the entry points of
         ``trove_ng.guestagent.backup.<manager>``
-    :param names: of the way, once for each backup of a chain
-    :raises BadRequest: there is none of the name, or they are of more than one
+    :raises BadRequest: there is none of the name
     """
-    name, *others = sorted(set(names))
-    if others:
-        raise BadRequest("The backups of a chain are made in different ways: "
-                         f"{', '.join([name, *others])}.")
     try:
         return entry_points.find(f"trove_ng.guestagent.backup.{manager}", name)
     except entry_points.NoEntryPoint as err:
         raise BadRequest(f"The backup strategy {name} is not known.") from err
+
+
+def strategy_of(chain: Iterable[m.StoredBackup]) -> str:
+    """Return the way in which the backups of a chain were made.
+
+    :raises BadRequest: it is more than one
+    """
+    name, *others = sorted({stored.strategy for stored in chain})
+    if others:
+        raise BadRequest("The backups of a chain are made in different ways: "
+                         f"{', '.join([name, *others])}.")
+    return name
 
 
 def pump(source: IO[bytes], packer: Packer, expected: int, progress: Progress) -> None:

@@ -10,7 +10,7 @@ import pathlib
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, TypeVar, cast
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError
@@ -42,17 +42,20 @@ def pack(packer: Packer, found: Iterable[pathlib.Path],
          more: Callable[[], bool] = lambda: True) -> None:
     """Store files of a log.
 
+    :param found: gives the next one, or ends, when the one before was read
     :param more: called after each; False leaves out the others
     :raises GuestError: one cannot be read
     """
     with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
+        going = True
         for path in found:
+            if not going:
+                return
             try:
                 archive.add(path, path.name)
             except OSError as err:
                 raise GuestError(f"The log cannot be read: {err.strerror}.") from err
-            if not more():
-                return
+            going = more()
 
 
 def check_parts(form: backups.Form, log: m.LogReplay, reached: T,
@@ -121,7 +124,7 @@ class LogArchive(abc.ABC):
     def end(self) -> None:
         """Keep no more log for the archive."""
 
-    def _store(self, request: am.ArchiveRequest, found: Sequence[pathlib.Path], expected: int,
+    def _store(self, request: am.ArchiveRequest, found: Iterable[pathlib.Path], expected: int,
                describe: Callable[[int], Mapping[str, str]]) -> tuple[m.StoredBackup, int]:
         """Store files while there is time; return what is stored, and how many it holds.
 

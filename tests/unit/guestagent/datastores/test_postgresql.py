@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     Paths,
     installed_version,
 )
+from trove_ng.guestagent.datastores.experimental.postgresql.wal import whole
+from trove_ng.guestagent.storage.log_archive import pack
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import messages as m
 
@@ -167,6 +171,10 @@ def test_what_a_version_does_not_have_is_not_set(configuration: Configuration,
     old.write({}, {}, {})
     old.apply_volume(1024 * MB)
     assert old.setting("max_slot_wal_keep_size") is None
+    # 204 MiB, as later ones keep for slots
+    assert old.setting("wal_keep_segments") == "12"
+    configuration.apply_volume(1024 * MB)
+    assert configuration.setting("wal_keep_segments") is None
     for since_13 in ("idle_session_timeout", "log_min_duration_sample"):
         assert since_13 not in sql.settings(12)
     assert sql.settings(15)["idle_session_timeout"] == "0"
@@ -297,10 +305,39 @@ def test_a_backup_that_cannot_be_continued_is_refused(about: dict[str, str], why
         backup._since(stored(**{"lineage": "l", **about}), "15", "l")
 
 
-def test_a_backup_is_continued_where_it_ends_by_versions_that_keep_the_log() -> None:
+def test_a_backup_is_continued_where_it_ends() -> None:
     assert backup._since(stored(wal_next=NEXT, lineage="l"), "15", "l") == NEXT
-    with pytest.raises(BadRequest, match="PostgreSQL 12 do not continue"):
-        backup._since(stored(wal_next=NEXT, lineage="l"), "12", "l")
+
+
+class Reused:
+    """Takes what is read, and has the server put a segment to another use at the first of it."""
+
+    def __init__(self, segment: Path, use: Path) -> None:
+        self._names: tuple[Path, Path] | None = (segment, use)
+
+    def write(self, data: bytes) -> int:
+        if self._names is not None:
+            os.rename(*self._names)
+            self._names = None
+        return len(data)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_log_that_is_put_to_another_use_while_it_is_read_is_not_taken(
+        tmp_path: Path, number: int) -> None:
+    def read(found: Iterable[Path], sink: Any) -> None:
+        pack(sink, whole(found))
+
+    names = [tmp_path / one for one in ("1", "2")]
+    for one in names:
+        one.write_bytes(bytes(100_000))
+    sink = Reused(names[number], tmp_path / "3")
+    with pytest.raises(GuestError, match="not kept until it was read"):
+        read(names, sink)
+    os.rename(tmp_path / "3", names[number])
+    read(names, sink)
+    with pytest.raises(GuestError, match="not kept until it was read"):
+        read([*names, tmp_path / "3"], sink)
 
 
 def test_only_a_chain_without_gaps_is_restored() -> None:

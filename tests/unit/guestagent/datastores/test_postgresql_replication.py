@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pathlib
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from trove_ng.common.errors import BadRequest, GuestError, ServiceUnavailable
-from trove_ng.common.secret import Secret
 from trove_ng.guestagent.datastores.experimental.postgresql import replication
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.replicas import LastWord
-from trove_ng.rpc import messages as m
 from trove_ng.rpc import replication_messages as rm
 
 CONTROL = """\
@@ -141,32 +137,6 @@ def test_another_agent_knows_since_when_the_source_is_not_heard(tmp_path: pathli
     # it was told to follow another one, which it never heard
     found = replica(tmp_path, 2)._state(starved)
     assert ("unheard" in found, found["last_lag"]) == (False, None)
-
-
-def test_a_source_of_an_old_version_keeps_log_whenever_a_replica_comes(
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
-
-    class Empty:
-        """A server that follows nobody and has no accounts, and its session."""
-
-        @contextlib.contextmanager
-        def session(self) -> Iterator[Any]:
-            yield self
-
-        def run(self, query: Any, _values: Any = ()) -> list[Any]:
-            return [(False,)] if "is_in_recovery" in str(query) else []
-
-    nothing: Any = None
-    server: Any = Empty()
-    one = replication.Replication(server, nothing, nothing, Paths(), nothing, nothing, nothing,
-                                  nothing)
-    monkeypatch.setattr(one, "enable", lambda: done.append("enable"))
-    monkeypatch.setattr(replication.replica_accounts, "add",
-                        lambda *_args, **_options: done.append("add"))
-    one.set_accounts(rm.ReplicaAccounts(add=m.UserSpec(
-        name="os_replica_1", password=Secret("a-Password1"))))
-    assert done == ["enable", "add"]
 
 
 def test_a_replica_that_ends_at_its_new_source_is_started_again(

@@ -45,7 +45,7 @@ from trove_ng.guestagent.replicas import LastWord, LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import find_strategy
+from trove_ng.guestagent.storage.backups import find_strategy, strategy_of
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import archive_messages as am
@@ -144,13 +144,12 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
 
     # ---- backups --------------------------------------------------------------
 
-    def _backups(self, *strategies: str) -> PhysicalBackup:
+    def _backups(self, strategy: str) -> PhysicalBackup:
         """Return what makes and restores backups.
 
-        :param strategies: those that are asked for
-        :raises BadRequest: they cannot be had
+        :raises BadRequest: there is no strategy of the name
         """
-        made: PhysicalBackup = find_strategy(self.name, strategies)(
+        made: PhysicalBackup = find_strategy(self.name, strategy)(
             self.paths, self.server, self.admin, self.ctx.scratch(),
             lambda: Continued(self.server, self.archive.history).end, self.patience)
         return made
@@ -164,7 +163,7 @@ class MySqlFamilyManager(LiveReplicaCalls, SqlManager):
 
         :raises GuestError: the backup is damaged, or cannot be had
         """
-        return self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
+        return self._backups(strategy_of(restore.chain)).restore(restore, progress)
 
     # ---- the archive of the binary log ------------------------------------------
 

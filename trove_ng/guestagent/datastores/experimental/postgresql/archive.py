@@ -13,11 +13,7 @@ from collections.abc import Callable
 from psycopg.sql import SQL
 
 from trove_ng.common.errors import GuestError
-from trove_ng.datastores.base import REPLICA_USERS
-from trove_ng.guestagent.datastores.experimental.postgresql.config import (
-    KEEPS_WAL,
-    Configuration,
-)
+from trove_ng.guestagent.datastores.experimental.postgresql.config import KEEPS_WAL
 from trove_ng.guestagent.datastores.experimental.postgresql.paths import Paths
 from trove_ng.guestagent.datastores.experimental.postgresql.restore import FORM
 from trove_ng.guestagent.datastores.experimental.postgresql.sql import Server, Session
@@ -29,6 +25,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     clock,
     is_recovering,
     stream,
+    whole,
 )
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
@@ -38,9 +35,6 @@ from trove_ng.guestagent.storage.log_archive import LogArchive, kept_log
 from trove_ng.rpc import archive_messages as am
 
 STRATEGY = "wal"
-#: before version 13: what is kept whether it is archived or not, since no slot has bounds
-_KEEP = "wal_keep_segments"
-_SEGMENT = 16 * 1024 ** 2
 
 
 class WalArchive(LogArchive):
@@ -48,33 +42,20 @@ class WalArchive(LogArchive):
 
     :param lineage: file on the volume that names the data
     :param scratch: directory on the root disk for what is on its way
-    :param reload: has the server read its settings
     """
 
-    def __init__(self, paths: Paths, server: Server, configuration: Configuration,
-                 lineage: Callable[[], pathlib.Path], scratch: Callable[[], pathlib.Path],
-                 patience: Patience, reload: Callable[[], object]) -> None:
+    def __init__(self, paths: Paths, server: Server, lineage: Callable[[], pathlib.Path],
+                 scratch: Callable[[], pathlib.Path], patience: Patience) -> None:
         super().__init__(STRATEGY, scratch, patience)
         self._paths = paths
         self._server = server
-        self._configuration = configuration
         self._lineage = lineage
-        self._reload = reload
 
     def end(self) -> None:
         """Keep no more log for the archive."""
         if self._slots:
             with self._server.session() as session:
                 Kept(session, 0, ARCHIVE_SLOT).end()
-        elif self._configuration.setting(_KEEP) is not None and not self._has_replicas():
-            self._configuration.unset_final(_KEEP)
-            self._reload()
-
-    def _has_replicas(self) -> bool:
-        """Return whether log is kept for replicas, too."""
-        with self._server.session() as session:
-            return bool(session.run(SQL(
-                "SELECT 1 FROM pg_roles WHERE starts_with(rolname, %s)"), (REPLICA_USERS,)))
 
     @property
     def _slots(self) -> bool:
@@ -102,7 +83,7 @@ class WalArchive(LogArchive):
         last = segments.ending(str(position))
         first = self._first(segments, after, kept, last)
         stored, count = self._store(
-            request, [self._file(segments, one) for one in range(first, last + 1)],
+            request, whole(self._file(segments, one) for one in range(first, last + 1)),
             (last + 1 - first) * segments.size, lambda done: {
                 "version": self._paths.version, "lineage": lineage,
                 **FORM.describe(request.key), "wal_from": segments.name(first),
@@ -115,10 +96,7 @@ class WalArchive(LogArchive):
     def _keep(self, session: Session, segments: Segments, after: int | None) -> int:
         """Have the server keep what is not archived; return the first segment it keeps."""
         if not self._slots:
-            wanted = str(self._limit() // _SEGMENT)
-            if self._configuration.setting(_KEEP) != wanted:
-                self._configuration.set_final(_KEEP, wanted)
-                self._reload()
+            # some is kept always, see Configuration.apply_volume
             ((position,),) = session.run(SQL("SELECT pg_current_wal_lsn()::text"))
             return segments.ending(str(position))
         slot = Kept(session, self._limit(), ARCHIVE_SLOT)

@@ -35,6 +35,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     clock,
     is_recovering,
     stream,
+    whole,
 )
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
@@ -154,7 +155,7 @@ class BaseBackup:
                 progress.report(min(95, 95 * packer.read // expected))
                 return True
 
-            pack(packer, found, more)
+            pack(packer, whole(found), more)
 
         return self._way.store(request, self.name, expected, progress, produce, lambda: {
             **about, "wal_from": since, **_end(segments, end, about["lineage"], ended)})
@@ -230,8 +231,6 @@ def _since(parent: m.StoredBackup, version: str, lineage: str) -> str:
     :raises FullBackupNeeded: it cannot
     """
     about = parent.metadata
-    if int(version) < KEEPS_WAL:
-        raise FullBackupNeeded(f"Backups of PostgreSQL {version} do not continue each other.")
     if about.get("engine") != FORM.engine or not NAME.fullmatch(about.get("wal_next", "")):
         raise FullBackupNeeded("The backup to continue does not tell where it ends.")
     if about.get("version") != version:

@@ -35,6 +35,8 @@ _INCLUDE = "include_dir"
 #: from how many milliseconds on a statement is logged; less than none: from none
 THRESHOLD = "log_min_duration_statement"
 _MB = 1024 ** 2
+#: bytes of a file of the log, as ``initdb`` makes them
+_SEGMENT = 16 * _MB
 #: share of the volume that write-ahead log may take between two checkpoints
 _WAL_SHARE = 8
 #: first version that bounds what is kept for backups
@@ -135,12 +137,14 @@ class Configuration:
         :param size: bytes
         """
         most = max(64, min(4096, size // _WAL_SHARE // _MB))
-        self._manager.apply_system(
-            {"max_wal_size": f"{most}MB", "min_wal_size": f"{max(32, most // 8)}MB"}, _VOLUME)
-        if int(self._paths.version) >= KEEPS_WAL:
+        slots_end, kept = int(self._paths.version) >= KEEPS_WAL, kept_log(size)
+        self._manager.apply_system({
+            "max_wal_size": f"{most}MB", "min_wal_size": f"{max(32, most // 8)}MB",
+            # for whoever continues a backup or the archive, or follows
+            **({} if slots_end else {"wal_keep_segments": kept // _SEGMENT})}, _VOLUME)
+        if slots_end:
             self._manager.apply_system(
-                {"max_slot_wal_keep_size": f"{kept_log(size) // _MB}MB"}, _VOLUME,
-                final=True)
+                {"max_slot_wal_keep_size": f"{kept // _MB}MB"}, _VOLUME, final=True)
 
     def set_overrides(self, values: Mapping[str, Any]) -> None:
         """Make the user's settings exactly these."""

@@ -49,7 +49,7 @@ from trove_ng.guestagent.replicas import LastWord, ReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS
 from trove_ng.guestagent.sql_manager import SqlManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import find_strategy
+from trove_ng.guestagent.storage.backups import find_strategy, strategy_of
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
@@ -90,8 +90,8 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
                                         self._restart, self.tls,
                                         LastWord(ctx.state_dir))
         self._archive = WalArchive(
-            self.paths, self.server, self.configuration, lambda: self.agent_dir / "lineage",
-            self.ctx.scratch, self.patience, self._overrides.reload)
+            self.paths, self.server, lambda: self.agent_dir / "lineage", self.ctx.scratch,
+            self.patience)
         self.server_logs = ServerLog(
             self.paths, self.configuration, self.server, self._overrides,
             lambda: self.ctx.services.log_path(self.services))
@@ -114,7 +114,7 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         if restore is None:
             self.directory.make()
         else:
-            self._backups(*(one.strategy for one in restore.chain)).restore(restore, progress)
+            self._backups(strategy_of(restore.chain)).restore(restore, progress)
         if request.replica:
             self.replication.stand_by()
         elif restore is not None:
@@ -162,7 +162,7 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
         files.remove(self.paths.staging, recursive=True)
         files.remove(self.paths.draft)
         if self.probe() is ServiceStatus.HEALTHY:
-            self._backups().clean()
+            self._backups(BaseBackup.name).clean()
 
     def _ask(self) -> Finding:
         try:
@@ -216,13 +216,12 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
 
     # ---- backups ----------------------------------------------------------------
 
-    def _backups(self, *strategies: str) -> BaseBackup:
+    def _backups(self, strategy: str) -> BaseBackup:
         """Return what makes and restores backups.
 
-        :param strategies: those that are asked for
-        :raises BadRequest: they cannot be had
+        :raises BadRequest: there is no strategy of the name
         """
-        made: BaseBackup = find_strategy(self.name, strategies)(
+        made: BaseBackup = find_strategy(self.name, strategy)(
             self.paths, self.server, self.agent_dir / "lineage", self.ctx.scratch(),
             self.patience)
         return made
@@ -249,8 +248,7 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
     # ---- replication ------------------------------------------------------------
 
     def enable_as_source(self, request: m.StepRequest) -> m.Empty:
-        """Keep log for replicas; all else that a source needs is always set."""
-        self.replication.enable()
+        """Do nothing: what a source needs is always set."""
         return m.Empty()
 
     def detach_replica(self, request: rm.DetachRequest) -> m.Empty:

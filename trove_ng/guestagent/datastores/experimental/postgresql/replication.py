@@ -35,9 +35,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     number_of,
 )
 from trove_ng.guestagent.os import commands, files
-from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import LastWord, account_names, is_answered, only_progress
-from trove_ng.guestagent.storage.log_archive import kept_log
 from trove_ng.guestagent.tls import TlsStore
 from trove_ng.rpc import replication_messages as rm
 
@@ -66,7 +64,6 @@ _UNVERIFIED = "prefer"
 _READS_ADDRESSES = 15
 #: what a source that sends nothing is asked
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-_SEGMENT = 16 * 1024 ** 2
 #: what of a source a replica must have too, and what the data call it
 _SHARED = {"max_connections": "max_connections", "max_worker_processes": "max_worker_processes",
            "max_wal_senders": "max_wal_senders", "max_prepared_xacts":
@@ -147,13 +144,6 @@ class Replication:
 
     # ---- as the source ----------------------------------------------------------
 
-    def enable(self) -> None:
-        """Keep log for replicas where slots would keep it without bound."""
-        if not self._slots:
-            most = kept_log(filesystem_stats(self._paths.mount).total)
-            self._configuration.set_final("wal_keep_segments", most // _SEGMENT)
-            self._overrides.reload()
-
     def set_accounts(self, request: rm.ReplicaAccounts) -> None:
         """Have exactly these accounts for replicas, each with its slot."""
         wanted = request.add
@@ -164,13 +154,9 @@ class Replication:
                 return
             replica_accounts.drop_others(session, names)
             if wanted is not None:
-                self.enable()
                 replica_accounts.add(session, wanted, slots=self._slots)
             if not names:
                 session.run(statement("DROP ROLE IF EXISTS {}", REPLICAS))
-        if not names and not self._slots:
-            self._configuration.unset_final("wal_keep_segments")
-            self._overrides.reload()
 
     # ---- as a replica -----------------------------------------------------------
 
@@ -270,7 +256,6 @@ class Replication:
             return
         if hold:
             self.stop_receiving()
-            self.enable()
             self._forget()
             return
         held = not self._kept().exists()

@@ -35,7 +35,7 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.replicas import LastWord, LiveReplicaCalls
 from trove_ng.guestagent.server import HUNG, PROBE_SECONDS, ServerManager
 from trove_ng.guestagent.steps import Progress
-from trove_ng.guestagent.storage.backups import find_strategy
+from trove_ng.guestagent.storage.backups import find_strategy, strategy_of
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.guestagent.versions import is_older
 from trove_ng.rpc import log_messages as lm
@@ -97,7 +97,7 @@ class RedisManager(LiveReplicaCalls, ServerManager):
                                  self._log())
         progress.report(10)
         if request.restore is not None:
-            self._backups(*(one.strategy for one in request.restore.chain)).restore(
+            self._backups(strategy_of(request.restore.chain)).restore(
                 request.restore, progress)
         progress.report(70)
         self.start_db()
@@ -228,13 +228,12 @@ class RedisManager(LiveReplicaCalls, ServerManager):
 
     # ---- backups ----------------------------------------------------------------
 
-    def _backups(self, *strategies: str) -> RdbBackup:
+    def _backups(self, strategy: str) -> RdbBackup:
         """Return what makes and restores backups.
 
-        :param strategies: those that are asked for
-        :raises BadRequest: they cannot be had
+        :raises BadRequest: there is no strategy of the name
         """
-        made: RdbBackup = find_strategy(self.name, strategies)(
+        made: RdbBackup = find_strategy(self.name, strategy)(
             self.paths, self.server, self.ctx.scratch(), self.patience, self._cause)
         return made
 
