@@ -6,14 +6,15 @@ import contextlib
 import datetime
 import os
 import pathlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.cloud import AllInOne, ClientError
-from tests.integration.engines.engines import ENGINES, WITHOUT_SERVER, Engine
+from tests.integration.cloud import AllInOne
+from tests.integration.engines.engines import DATABASE, ENGINES, USER, WITHOUT_SERVER, Engine
 from tests.integration.processes import kill
 from trove_ng.datastores import base as datastores
 from trove_ng.datastores.guest_logs import LogKind
@@ -89,11 +90,21 @@ def eventually(truth: Callable[[], bool], what: str, seconds: float = 60,
         time.sleep(pause)
 
 
+def ask_by_client(engine: Engine, version: str) -> list[str]:
+    """Return how the released client asks for an instance with a database and a user."""
+    users = ["--databases", DATABASE, "--users", f"{USER}:{engine.password}"]
+    return ["trove", "create", f"conformance-{engine.name}", "1", "--size", "1",
+            "--datastore", engine.name, "--datastore_version", version,
+            *(users if engine.password else [])]
+
+
 @pytest.fixture(scope="module", params=sorted(ENGINES))
 def instance(request: pytest.FixtureRequest, cloud: AllInOne) -> Iterator[Instance]:
-    """An instance with data."""
+    """An instance with data, which the released client makes."""
     engine = ENGINES[request.param]
-    made = Instance(cloud, engine, **engine.body())
+    found = re.search(r"\| id +\| (\S+)", cloud.run(*ask_by_client(engine, engine.version)))
+    assert found is not None
+    made = Instance(cloud, engine, ident=found[1])
     made.write()
     yield made
     made.delete()
@@ -156,6 +167,29 @@ def archived_moment(instance: Instance) -> tuple[Any, datetime.datetime]:
 def test_each_installed_engine_is_tried_or_it_is_known_why_not() -> None:
     assert {*ENGINES} & {*WITHOUT_SERVER} == set()
     assert {*ENGINES, *WITHOUT_SERVER} == {*datastores.load_datastores()}
+
+
+def test_the_released_client_has_made_what_it_asked_for(instance: Instance) -> None:
+    cloud, engine, shown = instance.cloud, instance.engine, instance.shown()
+    assert (shown["name"], shown["flavor"]["id"], shown["volume"]["size"]) == (
+        f"conformance-{engine.name}", "1", 1)
+    assert (shown["datastore"]["type"], shown["datastore"]["version"]) == (
+        engine.name, engine.version)
+    printed = cloud.run("trove", "show", instance.id)
+    for name, value in (("status", "ACTIVE"), ("datastore", engine.name),
+                        ("datastore_version", engine.version), ("ip", instance.address)):
+        assert re.search(rf"\| {name} +\| {re.escape(value)} ", printed), printed
+    assert engine.name in cloud.run("trove", "datastore-list")
+    assert engine.version in cloud.run("trove", "datastore-version-list", engine.name)
+
+
+def test_the_released_client_is_told_of_a_version_that_is_not_there(instance: Instance) -> None:
+    listed = instance.rest.get("/instances").json()["instances"]
+    done = instance.cloud.attempt(*ask_by_client(instance.engine, "not-there"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Datastore version not-there cannot be found. (HTTP 404)" in done.stderr
+    assert [one["id"] for one in instance.rest.get("/instances").json()["instances"]] == [
+        one["id"] for one in listed]
 
 
 def test_the_declared_capabilities_are_told(instance: Instance) -> None:
@@ -659,12 +693,3 @@ def test_root_comes_and_goes(instance: Instance) -> None:
     assert instance.read()
     # whoever was root stays recorded; who may come in is another question
     assert instance.rest.get(url).json() == {"rootEnabled": True}
-
-
-def test_the_released_client_makes_one_too(cloud: AllInOne) -> None:
-    for name, engine in ENGINES.items():
-        with pytest.raises(ClientError, match="not-there|cannot be found|could not be found"):
-            cloud.run("trove", "create", "x", "1", "--size", "1", "--datastore", name,
-                      "--datastore_version", "not-there")
-        assert name in cloud.run("trove", "datastore-list")
-        assert engine.version in cloud.run("trove", "datastore-version-list", name)
