@@ -34,6 +34,8 @@ class Engine(abc.ABC):
     dynamic: tuple[str, Any, Any] = ("", None, None)
     #: a setting that takes effect at the next start, and a value of it
     static: tuple[str, Any] = ("", None)
+    #: a setting that follows from the memory, and what it is with flavors 1 and 2
+    by_memory: tuple[str, Any, Any] = ("", None, None)
     #: what the log of errors holds after a start
     started = ""
     #: what a replica says to whom wants to write
@@ -96,6 +98,7 @@ class MariaDb(Engine):
     version = "10.11"
     dynamic = ("long_query_time", 2.5, 3.5)
     static = ("back_log", 90)
+    by_memory = ("innodb_buffer_pool_size", 256 * 1024 ** 2, 512 * 1024 ** 2)
     started = "ready for connections"
     read_only = "read-only"
     refused = "Access denied"
@@ -146,6 +149,7 @@ class PostgreSql(Engine):
     version = "15"
     dynamic = ("geqo_threshold", 20, 30)
     static = ("max_worker_processes", 11)
+    by_memory = ("shared_buffers", "128MB", "256MB")
     started = "database system is ready to accept connections"
     read_only = "read-only transaction"
     refused = "authentication failed|permission denied|is not permitted to log in"
@@ -197,6 +201,7 @@ class Redis(Engine):
     # clients are told by what they may do and store: CONFIG is not for them
     dynamic = ("maxmemory", 50 * 1024 ** 2, 60 * 1024 ** 2)
     static = ("databases", 5)
+    by_memory = ("maxmemory", 256 * 1024 ** 2, 665 * 1024 ** 2)
     started = "Ready to accept connections"
     read_only = "read only replica"
     refused = "(?i)auth|WRONGPASS"

@@ -254,13 +254,28 @@ def test_users_come_in_where_they_are_let_in(instance: Instance) -> None:
         rest.request("DELETE", f"{path}/databases/{name}")
 
 
-def test_data_outlive_a_restart_and_another_size(instance: Instance) -> None:
+def test_data_outlive_a_restart(instance: Instance) -> None:
     before = instance.read()
     instance.act("restart", {})
     assert instance.read() == before
+
+
+def test_another_flavor_and_a_larger_volume_keep_the_data_or_are_refused(
+        instance: Instance) -> None:
+    before, (name, small, large) = instance.read(), instance.engine.by_memory
+    assert instance.setting(name) == str(small)
+    if not declaration(instance).capabilities.resize:
+        for wanted in ({"flavorRef": "2"}, {"volume": {"size": 2}}):
+            answer = instance.rest.request("POST", f"/instances/{instance.id}/action",
+                                           json={"resize": wanted}, check=False)
+            assert (answer.status_code, "does not offer resize" in answer.text) == (
+                501, True), answer.text
+        return
     instance.act("resize", {"flavorRef": "2"})
+    assert (instance.shown()["flavor"]["id"], instance.setting(name)) == ("2", str(large))
     assert instance.read() == before
     instance.act("resize", {"volume": {"size": 2}})
+    assert (instance.shown()["volume"]["size"], instance.setting(name)) == (2, str(large))
     assert instance.read() == before
 
 
