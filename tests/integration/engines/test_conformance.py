@@ -514,6 +514,29 @@ def test_connections_are_encrypted(instance: Instance, tmp_path: pathlib.Path) -
     assert instance.read() == before
 
 
+def change_replica(source: Instance, replica: Instance) -> None:
+    """Give a replica settings and a flavor of its own, which take effect while it follows."""
+    name, value, _ = replica.engine.dynamic
+    sized, small, large = replica.engine.by_memory
+    assert replica.setting(sized) == str(small)
+    # the two may be one
+    larger = {name: replica.setting(name), sized: str(large)}
+    others = source.setting(name)
+    group = configure(replica, {name: value})
+    replica.attach(group)
+    eventually(lambda: replica.setting(name) == str(value), f"{name} to be {value}")
+    replica.act("resize", {"flavorRef": "2"})
+    shown = replica.shown()
+    assert (shown["flavor"]["id"], shown["replica_of"]["id"]) == ("2", source.id)
+    assert (replica.setting(name), source.setting(name)) == (str(value), others)
+    after = source.write(10)
+    eventually(lambda: replica.read() == after, "what was written to a larger server")
+    replica.attach(None)
+    eventually(lambda: larger == {one: replica.setting(one) for one in larger},
+               f"{name} and {sized} to be {larger}")
+    source.rest.request("DELETE", f"/configurations/{group}")
+
+
 def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
     able(instance, "replication")
     cloud, before = instance.cloud, instance.write()
@@ -527,6 +550,7 @@ def test_replicas_follow_until_they_are_detached(instance: Instance) -> None:
     instance.act("restart", {})
     after = instance.write(10)
     eventually(lambda: replica.read() == after, "what was written after restarts")
+    change_replica(instance, replica)
     size = int(instance.wait()["volume"]["size"]) + 1
     instance.act("resize", {"volume": {"size": size}})
     assert [int(one.wait()["volume"]["size"]) for one in (instance, replica)] == [size, size]
