@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests.functional.control_plane.conftest import NOTHING, ONE, ControlPlane
+from tests.functional.control_plane.test_replicas import ask, ids, promote
+from tests.functional.control_plane.world import LivingAgent
 from trove_ng.db.models import Instance
 
 
@@ -44,6 +46,61 @@ def test_a_server_group_goes_with_the_last_instance_in_it(plane: ControlPlane) -
     assert plane.resources()["server_groups"] == 1
     plane.request("DELETE", f"/instances/{second}", status=202)
     plane.wait_gone(f"/instances/{second}")
+    assert plane.resources() == NOTHING
+
+
+def members(plane: ControlPlane) -> tuple[str, set[str]]:
+    """Return the one server group, and the instances whose servers Nova has in it."""
+    found, = plane.tools.clouds._clients.nova.server_groups.list()
+    owners = {one["id"]: one["metadata"]["trove_instance_id"]
+              for one in plane.minicloud.store.list("server")}
+    return found.id, {owners[one] for one in found.members}
+
+
+def remove(plane: ControlPlane, ident: str) -> None:
+    plane.request("DELETE", f"/instances/{ident}", status=202)
+    plane.wait_gone(f"/instances/{ident}")
+
+
+@pytest.mark.parametrize("locality", ["affinity", "anti-affinity"])
+def test_replicas_are_in_the_server_group_of_their_source(
+        plane: ControlPlane, locality: str) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create(locality=locality)
+    plane.wait(source, "ACTIVE")
+    ask(plane, source, replica_count=2)
+    one, two = ids(plane, source)
+    assert [plane.wait(each, "ACTIVE")["locality"] for each in (source, one, two)] == (
+        [locality] * 3)
+    group, found = members(plane)
+    assert found == {source, one, two}
+    with plane.db.reader() as session:
+        assert set(session.scalars(select(Instance.server_group_id))) == {group}
+    for gone, left in ((one, {source, two}), (two, {source})):
+        remove(plane, gone)
+        assert members(plane) == (group, left)
+    remove(plane, source)
+    assert plane.resources() == NOTHING
+
+
+def test_a_server_group_outlives_the_source_that_it_was_made_for(plane: ControlPlane) -> None:
+    plane.hypervisor.make_agent = LivingAgent
+    source = plane.create(locality="anti-affinity")
+    plane.wait(source, "ACTIVE")
+    heir = ask(plane, source)["id"]
+    plane.wait(heir, "ACTIVE")
+    promote(plane, heir)
+    for one in (heir, source):
+        plane.wait(one, "ACTIVE")
+    remove(plane, source)
+    group, found = members(plane)
+    assert found == {heir}
+    assert plane.reconcile() == []
+    later = ask(plane, heir)["id"]
+    assert plane.wait(later, "ACTIVE")["locality"] == "anti-affinity"
+    assert members(plane) == (group, {heir, later})
+    for one in (later, heir):
+        remove(plane, one)
     assert plane.resources() == NOTHING
 
 
