@@ -27,8 +27,8 @@ for stage in $stages; do
         unit) pytest -q -n 2 --dist worksteal tests/unit ;;
         # half of it is waiting, and some tests take a hundred times as long as others
         functional) pytest -q -n 4 --dist worksteal --durations 20 tests/functional ;;
-        # mostly waiting; a folder stays in one process
-        integration) pytest -q -n 3 --durations 20 tests/integration ;;
+        # mostly waiting; tests that share servers stay in one process
+        integration) pytest -q -n 4 --durations 20 tests/integration ;;
         *) die "unknown stage $stage" ;;
     esac
 done
