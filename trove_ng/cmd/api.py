@@ -33,10 +33,12 @@ PROG = "trove-api"
 
 def load(argv: list[str] | None) -> cfg.ConfigOpts:
     """Return the configuration of the API."""
+    from trove_ng.datastores import options
+
     return base.load(argv, prog=PROG, registrars=(
         database.register, rpc.register, quota.register, operations.register,
         cloud.register, api.register, ratelimit.register, metrics.register,
-        object_store.register))
+        object_store.register, options.register))
 
 
 def make_app(conf: cfg.ConfigOpts, measured: WorkersMetrics, datastores: Generation) -> App:

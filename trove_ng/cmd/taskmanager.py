@@ -56,9 +56,11 @@ def load(argv: list[str] | None) -> cfg.ConfigOpts:
 
     :raises oslo_config.cfg.Error: a file is missing or a value does not fit
     """
+    from trove_ng.datastores import options
+
     return base.load(argv, prog=PROG, registrars=(
         database.register, rpc.register, quota.register, operations.register,
-        cloud.register, taskmanager.register, metrics.register))
+        cloud.register, taskmanager.register, metrics.register, options.register))
 
 
 def _counts(conf: cfg.ConfigOpts, db: Database) -> StoreCollector:

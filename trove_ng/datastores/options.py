@@ -12,7 +12,7 @@ def _options(engine: Datastore) -> list[cfg.Opt]:
         "backup_strategy", default=engine.backup_strategy,
         help="How new backups are made; an entry point name of "
              f"trove_ng.guestagent.backup.{engine.manager} that is installed in the images. "
-             "Backups that continue another one, and restores, keep to the way of that one.")]
+             "Backups that were made in another way are restored in theirs, and not continued.")]
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
@@ -21,7 +21,12 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
             if one.capabilities.backups]
 
 
+def register(conf: cfg.ConfigOpts) -> None:
+    """Register these options."""
+    for group, opts in list_opts():
+        conf.register_opts(opts, group=group)
+
+
 def backup_strategy(conf: cfg.ConfigOpts, engine: Datastore) -> str:
     """Return the name of the way in which new backups of a datastore are made."""
-    conf.register_opts(_options(engine), group=engine.manager)
     return str(conf[engine.manager].backup_strategy)

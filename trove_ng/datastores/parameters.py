@@ -91,7 +91,7 @@ def of_series(package: str, *series: str) -> Parameters:
     """Return what tells the parameters that a package lists, by series of versions.
 
     :param series: the oldest first; a version belongs to one, or comes after it.  One may be the
-        release that its series is served from: a version that names no release is not older
+        release that its series is served from: a version that names the series only is not older
     """
     def of(version: str = "", /) -> Sequence[Parameter]:
         found = number(version)

@@ -40,7 +40,7 @@ from trove_ng.common.errors import Conflict, NotFound, ServiceUnavailable
 from trove_ng.common.secret import Secret
 from trove_ng.common.states import EventKind
 from trove_ng.conf import api, base, cloud, object_store, operations, quota, ratelimit
-from trove_ng.datastores import guest_logs
+from trove_ng.datastores import guest_logs, options
 from trove_ng.db.models import (
     Backup,
     BackupStrategy,
@@ -458,7 +458,7 @@ def _identify(below: Any) -> Any:
 @pytest.fixture
 def api_conf(store_conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     """Configuration without rate limits."""
-    for one in (base, api, cloud, object_store, operations, quota, ratelimit):
+    for one in (base, api, cloud, object_store, operations, quota, ratelimit, options):
         one.register(store_conf)
     for name in ("get", "post", "put", "delete", "mgmt_post"):
         store_conf.set_override(f"http_{name}_rate", 0)

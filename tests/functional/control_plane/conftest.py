@@ -42,6 +42,7 @@ from trove_ng.common.secret import Secret
 from trove_ng.common.states import ReportState, ServiceStatus
 from trove_ng.conductor.manager import Conductor
 from trove_ng.conf import api, base, cloud, conductor, operations, quota, ratelimit, taskmanager
+from trove_ng.datastores import options
 from trove_ng.datastores.base import load_datastores
 from trove_ng.db.models import (
     Datastore,
@@ -677,7 +678,8 @@ def conf(store_conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
 def configure(store_conf: cfg.ConfigOpts, home: Path) -> cfg.ConfigOpts:
     """Return the configuration of a control plane whose store's is given."""
     port = free_port()
-    for one in (base, api, cloud, conductor, operations, quota, ratelimit, taskmanager):
+    for one in (base, api, cloud, conductor, operations, quota, ratelimit, taskmanager,
+                options):
         one.register(store_conf)
     guest_config = home / "trove-guestagent.conf"
     guest_config.write_text("[DEFAULT]\n")

@@ -14,7 +14,6 @@ from tests.functional.control_plane.conftest import NOT_KEPT, ControlPlane
 from tests.functional.control_plane.world import LivingAgent, Worker, World, wait_for
 from trove_ng.common.clock import utcnow
 from trove_ng.common.crypto import SecretBox
-from trove_ng.datastores import options
 from trove_ng.datastores.base import load_datastores
 from trove_ng.db.models import Backup, DatastoreVersion, Duty
 from trove_ng.db.repositories import backups, duties, operations
@@ -136,7 +135,6 @@ def test_an_operator_chooses_how_new_backups_are_made(plane: ControlPlane,
     first = make(plane, instance, incremental=1)
     with plane.db.reader() as session:
         [engine] = session.scalars(select(DatastoreVersion.manager).distinct())
-    options.backup_strategy(plane.conf, load_datastores()[engine])
     plane.conf.set_override("backup_strategy", "another", group=engine)
     refused = plane.request("POST", "/backups", {"backup": {
         "name": "b", "instance": instance, "parent_id": first["id"]}}, status=409)

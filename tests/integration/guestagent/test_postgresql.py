@@ -48,6 +48,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.sql import Session
 from trove_ng.guestagent.datastores.experimental.postgresql.wal import Kept
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.steps import Progress
+from trove_ng.guestagent.storage import log_archive
 from trove_ng.guestagent.storage.http import DamagedBackup, FullBackupNeeded, StorageError
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import log_messages as lm
@@ -875,6 +876,18 @@ def test_before_slots_had_bounds_a_backup_is_continued_by_what_is_kept_always(
         write()
     with pytest.raises(FullBackupNeeded, match="not kept any more"):
         backup(server, store[0], "3", parent=later)
+
+
+def test_log_that_goes_while_it_is_read_makes_a_full_backup_needed(
+        server: Server, store: tuple[str, Swift], monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(packer: Any, found: Any, *args: Any, **how: Any) -> None:
+        log_archive.pack(packer, [*found, found[0].with_name("gone")], *args, **how)
+
+    full = backup(server, store[0])
+    server.ask("CREATE TABLE t (n int)")
+    monkeypatch.setattr(pg_backup, "pack", lose)
+    with pytest.raises(FullBackupNeeded, match="not kept any more"):
+        backup(server, store[0], "2", parent=full)
 
 
 def test_a_damaged_backup_is_refused(server: Server, make: Any,

@@ -200,15 +200,21 @@ def test_one_at_a_time_and_no_replica(
         archive.ship()
 
 
+@pytest.mark.parametrize(("keeps", "gap"), [(128, False), (0, True)])
 def test_before_slots_had_bounds_some_log_is_kept_always(
         server: Server, store: tuple[str, Swift],  # noqa: F811
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch: pytest.MonkeyPatch, keeps: int, gap: bool) -> None:
     monkeypatch.setattr(pg_archive, "KEEPS_WAL", 99)
     # what this version knows it as
-    server.override(wal_keep_size=128)
+    server.override(wal_keep_size=keeps, max_wal_size=32, min_wal_size=32)
+    server.ask("CREATE TABLE t (n int, h text)")
     archive = Archive(server, store[0])
     first_piece = archive.ship()
-    server.ask("CREATE TABLE t (n int)")
-    assert archive.ship().begin.number == first_piece.end
+    for _ in range(3):
+        with server.manager.server.session() as session:
+            session.run(_sql("SELECT pg_switch_wal()"))
+            session.run(_sql("CHECKPOINT"))
+        server.ask("INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, 40000) n")
+    assert (archive.ship().begin.number != first_piece.end) is gap
     server.manager.end_log_archive(m.Empty())
     assert slots(server) == []

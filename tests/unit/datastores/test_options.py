@@ -12,15 +12,18 @@ from trove_ng.datastores.base import load_datastores
 
 def test_the_declared_way_of_backups_is_the_default() -> None:
     engine = load_datastores()["postgresql"]
-    assert options.backup_strategy(cfg.ConfigOpts(), engine) == "pg_basebackup"
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    assert options.backup_strategy(conf, engine) == "pg_basebackup"
 
 
 def test_a_file_of_configuration_names_another_one_for_one_datastore(tmp_path: Path) -> None:
-    (tmp_path / "trove.conf").write_text("[postgresql]\nbackup_strategy = pg_dump\n")
+    (tmp_path / "trove.conf").write_text("[postgresql]\nbackup_strategy = another\n")
     conf = cfg.ConfigOpts()
+    options.register(conf)
     conf(["--config-file", str(tmp_path / "trove.conf")])
     known = load_datastores()
-    assert options.backup_strategy(conf, known["postgresql"]) == "pg_dump"
+    assert options.backup_strategy(conf, known["postgresql"]) == "another"
     assert options.backup_strategy(conf, known["redis"]) == "redis_rdb"
 
 

@@ -57,7 +57,7 @@ def test_each_version_has_its_own() -> None:
                         ("transaction_timeout", 17), ("io_method", 18)):
         assert [number for number, known in found.items() if name in known] == [
             *range(since, 19)], name
-    for name, until in (("wal_keep_segments", 12), ("operator_precedence_warning", 13),
+    for name, until in (("operator_precedence_warning", 13),
                         ("vacuum_defer_cleanup_age", 15), ("old_snapshot_threshold", 16)):
         assert [number for number, known in found.items() if name in known] == [
             *range(12, until + 1)], name

@@ -21,7 +21,8 @@ RESERVED = (
     "archive_*", "hot_standby", "idle_replication_slot_timeout", "max_replication_slots",
     "max_slot_wal_keep_size", "max_wal_senders", "primary_*", "promote_trigger_file",
     "recovery_*", "summarize_wal", "sync_replication_slots", "synchronized_standby_slots",
-    "synchronous_standby_names", "wal_level", "wal_log_hints", "wal_summary_keep_time",
+    "synchronous_standby_names", "wal_keep_segments", "wal_level",
+    "wal_log_hints", "wal_summary_keep_time",
     # for those who work on the server itself
     "allow_*", "backtrace_functions", "debug_assertions", "debug_discard_caches",
     "debug_io_*", "debug_logical_*", "debug_parallel_query", "force_parallel_mode",

@@ -25,6 +25,7 @@ from trove_ng.rpc import messages as m
 #: bytes that are read of a stream at once
 PIECE = 1024 * 1024
 _MB = 1024 * 1024
+_NOTHING = "A restore needs backups, and the leave to read each of them."
 
 
 class Form(NamedTuple):
@@ -109,9 +110,12 @@ def find_strategy(manager: str, name: str) -> Any:
 def strategy_of(chain: Iterable[m.StoredBackup]) -> str:
     """Return the way in which the backups of a chain were made.
 
-    :raises BadRequest: it is more than one
+    :raises BadRequest: it is more than one, or there are none
     """
-    name, *others = sorted({stored.strategy for stored in chain})
+    names = sorted({stored.strategy for stored in chain})
+    if not names:
+        raise BadRequest(_NOTHING)
+    name, *others = names
     if others:
         raise BadRequest("The backups of a chain are made in different ways: "
                          f"{', '.join([name, *others])}.")
@@ -176,7 +180,7 @@ def links(restore: m.RestoreSpec, form: Form) -> list[Link]:
     :raises BadRequest: something lacks
     """
     if not restore.chain:
-        raise BadRequest("A restore needs backups, and the leave to read each of them.")
+        raise BadRequest(_NOTHING)
     return _links(restore.chain, restore.grants, restore.keys, form)
 
 

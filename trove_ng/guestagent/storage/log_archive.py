@@ -11,7 +11,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO, TypeVar, cast
+from typing import IO, ClassVar, TypeVar, cast
 
 from trove_ng.common.errors import BadRequest, Conflict, GuestError
 from trove_ng.guestagent.steps import Progress
@@ -38,24 +38,34 @@ def kept_log(size: int) -> int:
     return max(_KEPT_LEAST, size // _KEPT_SHARE)
 
 
+class LogReused(GuestError):
+    """The server has put a file of its log to another use while it was read."""
+
+
 def pack(packer: Packer, found: Iterable[pathlib.Path],
-         more: Callable[[], bool] = lambda: True) -> None:
+         more: Callable[[], bool] = lambda: True, *, reused: bool = False) -> None:
     """Store files of a log.
 
-    :param found: gives the next one, or ends, when the one before was read
     :param more: called after each; False leaves out the others
+    :param reused: the server writes over files that it does not need any more
+    :raises LogReused: it did so, or one is not there any more
     :raises GuestError: one cannot be read
     """
     with tarfile.open(fileobj=cast("IO[bytes]", packer), mode="w|") as archive:
-        going = True
         for path in found:
-            if not going:
-                return
             try:
+                one = path.stat().st_ino
                 archive.add(path, path.name)
+                # it is renamed before
+                same = not reused or path.stat().st_ino == one
+            except FileNotFoundError:
+                same = False
             except OSError as err:
                 raise GuestError(f"The log cannot be read: {err.strerror}.") from err
-            going = more()
+            if not same:
+                raise LogReused("The log was not kept until it was read.")
+            if not more():
+                return
 
 
 def check_parts(form: backups.Form, log: m.LogReplay, reached: T,
@@ -81,6 +91,9 @@ class LogArchive(abc.ABC):
     :param strategy: what its parts are called
     :param scratch: directory on the root disk for what is on its way
     """
+
+    #: see :func:`pack`
+    reused: ClassVar[bool] = False
 
     def __init__(self, strategy: str, scratch: Callable[[], pathlib.Path],
                  patience: Patience) -> None:
@@ -145,5 +158,6 @@ class LogArchive(abc.ABC):
         stored = backups.Way(self._scratch(), self._patience).store(
             wanted, self._strategy, expected,
             Progress(lambda _percent: None, threading.Event()),
-            lambda packer: pack(packer, found, more), lambda: describe(done))
+            lambda packer: pack(packer, found, more, reused=self.reused),
+            lambda: describe(done))
         return stored, done

@@ -106,9 +106,10 @@ def stream(work: Work, check: Callable[[], None] | None = None) -> None:
         stored = msgspec.convert(result, messages.StoredBackup)
     except msgspec.ValidationError:
         raise StepFailed("The agent's report of the backup cannot be read.") from None
+    # an operator may have chosen another way since it was begun
     note(work, state=BackupState.SAVING, percent=100, manifest=msgspec.to_builtins(stored),
-         size_bytes=stored.size, data_size_bytes=stored.data_size, checksum=stored.checksum,
-         **log_archives.end_of(stored))
+         backup_type=stored.strategy, size_bytes=stored.size, data_size_bytes=stored.data_size,
+         checksum=stored.checksum, **log_archives.end_of(stored))
 
 
 def _ask(work: Work, check: Callable[[], None] | None) -> dict[str, Any]:

@@ -271,8 +271,7 @@ def _go_on(work: Work) -> None:
 
 
 def _apart(work: Work) -> set[str]:
-    """Return the ids of those that do not follow the new source: it is one, or was; or had no
-    part in the choice."""
+    """Return the ids of all that are not to follow the new source."""
     return {work.resource_id, *_line(work), *_outcome(work)[_LEFT_OUT],
             *roles.wanted(work).others}
 

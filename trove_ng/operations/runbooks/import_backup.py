@@ -36,7 +36,7 @@ def _read(work: Work) -> None:
     if version is None:
         raise StepFailed("The datastore version of the backup is gone.")
     engine = work.tools.datastores[version[0].manager]
-    # those of before an operator chose another way are restored as well
+    # the usual one is known to the images, whichever an operator chose for new ones
     if found.record.stored.strategy not in (
             engine.backup_strategy, backup_strategy(work.tools.conf, engine)):
         raise StepFailed("The backup was made in a way that the datastore version cannot "

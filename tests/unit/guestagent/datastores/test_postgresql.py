@@ -29,8 +29,7 @@ from trove_ng.guestagent.datastores.experimental.postgresql.paths import (
     Paths,
     installed_version,
 )
-from trove_ng.guestagent.datastores.experimental.postgresql.wal import whole
-from trove_ng.guestagent.storage.log_archive import pack
+from trove_ng.guestagent.storage.log_archive import LogReused, pack
 from trove_ng.guestagent.tls import TlsFiles
 from trove_ng.rpc import messages as m
 
@@ -325,19 +324,21 @@ class Reused:
 @pytest.mark.parametrize("number", [0, 1])
 def test_log_that_is_put_to_another_use_while_it_is_read_is_not_taken(
         tmp_path: Path, number: int) -> None:
-    def read(found: Iterable[Path], sink: Any) -> None:
-        pack(sink, whole(found))
+    def read(found: Iterable[Path], sink: Any, **how: Any) -> None:
+        pack(sink, found, **{"reused": True, **how})
 
     names = [tmp_path / one for one in ("1", "2")]
     for one in names:
         one.write_bytes(bytes(100_000))
-    sink = Reused(names[number], tmp_path / "3")
-    with pytest.raises(GuestError, match="not kept until it was read"):
-        read(names, sink)
+    with pytest.raises(LogReused, match="not kept until it was read"):
+        read(names, Reused(names[number], tmp_path / "3"))
     os.rename(tmp_path / "3", names[number])
-    read(names, sink)
-    with pytest.raises(GuestError, match="not kept until it was read"):
-        read([*names, tmp_path / "3"], sink)
+    whole = Reused(names[0], names[0])
+    read(names, whole)
+    with pytest.raises(LogReused, match="not kept until it was read"):
+        read([*names, tmp_path / "3"], whole)
+    # who wants no more does not need the next one
+    read([names[0], tmp_path / "3"], whole, more=lambda: False)
 
 
 def test_only_a_chain_without_gaps_is_restored() -> None:

@@ -28,5 +28,7 @@ def test_backups_of_different_ways_are_no_chain() -> None:
         return StoredBackup(strategy=strategy, segments=[], checksum="", size=0)
 
     assert strategy_of([stored("mariabackup"), stored("mariabackup")]) == "mariabackup"
+    with pytest.raises(BadRequest, match="needs backups"):
+        strategy_of([])
     with pytest.raises(BadRequest, match="different ways: mariabackup, other"):
         strategy_of([stored("other"), stored("mariabackup"), stored("other")])

@@ -25,7 +25,6 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     clock,
     is_recovering,
     stream,
-    whole,
 )
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.volumes import filesystem_stats
@@ -43,6 +42,8 @@ class WalArchive(LogArchive):
     :param lineage: file on the volume that names the data
     :param scratch: directory on the root disk for what is on its way
     """
+
+    reused = True
 
     def __init__(self, paths: Paths, server: Server, lineage: Callable[[], pathlib.Path],
                  scratch: Callable[[], pathlib.Path], patience: Patience) -> None:
@@ -83,7 +84,7 @@ class WalArchive(LogArchive):
         last = segments.ending(str(position))
         first = self._first(segments, after, kept, last)
         stored, count = self._store(
-            request, whole(self._file(segments, one) for one in range(first, last + 1)),
+            request, [self._file(segments, one) for one in range(first, last + 1)],
             (last + 1 - first) * segments.size, lambda done: {
                 "version": self._paths.version, "lineage": lineage,
                 **FORM.describe(request.key), "wal_from": segments.name(first),

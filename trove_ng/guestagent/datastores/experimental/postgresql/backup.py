@@ -35,7 +35,6 @@ from trove_ng.guestagent.datastores.experimental.postgresql.wal import (
     clock,
     is_recovering,
     stream,
-    whole,
 )
 from trove_ng.guestagent.os import files
 from trove_ng.guestagent.os.streaming import Program
@@ -43,12 +42,14 @@ from trove_ng.guestagent.os.volumes import filesystem_stats
 from trove_ng.guestagent.steps import Progress
 from trove_ng.guestagent.storage import backups
 from trove_ng.guestagent.storage.http import FullBackupNeeded, Patience
-from trove_ng.guestagent.storage.log_archive import kept_log, pack
+from trove_ng.guestagent.storage.log_archive import LogReused, kept_log, pack
 from trove_ng.guestagent.storage.packing import Packer
 from trove_ng.rpc import archive_messages as am
 from trove_ng.rpc import messages as m
 
 _DAMAGED = re.compile(r"checksum (verification failed|error)")
+_NOT_KEPT = ("The write-ahead log since the backup to continue is not kept any more: a full one "
+             "is needed.")
 _END = re.compile(r"write-ahead log end point: ([0-9A-F]+/[0-9A-F]+)")
 
 
@@ -79,7 +80,7 @@ class BaseBackup:
         if standby and request.parent is not None:
             raise FullBackupNeeded("Backups of a replica do not continue each other: a full one "
                                    "is needed.")
-        # a replica keeps no log after a backup: none continues these
+        # none continues a replica's backups, and old versions always keep log
         keeps = int(self._paths.version) >= KEEPS_WAL and not standby
         files.make_directory(self._lineage.parent, mode=0o700)
         lineage = backups.lineage(self._lineage)
@@ -107,11 +108,10 @@ class BaseBackup:
         return stored
 
     def clean(self) -> None:
-        """Keep no log after a backup that none continues, however it ended."""
+        """Have no slot keep log after a backup, however it ended, where slots have no bounds."""
         with self._session() as (session, kept):
             Kept(session, 0, REPLICA_SLOT).end()
             if int(self._paths.version) < KEEPS_WAL:
-                # nothing bounds what is kept
                 kept.end()
 
     @contextlib.contextmanager
@@ -146,8 +146,7 @@ class BaseBackup:
         found = [self._paths.data / "pg_wal" / name
                  for name in segments.names(since, segments.ending(end))]
         if not found or not all(path.is_file() for path in found):
-            raise FullBackupNeeded("The write-ahead log since the backup to continue is not kept "
-                                   "any more: a full one is needed.")
+            raise FullBackupNeeded(_NOT_KEPT)
         expected = len(found) * segments.size
 
         def produce(packer: Packer) -> None:
@@ -155,7 +154,10 @@ class BaseBackup:
                 progress.report(min(95, 95 * packer.read // expected))
                 return True
 
-            pack(packer, whole(found), more)
+            try:
+                pack(packer, found, more, reused=True)
+            except LogReused as err:
+                raise FullBackupNeeded(_NOT_KEPT) from err
 
         return self._way.store(request, self.name, expected, progress, produce, lambda: {
             **about, "wal_from": since, **_end(segments, end, about["lineage"], ended)})

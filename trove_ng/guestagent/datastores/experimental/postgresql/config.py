@@ -138,13 +138,12 @@ class Configuration:
         """
         most = max(64, min(4096, size // _WAL_SHARE // _MB))
         slots_end, kept = int(self._paths.version) >= KEEPS_WAL, kept_log(size)
-        self._manager.apply_system({
-            "max_wal_size": f"{most}MB", "min_wal_size": f"{max(32, most // 8)}MB",
+        self._manager.apply_system(
+            {"max_wal_size": f"{most}MB", "min_wal_size": f"{max(32, most // 8)}MB"}, _VOLUME)
+        self._manager.apply_system(
+            {"max_slot_wal_keep_size": f"{kept // _MB}MB"} if slots_end
             # for whoever continues a backup or the archive, or follows
-            **({} if slots_end else {"wal_keep_segments": kept // _SEGMENT})}, _VOLUME)
-        if slots_end:
-            self._manager.apply_system(
-                {"max_slot_wal_keep_size": f"{kept // _MB}MB"}, _VOLUME, final=True)
+            else {"wal_keep_segments": kept // _SEGMENT}, _VOLUME, final=True)
 
     def set_overrides(self, values: Mapping[str, Any]) -> None:
         """Make the user's settings exactly these."""

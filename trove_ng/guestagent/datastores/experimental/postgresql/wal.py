@@ -7,11 +7,8 @@ continue none.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import pathlib
 import re
-from collections.abc import Iterable, Iterator
 
 from psycopg.sql import SQL
 
@@ -118,20 +115,6 @@ def clock(session: Session) -> float:
     """Return the server's time: what commits are dated with, in Unix seconds."""
     ((now,),) = session.run(SQL("SELECT extract(epoch FROM clock_timestamp())::float8"))
     return float(now)
-
-
-def whole(found: Iterable[pathlib.Path]) -> Iterator[pathlib.Path]:
-    """Give segments to be read, one after the other.
-
-    :raises GuestError: the server has put one to another use while it was read
-    """
-    for path in found:
-        with contextlib.suppress(FileNotFoundError):
-            before = path.stat().st_ino
-            yield path
-            if path.stat().st_ino == before:
-                continue
-        raise GuestError("The write-ahead log was not kept until it was read.")
 
 
 class Kept:
