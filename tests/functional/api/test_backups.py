@@ -81,7 +81,7 @@ def test_zero_and_no_parent_make_a_full_backup(app: Api) -> None:
     ({"tenant_id": OTHER}, 404, "cannot be found"),
     ({"instance_id": f"{OWN}2"}, 400, "another instance"),
     ({"storage_driver": "cinder"}, 400, "object store"),
-    ({"backup_type": "xtrabackup"}, 409, "another datastore version")])
+    ({"backup_type": "xtrabackup"}, 409, "made in another way now")])
 def test_a_parent_that_cannot_be_continued_is_refused(
         app: Api, values: dict[str, Any], status: int, why: str) -> None:
     change(app, CHAIN[2], **values)
