@@ -219,9 +219,10 @@ class Redis(Engine):
 
     def write(self, address: str, password: str, count: int) -> Any:
         client = self._client(address, password)
+        there = client.dbsize()
         with client.pipeline() as pipe:
             for number in range(count):
-                pipe.set(f"key {client.dbsize() + number}", bytes([number % 256]) * 50)
+                pipe.set(f"key {there + number}", bytes([number % 256]) * 50)
             pipe.hset("hash", mapping={"a": "1"})
             pipe.zadd("sorted", {"x": 1.5})
             pipe.execute()
@@ -229,7 +230,16 @@ class Redis(Engine):
 
     def read(self, address: str, password: str) -> Any:
         client = self._client(address, password)
-        return sorted((key, client.dump(key)) for key in client.scan_iter(count=1000))
+        found: dict[bytes, bytes] = {}
+        cursor = None
+        while cursor != 0:
+            cursor, keys = client.scan(cursor or 0, count=5000)
+            with client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.dump(key)
+                # keys may be told twice
+                found.update(zip(keys, pipe.execute(), strict=True))
+        return found
 
     def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
         # passwords alone, as clients of old: the only user has no other name
