@@ -239,7 +239,7 @@ class Redis(Engine):
                     pipe.dump(key)
                 # keys may be told twice
                 found.update(zip(keys, pipe.execute(), strict=True))
-        return found
+        return sorted(found.items())
 
     def log_in(self, address: str, user: str, password: str, database: str | None = None) -> None:
         # passwords alone, as clients of old: the only user has no other name
