@@ -4,9 +4,9 @@ The program that the agent runs is also run on its own, in the same server and w
 limits: what it streams is compressed by ``zstd`` at the same level, with one thread, into a local
 file, and unpacked from there to the new volume of another server, as a restore does.  Each is done
 once before anything counts, then in turns with the other, and begins when nothing waits to be
-written to disks; what is told are medians.  What a database needs to begin
-to work, though it has no data, is no part of a restore.  ``TROVE_BENCH_GB`` says how large the
-databases are (2), ``TROVE_BENCH_ROUNDS`` how often each is measured (3).
+written to disks; what is told are medians.  What a database needs to begin to work, though it has
+no data, is no part of a restore.  ``TROVE_BENCH_GB`` says how large the databases are (2),
+``TROVE_BENCH_ROUNDS`` how often each is measured (3).
 """
 
 from __future__ import annotations

@@ -199,6 +199,10 @@ class ReplicaCalls:
         state = self.replication.state
         return state if self.answers else only_progress(state)
 
+    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
+        """Do nothing: where no engine says otherwise every server can be a source."""
+        return m.Empty()
+
     def follow(self, request: rm.FollowRequest) -> m.Empty:
         """Follow a source, and wait until its changes arrive."""
         self.replication.follow(request)

@@ -247,10 +247,6 @@ class PostgreSqlManager(ReplicaCalls, SqlManager):
 
     # ---- replication ------------------------------------------------------------
 
-    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
-        """Do nothing: what a source needs is always set."""
-        return m.Empty()
-
     def detach_replica(self, request: rm.DetachRequest) -> m.Empty:
         """Follow nobody any more."""
         self.replication.detach(hold=request.hold, keep=request.keep)

@@ -259,12 +259,6 @@ class RedisManager(LiveReplicaCalls, ServerManager):
             return m.DataReport(counts=counts, problems=["The file of the data is damaged."])
         return m.DataReport(counts=counts)
 
-    # ---- replication ------------------------------------------------------------
-
-    def enable_as_source(self, request: m.StepRequest) -> m.Empty:
-        """Do nothing: every server can be a source."""
-        return m.Empty()
-
     # ---- another root disk ------------------------------------------------------
 
     def check_upgrade(self, version: str) -> None:
